@@ -1,0 +1,44 @@
+use crate::{Address, Amount, Asset, Requirements};
+
+/// The terms of a sale, as the seller means them: this asset, this much, to this address.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    asset: Asset<'a>,
+    requirements: Requirements,
+}
+
+impl<'a> Offer<'a> {
+    /// Puts an offer together; hashes the asset's domain, so keep it rather than make it anew.
+    ///
+    /// `amount` is in atomic units of the asset; `max_timeout_seconds` is for how long, from now, a
+    /// buyer is asked to let the authorization be valid.
+    #[must_use]
+    pub fn new(
+        asset: Asset<'a>,
+        pay_to: Address,
+        amount: Amount,
+        max_timeout_seconds: u32,
+    ) -> Self {
+        let requirements = Requirements {
+            chain_id: asset.chain_id,
+            asset: asset.address,
+            pay_to,
+            amount,
+            max_timeout_seconds,
+            domain: asset.domain().separator(),
+        };
+        Self { asset, requirements }
+    }
+
+    /// The asset that is asked for.
+    #[must_use]
+    pub const fn asset(&self) -> &Asset<'a> {
+        &self.asset
+    }
+
+    /// The terms in the form that payments are checked against.
+    #[must_use]
+    pub const fn requirements(&self) -> &Requirements {
+        &self.requirements
+    }
+}

@@ -1,0 +1,176 @@
+use core::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use crate::{Error, Reason};
+
+/// Why a paid request is not served: the payer's fault, the request's, or nobody's.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The payment was accepted for another request.
+    Conflict,
+    /// The payment was accepted for this request, whose answer is being made.
+    InFlight,
+    /// The payment is at fault.
+    Payment(Error),
+    /// A transaction was sent and its outcome is not known yet: never a reason to pay again.
+    Pending,
+    /// The payment was served, and its answer was too large to be kept.
+    Served,
+    /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction.
+    Unavailable,
+}
+
+impl Refusal {
+    /// Room for every [`Self::emit`].
+    pub const MAX_LEN: usize = 512;
+
+    /// The status line's code.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Conflict | Self::InFlight | Self::Served => 409,
+            Self::Payment(error) => error.status(),
+            Self::Pending | Self::Unavailable => 503,
+        }
+    }
+
+    /// `402` to `402.5` for a fault of the payment, else the status as text.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Conflict | Self::InFlight | Self::Served => "409",
+            Self::Payment(error) => match error.status() {
+                400 => "400",
+                409 => "409",
+                _ => error.code().as_str(),
+            },
+            Self::Pending | Self::Unavailable => "503",
+        }
+    }
+
+    /// The specification's reason.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed,
+            Self::Payment(error) => error.reason(),
+            Self::Pending => Reason::SettlementPending,
+            Self::Unavailable => Reason::UnexpectedVerifyError,
+        }
+    }
+
+    /// One line for whoever has to mend it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Conflict => "sign a new authorization for this request",
+            Self::InFlight => "wait, and send the same request with the same payment",
+            Self::Payment(error) => error.help(),
+            Self::Pending => "do not pay again: send the same request with the same payment later",
+            Self::Served => {
+                "the answer was given once and is not kept; a new request is a new payment"
+            }
+            Self::Unavailable => {
+                "nothing was charged: send the same request with the same payment later"
+            }
+        }
+    }
+
+    /// Writes the JSON object of the answer's body to the front of `out` and returns that part.
+    ///
+    /// ```json
+    /// {"code":"402.2","reason":"invalid_exact_evm_payload_signature","message":"…","help":"…"}
+    /// ```
+    ///
+    /// `None` where `out` is too short; [`Self::MAX_LEN`] never is.
+    #[must_use]
+    pub fn emit<'o>(&self, out: &'o mut [u8]) -> Option<&'o [u8]> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            code: &'static str,
+            reason: &'static str,
+            message: &'a str,
+            help: &'static str,
+        }
+        let mut message = heapless::String::<160>::new();
+        write!(message, "{self}").ok()?;
+        let body = Body {
+            code: self.code(),
+            reason: self.reason().as_str(),
+            message: &message,
+            help: self.help(),
+        };
+        let length = serde_json_core::to_slice(&body, out).ok()?;
+        out.get(..length)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Payment(error)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Conflict => "the payment was used for another request",
+            Self::InFlight => "the payment's answer is being made",
+            Self::Payment(error) => return error.fmt(f),
+            Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
+            Self::Served => "the payment was served before",
+            Self::Unavailable => "payments cannot be taken at the moment",
+        })
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SignatureError;
+    use crate::headers::{Field, HeaderError};
+
+    #[test]
+    fn every_body_fits_and_is_what_it_says() {
+        use Error::*;
+        let faults = [
+            Amount,
+            Asset,
+            AuthorizationUsed,
+            Balance,
+            Expired,
+            Missing,
+            Network,
+            NotYetValid,
+            Recipient,
+            Signer,
+            Simulation,
+            Signature(SignatureError::Compact),
+            Signature(SignatureError::HighS),
+            Malformed(HeaderError::Duplicate(Field::ValidBefore)),
+            Malformed(HeaderError::Missing(Field::Transaction)),
+            Malformed(HeaderError::Invalid(Field::ValidBefore)),
+        ];
+        let others = [
+            Refusal::Conflict,
+            Refusal::InFlight,
+            Refusal::Pending,
+            Refusal::Served,
+            Refusal::Unavailable,
+        ];
+        for refusal in faults.map(Refusal::Payment).into_iter().chain(others) {
+            let mut out = [0; Refusal::MAX_LEN];
+            let body = core::str::from_utf8(refusal.emit(&mut out).unwrap()).unwrap();
+            assert!(
+                body.starts_with("{\"code\":\"4") || body.starts_with("{\"code\":\"5"),
+                "{body}"
+            );
+            assert!(body.contains(refusal.reason().as_str()) && body.contains(refusal.help()));
+            assert!(refusal.code().starts_with(&std::format!("{}", refusal.status())));
+        }
+    }
+}

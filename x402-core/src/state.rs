@@ -1,0 +1,135 @@
+/*!
+The states of a claimed payment, and what moves it from one to the next.
+
+```text
+Claimed --journalled--> Broadcast --confirmed--> Settled --answered--> Served
+   |                        |-- timed out --> Pending --confirmed--> Settled
+   |                        '-- reverted --> Failed <-- reverted -- Pending
+   '-- refused --> (released)
+```
+
+A payment is journalled (raw transaction and hash, safe on disk) before it is broadcast, so that
+whatever happens next can be found out. What is unknown is not failed: it is [`State::Pending`], and
+stays so until the chain says.
+*/
+
+use core::fmt;
+
+/// Where a payment stands.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum State {
+    /// Recorded for one caller; nothing has been sent.
+    Claimed,
+    /// A transaction is journalled and may have been sent.
+    Broadcast,
+    /// A transaction was sent and its outcome is not known in time.
+    Pending,
+    /// The money has arrived; the answer is owed.
+    Settled,
+    /// The answer has been given.
+    Served,
+    /// The chain said no, for good.
+    Failed,
+}
+
+/// What happens to a payment.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Event {
+    /// The transaction that settles it is safe in the journal.
+    Journalled,
+    /// The chain shows the money's arrival.
+    Confirmed,
+    /// The chain shows that the transaction did nothing and the authorization cannot be used.
+    Reverted,
+    /// The outcome is not known in time.
+    TimedOut,
+    /// The token would refuse it, and nothing was sent.
+    Refused,
+    /// The answer is complete.
+    Answered,
+}
+
+/// What an event makes of a payment.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Transition {
+    /// It goes on in another state, or stays.
+    To(State),
+    /// It is forgotten: the same bytes may be presented again.
+    Release,
+}
+
+impl State {
+    /// What `event` makes of a payment in this state.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] for an event that cannot happen here: the caller has lost count.
+    pub const fn on(self, event: Event) -> Result<Transition, IllegalTransition> {
+        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled};
+        let to = match (self, event) {
+            (Claimed, Event::Refused) => return Ok(Transition::Release),
+            // Journalled anew: another transaction for the same authorization, which the token takes
+            // at most once, because the one before can no longer be mined.
+            (Claimed | Broadcast | Pending, Event::Journalled) => Broadcast,
+            (Broadcast | Pending, Event::Confirmed) => Settled,
+            (Broadcast | Pending, Event::TimedOut) => Pending,
+            (Broadcast | Pending, Event::Reverted) => Failed,
+            (Settled, Event::Answered) => Served,
+            _ => return Err(IllegalTransition { state: self, event }),
+        };
+        Ok(Transition::To(to))
+    }
+
+    /// Whether the chain still has to say what became of it.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Claimed | Self::Broadcast | Self::Pending => true,
+            Self::Settled | Self::Served | Self::Failed => false,
+        }
+    }
+}
+
+/// The event cannot happen in that state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IllegalTransition {
+    /// The state.
+    pub state: State,
+    /// The event.
+    pub event: Event,
+}
+
+impl fmt::Display for IllegalTransition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a payment that is {:?} cannot be {:?}", self.state, self.event)
+    }
+}
+
+impl core::error::Error for IllegalTransition {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_of_a_payment() {
+        let mut state = State::Claimed;
+        for event in [Event::Journalled, Event::TimedOut, Event::Confirmed, Event::Answered] {
+            let Ok(Transition::To(next)) = state.on(event) else { panic!("{state:?} {event:?}") };
+            state = next;
+        }
+        assert_eq!(state, State::Served);
+    }
+
+    #[test]
+    fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
+        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut};
+        for event in [Answered, Confirmed, Journalled, Refused, Reverted, TimedOut] {
+            assert!(State::Broadcast.on(event) != Ok(Transition::Release));
+            assert!(State::Pending.on(event) != Ok(Transition::Release));
+            assert!(State::Served.on(event).is_err());
+            assert!(State::Failed.on(event).is_err());
+        }
+        assert_eq!(State::Claimed.on(Refused), Ok(Transition::Release));
+    }
+}

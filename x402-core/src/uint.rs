@@ -1,0 +1,240 @@
+use core::fmt;
+
+use ruint::aliases::U256;
+
+/// Why a text is not a number of the wire.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum NumberError {
+    /// A character that is no ASCII digit: a sign, a blank, an exponent, a point.
+    Digit,
+    /// No digits at all.
+    Empty,
+    /// A zero before other digits.
+    LeadingZero,
+    /// More than 2^256 - 1.
+    Overflow,
+}
+
+impl fmt::Display for NumberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Digit => "a number has decimal digits only: no sign, blank, point or exponent",
+            Self::Empty => "a number has at least one digit",
+            Self::LeadingZero => "a number has no leading zero",
+            Self::Overflow => "the number is larger than 2^256 - 1",
+        })
+    }
+}
+
+impl core::error::Error for NumberError {}
+
+/// The longest decimal number below 2^256 has 78 digits: what is longer is not read at all.
+const MAX_DIGITS: usize = 78;
+
+/// Reads `0` or `[1-9][0-9]*`, at most 2^256 - 1.
+pub(crate) fn parse(text: &str) -> Result<U256, NumberError> {
+    let digits = text.as_bytes();
+    match digits {
+        [] => return Err(NumberError::Empty),
+        _ if digits.len() > MAX_DIGITS => return Err(NumberError::Overflow),
+        [b'0', _, ..] => return Err(NumberError::LeadingZero),
+        _ => {}
+    }
+    digits.iter().try_fold(U256::ZERO, |number, digit| push_digit(number, *digit))
+}
+
+/// `number * 10 + digit`.
+pub(crate) fn push_digit(number: U256, digit: u8) -> Result<U256, NumberError> {
+    if !digit.is_ascii_digit() {
+        return Err(NumberError::Digit);
+    }
+    number
+        .checked_mul(U256::from(10))
+        .and_then(|number| number.checked_add(U256::from(digit - b'0')))
+        .ok_or(NumberError::Overflow)
+}
+
+/// 10 to the power of `exponent`, or `None` from 10^78 on, which does not fit.
+pub(crate) fn power_of_ten(exponent: u8) -> Option<U256> {
+    U256::from(10).checked_pow(U256::from(exponent))
+}
+
+/// A quantity of a token in atomic units: 10,000 is 0.01 USDC.
+///
+/// 256 bits, as the token counts; written as `0` or `[1-9][0-9]*`.
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Amount(U256);
+
+impl Amount {
+    /// The largest amount, 2^256 - 1.
+    pub const MAX: Self = Self(U256::MAX);
+    /// Nothing.
+    pub const ZERO: Self = Self(U256::ZERO);
+
+    /// From atomic units.
+    #[must_use]
+    pub fn from_units(units: u128) -> Self {
+        Self(U256::from(units))
+    }
+
+    /// From 32 bytes, big-endian.
+    #[must_use]
+    pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
+        Self(U256::from_be_bytes(bytes))
+    }
+
+    /// Reads the wire's form, `0` or `[1-9][0-9]*`.
+    ///
+    /// # Errors
+    ///
+    /// [`NumberError`] for everything else, and from 2^256 on.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        parse(text).map(Self)
+    }
+
+    /// 32 bytes, big-endian: the ABI word.
+    #[must_use]
+    pub const fn to_be_bytes(self) -> [u8; 32] {
+        self.0.to_be_bytes()
+    }
+
+    /// The sum, if it fits.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The difference, if it is not negative.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
+    /// The amount as a decimal of a token with so many `decimals`.
+    #[must_use]
+    pub const fn to_price(self, decimals: u8) -> crate::Price {
+        crate::Price::from_parts(self.0, decimals)
+    }
+
+    pub(crate) const fn from_uint(units: U256) -> Self {
+        Self(units)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A moment in seconds since 1970-01-01 UTC.
+///
+/// 256 bits, since `validAfter` and `validBefore` are `uint256` on the wire and in the digest, and
+/// 2^256 - 1 is what people write who mean "always".
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(U256);
+
+impl Timestamp {
+    /// The last moment, 2^256 - 1.
+    pub const MAX: Self = Self(U256::MAX);
+    /// 1970-01-01 00:00:00 UTC.
+    pub const ZERO: Self = Self(U256::ZERO);
+
+    /// From seconds.
+    #[must_use]
+    pub fn from_secs(seconds: u64) -> Self {
+        Self(U256::from(seconds))
+    }
+
+    /// From 32 bytes, big-endian.
+    #[must_use]
+    pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
+        Self(U256::from_be_bytes(bytes))
+    }
+
+    /// Reads the wire's form, `0` or `[1-9][0-9]*`.
+    ///
+    /// # Errors
+    ///
+    /// [`NumberError`] for everything else, and from 2^256 on.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        parse(text).map(Self)
+    }
+
+    /// 32 bytes, big-endian: the ABI word.
+    #[must_use]
+    pub const fn to_be_bytes(self) -> [u8; 32] {
+        self.0.to_be_bytes()
+    }
+
+    /// The seconds, if they fit 64 bits.
+    #[must_use]
+    pub fn to_secs(self) -> Option<u64> {
+        u64::try_from(self.0).ok()
+    }
+
+    /// The moment so many seconds later, at most [`Self::MAX`].
+    #[must_use]
+    pub fn saturating_add(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(U256::from(seconds)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_it_shows() {
+        let largest =
+            "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+        for text in ["0", "1", "10000", "18446744073709561616", largest] {
+            assert_eq!(Amount::parse(text).unwrap().to_string(), text);
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Amount::parse(largest), Ok(Amount::MAX));
+    }
+
+    #[test]
+    fn refuses_other_spellings() {
+        use NumberError::{Digit, Empty, LeadingZero, Overflow};
+        let over = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+        for (text, error) in [
+            ("", Empty),
+            ("+5", Digit),
+            ("-1", Digit),
+            (" 1", Digit),
+            ("1 ", Digit),
+            ("1e4", Digit),
+            ("1.0", Digit),
+            ("0x10", LeadingZero),
+            ("00", LeadingZero),
+            ("\u{661}", Digit),
+            (over, Overflow),
+        ] {
+            assert_eq!(Amount::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(Amount::parse(&"9".repeat(100_000)), Err(Overflow));
+    }
+}

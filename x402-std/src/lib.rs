@@ -1,0 +1,3 @@
+//! x402 on std.
+#[cfg(feature = "devnet")]
+pub mod devnet;
