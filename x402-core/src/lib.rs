@@ -80,4 +80,6 @@ pub use price::{Price, PriceError, Tariff};
 pub use refusal::Refusal;
 pub use signature::{Recover, Signature, SignatureError, Signer};
 pub use uint::{Amount, NumberError, Timestamp};
-pub use verify::{Checked, Claim, Claimed, Moment, Payment, PaymentId, Requirements, Settled};
+pub use verify::{
+    Checked, Claim, Claimed, Moment, Payment, PaymentId, Requirements, Settled, WrongClaim,
+};

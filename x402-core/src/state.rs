@@ -5,6 +5,7 @@ The states of a claimed payment, and what moves it from one to the next.
 Claimed --journalled--> Broadcast --confirmed--> Settled --answered--> Served
    |                        |-- timed out --> Pending --confirmed--> Settled
    |                        '-- reverted --> Failed <-- reverted -- Pending
+   |                                           '-- confirmed --> Settled
    '-- refused --> (released)
 ```
 
@@ -28,7 +29,7 @@ pub enum State {
     Settled,
     /// The answer has been given.
     Served,
-    /// The chain said no, for good.
+    /// The chain said no. Should the money arrive later all the same, it is settled.
     Failed,
 }
 
@@ -71,7 +72,8 @@ impl State {
             // Journalled anew: another transaction for the same authorization, which the token takes
             // at most once, because the one before can no longer be mined.
             (Claimed | Broadcast | Pending, Event::Journalled) => Broadcast,
-            (Broadcast | Pending, Event::Confirmed) => Settled,
+            // Failed: somebody else submitted the authorization after our transaction had reverted.
+            (Broadcast | Pending | Failed, Event::Confirmed) => Settled,
             (Broadcast | Pending, Event::TimedOut) => Pending,
             (Broadcast | Pending, Event::Reverted) => Failed,
             (Settled, Event::Answered) => Served,
@@ -128,7 +130,7 @@ mod tests {
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
             assert!(State::Served.on(event).is_err());
-            assert!(State::Failed.on(event).is_err());
+            assert_eq!(State::Failed.on(event).is_ok(), event == Confirmed);
         }
         assert_eq!(State::Claimed.on(Refused), Ok(Transition::Release));
     }

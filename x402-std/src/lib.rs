@@ -1,3 +1,36 @@
-//! x402 on std.
+/*!
+x402 on std: chain access, settlement, the payment ledger, and configuration.
+
+[`x402_core`] judges a payment; this crate does what takes time. A [`Seller`] takes a payment to the
+end: it claims it in a [`Ledger`], asks the [`Chain`] whether the token would take it, journals and
+broadcasts the transaction that moves the money, waits until it has moved, and keeps the answer, so
+that no payment is served twice and none is lost. There is no HTTP server here (see `x402-hyper`).
+
+# Features
+
+| feature | is for |
+|---|---|
+| `rpc` | [`chain::RpcChain`]: an EVM chain over JSON-RPC |
+| `redb` | [`ledger::RedbLedger`]: the ledger in one file |
+| `devnet` | an EVM chain in process, for demonstrations and tests |
+| `vectors` | the conformance runner over known answers |
+
+Features only add: none changes what the rest does.
+*/
+
+pub mod chain;
+pub mod config;
 #[cfg(feature = "devnet")]
 pub mod devnet;
+pub mod key;
+pub mod ledger;
+pub mod seller;
+#[cfg(feature = "vectors")]
+pub mod vectors;
+
+pub use chain::Chain;
+pub use ledger::Ledger;
+pub use seller::Seller;
+
+/// A future that is boxed, so that ledgers and chains can be chosen at run time.
+pub type BoxFuture<'a, T> = core::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,154 @@
+//! What a seller asks of a chain.
+
+#[cfg(feature = "rpc")]
+mod rpc;
+
+use core::fmt;
+
+use x402_core::{ChainId, Claimed, Error, Settled};
+
+use crate::BoxFuture;
+use crate::ledger::LedgerError;
+
+#[cfg(feature = "rpc")]
+pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, StartError, UrlError};
+
+/// The hash of a transaction.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct TxHash(pub [u8; 32]);
+
+impl fmt::Display for TxHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        x402_core::hex::Hex(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for TxHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A signed transaction, ready to be sent: kept in the journal before it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transaction {
+    /// Its hash.
+    pub hash: TxHash,
+    /// Its bytes, as `eth_sendRawTransaction` takes them (EIP-2718).
+    pub raw: Vec<u8>,
+}
+
+/// What a chain says of a transaction that was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It is in no block yet, or was forgotten.
+    Unknown,
+    /// It moved the money.
+    Settled(Settled),
+    /// It is in a block and moved nothing: the authorization may be unused still, or was used by
+    /// somebody else's transaction, or was cancelled. See [`Chain::find`].
+    Reverted,
+}
+
+/// What a chain says of an authorization.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Usage {
+    /// Nobody has used it.
+    Unused,
+    /// It moved the money as signed, in this transaction, whoever sent that.
+    Settled(Settled, TxHash),
+    /// It was cancelled, or it was used and the transfer cannot be found.
+    Void,
+}
+
+/// An EVM chain, with an account that pays for the transactions.
+///
+/// Every call is bounded in time and in the size of the answer. No error holds the chain's URL.
+pub trait Chain: Send + Sync + 'static {
+    /// Which chain it is.
+    fn chain_id(&self) -> ChainId;
+
+    /// Asks whether the token would take the payment now: one call, and only where the token says
+    /// no, others that look up why.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Refused`] with the reason, or [`ChainError::Unavailable`].
+    fn simulate<'a>(&'a self, payment: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>>;
+
+    /// Signs the transaction that settles the payment, has it journalled, and sends it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`] where nothing was journalled, [`ChainError::Journal`] where that
+    /// failed: in both cases nothing was sent. [`ChainError::Unsent`] where the transaction was
+    /// journalled and the node refused it; [`ChainError::Unknown`] where the node did not answer.
+    fn broadcast<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>>;
+
+    /// Sends a journalled transaction again. A node that knows it already has taken it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unsent`] where the node refuses it for good (its account nonce was used by
+    /// another transaction, or the account cannot pay), [`ChainError::Unknown`] where the node did
+    /// not answer.
+    fn rebroadcast<'a>(&'a self, transaction: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>>;
+
+    /// Looks for the receipt of a transaction and judges it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn outcome<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        transaction: TxHash,
+    ) -> BoxFuture<'a, Result<Outcome, ChainError>>;
+
+    /// Looks for the use of the payment's authorization by any transaction, in blocks whose time is
+    /// not earlier than `since` (Unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn find<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        since: u64,
+    ) -> BoxFuture<'a, Result<Usage, ChainError>>;
+}
+
+/// Where a transaction is made safe before it is sent.
+pub trait Journal: Send + Sync {
+    /// Returns once the transaction is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; then the transaction must not be sent.
+    fn record<'a>(&'a self, transaction: &'a Transaction) -> BoxFuture<'a, Result<(), LedgerError>>;
+}
+
+/// Why a chain did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// The transaction could not be journalled and was not sent.
+    #[error("the transaction could not be journalled: {0}")]
+    Journal(#[source] LedgerError),
+    /// The token would refuse the payment.
+    #[error("the token refuses the payment: {0}")]
+    Refused(Error),
+    /// The node cannot be asked; nothing was sent.
+    #[error("the chain cannot be reached: {0}")]
+    Unavailable(String),
+    /// The transaction was sent, and it is not known whether the node has it.
+    #[error("it is not known whether the chain has the transaction: {0}")]
+    Unknown(String),
+    /// The node refused the transaction.
+    #[error("the node refuses the transaction: {0}")]
+    Unsent(String),
+}

@@ -1,0 +1,181 @@
+//! An EVM chain over JSON-RPC.
+
+mod account;
+mod fault;
+mod fees;
+mod node;
+mod send;
+mod start;
+mod transport;
+mod url;
+mod usage;
+
+#[cfg(all(test, feature = "devnet"))]
+mod tests;
+
+use core::fmt;
+use core::time::Duration;
+
+use alloy_primitives::U256;
+use x402_core::{Address, Amount, ChainId, Claimed, Error};
+
+use super::{Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use crate::BoxFuture;
+use account::Account;
+use fault::Kind;
+use node::{At, Node, Token};
+
+pub use start::{NamedDomain, StartError};
+pub use url::{RpcUrl, UrlError};
+
+/// How a node is used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RpcOptions {
+    /// The chain that the node must be on.
+    pub chain_id: ChainId,
+    /// Whether `http` is allowed to other machines than this one.
+    pub allow_plain_http: bool,
+    /// For how long fees that were read are offered.
+    pub fee_cache: Duration,
+    /// The gas limit of each transaction and of its simulation. USDC needs about 100,000; chains
+    /// that charge for the data in gas need more.
+    pub gas_limit: u64,
+    /// How many blocks are searched for a log in one call. Providers have limits; 7,200 blocks are
+    /// a day of Ethereum.
+    pub log_range: u64,
+    /// What is paid for a unit of gas at most, in wei, the tip included. While gas costs more,
+    /// nothing is sent.
+    pub max_fee_per_gas: u128,
+    /// How long an answer may be, in bytes.
+    pub max_response: usize,
+    /// How long a call may take, from the connection to the last byte. A connection may take half
+    /// of it.
+    pub timeout: Duration,
+}
+
+impl RpcOptions {
+    /// What suits a public chain and a hosted node.
+    #[must_use]
+    pub const fn new(chain_id: ChainId) -> Self {
+        Self {
+            chain_id,
+            allow_plain_http: false,
+            fee_cache: Duration::from_secs(10),
+            gas_limit: 200_000,
+            log_range: 7_200,
+            max_fee_per_gas: 2_000_000_000_000,
+            max_response: 4 * 1024 * 1024,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// An EVM chain behind a JSON-RPC node, with an account that pays for the gas.
+///
+/// In the steady state a payment costs one call to simulate, one to send, and one for each look at
+/// the receipt; fees are read again every [`RpcOptions::fee_cache`], the account's nonce only when
+/// the node disagrees with the count. One `RpcChain` for each key: two would count the same nonces.
+///
+/// Every call may be dropped at any point; what was under way may then have reached the node.
+pub struct RpcChain {
+    account: Account,
+    node: Node,
+    options: RpcOptions,
+}
+
+impl RpcChain {
+    /// The account that pays for the gas.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address::new(self.account.address().into_array())
+    }
+
+    /// The ether of that account, in wei.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    pub async fn balance(&self) -> Result<Amount, ChainError> {
+        let balance = self.node.balance(self.account.address()).await?;
+        Ok(Amount::from_be_bytes(balance.to_be_bytes()))
+    }
+
+    async fn try_payment(&self, payment: &Claimed) -> Result<(), ChainError> {
+        if payment.chain_id() != self.options.chain_id {
+            return Err(ChainError::Refused(Error::Network));
+        }
+        let from = self.account.address();
+        match self.node.simulate(payment, from, self.options.gas_limit).await {
+            Ok(()) => Ok(()),
+            Err(fault) if fault.kind() == Some(Kind::Reverted) => {
+                let reason = self.reason(payment).await?;
+                tracing::debug!(payment = %payment.id(), %fault, %reason, "the token refuses");
+                Err(ChainError::Refused(reason))
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Why the token reverts. It is asked, because its own words are nowhere laid down.
+    async fn reason(&self, payment: &Claimed) -> Result<Error, ChainError> {
+        let id = payment.id();
+        if self.node.is_used(&id, At::Latest).await? {
+            return Ok(Error::AuthorizationUsed);
+        }
+        let account = alloy_primitives::Address::from(*id.from.as_bytes());
+        let token = alloy_primitives::Address::from(*id.asset.as_bytes());
+        let balance = self.node.read(token, Token::balanceOfCall { account }, At::Latest).await?;
+        let value = U256::from_be_bytes(payment.authorization().value.to_be_bytes());
+        Ok(if balance < value { Error::Balance } else { Error::Simulation })
+    }
+}
+
+impl Chain for RpcChain {
+    fn chain_id(&self) -> ChainId {
+        self.options.chain_id
+    }
+
+    fn simulate<'a>(&'a self, payment: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(self.try_payment(payment))
+    }
+
+    fn broadcast<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
+        Box::pin(self.send_payment(payment, journal))
+    }
+
+    fn rebroadcast<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(self.send_again(transaction))
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        transaction: TxHash,
+    ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
+        Box::pin(self.judge(payment, transaction))
+    }
+
+    fn find<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        since: u64,
+    ) -> BoxFuture<'a, Result<Usage, ChainError>> {
+        Box::pin(self.look_up(payment, since))
+    }
+}
+
+impl fmt::Debug for RpcChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RpcChain")
+            .field("chain_id", &self.options.chain_id)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}

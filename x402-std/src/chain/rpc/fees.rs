@@ -1,0 +1,130 @@
+//! What a transaction offers for its gas.
+
+use core::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::node::{FeeHistory, Node};
+
+/// Fees of a transaction, in wei per gas.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Fees {
+    /// What is paid at most, the tip included.
+    pub(super) max: u128,
+    /// What goes to the proposer of the block.
+    pub(super) tip: u128,
+}
+
+/// Fees as they were last read.
+#[derive(Default)]
+pub(super) struct FeeCache(Option<(Instant, Price)>);
+
+/// What gas costs now, in wei.
+#[derive(Clone, Copy)]
+struct Price {
+    base: u128,
+    tip: u128,
+}
+
+impl FeeCache {
+    /// The fees to offer: those read less than `lifetime` ago, or else read anew.
+    pub(super) async fn fees(
+        &mut self,
+        node: &Node,
+        lifetime: Duration,
+        cap: u128,
+    ) -> Result<Fees, FeeError> {
+        let price = match self.0 {
+            Some((read_at, price)) if read_at.elapsed() < lifetime => price,
+            _ => {
+                let price = Price::read(node).await?;
+                self.0 = Some((Instant::now(), price));
+                price
+            }
+        };
+        price.within(cap)
+    }
+
+    /// Has the fees read anew, because the node says they are too low.
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Why no fees can be offered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FeeError {
+    #[error("gas costs {price} wei now, above the limit of {cap} (max_fee_per_gas)")]
+    AboveCap { price: u128, cap: u128 },
+    #[error(transparent)]
+    Node(#[from] Fault),
+}
+
+impl Price {
+    async fn read(node: &Node) -> Result<Self, Fault> {
+        let price = match node.fee_history().await {
+            Ok(history) => Self::of(&history),
+            Err(fault) if fault.is_unsupported() => None,
+            Err(fault) => return Err(fault),
+        };
+        match price {
+            Some(price) => Ok(price),
+            // Base fee and tip in one number: a tenth of it is a generous guess at the tip.
+            None => node.gas_price().await.map(|base| Self { base, tip: (base / 10).max(1) }),
+        }
+    }
+
+    /// `None` where the chain has no base fee, or the node does not tell.
+    fn of(history: &FeeHistory) -> Option<Self> {
+        let base: u128 = history.base_fee_per_gas.last()?.to();
+        let blocks = history.reward.iter().flatten();
+        // Empty blocks have zeros: they say nothing of what is usual.
+        let mut tips: Vec<u128> =
+            blocks.filter_map(|tips| tips.first()).map(|tip| tip.to()).filter(|tip| *tip > 0).collect();
+        tips.sort_unstable();
+        let tip = tips.get(tips.len() / 2).copied().unwrap_or(1);
+        (base > 0).then_some(Self { base, tip })
+    }
+
+    /// Room for the base fee to double, as it can in six full blocks, unless that is too much.
+    fn within(self, cap: u128) -> Result<Fees, FeeError> {
+        let price = self.base.saturating_add(self.tip);
+        if price > cap {
+            return Err(FeeError::AboveCap { price, cap });
+        }
+        Ok(Fees { max: price.saturating_add(self.base).min(cap), tip: self.tip })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(json: &str) -> FeeHistory {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_tip_is_the_median_of_blocks_that_had_one() {
+        let json = r#"{"baseFeePerGas":["0x5","0x64"],"oldestBlock":"0x1","gasUsedRatio":[0.5],
+                       "reward":[["0x0"],["0x9"],["0x1"],["0x3"]]}"#;
+        let price = Price::of(&history(json)).unwrap();
+        assert_eq!((price.base, price.tip), (100, 3));
+        let none = Price::of(&history(r#"{"baseFeePerGas":["0x64"],"reward":null}"#)).unwrap();
+        assert_eq!(none.tip, 1);
+        assert!(Price::of(&history(r#"{"baseFeePerGas":["0x0"]}"#)).is_none());
+        assert!(Price::of(&history("{}")).is_none());
+    }
+
+    #[test]
+    fn the_cap_is_kept() {
+        let price = Price { base: 100, tip: 3 };
+        assert_eq!(price.within(1_000).unwrap(), Fees { max: 203, tip: 3 });
+        assert_eq!(price.within(150).unwrap(), Fees { max: 150, tip: 3 });
+        let error = price.within(102).unwrap_err().to_string();
+        assert_eq!(error, "gas costs 103 wei now, above the limit of 102 (max_fee_per_gas)");
+        let huge = Price { base: u128::MAX, tip: u128::MAX };
+        assert_eq!(huge.within(u128::MAX).unwrap().max, u128::MAX);
+    }
+}

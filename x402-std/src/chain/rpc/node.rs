@@ -1,0 +1,268 @@
+//! The calls that are made of a node, with their types.
+
+use core::fmt;
+
+use alloy_primitives::{Address, B256, Bytes, U64, U128, U256, hex};
+use alloy_rpc_client::RpcClient;
+use alloy_sol_types::{SolCall, sol};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, SettlementError};
+use x402_core::{Claimed, PaymentId, Settled};
+
+use super::RpcOptions;
+use super::fault::Fault;
+use super::transport::HttpTransport;
+use super::url::RpcUrl;
+use crate::chain::TxHash;
+
+sol! {
+    /// What is asked of a token.
+    interface Token {
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+        function balanceOf(address account) external view returns (uint256);
+        function decimals() external view returns (uint8);
+        function DOMAIN_SEPARATOR() external view returns (bytes32);
+        function name() external view returns (string);
+        function version() external view returns (string);
+    }
+}
+
+/// Over how many blocks tips are looked at.
+const FEE_BLOCKS: u64 = 10;
+
+/// A node, and what we call.
+pub(super) struct Node {
+    client: RpcClient,
+    url: RpcUrl,
+}
+
+/// The block whose state is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum At {
+    Latest,
+    Number(u64),
+}
+
+/// The newest block, or the one with a number.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Block {
+    number: U64,
+    timestamp: U64,
+}
+
+/// What blocks have cost.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FeeHistory {
+    /// Wei per gas, of each block and then of the next one.
+    #[serde(default)]
+    pub(super) base_fee_per_gas: Vec<U128>,
+    /// Wei per gas that went to the proposer of each block, at the percentiles asked for.
+    #[serde(default)]
+    pub(super) reward: Option<Vec<Vec<U128>>>,
+}
+
+/// A receipt. Of alloy's own there is one for each kind of chain; this has what all of them have.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Receipt {
+    transaction_hash: B256,
+    /// Missing while the transaction is in no block.
+    block_hash: Option<B256>,
+    status: U64,
+    logs: Vec<ReceiptLog>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReceiptLog {
+    address: Address,
+    topics: Vec<B256>,
+    data: Bytes,
+    #[serde(default)]
+    removed: bool,
+}
+
+/// Where an authorization was used.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Use {
+    pub(super) block_number: U64,
+    pub(super) transaction_hash: B256,
+    #[serde(default)]
+    pub(super) removed: bool,
+}
+
+impl Node {
+    /// `None` where TLS cannot be set up.
+    pub(super) fn new(url: RpcUrl, options: &RpcOptions) -> Option<Self> {
+        let transport = HttpTransport::new(url.clone(), options)?;
+        Some(Self { client: RpcClient::new(transport, url.is_loopback()), url })
+    }
+
+    /// A text of the chain's, as it may be shown.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.url.redact(text)
+    }
+
+    /// One call, one round trip.
+    async fn ask<T>(&self, method: &'static str, params: Value) -> Result<T, Fault>
+    where
+        T: DeserializeOwned + fmt::Debug + Send + Sync + Unpin + 'static,
+    {
+        let answer = self.client.request(method, params).await;
+        answer.map_err(|error| Fault::of_call(error, &self.url))
+    }
+
+    pub(super) async fn chain_id(&self) -> Result<u64, Fault> {
+        self.ask("eth_chainId", json!([])).await.map(|id: U64| id.to())
+    }
+
+    /// The ether of an account, in wei.
+    pub(super) async fn balance(&self, account: Address) -> Result<U256, Fault> {
+        self.ask("eth_getBalance", json!([account, At::Latest.to_json()])).await
+    }
+
+    pub(super) async fn code(&self, contract: Address) -> Result<Bytes, Fault> {
+        self.ask("eth_getCode", json!([contract, At::Latest.to_json()])).await
+    }
+
+    /// The nonce that follows those of all transactions the node knows, mined or not.
+    pub(super) async fn next_nonce(&self, account: Address) -> Result<u64, Fault> {
+        let count = self.ask("eth_getTransactionCount", json!([account, "pending"])).await;
+        count.map(|count: U64| count.to())
+    }
+
+    pub(super) async fn fee_history(&self) -> Result<FeeHistory, Fault> {
+        let params = json!([U64::from(FEE_BLOCKS), "latest", [50.0]]);
+        self.ask("eth_feeHistory", params).await
+    }
+
+    /// Wei per gas.
+    pub(super) async fn gas_price(&self) -> Result<u128, Fault> {
+        self.ask("eth_gasPrice", json!([])).await.map(|price: U128| price.to())
+    }
+
+    /// Runs the settling call of a payment and throws the result away.
+    ///
+    /// On the latest block, not the pending one: some nodes have none, others give out the latest
+    /// as such. What is lost is the time until the next block: an authorization that becomes valid
+    /// within it is refused.
+    ///
+    /// With the gas limit of the transaction to come, so that what would run out of gas is found.
+    pub(super) async fn simulate(
+        &self,
+        payment: &Claimed,
+        from: Address,
+        gas: u64,
+    ) -> Result<(), Fault> {
+        let call = json!({
+            "from": from,
+            "to": Address::from(*payment.asset().as_bytes()),
+            "gas": U64::from(gas),
+            "data": hex::encode_prefixed(payment.calldata()),
+        });
+        self.ask("eth_call", json!([call, At::Latest.to_json()])).await.map(|_: Bytes| ())
+    }
+
+    /// Asks a contract.
+    pub(super) async fn read<C: SolCall>(
+        &self,
+        contract: Address,
+        call: C,
+        at: At,
+    ) -> Result<C::Return, Fault> {
+        let call = json!({ "to": contract, "data": hex::encode_prefixed(call.abi_encode()) });
+        let data: Bytes = self.ask("eth_call", json!([call, at.to_json()])).await?;
+        C::abi_decode_returns_validate(&data)
+            .map_err(|_| Fault::Malformed("the token returns another type"))
+    }
+
+    /// Whether the token has seen the authorization used or cancelled.
+    pub(super) async fn is_used(&self, id: &PaymentId, at: At) -> Result<bool, Fault> {
+        let authorizer = Address::from(*id.from.as_bytes());
+        let nonce = B256::from(*id.nonce.as_bytes());
+        let token = Address::from(*id.asset.as_bytes());
+        self.read(token, Token::authorizationStateCall { authorizer, nonce }, at).await
+    }
+
+    /// Sends a signed transaction and returns the hash by which the node knows it.
+    pub(super) async fn send(&self, raw: &[u8]) -> Result<TxHash, Fault> {
+        let params = json!([hex::encode_prefixed(raw)]);
+        self.ask("eth_sendRawTransaction", params).await.map(|hash: B256| TxHash(hash.0))
+    }
+
+    /// The receipt of a transaction, if it is in a block.
+    pub(super) async fn receipt(&self, transaction: TxHash) -> Result<Option<Receipt>, Fault> {
+        let hash = B256::from(transaction.0);
+        let receipt: Option<Receipt> = self.ask("eth_getTransactionReceipt", json!([hash])).await?;
+        match receipt {
+            Some(receipt) if receipt.transaction_hash != hash => {
+                Err(Fault::Malformed("the receipt is of another transaction"))
+            }
+            receipt => Ok(receipt.filter(|receipt| receipt.block_hash.is_some())),
+        }
+    }
+
+    pub(super) async fn block(&self, at: At) -> Result<Block, Fault> {
+        let block: Option<Block> =
+            self.ask("eth_getBlockByNumber", json!([at.to_json(), false])).await?;
+        block.ok_or(Fault::Malformed("there is no such block"))
+    }
+
+    /// Where the token says that the authorization was used, in the blocks from `first` to `last`.
+    pub(super) async fn uses(
+        &self,
+        id: &PaymentId,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Use>, Fault> {
+        let filter = json!({
+            "address": Address::from(*id.asset.as_bytes()),
+            "topics": [
+                B256::from(AUTHORIZATION_USED_TOPIC),
+                B256::from(id.from.to_word()),
+                B256::from(*id.nonce.as_bytes()),
+            ],
+            "fromBlock": U64::from(first),
+            "toBlock": U64::from(last),
+        });
+        self.ask("eth_getLogs", json!([filter])).await
+    }
+}
+
+impl At {
+    fn to_json(self) -> Value {
+        match self {
+            Self::Latest => json!("latest"),
+            Self::Number(number) => json!(U64::from(number)),
+        }
+    }
+}
+
+impl Block {
+    pub(super) fn number(&self) -> u64 {
+        self.number.to()
+    }
+
+    /// Unix seconds.
+    pub(super) fn timestamp(&self) -> u64 {
+        self.timestamp.to()
+    }
+}
+
+impl Receipt {
+    /// Whether the transaction moved the money.
+    pub(super) fn judge(&self, payment: &Claimed) -> Result<Settled, SettlementError> {
+        let logs = self.logs.iter().filter(|log| !log.removed);
+        let topics: Vec<(&ReceiptLog, Vec<[u8; 32]>)> =
+            logs.map(|log| (log, log.topics.iter().map(|topic| topic.0).collect())).collect();
+        let logs = topics.iter().map(|(log, topics)| Log {
+            address: x402_core::Address::new(log.address.into_array()),
+            topics,
+            data: &log.data,
+        });
+        payment.settled(self.status == U64::from(1), logs)
+    }
+}

@@ -1,0 +1,138 @@
+//! How a transaction is sent, and what a node's answer to it means.
+//!
+//! Whatever goes wrong here, the money cannot move twice: a token takes an authorization once, in
+//! whichever transaction. What can be lost by a wrong guess is gas (the second transaction
+//! reverts), or time (a nonce that no transaction has stops all later ones). So a nonce that may
+//! or may not have been used up is read from the node again before the next transaction, rather
+//! than counted on.
+
+use tokio::sync::MutexGuard;
+use x402_core::Claimed;
+
+use super::RpcChain;
+use super::account::State;
+use super::fault::{Fault, Kind};
+use crate::chain::{ChainError, Journal, Transaction, TxHash};
+
+/// How often a payment is sent while the node says that its nonce or its fees are wrong.
+const ATTEMPTS: usize = 3;
+
+/// What became of one attempt.
+enum Attempt {
+    Taken,
+    /// The node refused the transaction because of its nonce or fees; another may do.
+    Again {
+        at_least: u64,
+        why: Fault,
+    },
+    Failed(ChainError),
+}
+
+impl RpcChain {
+    pub(super) async fn send_payment(
+        &self,
+        payment: &Claimed,
+        journal: &dyn Journal,
+    ) -> Result<TxHash, ChainError> {
+        let Some(mut state) = self.account.turn().await else {
+            return Err(ChainError::Unavailable("too many payments wait to be sent".into()));
+        };
+        let (mut at_least, mut refusal) = (0, None::<Fault>);
+        for _ in 0..ATTEMPTS {
+            let terms = self.account.terms(&mut state, &self.node, at_least).await;
+            let (nonce, fees) = terms.map_err(|error| match &refusal {
+                // Something is journalled already: nobody may think that nothing is.
+                Some(refusal) => ChainError::Unsent(refusal.to_string()),
+                None => ChainError::Unavailable(error.to_string()),
+            })?;
+            let transaction = self.account.sign(payment, nonce, fees);
+            journal.record(&transaction).await.map_err(ChainError::Journal)?;
+            match self.attempt(&mut state, nonce, &transaction).await {
+                Attempt::Taken => return Ok(transaction.hash),
+                Attempt::Again { at_least: nonce, why } => {
+                    tracing::debug!(%why, nonce, "sent again");
+                    (at_least, refusal) = (nonce, Some(why));
+                }
+                Attempt::Failed(error) => return Err(error),
+            }
+        }
+        Err(ChainError::Unsent(refusal.map_or_else(String::new, |fault| fault.to_string())))
+    }
+
+    /// Sends a journalled transaction.
+    async fn attempt(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        nonce: u64,
+        transaction: &Transaction,
+    ) -> Attempt {
+        // Unknown while the transaction is under way, and so for good if this future is dropped.
+        state.next_nonce = None;
+        let answer = self.node.send(&transaction.raw).await;
+        let unsent = |fault: Fault| Attempt::Failed(ChainError::Unsent(fault.to_string()));
+        let unknown = |fault: Fault| Attempt::Failed(ChainError::Unknown(fault.to_string()));
+        let fault = match answer {
+            Ok(hash) if hash == transaction.hash => return self.taken(state, nonce),
+            Ok(_) => return unknown(Fault::Malformed("the hash of another transaction")),
+            Err(fault) => fault,
+        };
+        match fault.kind() {
+            Some(Kind::AlreadyKnown) => self.taken(state, nonce),
+            Some(Kind::NonceTooLow | Kind::Replacement) => {
+                Attempt::Again { at_least: nonce.saturating_add(1), why: fault }
+            }
+            Some(Kind::NonceTooHigh) => Attempt::Again { at_least: 0, why: fault },
+            Some(Kind::FeeTooLow) => {
+                state.next_nonce = Some(nonce);
+                state.fees.clear();
+                Attempt::Again { at_least: nonce, why: fault }
+            }
+            Some(Kind::Funds) => {
+                self.account.report_no_funds(&fault);
+                state.next_nonce = Some(nonce);
+                unsent(fault)
+            }
+            Some(Kind::Rejected | Kind::Reverted) => {
+                state.next_nonce = Some(nonce);
+                unsent(fault)
+            }
+            None if matches!(fault, Fault::Connect(_)) => {
+                state.next_nonce = Some(nonce);
+                unsent(fault)
+            }
+            Some(Kind::Failure) | None => unknown(fault),
+        }
+    }
+
+    fn taken(&self, state: &mut MutexGuard<'_, State>, nonce: u64) -> Attempt {
+        state.next_nonce = nonce.checked_add(1);
+        self.account.note_funds();
+        Attempt::Taken
+    }
+
+    pub(super) async fn send_again(&self, transaction: &Transaction) -> Result<(), ChainError> {
+        let unknown = |fault: Fault| ChainError::Unknown(fault.to_string());
+        // Who sends again has reason to think that the chain lost something: perhaps more than
+        // this, and then the nonces that follow are not those we count on.
+        self.account.recount();
+        let fault = match self.node.send(&transaction.raw).await {
+            Ok(hash) if hash == transaction.hash => return Ok(()),
+            Ok(_) => return Err(unknown(Fault::Malformed("the hash of another transaction"))),
+            Err(fault) => fault,
+        };
+        match fault.kind() {
+            Some(Kind::AlreadyKnown) => return Ok(()),
+            // The transaction that used up the nonce can be this very one.
+            Some(Kind::NonceTooLow) => {
+                if self.node.receipt(transaction.hash).await.map_err(unknown)?.is_some() {
+                    return Ok(());
+                }
+            }
+            Some(Kind::Funds) => self.account.report_no_funds(&fault),
+            // The transactions before it are missing: they too are journalled, and will be sent.
+            Some(Kind::NonceTooHigh | Kind::Failure) | None => return Err(unknown(fault)),
+            Some(Kind::FeeTooLow | Kind::Rejected | Kind::Replacement | Kind::Reverted) => {}
+        }
+        Err(ChainError::Unsent(fault.to_string()))
+    }
+}

@@ -1,0 +1,210 @@
+//! What is checked of a node and a token before anything is sold.
+
+use core::fmt;
+
+use alloy_primitives::{Address as Contract, B256};
+use alloy_sol_types::SolCall;
+use x402_core::secp256k1::K256Signer;
+use x402_core::{Address, Asset, ChainId, DomainSeparator};
+
+use super::account::Account;
+use super::fault::{Fault, Kind};
+use super::node::{At, Node, Token};
+use super::url::RpcUrl;
+use super::{RpcChain, RpcOptions};
+
+/// Why a chain is not fit to be settled on. Each variant but the first few has what is configured
+/// beside what the chain answers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The URL would send its key and all answers in the clear.
+    #[error("the node's URL must begin with https://: http:// is only for a node on this machine")]
+    PlainHttp,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls,
+    /// The node cannot be asked.
+    #[error("the chain cannot be reached: {0}")]
+    Unavailable(String),
+    /// The token is on another chain than the node.
+    #[error("the token {token} is configured on {configured}, and the node is on {answered}")]
+    AssetChain {
+        /// The token.
+        token: Address,
+        /// The chain of the token.
+        configured: ChainId,
+        /// The chain of the node.
+        answered: ChainId,
+    },
+    /// The node is on another chain.
+    #[error("the chain is configured as {configured}, and the node is on {answered}")]
+    ChainId {
+        /// The chain that is configured.
+        configured: ChainId,
+        /// The chain that the node is on.
+        answered: ChainId,
+    },
+    /// The token counts in other units.
+    #[error(
+        "the token {token} is configured with {configured} decimals, and the contract has {answered}"
+    )]
+    Decimals {
+        /// The token.
+        token: Address,
+        /// The number that is configured.
+        configured: u8,
+        /// What the contract answers to `decimals()`.
+        answered: u8,
+    },
+    /// The token has another EIP-712 domain: no signature over ours would be taken.
+    #[error("the token {token} is configured with the EIP-712 domain {configured}, and the contract has {answered}")]
+    Domain {
+        /// The token.
+        token: Address,
+        /// The domain that is configured.
+        configured: NamedDomain,
+        /// The domain that the contract has.
+        answered: NamedDomain,
+    },
+    /// Nothing is at the token's address.
+    #[error("the token is configured at {token}, and {answered} has no contract there")]
+    NoCode {
+        /// The address that is configured.
+        token: Address,
+        /// The chain that was asked.
+        answered: ChainId,
+    },
+    /// A contract is there, and is not such a token.
+    #[error("the contract at {token} is no token with EIP-3009: {function} says: {answered}")]
+    NoToken {
+        /// The address that is configured.
+        token: Address,
+        /// What was called.
+        function: &'static str,
+        /// What came of it.
+        answered: String,
+    },
+}
+
+/// An EIP-712 domain by its hash, with the name and the version that go with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamedDomain {
+    /// The hash of the domain.
+    pub separator: DomainSeparator,
+    /// What the token calls itself, as far as it says.
+    pub name: Option<String>,
+    /// Its version, as far as it says.
+    pub version: Option<String>,
+}
+
+impl fmt::Display for NamedDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.separator.fmt(f)?;
+        match (&self.name, &self.version) {
+            (None, None) => Ok(()),
+            (name, version) => {
+                let [name, version] = [name, version].map(|text| text.as_deref().unwrap_or("?"));
+                write!(f, " (name {name:?}, version {version:?})")
+            }
+        }
+    }
+}
+
+impl RpcChain {
+    /// Connects to the node and makes sure that it is on the chain of the options.
+    ///
+    /// Needs a tokio runtime. The key of `signer` pays for the gas.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::PlainHttp`], [`StartError::Tls`], [`StartError::Unavailable`], or
+    /// [`StartError::ChainId`].
+    pub async fn connect(
+        url: RpcUrl,
+        signer: K256Signer,
+        options: RpcOptions,
+    ) -> Result<Self, StartError> {
+        if url.is_exposed() && !options.allow_plain_http {
+            return Err(StartError::PlainHttp);
+        }
+        let node = Node::new(url, &options).ok_or(StartError::Tls)?;
+        let answered = node.chain_id().await.map(ChainId::new).map_err(unavailable)?;
+        let configured = options.chain_id;
+        if answered != configured {
+            return Err(StartError::ChainId { configured, answered });
+        }
+        Ok(Self { account: Account::new(signer, &options), node, options })
+    }
+
+    /// Makes sure that a token is on the chain as it is configured: that there is a contract, which
+    /// has EIP-3009, and that its `DOMAIN_SEPARATOR()` and `decimals()` are those of `asset`.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], with what is configured and what the chain answers.
+    pub async fn check_asset(&self, asset: &Asset<'_>) -> Result<(), StartError> {
+        let (token, answered) = (asset.address, self.options.chain_id);
+        if asset.chain_id != answered {
+            let configured = asset.chain_id;
+            return Err(StartError::AssetChain { token, configured, answered });
+        }
+        let code = self.node.code(contract(token)).await.map_err(unavailable)?;
+        if code.is_empty() {
+            return Err(StartError::NoCode { token, answered });
+        }
+        self.check_domain(asset).await?;
+        let answered = self.ask_token(token, Token::decimalsCall {}).await?;
+        if answered != asset.decimals {
+            return Err(StartError::Decimals { token, configured: asset.decimals, answered });
+        }
+        let state = Token::authorizationStateCall { authorizer: Contract::ZERO, nonce: B256::ZERO };
+        self.ask_token(token, state).await.map(|_| ())
+    }
+
+    async fn check_domain(&self, asset: &Asset<'_>) -> Result<(), StartError> {
+        let token = asset.address;
+        let answered = self.ask_token(token, Token::DOMAIN_SEPARATORCall {}).await?;
+        let (ours, theirs) = (asset.domain().separator(), DomainSeparator::new(answered.0));
+        if ours == theirs {
+            return Ok(());
+        }
+        // Only said to help: that the domain differs is known without it.
+        let name = self.node.read(contract(token), Token::nameCall {}, At::Latest).await.ok();
+        let version = self.node.read(contract(token), Token::versionCall {}, At::Latest).await.ok();
+        Err(StartError::Domain {
+            token,
+            configured: NamedDomain {
+                separator: ours,
+                name: Some(asset.name.to_owned()),
+                version: Some(asset.version.to_owned()),
+            },
+            answered: NamedDomain {
+                separator: theirs,
+                name: name.map(|text| self.node.redact(&text)),
+                version: version.map(|text| self.node.redact(&text)),
+            },
+        })
+    }
+
+    async fn ask_token<C: SolCall>(&self, token: Address, call: C) -> Result<C::Return, StartError> {
+        self.node.read(contract(token), call, At::Latest).await.map_err(|fault| match fault {
+            Fault::Malformed(_) => no_token::<C>(token, &fault),
+            _ if fault.kind() == Some(Kind::Reverted) => no_token::<C>(token, &fault),
+            _ => unavailable(fault),
+        })
+    }
+}
+
+fn no_token<C: SolCall>(token: Address, fault: &Fault) -> StartError {
+    StartError::NoToken { token, function: C::SIGNATURE, answered: fault.to_string() }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unavailable(fault: Fault) -> StartError {
+    StartError::Unavailable(fault.to_string())
+}
+
+fn contract(address: Address) -> Contract {
+    Contract::from(*address.as_bytes())
+}

@@ -1,0 +1,108 @@
+//! What became of an authorization, whoever sent the transaction.
+
+use x402_core::settlement::SettlementError;
+use x402_core::{ChainId, Claimed, PaymentId};
+
+use super::RpcChain;
+use super::fault::Fault;
+use super::node::{At, Receipt, Use};
+use crate::chain::{ChainError, Outcome, TxHash, Usage};
+
+/// How many ranges of blocks are searched, newest first.
+const RANGES: usize = 32;
+
+impl RpcChain {
+    pub(super) async fn judge(
+        &self,
+        payment: &Claimed,
+        transaction: TxHash,
+    ) -> Result<Outcome, ChainError> {
+        let Some(receipt) = self.node.receipt(transaction).await? else {
+            return Ok(Outcome::Unknown);
+        };
+        Ok(match receipt.judge(payment) {
+            Ok(settled) => Outcome::Settled(settled),
+            Err(SettlementError::Reverted) => Outcome::Reverted,
+            Err(error) => {
+                tracing::warn!(payment = %payment.id(), %transaction, %error, "not settled");
+                Outcome::Reverted
+            }
+        })
+    }
+
+    pub(super) async fn look_up(&self, payment: &Claimed, since: u64) -> Result<Usage, ChainError> {
+        let id = payment.id();
+        if !self.node.is_used(&id, At::Latest).await? {
+            return Ok(Usage::Unused);
+        }
+        self.expect_chain().await?;
+        let head = self.node.block(At::Latest).await?.number();
+        let mut last = head;
+        for _ in 0..RANGES {
+            let first = last.saturating_sub(self.options.log_range.saturating_sub(1));
+            let mut uses = self.node.uses(&id, first, last).await?;
+            uses.retain(|used| !used.removed);
+            if !uses.is_empty() {
+                return self.first_payment(payment, since, &uses).await;
+            }
+            if first == 0 || self.node.block(At::Number(first)).await?.timestamp() < since {
+                return self.void(&id, head).await;
+            }
+            last = first.saturating_sub(1);
+        }
+        // To call it void would be a guess, and the payer's loss.
+        Err(ChainError::Unavailable(format!(
+            "the use of the authorization is further back than {RANGES} times {} blocks (log_range)",
+            self.options.log_range
+        )))
+    }
+
+    /// The first of these uses that moved the money, not before `since`.
+    async fn first_payment(
+        &self,
+        payment: &Claimed,
+        since: u64,
+        uses: &[Use],
+    ) -> Result<Usage, ChainError> {
+        for used in uses {
+            let block = self.node.block(At::Number(used.block_number.to())).await?;
+            let hash = TxHash(used.transaction_hash.0);
+            let receipt = self.node.receipt(hash).await?;
+            let receipt = receipt.ok_or(Fault::Malformed("the receipt of a log is missing"))?;
+            if block.timestamp() >= since
+                && let Some(usage) = settled_by(payment, hash, &receipt)
+            {
+                return Ok(usage);
+            }
+        }
+        Ok(Usage::Void)
+    }
+
+    /// No log tells of a use up to the block `head`: void, if the state of that block has the
+    /// authorization as used. If not, the nodes behind the URL are not at the same block.
+    async fn void(&self, id: &PaymentId, head: u64) -> Result<Usage, ChainError> {
+        if self.node.is_used(id, At::Number(head)).await? {
+            return Ok(Usage::Void);
+        }
+        Err(ChainError::Unavailable("the node's logs are behind its state".into()))
+    }
+
+    /// A URL can come to lead to another chain, whose logs would be believed.
+    async fn expect_chain(&self) -> Result<(), ChainError> {
+        let (ours, theirs) = (self.options.chain_id, ChainId::new(self.node.chain_id().await?));
+        if ours == theirs {
+            return Ok(());
+        }
+        Err(ChainError::Unavailable(format!("the node is on {theirs}, no longer on {ours}")))
+    }
+}
+
+fn settled_by(payment: &Claimed, transaction: TxHash, receipt: &Receipt) -> Option<Usage> {
+    match receipt.judge(payment) {
+        Ok(settled) => Some(Usage::Settled(settled, transaction)),
+        Err(error) => {
+            tracing::warn!(payment = %payment.id(), %transaction, %error, "used, not settled");
+            None
+        }
+    }
+}

@@ -1,0 +1,263 @@
+/*!
+The seller's file: what is sold, for how much, to whom the money goes, and on which chain.
+
+```yaml
+listen: 127.0.0.1:4021
+upstream: http://127.0.0.1:3000
+pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+network: ethereum
+asset: USDC
+chain: {rpc: "http://127.0.0.1:8545", key_file: ./settler.key}
+ledger: ./x402.redb
+routes:
+  - path: /api/analyze
+    methods: [POST]
+    settle: first
+    pricing: {model: "per_request", amount: "0.01", currency: "USDC"}
+  - {path: /health, pricing: free}
+default: not_found
+```
+
+The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
+[`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the
+file, the line and the column, what is wrong there, and what to write instead. No error, and nothing
+that is shown of a [`Config`], holds a key or the URL of the node.
+*/
+
+use core::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use x402_core::{Address, Amount, Asset, ChainId, Tariff, TransferMethod};
+use zeroize::Zeroizing;
+
+use crate::key::{KeyError, SecretKey};
+
+/// A seller's configuration, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// What it stands before.
+    pub upstream: Upstream,
+    /// Who is paid.
+    pub pay_to: Address,
+    /// What is paid with, and on which chain.
+    pub asset: OwnedAsset,
+    /// How the chain is reached, and who pays its fees.
+    pub chain: ChainConfig,
+    /// Where payments are recorded.
+    pub ledger: LedgerConfig,
+    /// What is sold: the first route that matches a request decides.
+    pub routes: Vec<Route>,
+    /// What becomes of a request that no route matches.
+    pub default: DefaultRoute,
+}
+
+/// The server that does the work that is sold, reached by plain HTTP.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Upstream {
+    /// Its host and, unless that is 80, port: `127.0.0.1:3000`.
+    pub authority: String,
+    /// What every path begins with there, without a slash at the end; empty for nothing.
+    pub base_path: String,
+}
+
+/// How the chain is reached, and who pays its fees.
+#[derive(Debug)]
+pub struct ChainConfig {
+    /// The node's JSON-RPC URL.
+    pub rpc: RpcText,
+    /// Where the key is that signs the settling transactions.
+    pub key: KeySource,
+}
+
+/// A node's URL, which may hold a key of its provider and is never shown.
+#[derive(Clone)]
+pub struct RpcText(Zeroizing<String>);
+
+/// Where a private key comes from.
+pub enum KeySource {
+    /// A file; see [`SecretKey::from_file`].
+    File(PathBuf),
+    /// The key itself, from the environment variable of that name.
+    Text {
+        /// The variable's name, for errors.
+        name: &'static str,
+        /// Its value.
+        text: Zeroizing<String>,
+    },
+}
+
+/// Where payments are recorded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LedgerConfig {
+    /// One file.
+    File(PathBuf),
+    /// Memory: forgotten when the program ends.
+    Memory,
+}
+
+/// What becomes of a request that no route matches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DefaultRoute {
+    /// It is passed on, unpaid.
+    Free,
+    /// It is answered with 404.
+    NotFound,
+}
+
+/// One row of what is sold.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The paths it is for.
+    pub path: PathPattern,
+    /// The methods it is for; empty for all of them.
+    pub methods: Vec<String>,
+    /// How it is priced.
+    pub pricing: Pricing,
+    /// What a request costs in atomic units; zero where it is free.
+    pub amount: Amount,
+    /// For how long, in seconds, a buyer is asked to let the authorization be valid.
+    pub max_timeout_seconds: u32,
+    /// What is sold, in the seller's words.
+    pub description: Option<String>,
+}
+
+/// The paths a route is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// Every path that begins so. It ends with a slash: `/api/*` is `/api/` here.
+    Prefix(String),
+}
+
+/// How a route is priced.
+#[derive(Clone, Copy, Debug)]
+pub enum Pricing {
+    /// It costs nothing.
+    Free,
+    /// It costs what the tariff says.
+    Paid(Tariff),
+}
+
+/// A token on a chain, as [`Asset`], with texts of its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OwnedAsset {
+    /// The chain the token lives on.
+    pub chain_id: ChainId,
+    /// What people call it.
+    pub symbol: String,
+    /// The token's contract.
+    pub address: Address,
+    /// The `name` of its EIP-712 domain.
+    pub name: String,
+    /// The `version` of its EIP-712 domain.
+    pub version: String,
+    /// How many digits of an amount are behind the decimal point.
+    pub decimals: u8,
+}
+
+/// What flags replace, above the environment and the file. Texts are read as the file's are;
+/// relative paths are the process's, not the file's.
+#[derive(Clone, Default)]
+pub struct Overrides {
+    /// [`Config::listen`]
+    pub listen: Option<String>,
+    /// [`Config::upstream`]
+    pub upstream: Option<String>,
+    /// [`Config::pay_to`]
+    pub pay_to: Option<String>,
+    /// The network's name.
+    pub network: Option<String>,
+    /// The asset's symbol.
+    pub asset: Option<String>,
+    /// [`ChainConfig::rpc`]
+    pub rpc: Option<String>,
+    /// [`KeySource::File`]
+    pub key_file: Option<String>,
+    /// [`Config::ledger`]
+    pub ledger: Option<String>,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl RpcText {
+    /// The URL itself, for the one who connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RpcText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RpcText(..)")
+    }
+}
+
+impl KeySource {
+    /// Loads the key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`], which names the file or the variable and never the content.
+    pub fn load(&self) -> Result<SecretKey, KeyError> {
+        match self {
+            Self::File(path) => SecretKey::from_file(path),
+            Self::Text { name, text } => SecretKey::from_text(name, text),
+        }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text { name, .. } => f.debug_struct("Text").field("name", name).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl PathPattern {
+    /// Whether the pattern names the path (without query).
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+impl OwnedAsset {
+    /// The asset as the core takes it.
+    #[must_use]
+    pub fn as_asset(&self) -> Asset<'_> {
+        Asset {
+            chain_id: self.chain_id,
+            symbol: &self.symbol,
+            address: self.address,
+            name: &self.name,
+            version: &self.version,
+            decimals: self.decimals,
+            transfer_method: TransferMethod::Eip3009,
+        }
+    }
+}
+
+impl From<&Asset<'_>> for OwnedAsset {
+    fn from(asset: &Asset<'_>) -> Self {
+        Self {
+            chain_id: asset.chain_id,
+            symbol: asset.symbol.to_owned(),
+            address: asset.address,
+            name: asset.name.to_owned(),
+            version: asset.version.to_owned(),
+            decimals: asset.decimals,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use x402_core::hex::Hex;
+use x402_core::state::{Event, State, Transition};
+use x402_core::{Checked, Claimed, PaymentId, keccak256};
+
+use super::LedgerError;
+use crate::chain::{Transaction, TxHash};
+
+/// Which request a payment was presented with: a hash of its method, target and whatever else must
+/// be the same for a repetition to be the same request.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct RequestId(pub [u8; 32]);
+
+impl RequestId {
+    /// The request of this method and target (path and query, as matched).
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        Self(keccak256(&[method.as_bytes(), b" ", target.as_bytes()]))
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(&self.0).fmt(f)
+    }
+}
+
+/// An answer that was given to a paid request, to be given again to its repetition.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields, without those of the connection.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its body, or `None` where that was too large to be kept.
+    pub body: Option<Vec<u8>>,
+    /// The Keccak-256 of the request's body: a repetition has the same.
+    pub request_body: [u8; 32],
+}
+
+/// One step of a payment, with what is to be kept of it.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// [`Event::Journalled`], with the transaction that is about to be sent.
+    Journalled(Transaction),
+    /// [`Event::TimedOut`]
+    TimedOut,
+    /// [`Event::Confirmed`], with the transaction that moved the money.
+    Confirmed(TxHash),
+    /// [`Event::Reverted`]
+    Reverted,
+    /// [`Event::Refused`]: the entry goes.
+    Refused,
+    /// [`Event::Answered`], with the answer.
+    Answered(Answer),
+}
+
+impl Step {
+    const fn event(&self) -> Event {
+        match self {
+            Self::Journalled(_) => Event::Journalled,
+            Self::TimedOut => Event::TimedOut,
+            Self::Confirmed(_) => Event::Confirmed,
+            Self::Reverted => Event::Reverted,
+            Self::Refused => Event::Refused,
+            Self::Answered(_) => Event::Answered,
+        }
+    }
+}
+
+/// What the ledger holds of a payment.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it stands.
+    pub state: State,
+    /// The payment itself, trusted: it was checked before it was recorded.
+    pub payment: Claimed,
+    /// The request it was presented with.
+    pub request: RequestId,
+    /// When it was claimed, in Unix seconds.
+    pub claimed_at: u64,
+    /// The transaction that was journalled last.
+    pub transaction: Option<Transaction>,
+    /// The transaction that moved the money.
+    pub settled_by: Option<TxHash>,
+    /// The answer that was given.
+    pub answer: Option<Answer>,
+}
+
+impl Entry {
+    /// How long an answer is kept at least, in seconds after the claim.
+    pub const KEEP_SECONDS: u64 = 24 * 60 * 60;
+
+    /// The entry of a payment that is being claimed.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Corrupt`] never happens to a payment that was checked.
+    pub fn new(payment: &Checked, request: RequestId, now: u64) -> Result<Self, LedgerError> {
+        Ok(Self {
+            state: State::Claimed,
+            payment: Claimed::from_bytes(&payment.to_bytes()).map_err(|_| LedgerError::Corrupt)?,
+            request,
+            claimed_at: now,
+            transaction: None,
+            settled_by: None,
+            answer: None,
+        })
+    }
+
+    /// Which payment it is.
+    #[must_use]
+    pub const fn id(&self) -> PaymentId {
+        self.payment.id()
+    }
+
+    /// Until when, in Unix seconds, the entry must be kept: while the authorization is valid, and a
+    /// day at least.
+    #[must_use]
+    pub fn keep_until(&self) -> u64 {
+        let valid_before = self.payment.authorization().valid_before.to_secs().unwrap_or(u64::MAX);
+        valid_before.max(self.claimed_at.saturating_add(Self::KEEP_SECONDS))
+    }
+
+    /// The entry after a step; `None` where the payment is released.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Illegal`] for a step that cannot be taken from here.
+    pub fn after(mut self, step: Step) -> Result<Option<Self>, LedgerError> {
+        let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
+        self.state = state;
+        match step {
+            Step::Journalled(transaction) => self.transaction = Some(transaction),
+            Step::Confirmed(hash) => self.settled_by = Some(hash),
+            Step::Answered(answer) => self.answer = Some(answer),
+            Step::TimedOut | Step::Reverted | Step::Refused => {}
+        }
+        Ok(Some(self))
+    }
+}

@@ -1,0 +1,131 @@
+use core::fmt;
+use core::future::ready;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use x402_core::{Checked, Claim, PaymentId};
+
+use super::{Claiming, Entry, Ledger, LedgerError, RequestId, Step};
+use crate::BoxFuture;
+
+/// A ledger in memory: what it holds is forgotten when the program ends.
+///
+/// For demonstrations and tests. A restart forgets which payments were used and which were under
+/// way; the token still takes each at most once, but what was paid and not served is lost.
+pub struct MemoryLedger {
+    entries: Mutex<Entries>,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_id: HashMap<PaymentId, Entry>,
+    /// When old entries were last looked for, in Unix seconds.
+    swept_at: u64,
+}
+
+impl MemoryLedger {
+    /// How many payments are held at most, unless the caller says otherwise.
+    pub const DEFAULT_CAPACITY: usize = 1_000_000;
+
+    /// How many seconds pass between two searches for old entries while there is room.
+    const SWEEP_SECONDS: u64 = 60;
+
+    /// An empty ledger of the default capacity.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(Self::DEFAULT_CAPACITY)
+    }
+
+    /// An empty ledger of at most so many payments. Claims beyond them are refused: none is
+    /// forgotten before its time.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { entries: Mutex::default(), capacity }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // Every change is one insertion or removal, so a panic elsewhere leaves nothing half done.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claim_now(
+        &self,
+        payment: &Checked,
+        request: RequestId,
+        now: u64,
+    ) -> Result<Claiming, LedgerError> {
+        let id = payment.id();
+        let mut entries = self.lock();
+        if let Some(entry) = entries.by_id.get(&id) {
+            return Ok(Claiming::Known(Box::new(entry.clone())));
+        }
+        entries.make_room(self.capacity, now)?;
+        entries.by_id.insert(id, Entry::new(payment, request, now)?);
+        Ok(Claiming::New(Claim::recorded(id)))
+    }
+
+    fn apply_now(&self, id: PaymentId, step: Step) -> Result<(), LedgerError> {
+        let mut entries = self.lock();
+        let entry = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
+        match entry.clone().after(step)? {
+            Some(entry) => entries.by_id.insert(id, entry),
+            None => entries.by_id.remove(&id),
+        };
+        Ok(())
+    }
+}
+
+impl Entries {
+    /// Forgets old entries from time to time, and whenever there is no room without.
+    fn make_room(&mut self, capacity: usize, now: u64) -> Result<(), LedgerError> {
+        let is_full = self.by_id.len() >= capacity;
+        let pause = if is_full { 1 } else { MemoryLedger::SWEEP_SECONDS };
+        // A full ledger looks at most once in a second: a sweep reads all of it.
+        if now >= self.swept_at.saturating_add(pause) {
+            self.swept_at = now;
+            self.by_id.retain(|_, entry| entry.state.is_open() || entry.keep_until() >= now);
+        }
+        if self.by_id.len() >= capacity {
+            return Err(LedgerError::Storage("full".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLedger").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn claim<'a>(
+        &'a self,
+        payment: &'a Checked,
+        request: RequestId,
+        now: u64,
+    ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
+        Box::pin(ready(self.claim_now(payment, request, now)))
+    }
+
+    fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(ready(self.apply_now(id, step)))
+    }
+
+    fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
+        Box::pin(ready(Ok(self.lock().by_id.get(&id).cloned())))
+    }
+
+    fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        let entries = self.lock();
+        let open = entries.by_id.values().filter(|entry| entry.state.is_open());
+        Box::pin(ready(Ok(open.cloned().collect())))
+    }
+}

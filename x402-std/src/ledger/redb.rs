@@ -1,0 +1,253 @@
+mod encoding;
+mod file;
+
+use core::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
+use redb::{Durability, WriteTransaction};
+use x402_core::{Checked, Claim, PaymentId};
+
+use super::{Claiming, Entry, Ledger, LedgerError, RequestId, Step};
+use crate::BoxFuture;
+
+type Key = &'static [u8; PaymentId::LEN];
+
+/// Every payment, by [`PaymentId::to_bytes`].
+const ENTRIES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("entries");
+/// The payments whose outcome the chain still has to say.
+const OPEN: TableDefinition<'_, Key, ()> = TableDefinition::new("open");
+/// When to look whether a payment can be forgotten, in Unix seconds. A row may be late or too many;
+/// what decides is the entry.
+const DUE: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("due");
+
+/// How many due payments are looked at when one is claimed: more than one, so that the ledger
+/// shrinks, and few, so that the claim does not wait.
+const SWEEP_ROWS: usize = 16;
+/// How long, in seconds, a payment that is due and cannot be forgotten is left alone.
+const SWEEP_AGAIN_SECONDS: u64 = 60 * 60;
+
+/// A ledger in one file, of which one process has hold.
+///
+/// Every change is on disk (`fsync`, in two phases) when the call returns. The file is a [redb]
+/// database; it holds signatures of payments under way and the answers that were given, so only its
+/// owner may read it. Calls need a Tokio runtime. A call that is dropped may still take effect.
+///
+/// Once the disk has failed (it was full, say), every later call fails too, and the file has to be
+/// opened anew: nothing is done on an unsure footing.
+///
+/// [redb]: https://docs.rs/redb
+pub struct RedbLedger {
+    database: Arc<Database>,
+}
+
+impl RedbLedger {
+    /// Opens the file, or makes it. Reads all of it, and repairs it where the last process was
+    /// stopped in the middle of a change.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Locked`] where a process has it open already; [`LedgerError::Storage`] where
+    /// it cannot be read and written, is damaged, is no ledger, or was written by another version.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
+        let database = file::open(path.as_ref())?;
+        Ok(Self { database: Arc::new(database) })
+    }
+
+    /// Does the work where waiting for the disk holds nobody else up.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let database = Arc::clone(&self.database);
+        match tokio::task::spawn_blocking(move || work(&database)).await {
+            Ok(result) => result,
+            // It panicked (a damaged page, as the library says) or the runtime is being stopped.
+            Err(error) => Err(LedgerError::Storage(error.to_string())),
+        }
+    }
+}
+
+impl fmt::Debug for RedbLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbLedger").finish_non_exhaustive()
+    }
+}
+
+impl Ledger for RedbLedger {
+    fn claim<'a>(
+        &'a self,
+        payment: &'a Checked,
+        request: RequestId,
+        now: u64,
+    ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
+        let payment = *payment;
+        Box::pin(self.run(move |database| claim(database, &payment, request, now)))
+    }
+
+    fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.run(move |database| apply(database, &id, step)))
+    }
+
+    fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
+        Box::pin(self.run(move |database| find(database, &id)))
+    }
+
+    fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(self.run(open_entries))
+    }
+}
+
+fn find(database: &Database, id: &PaymentId) -> Result<Option<Entry>, LedgerError> {
+    let reading = database.begin_read().map_err(storage)?;
+    let entries = reading.open_table(ENTRIES).map_err(storage)?;
+    let value = entries.get(&id.to_bytes()).map_err(storage)?;
+    value.map(|value| encoding::decode(value.value())).transpose()
+}
+
+fn open_entries(database: &Database) -> Result<Vec<Entry>, LedgerError> {
+    let reading = database.begin_read().map_err(storage)?;
+    let entries = reading.open_table(ENTRIES).map_err(storage)?;
+    let open = reading.open_table(OPEN).map_err(storage)?;
+    let rows = open.iter().map_err(storage)?;
+    rows.map(|row| {
+        let (key, _) = row.map_err(storage)?;
+        let value = entries.get(key.value()).map_err(storage)?.ok_or(LedgerError::Corrupt)?;
+        encoding::decode(value.value())
+    })
+    .collect()
+}
+
+fn claim(
+    database: &Database,
+    payment: &Checked,
+    request: RequestId,
+    now: u64,
+) -> Result<Claiming, LedgerError> {
+    let id = payment.id();
+    // A repetition is answered without a turn at the pen.
+    if let Some(entry) = find(database, &id)? {
+        return Ok(Claiming::Known(Box::new(entry)));
+    }
+    write(database, |tables| {
+        if let Some(entry) = tables.entry(&id.to_bytes())? {
+            return Ok(Claiming::Known(Box::new(entry)));
+        }
+        tables.sweep(now)?;
+        let entry = Entry::new(payment, request, now)?;
+        tables.put(&id.to_bytes(), &entry)?;
+        tables.due.insert((entry.keep_until(), &id.to_bytes()), ()).map_err(storage)?;
+        Ok(Claiming::New(Claim::recorded(id)))
+    })
+}
+
+fn apply(database: &Database, id: &PaymentId, step: Step) -> Result<(), LedgerError> {
+    let key = id.to_bytes();
+    write(database, |tables| {
+        let entry = tables.entry(&key)?.ok_or(LedgerError::Missing)?;
+        let due = entry.keep_until();
+        match entry.after(step)? {
+            Some(entry) => tables.put(&key, &entry),
+            None => tables.remove(&key, due),
+        }
+    })
+}
+
+/// Makes all of a change, safe on disk when this returns, or none of it.
+fn write<T>(
+    database: &Database,
+    change: impl FnOnce(&mut Tables<'_>) -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    let writing = begin(database)?;
+    let mut tables = Tables::open(&writing)?;
+    // Dropped without a commit, a transaction leaves nothing behind.
+    let result = change(&mut tables)?;
+    drop(tables);
+    writing.commit().map_err(storage)?;
+    Ok(result)
+}
+
+fn begin(database: &Database) -> Result<WriteTransaction, LedgerError> {
+    let mut writing = database.begin_write().map_err(storage)?;
+    writing.set_durability(Durability::Immediate).map_err(storage)?;
+    // Payers choose much of what is written here, and the one-phase commit's checksum is none
+    // against those who choose.
+    writing.set_two_phase_commit(true);
+    Ok(writing)
+}
+
+struct Tables<'t> {
+    entries: Table<'t, Key, &'static [u8]>,
+    open: Table<'t, Key, ()>,
+    due: Table<'t, (u64, Key), ()>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(writing: &'t WriteTransaction) -> Result<Self, LedgerError> {
+        Ok(Self {
+            entries: writing.open_table(ENTRIES).map_err(storage)?,
+            open: writing.open_table(OPEN).map_err(storage)?,
+            due: writing.open_table(DUE).map_err(storage)?,
+        })
+    }
+
+    fn entry(&self, key: &[u8; PaymentId::LEN]) -> Result<Option<Entry>, LedgerError> {
+        let value = self.entries.get(key).map_err(storage)?;
+        value.map(|value| encoding::decode(value.value())).transpose()
+    }
+
+    fn put(&mut self, key: &[u8; PaymentId::LEN], entry: &Entry) -> Result<(), LedgerError> {
+        self.entries.insert(key, encoding::encode(entry).as_slice()).map_err(storage)?;
+        if entry.state.is_open() {
+            self.open.insert(key, ()).map_err(storage)?;
+        } else {
+            self.open.remove(key).map_err(storage)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8; PaymentId::LEN], due: u64) -> Result<(), LedgerError> {
+        self.entries.remove(key).map_err(storage)?;
+        self.open.remove(key).map_err(storage)?;
+        self.due.remove((due, key)).map_err(storage)?;
+        Ok(())
+    }
+
+    /// Forgets a few of the payments whose time is over.
+    fn sweep(&mut self, now: u64) -> Result<(), LedgerError> {
+        const FIRST: Key = &[0; PaymentId::LEN];
+        let mut due = Vec::new();
+        for row in self.due.range(..(now, FIRST)).map_err(storage)?.take(SWEEP_ROWS) {
+            let (row, ()) = row.map(|(row, value)| (row, value.value())).map_err(storage)?;
+            let (time, key) = row.value();
+            due.push((time, *key));
+        }
+        due.into_iter().try_for_each(|(time, key)| self.forget_if_over(time, &key, now))
+    }
+
+    fn forget_if_over(
+        &mut self,
+        time: u64,
+        key: &[u8; PaymentId::LEN],
+        now: u64,
+    ) -> Result<(), LedgerError> {
+        self.due.remove((time, key)).map_err(storage)?;
+        let again = match self.entry(key) {
+            // Released, and the row was left over.
+            Ok(None) => return Ok(()),
+            Ok(Some(entry)) if entry.state.is_open() => now.saturating_add(SWEEP_AGAIN_SECONDS),
+            Ok(Some(entry)) if entry.keep_until() >= now => entry.keep_until(),
+            Ok(Some(_)) => return self.remove(key, time),
+            // One damaged entry must not stop all other payments.
+            Err(LedgerError::Corrupt) => now.saturating_add(SWEEP_AGAIN_SECONDS),
+            Err(error) => return Err(error),
+        };
+        self.due.insert((again, key), ()).map_err(storage)?;
+        Ok(())
+    }
+}
+
+fn storage(error: impl Into<redb::Error>) -> LedgerError {
+    LedgerError::Storage(error.into().to_string())
+}

@@ -1,0 +1,100 @@
+use core::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableHandle as _};
+
+use super::{Tables, begin, storage};
+use crate::ledger::LedgerError;
+
+/// What the file says of itself: its format, under [`FORMAT_KEY`].
+pub(super) const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("x402 ledger");
+pub(super) const FORMAT_KEY: &str = "format";
+/// The format of the tables and their keys; entries carry one of their own.
+pub(super) const FORMAT: u64 = 1;
+
+/// How much of the file is kept in memory, in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// Opens the file, or makes it, and sees to it that it is a ledger of this format.
+pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
+    let failed = |error: &dyn Display| {
+        LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
+    };
+    let file = open_file(path).map_err(|error| failed(&error))?;
+    let file = FileBackend::new(file).map_err(|error| failed(&error))?;
+    let mut builder = Builder::new();
+    // What is damaged is found now, not under somebody's payment.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    let database = builder.create_with_backend(file).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            LedgerError::Locked(path.display().to_string())
+        }
+        error => failed(&error),
+    })?;
+    check_format(&database).map_err(|error| match error {
+        LedgerError::Storage(text) => failed(&text),
+        error => error,
+    })?;
+    sync_folder(path).map_err(|error| failed(&error))?;
+    Ok(database)
+}
+
+#[cfg(unix)]
+fn open_file(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // It holds signatures: nobody but the owner reads it.
+    options().mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_file(path: &Path) -> std::io::Result<File> {
+    options().open(path)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options
+}
+
+/// Makes the file's name as durable as what is in it: a folder has a disk block of its own.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+fn check_format(database: &Database) -> Result<(), LedgerError> {
+    let writing = begin(database)?;
+    let names: Vec<_> =
+        writing.list_tables().map_err(storage)?.map(|table| table.name().to_owned()).collect();
+    if !names.is_empty() && !names.iter().any(|name| name == ABOUT.name()) {
+        return Err(LedgerError::Storage("it is a database of another program".into()));
+    }
+    {
+        let mut about = writing.open_table(ABOUT).map_err(storage)?;
+        let format = about.get(FORMAT_KEY).map_err(storage)?.map(|format| format.value());
+        match format {
+            Some(FORMAT) => return Ok(()),
+            Some(format) => return Err(wrong_format(format)),
+            None => about.insert(FORMAT_KEY, FORMAT).map_err(storage)?,
+        };
+        // The tables are made now, so that reading never finds them missing.
+        Tables::open(&writing)?;
+    }
+    writing.commit().map_err(storage)
+}
+
+fn wrong_format(format: u64) -> LedgerError {
+    LedgerError::Storage(format!(
+        "it is a ledger of format {format}, and this version reads format {FORMAT}: \
+         use the version that wrote it, or another file"
+    ))
+}

@@ -1,0 +1,318 @@
+//! What every ledger must do, tried on each of them; then what is the file's own.
+
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+use x402_core::secp256k1::{K256, K256Signer};
+use x402_core::state::State;
+use x402_core::{
+    Amount, Asset, Authorization, ChainId, Checked, Moment, Nonce, Offer, Payment, PaymentId,
+    Signer as _, Timestamp,
+};
+
+use super::{Answer, Claiming, Entry, Ledger, LedgerError, MemoryLedger, RequestId, Step};
+use crate::chain::{Transaction, TxHash};
+
+pub(super) const NOW: u64 = 1_700_000_000;
+pub(super) const REQUEST: RequestId = RequestId([5; 32]);
+
+const DAY: u64 = Entry::KEEP_SECONDS;
+
+/// A payment that is valid for a minute; another for each number.
+pub(super) fn payment(number: u128) -> Checked {
+    payment_until(number, NOW + 60)
+}
+
+fn payment_until(number: u128, valid_before: u64) -> Checked {
+    let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
+    let asset = Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+    let offer = Offer::new(*asset, signer.address(), Amount::from_units(10_000), 60);
+    let authorization = Authorization {
+        from: signer.address(),
+        to: signer.address(),
+        value: Amount::from_units(10_000),
+        valid_after: Timestamp::from_secs(0),
+        valid_before: Timestamp::from_secs(valid_before),
+        nonce: Nonce::new(Amount::from_units(number).to_be_bytes()),
+    };
+    let requirements = offer.requirements();
+    let signature = Ok(signer.sign(&authorization.digest(&requirements.domain)).unwrap());
+    let payment = Payment {
+        chain_id: asset.chain_id,
+        asset: asset.address,
+        authorization,
+        signature,
+    };
+    requirements.check(&payment, &Moment::at(NOW), &K256).unwrap()
+}
+
+pub(super) fn transaction(byte: u8) -> Transaction {
+    Transaction { hash: TxHash([byte; 32]), raw: vec![byte; 300] }
+}
+
+pub(super) fn answer() -> Answer {
+    Answer {
+        status: 200,
+        headers: vec![
+            ("content-type".into(), b"application/json".to_vec()),
+            ("x-latin".into(), vec![0xe9, 0]),
+        ],
+        body: Some((0..=255).collect()),
+        request_body: [3; 32],
+    }
+}
+
+async fn claim_new(ledger: &dyn Ledger, payment: &Checked) {
+    let claiming = ledger.claim(payment, REQUEST, NOW).await.unwrap();
+    assert!(matches!(claiming, Claiming::New(_)), "{claiming:?}");
+}
+
+async fn entry(ledger: &dyn Ledger, id: PaymentId) -> Entry {
+    ledger.find(id).await.unwrap().unwrap()
+}
+
+async fn state(ledger: &dyn Ledger, id: PaymentId) -> State {
+    entry(ledger, id).await.state
+}
+
+async fn open_ids(ledger: &dyn Ledger) -> Vec<PaymentId> {
+    let mut ids: Vec<_> = ledger.open_entries().await.unwrap().iter().map(Entry::id).collect();
+    ids.sort();
+    ids
+}
+
+/// Every step, with its name.
+fn steps() -> [(&'static str, Step); 6] {
+    [
+        ("journalled", Step::Journalled(transaction(1))),
+        ("timed out", Step::TimedOut),
+        ("confirmed", Step::Confirmed(TxHash([2; 32]))),
+        ("reverted", Step::Reverted),
+        ("refused", Step::Refused),
+        ("answered", Step::Answered(answer())),
+    ]
+}
+
+/// The steps that lead to each state from a new claim.
+fn ways() -> [(State, Vec<Step>); 6] {
+    let [(_, journalled), (_, timed_out), (_, confirmed), (_, reverted), _, (_, answered)] =
+        steps();
+    [
+        (State::Claimed, vec![]),
+        (State::Broadcast, vec![journalled.clone()]),
+        (State::Pending, vec![journalled.clone(), timed_out.clone()]),
+        (State::Settled, vec![journalled.clone(), timed_out, confirmed.clone()]),
+        (State::Served, vec![journalled.clone(), confirmed, answered]),
+        (State::Failed, vec![journalled, reverted]),
+    ]
+}
+
+async fn a_payment_is_claimed_once(ledger: Arc<dyn Ledger>) {
+    let payment = payment(1);
+    let Claiming::New(claim) = ledger.claim(&payment, REQUEST, NOW).await.unwrap() else {
+        panic!("it was never seen before")
+    };
+    assert_eq!(payment.claimed(claim).unwrap().id(), payment.id());
+    let again = ledger.claim(&payment, RequestId([6; 32]), NOW + 5).await.unwrap();
+    let Claiming::Known(known) = again else { panic!("{again:?}") };
+    assert_eq!(known.state, State::Claimed);
+    assert_eq!((known.request, known.claimed_at), (REQUEST, NOW));
+    assert_eq!(known.payment.to_bytes(), payment.to_bytes());
+    assert!(known.transaction.is_none() && known.settled_by.is_none() && known.answer.is_none());
+}
+
+async fn of_those_who_race_one_wins(ledger: Arc<dyn Ledger>) {
+    const TASKS: usize = 64;
+    for number in 0..4 {
+        let (payment, barrier) = (payment(number), Arc::new(Barrier::new(TASKS)));
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|_| {
+                let (ledger, barrier) = (Arc::clone(&ledger), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    barrier.wait().await;
+                    let claiming = ledger.claim(&payment, REQUEST, NOW).await.unwrap();
+                    matches!(claiming, Claiming::New(_))
+                })
+            })
+            .collect();
+        let mut winners = 0;
+        for task in tasks {
+            winners += usize::from(task.await.unwrap());
+        }
+        assert_eq!(winners, 1);
+    }
+}
+
+async fn of_those_who_race_to_step_one_wins(ledger: Arc<dyn Ledger>) {
+    let payment = payment(1);
+    claim_new(&*ledger, &payment).await;
+    ledger.apply(payment.id(), Step::Journalled(transaction(1))).await.unwrap();
+    let tasks: Vec<_> = (0..64_u8)
+        .map(|byte| {
+            let (ledger, id) = (Arc::clone(&ledger), payment.id());
+            tokio::spawn(async move { ledger.apply(id, Step::Confirmed(TxHash([byte; 32]))).await })
+        })
+        .collect();
+    let mut winners = Vec::new();
+    for (byte, task) in (0..64_u8).zip(tasks) {
+        match task.await.unwrap() {
+            Ok(()) => winners.push(byte),
+            Err(error) => assert!(matches!(error, LedgerError::Illegal(_)), "{error:?}"),
+        }
+    }
+    let settled_by = entry(&*ledger, payment.id()).await.settled_by.unwrap();
+    assert_eq!(winners, [settled_by.0[0]]);
+}
+
+async fn every_step_is_taken_or_changes_nothing(ledger: Arc<dyn Ledger>) {
+    let mut number = 0;
+    for (from, way) in ways() {
+        for (name, step) in steps() {
+            number += 1;
+            let payment = payment(number);
+            let id = payment.id();
+            claim_new(&*ledger, &payment).await;
+            for step in &way {
+                ledger.apply(id, step.clone()).await.unwrap();
+            }
+            let before = entry(&*ledger, id).await;
+            assert_eq!(before.state, from);
+            let expected = before.clone().after(step.clone());
+            match (ledger.apply(id, step).await, expected) {
+                (Ok(()), Ok(Some(expected))) => {
+                    assert_eq!(
+                        format!("{:?}", entry(&*ledger, id).await),
+                        format!("{expected:?}"),
+                        "{from:?} {name}"
+                    );
+                }
+                (Ok(()), Ok(None)) => assert!(ledger.find(id).await.unwrap().is_none()),
+                (Err(LedgerError::Illegal(_)), Err(_)) => {
+                    assert_eq!(
+                        format!("{:?}", entry(&*ledger, id).await),
+                        format!("{before:?}"),
+                        "{from:?} {name}"
+                    );
+                }
+                (got, expected) => panic!("{from:?} {name}: {got:?}, not {expected:?}"),
+            }
+        }
+    }
+}
+
+async fn what_was_released_can_be_claimed_again(ledger: Arc<dyn Ledger>) {
+    let payment = payment(1);
+    claim_new(&*ledger, &payment).await;
+    ledger.apply(payment.id(), Step::Refused).await.unwrap();
+    assert!(ledger.find(payment.id()).await.unwrap().is_none());
+    assert!(open_ids(&*ledger).await.is_empty());
+    claim_new(&*ledger, &payment).await;
+    assert_eq!(state(&*ledger, payment.id()).await, State::Claimed);
+}
+
+async fn what_is_not_there_is_missing(ledger: Arc<dyn Ledger>) {
+    let id = payment(1).id();
+    assert!(ledger.find(id).await.unwrap().is_none());
+    for (name, step) in steps() {
+        let result = ledger.apply(id, step).await;
+        assert!(matches!(result, Err(LedgerError::Missing)), "{name}");
+    }
+    assert!(ledger.find(id).await.unwrap().is_none());
+}
+
+async fn what_is_open_is_listed(ledger: Arc<dyn Ledger>) {
+    assert!(open_ids(&*ledger).await.is_empty());
+    let mut expected = Vec::new();
+    for (number, (state, way)) in (0..).zip(ways()) {
+        let payment = payment(number);
+        claim_new(&*ledger, &payment).await;
+        for step in way {
+            ledger.apply(payment.id(), step).await.unwrap();
+        }
+        if state.is_open() {
+            expected.push(payment.id());
+        }
+    }
+    expected.sort();
+    assert_eq!(open_ids(&*ledger).await, expected);
+}
+
+async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
+    let [settled, open, long] = [payment(1), payment(2), payment_until(3, NOW + 3 * DAY)];
+    for payment in [&settled, &open, &long] {
+        claim_new(&*ledger, payment).await;
+        ledger.apply(payment.id(), Step::Journalled(transaction(1))).await.unwrap();
+    }
+    for payment in [&settled, &long] {
+        ledger.apply(payment.id(), Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+    }
+    let is_known = async |payment: &Checked| ledger.find(payment.id()).await.unwrap().is_some();
+    let _ = ledger.claim(&payment(10), REQUEST, NOW + DAY).await.unwrap();
+    assert!(is_known(&settled).await, "kept for a day");
+    let _ = ledger.claim(&payment(11), REQUEST, NOW + DAY + 61).await.unwrap();
+    assert!(!is_known(&settled).await, "a day is over");
+    assert!(is_known(&open).await, "the chain has not said");
+    assert!(is_known(&long).await, "the authorization is valid");
+    let _ = ledger.claim(&payment(12), REQUEST, NOW + 3 * DAY).await.unwrap();
+    assert!(is_known(&long).await);
+    let _ = ledger.claim(&payment(13), REQUEST, NOW + 3 * DAY + 61).await.unwrap();
+    assert!(!is_known(&long).await);
+    assert!(is_known(&open).await);
+    // Once the chain has said it, its time comes too.
+    ledger.apply(open.id(), Step::Reverted).await.unwrap();
+    let _ = ledger.claim(&payment(14), REQUEST, NOW + 4 * DAY).await.unwrap();
+    assert!(!is_known(&open).await);
+}
+
+macro_rules! suite {
+    ($ledger:ident: $open:expr; $($test:ident)*) => {
+        mod $ledger {
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    let (ledger, _keep) = $open;
+                    super::$test(Arc::new(ledger)).await;
+                }
+            )*
+        }
+    };
+    ($($ledger:ident: $open:expr;)*) => { $(suite! { $ledger: $open;
+        a_payment_is_claimed_once
+        of_those_who_race_one_wins
+        of_those_who_race_to_step_one_wins
+        every_step_is_taken_or_changes_nothing
+        what_was_released_can_be_claimed_again
+        what_is_not_there_is_missing
+        what_is_open_is_listed
+        what_is_over_is_forgotten_in_time
+    })* };
+}
+
+suite! {
+    in_memory: (MemoryLedger::new(), ());
+}
+
+#[cfg(feature = "redb")]
+suite! {
+    in_a_file: file::new_ledger();
+}
+
+#[tokio::test]
+async fn a_full_memory_refuses_and_forgets_nothing_early() {
+    let ledger = MemoryLedger::with_capacity(2);
+    claim_new(&ledger, &payment(1)).await;
+    claim_new(&ledger, &payment(2)).await;
+    let refused = ledger.claim(&payment(3), REQUEST, NOW).await.unwrap_err();
+    assert!(matches!(&refused, LedgerError::Storage(text) if text == "full"), "{refused:?}");
+    // What is known is known, though there is no room.
+    assert!(matches!(ledger.claim(&payment(1), REQUEST, NOW).await, Ok(Claiming::Known(_))));
+    // Open entries stay, whatever their age; a released one makes room.
+    assert!(ledger.claim(&payment(3), REQUEST, NOW + 9 * DAY).await.is_err());
+    ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
+    claim_new(&ledger, &payment(3)).await;
+}
+
+#[cfg(feature = "redb")]
+mod file;

@@ -1,0 +1,202 @@
+use std::path::Path;
+
+use ::redb::{Database, ReadableDatabase as _, TableDefinition};
+use tempfile::TempDir;
+
+use super::{
+    Claiming, DAY, LedgerError, NOW, PaymentId, REQUEST, State, Step, answer, claim_new, entry, open_ids, payment,
+    state, transaction, ways, Ledger as _,
+};
+use crate::ledger::RedbLedger;
+
+pub(super) fn new_ledger() -> (RedbLedger, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (RedbLedger::open(folder.path().join("x402.redb")).unwrap(), folder)
+}
+
+fn refusal(path: &Path) -> String {
+    RedbLedger::open(path).unwrap_err().to_string()
+}
+
+async fn fill(ledger: &RedbLedger) {
+    for (number, (_, way)) in (0..).zip(ways()) {
+        let payment = payment(number);
+        claim_new(ledger, &payment).await;
+        for step in way {
+            ledger.apply(payment.id(), step).await.unwrap();
+        }
+    }
+}
+
+async fn expect_all(ledger: &RedbLedger) {
+    for (number, (state, _)) in (0..).zip(ways()) {
+        let entry = entry(ledger, payment(number).id()).await;
+        assert_eq!(entry.state, state);
+        assert_eq!(entry.payment.to_bytes(), payment(number).to_bytes());
+        assert_eq!((entry.request, entry.claimed_at), (REQUEST, NOW));
+        assert_eq!(entry.transaction, (state != State::Claimed).then(|| transaction(1)));
+        assert_eq!(entry.answer, (state == State::Served).then(answer));
+    }
+    assert_eq!(open_ids(ledger).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_reopened_file_has_everything() {
+    let (ledger, folder) = new_ledger();
+    fill(&ledger).await;
+    drop(ledger);
+    expect_all(&RedbLedger::open(folder.path().join("x402.redb")).unwrap()).await;
+}
+
+/// The file as it is while the ledger is in use is what a process leaves that is killed.
+#[tokio::test]
+async fn a_file_that_was_never_closed_has_everything() {
+    let (ledger, folder) = new_ledger();
+    fill(&ledger).await;
+    let copy = folder.path().join("copy.redb");
+    std::fs::copy(folder.path().join("x402.redb"), &copy).unwrap();
+    expect_all(&RedbLedger::open(&copy).unwrap()).await;
+}
+
+#[test]
+fn a_second_open_is_locked() {
+    let (_ledger, folder) = new_ledger();
+    let path = folder.path().join("x402.redb");
+    let error = RedbLedger::open(&path).unwrap_err();
+    assert!(matches!(error, LedgerError::Locked(_)), "{error:?}");
+    let expected = format!("another process has the ledger open: {}", path.display());
+    assert_eq!(error.to_string(), expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_but_the_owner_reads_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_ledger, folder) = new_ledger();
+    let metadata = std::fs::metadata(folder.path().join("x402.redb")).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn another_format_is_refused_by_its_number() {
+    let (ledger, folder) = new_ledger();
+    drop(ledger);
+    let path = folder.path().join("x402.redb");
+    let database = Database::open(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    let about = TableDefinition::<&str, u64>::new("x402 ledger");
+    writing.open_table(about).unwrap().insert("format", 2).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    let refusal = refusal(&path);
+    assert!(refusal.contains("format 2") && refusal.contains("x402.redb"), "{refusal}");
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.redb");
+    let other = TableDefinition::<u64, u64>::new("other");
+    let database = Database::create(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    writing.open_table(other).unwrap().insert(1, 2).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    assert!(refusal(&path).contains("another program"));
+    let database = Database::open(&path).unwrap();
+    let reading = database.begin_read().unwrap();
+    assert_eq!(reading.open_table(other).unwrap().get(1).unwrap().unwrap().value(), 2);
+    assert_eq!(reading.list_tables().unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_no_ledger_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [("text", &b"listen: 127.0.0.1:4021\n"[..]), ("zeros", &[0; 9000])] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        assert!(refusal(&path).contains(name), "{name}");
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    let (ledger, folder) = new_ledger();
+    fill(&ledger).await;
+    drop(ledger);
+    let path = folder.path().join("x402.redb");
+    let whole = std::fs::read(&path).unwrap();
+    let marker = payment(0).to_bytes();
+    let at = whole.windows(marker.len()).position(|window| window == marker).unwrap();
+    let mut damaged = whole.clone();
+    damaged[at] ^= 1;
+    for (name, content) in
+        [("bit", &damaged[..]), ("cut", &whole[..whole.len() / 2]), ("stub", &whole[..100])]
+    {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        assert!(refusal(&path).contains(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_an_error_of_its_own_payment() {
+    let (ledger, folder) = new_ledger();
+    claim_new(&ledger, &payment(1)).await;
+    claim_new(&ledger, &payment(2)).await;
+    drop(ledger);
+    let path = folder.path().join("x402.redb");
+    let database = Database::open(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    let entries = TableDefinition::<&[u8; PaymentId::LEN], &[u8]>::new("entries");
+    writing.open_table(entries).unwrap().insert(&payment(1).id().to_bytes(), &[9, 9][..]).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    let ledger = RedbLedger::open(&path).unwrap();
+    let id = payment(1).id();
+    assert!(matches!(ledger.find(id).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.claim(&payment(1), REQUEST, NOW).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.apply(id, Step::Refused).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
+    // The others go on, even when the damaged one is due.
+    assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
+    ledger.claim(&payment(3), REQUEST, NOW + 2 * DAY).await.unwrap();
+}
+
+#[test]
+fn a_place_that_takes_no_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing/x402.redb");
+    for path in [missing.as_path(), folder.path(), Path::new("")] {
+        assert!(refusal(path).contains("cannot be opened"), "{path:?}");
+    }
+}
+
+/// Folders and disks that refuse the superuser too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_is_read_only_and_a_disk_that_is_full_are_errors() {
+    for path in ["/proc/self/x402.redb", "/dev/full"] {
+        assert!(refusal(Path::new(path)).contains(path));
+    }
+}
+
+#[tokio::test]
+async fn an_old_ledger_shrinks_as_new_payments_come() {
+    let (ledger, _folder) = new_ledger();
+    for number in 0..40 {
+        claim_new(&ledger, &payment(number)).await;
+        ledger.apply(payment(number).id(), Step::Journalled(transaction(1))).await.unwrap();
+        ledger.apply(payment(number).id(), Step::Reverted).await.unwrap();
+    }
+    // A few at a time: no claim pays for all.
+    for (number, left) in [(100, 24), (101, 8), (102, 0)] {
+        ledger.claim(&payment(number), REQUEST, NOW + 2 * DAY).await.unwrap();
+        let mut kept = 0;
+        for number in 0..40 {
+            kept += usize::from(ledger.find(payment(number).id()).await.unwrap().is_some());
+        }
+        assert_eq!(kept, left);
+    }
+}

@@ -1,0 +1,418 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use x402_core::eip3009::Authorization;
+use x402_core::secp256k1::K256Signer;
+use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
+use x402_core::{Amount, Asset, ChainId, Nonce, Offer, Settled, Signer as _, Timestamp, hex};
+
+use super::*;
+use crate::ledger::MemoryLedger;
+
+const NOW: u64 = 1_790_000_000;
+const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+
+/// What the scripted chain answers next; the last answer stays.
+#[derive(Clone, Debug)]
+enum Says {
+    Takes,
+    Refuses(Error),
+    Down,
+    Lost,
+    Nothing,
+    Arrived,
+    Reverted,
+    Unused,
+    ByStranger,
+}
+
+/// A chain that says what the test wants, and counts what it was asked.
+#[derive(Default)]
+struct Script {
+    simulate: Mutex<VecDeque<Says>>,
+    broadcast: Mutex<VecDeque<Says>>,
+    rebroadcast: Mutex<VecDeque<Says>>,
+    outcome: Mutex<VecDeque<Says>>,
+    find: Mutex<VecDeque<Says>>,
+    simulated: AtomicUsize,
+    broadcasts: AtomicUsize,
+    rebroadcasts: AtomicUsize,
+}
+
+const STRANGER: TxHash = TxHash([0xee; 32]);
+
+fn next(queue: &Mutex<VecDeque<Says>>, default: Says) -> Says {
+    let mut queue = queue.lock().unwrap();
+    match queue.len() {
+        0 => default,
+        1 => queue[0].clone(),
+        _ => queue.pop_front().unwrap(),
+    }
+}
+
+fn settled(payment: &Claimed) -> Settled {
+    let terms = payment.authorization();
+    let (from, to) = (terms.from.to_word(), terms.to.to_word());
+    let value = terms.value.to_be_bytes();
+    let address = payment.asset();
+    let transfer = Log { address, topics: &[TRANSFER_TOPIC, from, to], data: &value };
+    let topics = [AUTHORIZATION_USED_TOPIC, from, *terms.nonce.as_bytes()];
+    payment.settled(true, [Log { address, topics: &topics, data: &[] }, transfer]).unwrap()
+}
+
+impl Chain for Script {
+    fn chain_id(&self) -> ChainId {
+        ChainId::ETHEREUM
+    }
+
+    fn simulate<'a>(&'a self, _: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+        self.simulated.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            match next(&self.simulate, Says::Takes) {
+                Says::Takes => Ok(()),
+                Says::Refuses(error) => Err(ChainError::Refused(error)),
+                _ => Err(ChainError::Unavailable("down".into())),
+            }
+        })
+    }
+
+    fn broadcast<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
+        Box::pin(async move {
+            let says = next(&self.broadcast, Says::Takes);
+            if matches!(says, Says::Down) {
+                return Err(ChainError::Unavailable("down".into()));
+            }
+            let count = self.broadcasts.fetch_add(1, Ordering::SeqCst) + 1;
+            let hash = TxHash([count.try_into().unwrap(); 32]);
+            let raw = payment.calldata().to_vec();
+            journal.record(&Transaction { hash, raw }).await.map_err(ChainError::Journal)?;
+            match says {
+                Says::Takes => Ok(hash),
+                Says::Refuses(_) => Err(ChainError::Unsent("refused".into())),
+                _ => Err(ChainError::Unknown("no answer".into())),
+            }
+        })
+    }
+
+    fn rebroadcast<'a>(&'a self, _: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>> {
+        self.rebroadcasts.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {
+            match next(&self.rebroadcast, Says::Takes) {
+                Says::Takes => Ok(()),
+                Says::Refuses(_) => Err(ChainError::Unsent("nonce too low".into())),
+                _ => Err(ChainError::Unknown("no answer".into())),
+            }
+        })
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        _: TxHash,
+    ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
+        Box::pin(async move {
+            match next(&self.outcome, Says::Arrived) {
+                Says::Arrived => Ok(Outcome::Settled(settled(payment))),
+                Says::Reverted => Ok(Outcome::Reverted),
+                Says::Nothing => Ok(Outcome::Unknown),
+                _ => Err(ChainError::Unavailable("down".into())),
+            }
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Usage, ChainError>> {
+        Box::pin(async move {
+            match next(&self.find, Says::Unused) {
+                Says::Unused => Ok(Usage::Unused),
+                Says::ByStranger => Ok(Usage::Settled(settled(payment), STRANGER)),
+                Says::Nothing => Ok(Usage::Void),
+                _ => Err(ChainError::Unavailable("down".into())),
+            }
+        })
+    }
+}
+
+struct Shop {
+    seller: Arc<Seller>,
+    chain: Arc<Script>,
+    ledger: Arc<MemoryLedger>,
+    now: Arc<AtomicU64>,
+    offer: Offer<'static>,
+}
+
+impl Shop {
+    fn new(script: Script) -> Self {
+        Self::with(Arc::new(MemoryLedger::default()), Arc::new(script))
+    }
+
+    fn with(ledger: Arc<MemoryLedger>, chain: Arc<Script>) -> Self {
+        let now = Arc::new(AtomicU64::new(NOW));
+        let time = Arc::clone(&now);
+        let options = SellerOptions {
+            settle_timeout: Duration::from_millis(60),
+            clock: Arc::new(move || time.load(Ordering::SeqCst)),
+            ..SellerOptions::default()
+        };
+        let asset = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+        let pay_to = x402_core::Address::new([0x20; 20]);
+        let offer = Offer::new(asset, pay_to, Amount::from_units(10_000), 60);
+        let seller = Seller::new(ledger.clone(), chain.clone(), options);
+        Self { seller, chain, ledger, now, offer }
+    }
+
+    async fn admit(&self, payment: &Payment, target: &str) -> Result<Admission, Rejection> {
+        let request = RequestId::new("POST", target);
+        self.seller.admit(payment, self.offer.requirements(), request).await
+    }
+
+    async fn serve(&self, payment: &Payment) -> Ticket {
+        match self.admit(payment, "/a").await {
+            Ok(Admission::Serve(ticket)) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn refused(&self, payment: &Payment) -> Rejection {
+        self.admit(payment, "/a").await.unwrap_err()
+    }
+
+    async fn state(&self, payment: &Payment) -> Option<State> {
+        let id = self.offer.requirements().identify(payment, &K256).unwrap();
+        self.ledger.find(id).await.unwrap().map(|entry| entry.state)
+    }
+
+    fn payment(&self) -> Payment {
+        let key = K256Signer::from_bytes(&hex::decode(PAYER_KEY).unwrap()).unwrap();
+        let terms = self.offer.requirements();
+        let authorization = Authorization {
+            from: key.address(),
+            to: terms.pay_to,
+            value: terms.amount,
+            valid_after: Timestamp::ZERO,
+            valid_before: Timestamp::from_secs(NOW + 60),
+            nonce: Nonce::new([7; 32]),
+        };
+        let Ok(signature) = key.sign(&authorization.digest(&terms.domain));
+        Payment {
+            chain_id: terms.chain_id,
+            asset: terms.asset,
+            authorization,
+            signature: Ok(signature),
+        }
+    }
+}
+
+fn answer() -> Answer {
+    Answer { status: 200, headers: Vec::new(), body: Some(b"done".to_vec()), request_body: [0; 32] }
+}
+
+fn queue(says: impl IntoIterator<Item = Says>) -> Mutex<VecDeque<Says>> {
+    Mutex::new(says.into_iter().collect())
+}
+
+#[tokio::test]
+async fn serves_once_and_then_repeats_the_answer() {
+    let shop = Shop::new(Script::default());
+    let payment = shop.payment();
+    let ticket = shop.serve(&payment).await;
+    assert_eq!(ticket.receipt().transaction, TxHash([1; 32]));
+    assert_eq!(shop.refused(&payment).await.refusal, Refusal::InFlight);
+    ticket.complete(answer()).await.unwrap();
+    let Ok(Admission::Replay(receipt, kept)) = shop.admit(&payment, "/a").await else { panic!() };
+    assert_eq!((receipt.transaction, kept), (TxHash([1; 32]), answer()));
+    let other = shop.admit(&payment, "/b").await.unwrap_err();
+    assert_eq!(other.refusal, Refusal::Conflict);
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_bad_payment_asks_no_chain() {
+    let shop = Shop::new(Script::default());
+    let mut payment = shop.payment();
+    payment.authorization.nonce = Nonce::new([8; 32]);
+    assert_eq!(shop.refused(&payment).await.refusal, Refusal::Payment(Error::Signer));
+    shop.now.store(NOW + 55, Ordering::SeqCst);
+    assert_eq!(shop.refused(&shop.payment()).await.refusal, Refusal::Payment(Error::Expired));
+    assert_eq!(shop.chain.simulated.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn of_a_hundred_at_once_one_is_served() {
+    let shop = Shop::new(Script::default());
+    let payment = shop.payment();
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let (seller, terms) = (shop.seller.clone(), *shop.offer.requirements());
+            tokio::spawn(async move {
+                seller.admit(&payment, &terms, RequestId::new("POST", "/a")).await
+            })
+        })
+        .collect();
+    let mut tickets = Vec::new();
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(Admission::Serve(ticket)) => tickets.push(ticket),
+            Ok(other) => panic!("{other:?}"),
+            Err(rejection) => assert_eq!(rejection.refusal, Refusal::InFlight),
+        }
+    }
+    assert_eq!(tickets.len(), 1);
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_the_token_refuses_may_be_sent_again() {
+    let simulate = queue([Says::Refuses(Error::Balance), Says::Takes]);
+    let shop = Shop::new(Script { simulate, ..Script::default() });
+    let payment = shop.payment();
+    assert_eq!(shop.refused(&payment).await.refusal, Refusal::Payment(Error::Balance));
+    assert_eq!(shop.state(&payment).await, None);
+    drop(shop.serve(&payment).await);
+}
+
+#[tokio::test]
+async fn a_chain_that_is_down_charges_nothing() {
+    for script in [
+        Script { simulate: queue([Says::Down, Says::Takes]), ..Script::default() },
+        Script { broadcast: queue([Says::Down, Says::Takes]), ..Script::default() },
+    ] {
+        let shop = Shop::new(script);
+        let payment = shop.payment();
+        assert_eq!(shop.refused(&payment).await.refusal, Refusal::Unavailable);
+        assert_eq!(shop.state(&payment).await, None);
+        drop(shop.serve(&payment).await);
+        assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_pending_and_is_served_when_it_is_known() {
+    let shop = Shop::new(Script {
+        broadcast: queue([Says::Lost]),
+        outcome: queue([Says::Nothing]),
+        ..Script::default()
+    });
+    let payment = shop.payment();
+    for _ in 0..2 {
+        let rejection = shop.refused(&payment).await;
+        assert_eq!(rejection.refusal, Refusal::Pending);
+        assert_eq!(rejection.transaction, Some(TxHash([1; 32])));
+    }
+    assert_eq!(shop.state(&payment).await, Some(State::Pending));
+    *shop.chain.outcome.lock().unwrap() = [Says::Arrived].into();
+    // By now the authorization is expired: it was accepted in time all the same.
+    shop.now.store(NOW + 600, Ordering::SeqCst);
+    assert_eq!(shop.serve(&payment).await.receipt().transaction, TxHash([1; 32]));
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+    assert_eq!(shop.chain.rebroadcasts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_who_submits_it_first_has_paid_for_the_payer() {
+    let shop = Shop::new(Script {
+        outcome: queue([Says::Reverted]),
+        find: queue([Says::ByStranger]),
+        ..Script::default()
+    });
+    assert_eq!(shop.serve(&shop.payment()).await.receipt().transaction, STRANGER);
+}
+
+#[tokio::test]
+async fn a_revert_is_refused_until_the_money_arrives_after_all() {
+    let shop = Shop::new(Script {
+        simulate: queue([Says::Takes, Says::Refuses(Error::Balance)]),
+        outcome: queue([Says::Reverted]),
+        find: queue([Says::Unused, Says::Unused, Says::ByStranger]),
+        ..Script::default()
+    });
+    let payment = shop.payment();
+    for _ in 0..2 {
+        assert_eq!(shop.refused(&payment).await.refusal, Refusal::Payment(Error::Balance));
+        assert_eq!(shop.state(&payment).await, Some(State::Failed));
+    }
+    assert_eq!(shop.serve(&payment).await.receipt().transaction, STRANGER);
+}
+
+#[tokio::test]
+async fn a_cancelled_authorization_is_not_paid() {
+    let shop = Shop::new(Script {
+        outcome: queue([Says::Reverted]),
+        find: queue([Says::Nothing]),
+        ..Script::default()
+    });
+    let refusal = shop.refused(&shop.payment()).await.refusal;
+    assert_eq!(refusal, Refusal::Payment(Error::AuthorizationUsed));
+}
+
+#[tokio::test]
+async fn a_transaction_that_can_no_longer_be_mined_is_replaced() {
+    let shop = Shop::new(Script {
+        broadcast: queue([Says::Lost, Says::Takes]),
+        rebroadcast: queue([Says::Refuses(Error::Simulation)]),
+        outcome: queue([Says::Nothing]),
+        ..Script::default()
+    });
+    let payment = shop.payment();
+    assert_eq!(shop.refused(&payment).await.refusal, Refusal::Pending);
+    *shop.chain.outcome.lock().unwrap() = [Says::Nothing, Says::Arrived].into();
+    assert_eq!(shop.serve(&payment).await.receipt().transaction, TxHash([2; 32]));
+}
+
+#[tokio::test]
+async fn a_client_who_goes_away_changes_nothing() {
+    let shop = Shop::new(Script::default());
+    let payment = shop.payment();
+    {
+        let mut gone = Box::pin(shop.admit(&payment, "/a"));
+        tokio::select! {
+            biased;
+            _ = &mut gone => panic!("too fast"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    for _ in 0..100 {
+        match shop.admit(&payment, "/a").await {
+            Ok(Admission::Serve(_)) => {
+                assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+                return;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(rejection) => assert_eq!(rejection.refusal, Refusal::InFlight),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the payment was lost");
+}
+
+#[tokio::test]
+async fn after_a_crash_everything_open_is_asked_for() {
+    let ledger = Arc::new(MemoryLedger::default());
+    let script = Script { outcome: queue([Says::Nothing]), ..Script::default() };
+    let before = Shop::with(ledger.clone(), Arc::new(script));
+    let payment = before.payment();
+    assert_eq!(before.refused(&payment).await.refusal, Refusal::Pending);
+    let after = Shop::with(ledger, Arc::new(Script::default()));
+    assert_eq!(after.seller.resolve_open().await.unwrap(), 0);
+    assert_eq!(after.state(&payment).await, Some(State::Settled));
+    assert_eq!(after.serve(&payment).await.receipt().transaction, TxHash([1; 32]));
+    assert_eq!(after.chain.broadcasts.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_dropped_is_owed_still() {
+    let shop = Shop::new(Script::default());
+    let payment = shop.payment();
+    drop(shop.serve(&payment).await);
+    drop(shop.serve(&payment).await);
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+}
