@@ -24,14 +24,30 @@ file, the line and the column, what is wrong there, and what to write instead. N
 that is shown of a [`Config`], holds a key or the URL of the node.
 */
 
+mod check;
+mod error;
+mod pricing;
+mod raw;
+mod routes;
+mod snippet;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use core::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_saphyr::budget::Budget;
 
 use x402_core::{Address, Amount, Asset, ChainId, Tariff, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
+use check::{Layers, check};
+use error::{Origin, Problem};
+use raw::RawConfig;
+
+pub use error::ConfigError;
 
 /// A seller's configuration, checked.
 #[derive(Debug)]
@@ -181,9 +197,93 @@ pub struct Overrides {
     pub ledger: Option<String>,
 }
 
-/// Why a configuration was refused.
-#[derive(Debug)]
-pub struct ConfigError(String);
+/// How many bytes a file may have: a thousand routes are a tenth of it.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl Config {
+    /// Reads the file, and what the environment and the flags put in its place.
+    ///
+    /// `env` looks a variable up; one that is empty counts as not set. They are `X402_LISTEN`,
+    /// `X402_UPSTREAM`, `X402_PAY_TO`, `X402_NETWORK`, `X402_ASSET` (a symbol), `X402_RPC`,
+    /// `X402_KEY` (the key itself), `X402_KEY_FILE` and `X402_LEDGER`. Relative paths in the file
+    /// start from its folder. Nothing is opened but the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with the first thing that is wrong.
+    pub fn load(
+        path: &Path,
+        env: impl Fn(&str) -> Option<String>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = read(path).map_err(|problem| ConfigError::new(problem, &name, ""))?;
+        Self::parse(&text, &name, env, overrides)
+    }
+
+    /// As [`Self::load`], with the text of the file; `file_name` is for errors and relative paths.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn parse(
+        text: &str,
+        file_name: &str,
+        env: impl Fn(&str) -> Option<String>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+        let layers = Layers { env: &env, overrides, folder };
+        let config = parse_raw(text).and_then(|raw| check(raw, &layers));
+        config.map_err(|problem| ConfigError::new(problem, file_name, text))
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
+    use std::io::Read as _;
+    let unreadable = |error: std::io::Error| {
+        let message = format!("the file cannot be read: {error}");
+        Problem::new(Origin::Whole, message, "name the file with --config FILE")
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Problem::new(Origin::Whole, "the file is larger than 1 MiB", "see its name"));
+    }
+    Ok(text)
+}
+
+fn parse_raw(text: &str) -> Result<RawConfig, Problem> {
+    let mut budget = Budget::default();
+    // Enough for every file of the permitted size that is no attack by aliases.
+    (budget.max_depth, budget.max_nodes) = (16, 200_000);
+    let mut options = serde_saphyr::Options::default();
+    options.budget = Some(budget);
+    options.alias_limits.max_total_replayed_events = 10_000;
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| Problem::from(&error))
+}
+
+impl fmt::Debug for Overrides {
+    /// Which there are, not what they say: one of them is the URL of the node.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listen, upstream, pay_to, network, asset, rpc, key_file, ledger } = self;
+        let all = [
+            ("listen", listen),
+            ("upstream", upstream),
+            ("pay_to", pay_to),
+            ("network", network),
+            ("asset", asset),
+            ("rpc", rpc),
+            ("key_file", key_file),
+            ("ledger", ledger),
+        ];
+        f.write_str("Overrides")?;
+        f.debug_set()
+            .entries(all.iter().filter(|(_, v)| v.is_some()).map(|(name, _)| name))
+            .finish()
+    }
+}
 
 impl RpcText {
     /// The URL itself, for the one who connects.
@@ -217,7 +317,9 @@ impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Text { name, .. } => f.debug_struct("Text").field("name", name).finish_non_exhaustive(),
+            Self::Text { name, .. } => {
+                f.debug_struct("Text").field("name", name).finish_non_exhaustive()
+            }
         }
     }
 }

@@ -74,7 +74,8 @@ impl SecretKey {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        let line =
+            text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
         let digits = line.strip_prefix("0x").unwrap_or(line);
         let mut prefixed = Zeroizing::new(String::with_capacity(2 + digits.len()));
         prefixed.push_str("0x");
@@ -152,4 +153,122 @@ pub enum KeyError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use x402_core::Signer as _;
+
+    use super::*;
+
+    // The second account of the development mnemonic, known to every Ethereum tool.
+    const DIGITS: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+    const ADDRESS: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+
+    fn address(key: &SecretKey) -> String {
+        key.signer().unwrap().address().to_string()
+    }
+
+    #[cfg(unix)]
+    fn file(content: &[u8], mode: u32) -> (PathBuf, tempfile::TempDir) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settler.key");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        (path, folder)
+    }
+
+    #[test]
+    fn reads_each_spelling() {
+        for text in [
+            DIGITS.to_owned(),
+            format!("0x{DIGITS}"),
+            format!("{DIGITS}\n"),
+            format!("0x{DIGITS}\r\n"),
+            DIGITS.to_uppercase(),
+        ] {
+            assert_eq!(address(&SecretKey::from_text("X402_KEY", &text).unwrap()), ADDRESS);
+        }
+    }
+
+    #[test]
+    fn refuses_other_texts_and_shows_none_of_them() {
+        for text in [
+            String::new(),
+            "\n".into(),
+            format!(" {DIGITS}"),
+            format!("{DIGITS}\n\n"),
+            format!("0x0x{DIGITS}"),
+            format!("0X{DIGITS}"),
+            format!("{DIGITS}00"),
+            DIGITS[1..].to_owned(),
+            DIGITS.replace('9', "g"),
+            "test test test test test test test test test test test junk".into(),
+        ] {
+            let error = SecretKey::from_text("X402_KEY", &text).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "no key in X402_KEY: it must hold 64 hexadecimal digits, with or without 0x"
+            );
+            assert!(!format!("{error:?}").contains("59c6"));
+        }
+    }
+
+    #[test]
+    fn refuses_numbers_that_are_no_key() {
+        for bytes in [[0; 32], [0xff; 32]] {
+            let error = SecretKey::from_bytes(bytes).signer().unwrap_err();
+            assert!(matches!(error, KeyError::Invalid));
+        }
+    }
+
+    #[test]
+    fn shows_nothing() {
+        let key = SecretKey::from_text("X402_KEY", DIGITS).unwrap();
+        assert_eq!(format!("{key:?}"), "SecretKey(..)");
+        assert_eq!(format!("{:#?}", Some(&key)), "Some(\n    SecretKey(..),\n)");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn reads_a_file_of_its_owner_alone() {
+        for mode in [0o600, 0o400] {
+            let (path, _folder) = file(format!("0x{DIGITS}\n").as_bytes(), mode);
+            assert_eq!(address(&SecretKey::from_file(&path).unwrap()), ADDRESS);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn refuses_a_file_that_others_may_read() {
+        for mode in [0o640, 0o604, 0o660, 0o644, 0o601] {
+            let (path, _folder) = file(DIGITS.as_bytes(), mode);
+            let error = SecretKey::from_file(&path).unwrap_err();
+            assert!(matches!(error, KeyError::Exposed { .. }));
+            let help = format!("chmod 600 {}", path.display());
+            assert!(error.to_string().contains(&help), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_the_file_and_not_what_is_in_it() {
+        let long = format!("{DIGITS}{}", " ".repeat(10_000));
+        for content in [b"\xff\xfe".as_slice(), b"", &DIGITS.as_bytes()[..60], long.as_bytes()] {
+            let (path, _folder) = file(content, 0o600);
+            let error = SecretKey::from_file(&path).unwrap_err();
+            assert!(matches!(error, KeyError::Malformed { .. }));
+            let text = error.to_string();
+            assert!(text.contains("settler.key") && !text.contains("59c6"), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_that_there_is_no_file_or_variable() {
+        let error = SecretKey::from_file(Path::new("no/such.key")).unwrap_err();
+        assert!(error.to_string().starts_with("the key file no/such.key cannot be read: "));
+        let error = SecretKey::from_env("X402_NO_SUCH_KEY").unwrap_err();
+        assert_eq!(error.to_string(), "the environment variable X402_NO_SUCH_KEY holds no key");
+    }
 }

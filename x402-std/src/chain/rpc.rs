@@ -10,7 +10,8 @@ mod transport;
 mod url;
 mod usage;
 
-#[cfg(all(test, feature = "devnet"))]
+#[cfg(test)]
+#[cfg(feature = "devnet")]
 mod tests;
 
 use core::fmt;

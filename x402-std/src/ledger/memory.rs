@@ -1,5 +1,4 @@
 use core::fmt;
-use core::future::ready;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -112,20 +111,22 @@ impl Ledger for MemoryLedger {
         request: RequestId,
         now: u64,
     ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
-        Box::pin(ready(self.claim_now(payment, request, now)))
+        Box::pin(async move { self.claim_now(payment, request, now) })
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(ready(self.apply_now(id, step)))
+        Box::pin(async move { self.apply_now(id, step) })
     }
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
-        Box::pin(ready(Ok(self.lock().by_id.get(&id).cloned())))
+        Box::pin(async move { Ok(self.lock().by_id.get(&id).cloned()) })
     }
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        let entries = self.lock();
-        let open = entries.by_id.values().filter(|entry| entry.state.is_open());
-        Box::pin(ready(Ok(open.cloned().collect())))
+        Box::pin(async move {
+            let entries = self.lock();
+            let open = entries.by_id.values().filter(|entry| entry.state.is_open());
+            Ok(open.cloned().collect())
+        })
     }
 }

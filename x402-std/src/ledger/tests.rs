@@ -37,12 +37,8 @@ fn payment_until(number: u128, valid_before: u64) -> Checked {
     };
     let requirements = offer.requirements();
     let signature = Ok(signer.sign(&authorization.digest(&requirements.domain)).unwrap());
-    let payment = Payment {
-        chain_id: asset.chain_id,
-        asset: asset.address,
-        authorization,
-        signature,
-    };
+    let payment =
+        Payment { chain_id: asset.chain_id, asset: asset.address, authorization, signature };
     requirements.check(&payment, &Moment::at(NOW), &K256).unwrap()
 }
 
@@ -265,7 +261,7 @@ async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
 }
 
 macro_rules! suite {
-    ($ledger:ident: $open:expr; $($test:ident)*) => {
+    (@each $ledger:ident: $open:expr; $($test:ident)*) => {
         mod $ledger {
             use super::*;
 
@@ -278,7 +274,7 @@ macro_rules! suite {
             )*
         }
     };
-    ($($ledger:ident: $open:expr;)*) => { $(suite! { $ledger: $open;
+    ($($ledger:ident: $open:expr;)*) => { $(suite! { @each $ledger: $open;
         a_payment_is_claimed_once
         of_those_who_race_one_wins
         of_those_who_race_to_step_one_wins

@@ -21,7 +21,7 @@ pub(super) enum Fault {
     Broken,
     /// No connection was made: nothing was sent.
     #[error("no connection to the node: {0}")]
-    Connect(io::ErrorKind),
+    Connect(Cause),
     /// The answer is not what the call promises.
     #[error("the node's answer is malformed: {0}")]
     Malformed(&'static str),
@@ -37,6 +37,19 @@ pub(super) enum Fault {
     /// The answer is longer than the limit, in bytes.
     #[error("the node's answer is longer than {0} bytes")]
     TooLong(usize),
+}
+
+/// Why no connection was made.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum Cause {
+    #[error("its certificate is not valid")]
+    Certificate,
+    #[error("{0}")]
+    Io(io::ErrorKind),
+    #[error("its name cannot be resolved")]
+    Name,
+    #[error("it does not speak TLS as we do")]
+    Tls,
 }
 
 /// The error of a JSON-RPC answer.
@@ -74,7 +87,7 @@ pub(super) enum Kind {
 impl Fault {
     /// The error of hyper's client, without what it holds.
     pub(super) fn of_client(error: &legacy::Error) -> Self {
-        if error.is_connect() { Self::Connect(io_kind(error)) } else { Self::Broken }
+        if error.is_connect() { Self::Connect(Cause::of(error)) } else { Self::Broken }
     }
 
     /// The error of alloy's client, without what it holds.
@@ -133,7 +146,10 @@ const WORDS: &[(Kind, &[&str])] = &[
     (Kind::Funds, &["insufficient funds", "insufficientfunds", "exceeds account balance"]),
     (Kind::Funds, &["insufficient balance", "have enough funds", "out of gas money"]),
     // Not the payer's fault and not for ever: our gas limit, or the node's state.
-    (Kind::Failure, &["out of gas", "header not found", "missing trie node", "timeout", "timed out"]),
+    (
+        Kind::Failure,
+        &["out of gas", "header not found", "missing trie node", "timeout", "timed out"],
+    ),
     (Kind::Failure, &["deadline", "limit exceeded", "rate limit", "too many", "try again", "busy"]),
     (Kind::Failure, &["unavailable", "overloaded", "internal error", "capacity", "quota"]),
 ];
@@ -164,15 +180,30 @@ fn is_revert(text: &str) -> bool {
     text.to_lowercase().contains("revert")
 }
 
-fn io_kind(error: &(dyn Error + 'static)) -> io::ErrorKind {
-    let mut error = Some(error);
-    while let Some(cause) = error {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return io.kind();
+impl Cause {
+    /// The innermost that is known of an error and its sources.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut found = Self::Io(io::ErrorKind::Other);
+        let mut error = Some(error);
+        while let Some(cause) = error {
+            // hyper-util's type has no other mark.
+            if cause.to_string().starts_with("dns error") {
+                return Self::Name;
+            }
+            if let Some(io) = cause.downcast_ref::<io::Error>() {
+                found = Self::Io(io.kind());
+                // What an io::Error wraps is not among its sources.
+                error = io.get_ref().map(|inner| inner as &(dyn Error + 'static));
+                continue;
+            }
+            match cause.downcast_ref::<rustls::Error>() {
+                Some(rustls::Error::InvalidCertificate(_)) => return Self::Certificate,
+                Some(_) => return Self::Tls,
+                None => error = cause.source(),
+            }
         }
-        error = cause.source();
+        found
     }
-    io::ErrorKind::Other
 }
 
 #[cfg(test)]

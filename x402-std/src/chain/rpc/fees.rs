@@ -80,8 +80,11 @@ impl Price {
         let base: u128 = history.base_fee_per_gas.last()?.to();
         let blocks = history.reward.iter().flatten();
         // Empty blocks have zeros: they say nothing of what is usual.
-        let mut tips: Vec<u128> =
-            blocks.filter_map(|tips| tips.first()).map(|tip| tip.to()).filter(|tip| *tip > 0).collect();
+        let mut tips: Vec<u128> = blocks
+            .filter_map(|tips| tips.first())
+            .map(|tip| tip.to())
+            .filter(|tip| *tip > 0)
+            .collect();
         tips.sort_unstable();
         let tip = tips.get(tips.len() / 2).copied().unwrap_or(1);
         (base > 0).then_some(Self { base, tip })

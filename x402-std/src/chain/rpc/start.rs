@@ -58,7 +58,9 @@ pub enum StartError {
         answered: u8,
     },
     /// The token has another EIP-712 domain: no signature over ours would be taken.
-    #[error("the token {token} is configured with the EIP-712 domain {configured}, and the contract has {answered}")]
+    #[error(
+        "the token {token} is configured with the EIP-712 domain {configured}, and the contract has {answered}"
+    )]
     Domain {
         /// The token.
         token: Address,
@@ -187,7 +189,11 @@ impl RpcChain {
         })
     }
 
-    async fn ask_token<C: SolCall>(&self, token: Address, call: C) -> Result<C::Return, StartError> {
+    async fn ask_token<C: SolCall>(
+        &self,
+        token: Address,
+        call: C,
+    ) -> Result<C::Return, StartError> {
         self.node.read(contract(token), call, At::Latest).await.map_err(|fault| match fault {
             Fault::Malformed(_) => no_token::<C>(token, &fault),
             _ if fault.kind() == Some(Kind::Reverted) => no_token::<C>(token, &fault),

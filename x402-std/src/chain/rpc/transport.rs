@@ -52,8 +52,7 @@ impl HttpTransport {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client =
-            Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(tls);
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(tls);
         let (timeout, max_response) = (options.timeout, options.max_response);
         Some(Self(Arc::new(Inner { client, url, timeout, max_response })))
     }

@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine() {
-        for text in ["http://127.0.0.1:8545", "http://127.9.9.9", "http://[::1]:1", "http://Localhost"]
+        for text in
+            ["http://127.0.0.1:8545", "http://127.9.9.9", "http://[::1]:1", "http://Localhost"]
         {
             assert!(!RpcUrl::parse(text).unwrap().is_exposed(), "{text}");
         }

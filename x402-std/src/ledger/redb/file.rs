@@ -3,7 +3,9 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableHandle as _};
+use redb::{
+    Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableHandle as _,
+};
 
 use super::{Tables, begin, storage};
 use crate::ledger::LedgerError;

@@ -4,8 +4,8 @@ use ::redb::{Database, ReadableDatabase as _, TableDefinition};
 use tempfile::TempDir;
 
 use super::{
-    Claiming, DAY, LedgerError, NOW, PaymentId, REQUEST, State, Step, answer, claim_new, entry, open_ids, payment,
-    state, transaction, ways, Ledger as _,
+    DAY, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step, answer, claim_new, entry,
+    open_ids, payment, state, transaction, ways,
 };
 use crate::ledger::RedbLedger;
 

@@ -1,0 +1,116 @@
+//! Against the development chain behind HTTP, and against nodes that are broken in every way.
+
+mod faults;
+mod harness;
+mod sending;
+mod starting;
+mod usage;
+
+use x402_core::Amount;
+
+use super::*;
+use harness::{Buyer, Pages, Shop};
+
+const PRICE: u128 = 10_000;
+
+#[tokio::test]
+async fn a_payment_moves_exactly_its_value() {
+    let shop = Shop::open().await;
+    let payment = Buyer::default().pays(PRICE);
+    shop.chain.simulate(&payment).await.unwrap();
+    let pages = Pages::of(&shop);
+    let hash = shop.chain.broadcast(&payment, &pages).await.unwrap();
+    assert_eq!(pages.hashes(), [hash]);
+    // Nothing had been sent when it was journalled.
+    assert_eq!(pages.sent_before(), [0]);
+    let outcome = shop.chain.outcome(&payment, hash).await.unwrap();
+    assert!(matches!(outcome, Outcome::Settled(_)), "{outcome:?}");
+    assert_eq!(shop.received(), PRICE);
+}
+
+#[tokio::test]
+async fn round_trips_are_as_promised() {
+    let shop = Shop::open().await;
+    let buyer = Buyer::default();
+    let first = buyer.pays(PRICE);
+    shop.calls();
+    shop.chain.simulate(&first).await.unwrap();
+    assert_eq!(shop.calls(), ["eth_call"]);
+    shop.chain.broadcast(&first, &Pages::default()).await.unwrap();
+    assert_eq!(
+        shop.calls(),
+        ["eth_feeHistory", "eth_getTransactionCount", "eth_sendRawTransaction"]
+    );
+    let second = buyer.pays(PRICE);
+    let hash = shop.chain.broadcast(&second, &Pages::default()).await.unwrap();
+    assert_eq!(shop.calls(), ["eth_sendRawTransaction"]);
+    shop.chain.outcome(&second, hash).await.unwrap();
+    assert_eq!(shop.calls(), ["eth_getTransactionReceipt"]);
+    shop.chain.rebroadcast(&shop.last_sent()).await.unwrap();
+    assert_eq!(shop.calls(), ["eth_sendRawTransaction", "eth_getTransactionReceipt"]);
+    assert!(matches!(shop.chain.find(&second, 0).await, Ok(Usage::Settled(_, by)) if by == hash));
+    let find = ["eth_call", "eth_chainId", "eth_getBlockByNumber", "eth_getLogs"];
+    assert_eq!(
+        shop.calls(),
+        [&find[..], &["eth_getBlockByNumber", "eth_getTransactionReceipt"]].concat()
+    );
+    assert_eq!(shop.chain.find(&buyer.pays(1), 0).await.unwrap(), Usage::Unused);
+    assert_eq!(shop.calls(), ["eth_call"]);
+}
+
+#[tokio::test]
+async fn refusals_have_reasons() {
+    let shop = Shop::open().await;
+    let buyer = Buyer::default();
+    let refusal = async |payment: &Claimed| match shop.chain.simulate(payment).await {
+        Err(ChainError::Refused(error)) => error,
+        other => panic!("{other:?}"),
+    };
+
+    let used = buyer.pays(PRICE);
+    shop.chain.broadcast(&used, &Pages::default()).await.unwrap();
+    shop.calls();
+    assert_eq!(refusal(&used).await, Error::AuthorizationUsed);
+    assert_eq!(shop.calls(), ["eth_call"; 2]);
+
+    let poor = buyer.pays(1_000_000_000_001);
+    assert_eq!(refusal(&poor).await, Error::Balance);
+    assert_eq!(shop.calls(), ["eth_call"; 3]);
+
+    let elsewhere = Buyer { domain_name: "USDC", ..Buyer::default() }.pays(PRICE);
+    assert_eq!(refusal(&elsewhere).await, Error::Simulation);
+    let other_chain = Buyer { chain_id: ChainId::BASE, ..Buyer::default() }.pays(PRICE);
+    assert_eq!(refusal(&other_chain).await, Error::Network);
+
+    // A contract wallet, whose signature is not this one.
+    let wallet = buyer.pays(PRICE);
+    shop.chain.simulate(&wallet).await.unwrap();
+    shop.rpc("anvil_setCode", serde_json::json!([buyer.address().to_string(), "0x00"]));
+    assert_eq!(refusal(&wallet).await, Error::Simulation);
+}
+
+#[tokio::test]
+async fn the_account_shows_its_ether_and_nothing_else() {
+    let shop = Shop::open().await;
+    let ether = 10_000 * 1_000_000_000_000_000_000_u128;
+    assert_eq!(shop.chain.balance().await.unwrap(), Amount::from_units(ether));
+    let shown = format!("{:?}", shop.chain);
+    assert_eq!(
+        shown,
+        format!("RpcChain {{ chain_id: ChainId(1), address: {}, .. }}", shop.settler())
+    );
+}
+
+#[tokio::test]
+async fn credentials_are_sent_as_a_header() {
+    let shop = Shop::open().await;
+    // user:CANARY-PASSWORD
+    assert_eq!(shop.authorization().unwrap(), "Basic dXNlcjpDQU5BUlktUEFTU1dPUkQ=");
+}
+
+#[test]
+fn everything_can_be_sent_to_a_task() {
+    fn is_sendable<T: Send + Sync + 'static>() {}
+    is_sendable::<RpcChain>();
+    is_sendable::<StartError>();
+}

@@ -1,0 +1,381 @@
+//! The development chain behind HTTP, which counts its calls and answers wrongly when told to.
+
+use core::convert::Infallible;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy_consensus::{Transaction as _, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718 as _;
+use alloy_primitives::{hex, keccak256};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use x402_core::secp256k1::{K256, K256Signer};
+use x402_core::{Asset, Authorization, Claim, Domain, Moment, Nonce, Payment};
+use x402_core::{Requirements, Signer as _, Timestamp};
+
+use super::*;
+use crate::devnet::{self, Devnet, DevnetOptions};
+use crate::ledger::LedgerError;
+
+/// Who is paid.
+pub(super) const PAYEE: [u8; 20] = hex!("209693Bc6afc0C5328bA36FaF03C514EF312287C");
+/// Keys of accounts 0, 1 and 2 of the mnemonic that everybody knows.
+pub(super) const SETTLER: [u8; 32] =
+    hex!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
+pub(super) const BUYER: [u8; 32] =
+    hex!("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d");
+pub(super) const STRANGER: [u8; 32] =
+    hex!("5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a");
+
+pub(super) fn signer(key: &[u8; 32]) -> K256Signer {
+    K256Signer::from_bytes(key).unwrap()
+}
+
+pub(super) fn usdc() -> Asset<'static> {
+    *Asset::find(ChainId::ETHEREUM, "USDC").unwrap()
+}
+
+/// What a node does with a call instead of answering it.
+#[derive(Clone)]
+pub(super) enum Trick {
+    /// Answers truly.
+    None,
+    /// Breaks the connection.
+    Break,
+    /// Answers with this body.
+    Body(String),
+    /// Does what it is asked, changes the answer, and gives that.
+    Edit(fn(&mut Value)),
+    /// Answers with a JSON-RPC error.
+    Error(i64, &'static str),
+    /// Does what it is asked, and never says so.
+    HangAfter,
+    /// Never answers.
+    Hang,
+    /// Answers with an HTTP status.
+    Status(u16),
+}
+
+/// The state of a node.
+#[derive(Default)]
+struct Book {
+    calls: Vec<String>,
+    authorization: Option<String>,
+    sent: Vec<Vec<u8>>,
+    tricks: HashMap<String, VecDeque<Trick>>,
+    always: Option<Trick>,
+}
+
+/// A node, and a chain that talks to it.
+pub(super) struct Shop {
+    pub(super) chain: RpcChain,
+    pub(super) devnet: Devnet,
+    pub(super) url: String,
+    book: Arc<Mutex<Book>>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Short limits, so that tests are.
+pub(super) fn options() -> RpcOptions {
+    RpcOptions {
+        timeout: Duration::from_millis(800),
+        max_response: 64 * 1024,
+        ..RpcOptions::new(ChainId::ETHEREUM)
+    }
+}
+
+impl Shop {
+    pub(super) async fn open() -> Self {
+        Self::with(options()).await
+    }
+
+    pub(super) async fn with(options: RpcOptions) -> Self {
+        let devnet = Devnet::new(&DevnetOptions::default()).unwrap();
+        let book = Arc::<Mutex<Book>>::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = with_canaries(listener.local_addr().unwrap().port());
+        let server = tokio::spawn(serve(listener, devnet.clone(), Arc::clone(&book)));
+        let parsed = RpcUrl::parse(&url).unwrap();
+        let chain = RpcChain::connect(parsed, signer(&SETTLER), options).await.unwrap();
+        Self { chain, devnet, url, book, server }
+    }
+
+    /// Another account on the same node.
+    pub(super) async fn chain_of(&self, key: &[u8; 32]) -> RpcChain {
+        let url = RpcUrl::parse(&self.url).unwrap();
+        RpcChain::connect(url, signer(key), options()).await.unwrap()
+    }
+
+    /// Stops the node, connections and all.
+    pub(super) async fn close(&mut self) {
+        self.server.abort();
+        let _ = (&mut self.server).await;
+    }
+
+    /// The methods called since this was last asked.
+    pub(super) fn calls(&self) -> Vec<String> {
+        core::mem::take(&mut self.book().calls)
+    }
+
+    /// What the next calls of a method meet with.
+    pub(super) fn play(&self, method: &str, tricks: &[Trick]) {
+        self.book().tricks.insert(method.to_owned(), tricks.to_vec().into());
+    }
+
+    /// What all calls meet with.
+    pub(super) fn play_always(&self, trick: Option<Trick>) {
+        self.book().always = trick;
+    }
+
+    pub(super) fn authorization(&self) -> Option<String> {
+        self.book().authorization.clone()
+    }
+
+    pub(super) fn last_sent(&self) -> Transaction {
+        let raw = self.book().sent.last().cloned().unwrap();
+        Transaction { hash: TxHash(keccak256(&raw).0), raw }
+    }
+
+    /// The account nonces of the transactions that the node was sent.
+    pub(super) fn nonces(&self) -> Vec<u64> {
+        self.book().sent.iter().map(|raw| nonce_of(raw)).collect()
+    }
+
+    /// Calls the node past HTTP.
+    pub(super) fn rpc(&self, method: &str, params: Value) -> Value {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.devnet.handle(request.to_string().as_bytes());
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// What the seller has.
+    pub(super) fn received(&self) -> u128 {
+        self.devnet.balance_of(devnet::USDC, PAYEE).unwrap()
+    }
+
+    pub(super) fn settler(&self) -> Address {
+        self.chain.address()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        open(&self.book)
+    }
+}
+
+fn open(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A URL with something to hide in each of its parts.
+pub(super) fn with_canaries(port: u16) -> String {
+    format!("http://user:CANARY-PASSWORD@127.0.0.1:{port}/v3/CANARY-PATH?key=CANARY")
+}
+
+pub(super) fn nonce_of(raw: &[u8]) -> u64 {
+    TxEnvelope::decode_2718_exact(raw).unwrap().nonce()
+}
+
+async fn serve(listener: TcpListener, devnet: Devnet, book: Arc<Mutex<Book>>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(serve_one(stream, devnet.clone(), Arc::clone(&book)));
+    }
+}
+
+async fn serve_one(stream: TcpStream, devnet: Devnet, book: Arc<Mutex<Book>>) {
+    let service = service_fn(move |request| answer(request, devnet.clone(), Arc::clone(&book)));
+    let connection = hyper::server::conn::http1::Builder::new();
+    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    devnet: Devnet,
+    book: Arc<Mutex<Book>>,
+) -> Result<Response<Full<Bytes>>, &'static str> {
+    let authorization = request.headers().get("authorization").cloned();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let trick = note(&mut open(&book), &request, authorization.as_ref());
+    let truly = || -> Value { serde_json::from_slice(&devnet.handle(&body)).unwrap() };
+    let answer = match trick {
+        Trick::None => truly().to_string(),
+        Trick::Break => return Err("broken"),
+        Trick::Body(body) => body,
+        Trick::Edit(edit) => {
+            let mut answer = truly();
+            edit(&mut answer);
+            answer.to_string()
+        }
+        Trick::Error(code, message) => {
+            json!({ "id": request["id"], "error": { "code": code, "message": message } })
+                .to_string()
+        }
+        Trick::Hang => return core::future::pending().await,
+        Trick::HangAfter => {
+            truly();
+            return core::future::pending().await;
+        }
+        Trick::Status(status) => {
+            let body = Full::from("<html>CANARY</html>");
+            return Ok(Response::builder().status(status).body(body).unwrap());
+        }
+    };
+    Ok(Response::new(answer.into()))
+}
+
+fn note(book: &mut Book, request: &Value, authorization: Option<&http::HeaderValue>) -> Trick {
+    let method = request["method"].as_str().unwrap().to_owned();
+    if method == "eth_sendRawTransaction" {
+        book.sent.push(hex::decode(request["params"][0].as_str().unwrap()).unwrap());
+    }
+    book.authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+    let trick = book.tricks.get_mut(&method).and_then(VecDeque::pop_front);
+    book.calls.push(method);
+    trick.or_else(|| book.always.clone()).unwrap_or(Trick::None)
+}
+
+/// Signs payments, each with a nonce of its own.
+pub(super) struct Buyer {
+    pub(super) chain_id: ChainId,
+    pub(super) domain_name: &'static str,
+}
+
+static NONCES: AtomicU64 = AtomicU64::new(1);
+
+impl Default for Buyer {
+    fn default() -> Self {
+        Self { chain_id: ChainId::ETHEREUM, domain_name: "USD Coin" }
+    }
+}
+
+impl Buyer {
+    pub(super) fn address(&self) -> Address {
+        signer(&BUYER).address()
+    }
+
+    /// A payment that was checked and claimed.
+    pub(super) fn pays(&self, value: u128) -> Claimed {
+        let asset = usdc();
+        let Self { chain_id, domain_name: name } = *self;
+        let domain = Domain { name, chain_id, ..asset.domain() }.separator();
+        let amount = Amount::from_units(value);
+        let mut nonce = [0; 32];
+        nonce[24..].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let authorization = Authorization {
+            from: self.address(),
+            to: Address::new(PAYEE),
+            value: amount,
+            valid_after: Timestamp::ZERO,
+            valid_before: Timestamp::MAX,
+            nonce: Nonce::new(nonce),
+        };
+        let Ok(signature) = signer(&BUYER).sign(&authorization.digest(&domain));
+        let payment =
+            Payment { chain_id, asset: asset.address, authorization, signature: Ok(signature) };
+        let requirements = Requirements {
+            chain_id,
+            asset: asset.address,
+            pay_to: authorization.to,
+            amount,
+            max_timeout_seconds: 60,
+            domain,
+        };
+        let checked = requirements.check(&payment, &Moment::at(1_790_000_000), &K256).unwrap();
+        checked.claimed(Claim::recorded(checked.id())).unwrap()
+    }
+}
+
+/// A journal in memory.
+#[derive(Default)]
+pub(super) struct Pages {
+    entries: Mutex<Vec<(Transaction, usize)>>,
+    book: Option<Arc<Mutex<Book>>>,
+    is_full: bool,
+}
+
+impl Pages {
+    /// A journal that notes how much was sent before.
+    pub(super) fn of(shop: &Shop) -> Self {
+        Self { book: Some(Arc::clone(&shop.book)), ..Self::default() }
+    }
+
+    /// A journal that takes nothing.
+    pub(super) fn full() -> Self {
+        Self { is_full: true, ..Self::default() }
+    }
+
+    pub(super) fn hashes(&self) -> Vec<TxHash> {
+        self.entries.lock().unwrap().iter().map(|(transaction, _)| transaction.hash).collect()
+    }
+
+    pub(super) fn nonces(&self) -> Vec<u64> {
+        self.entries.lock().unwrap().iter().map(|(page, _)| nonce_of(&page.raw)).collect()
+    }
+
+    pub(super) fn sent_before(&self) -> Vec<usize> {
+        self.entries.lock().unwrap().iter().map(|(_, sent)| *sent).collect()
+    }
+
+    pub(super) fn last(&self) -> Transaction {
+        self.entries.lock().unwrap().last().unwrap().0.clone()
+    }
+}
+
+impl Journal for Pages {
+    fn record<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            if self.is_full {
+                return Err(LedgerError::Storage("full".into()));
+            }
+            tokio::task::yield_now().await;
+            let sent = self.book.as_ref().map_or(0, |book| open(book).sent.len());
+            self.entries.lock().unwrap().push((transaction.clone(), sent));
+            Ok(())
+        })
+    }
+}
+
+/// A node made of bytes: `serve` has the connection after the request was read.
+pub(super) async fn raw_node<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = std::io::Result<Infallible>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = with_canaries(listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    url
+}
+
+/// A chain on a node that was never asked anything.
+pub(super) fn unconnected(url: &str) -> RpcChain {
+    unconnected_with(url, options())
+}
+
+pub(super) fn unconnected_with(url: &str, options: RpcOptions) -> RpcChain {
+    let node = Node::new(RpcUrl::parse(url).unwrap(), &options).unwrap();
+    RpcChain { account: Account::new(signer(&SETTLER), &options), node, options }
+}

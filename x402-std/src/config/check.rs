@@ -1,0 +1,370 @@
+//! From texts to what they mean, one member of the file after the other.
+
+use core::net::{Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use x402_core::{Address, Asset, ChainId, TransferMethod};
+use zeroize::Zeroizing;
+
+use super::error::{Origin, Problem};
+use super::raw::{RawAsset, RawChain, RawConfig, RawToken, Text};
+use super::routes::check_routes;
+use super::snippet::quote;
+use super::{
+    ChainConfig, Config, DefaultRoute, KeySource, LedgerConfig, Overrides, OwnedAsset, RpcText,
+    Upstream,
+};
+
+/// What is read besides the file.
+pub(super) struct Layers<'a> {
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) overrides: &'a Overrides,
+    /// What relative paths of the file start from.
+    pub(super) folder: &'a Path,
+}
+
+/// A text, and which layer it is of.
+struct Value {
+    text: Zeroizing<String>,
+    origin: Origin,
+}
+
+/// How a member is called in each layer.
+struct Member {
+    key: &'static str,
+    variable: &'static str,
+    flag: &'static str,
+    example: &'static str,
+}
+
+const fn member(
+    key: &'static str,
+    variable: &'static str,
+    flag: &'static str,
+    example: &'static str,
+) -> Member {
+    Member { key, variable, flag, example }
+}
+
+const LISTEN: Member = member("listen", "X402_LISTEN", "--listen", "127.0.0.1:4021");
+const UPSTREAM: Member = member("upstream", "X402_UPSTREAM", "--upstream", "http://127.0.0.1:3000");
+const PAY_TO: Member = member("pay_to", "X402_PAY_TO", "--pay-to", "\"0x…\"");
+const NETWORK: Member = member("network", "X402_NETWORK", "--network", "ethereum");
+const ASSET: Member = member("asset", "X402_ASSET", "--asset", "USDC");
+const RPC: Member =
+    member("chain.rpc", "X402_RPC", "--rpc", "{rpc: \"http://127.0.0.1:8545\", key_file: …}");
+const KEY_FILE: Member =
+    member("chain.key_file", "X402_KEY_FILE", "--key-file", "{rpc: …, key_file: ./settler.key}");
+const LEDGER: Member = member("ledger", "X402_LEDGER", "--ledger", "./x402.redb");
+const KEY_VARIABLE: &str = "X402_KEY";
+
+impl Layers<'_> {
+    /// The variable's value; one that is empty is as good as none.
+    fn variable(&self, name: &str) -> Option<Zeroizing<String>> {
+        (self.env)(name).map(Zeroizing::new).filter(|text| !text.is_empty())
+    }
+
+    /// The uppermost layer that has the member.
+    fn above(&self, member: &Member, flag: Option<&str>) -> Option<Value> {
+        if let Some(text) = flag {
+            let origin = Origin::Flag(member.flag);
+            return Some(Value { text: text.to_owned().into(), origin });
+        }
+        let origin = Origin::Variable(member.variable);
+        self.variable(member.variable).map(|text| Value { text, origin })
+    }
+
+    fn pick(&self, member: &Member, flag: Option<&str>, file: Option<Text>) -> Option<Value> {
+        self.above(member, flag).or_else(|| file.map(Value::from))
+    }
+
+    fn require(
+        &self,
+        member: &Member,
+        flag: Option<&str>,
+        file: Option<Text>,
+    ) -> Result<Value, Problem> {
+        self.pick(member, flag, file).ok_or_else(|| missing(member))
+    }
+
+    /// A path of the file starts from the file's folder, one of another layer where the process is.
+    fn path(&self, value: &Value) -> PathBuf {
+        match value.origin {
+            Origin::File { .. } | Origin::Whole => self.folder.join(&*value.text),
+            Origin::Variable(_) | Origin::Flag(_) => PathBuf::from(&*value.text),
+        }
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Self {
+        Self { origin: Origin::of(&text), text: text.value.into() }
+    }
+}
+
+impl Value {
+    fn problem(&self, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        Problem::new(self.origin, message, help)
+    }
+}
+
+fn missing(member: &Member) -> Problem {
+    let key = member.key.split('.').next().unwrap_or_default();
+    let help = format!("add `{key}: {}`, or set {}", member.example, member.variable);
+    Problem::new(Origin::Whole, format!("`{}` is missing or empty", member.key), help)
+}
+
+pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Problem> {
+    let flags = layers.overrides;
+    let listen = check_listen(&layers.require(&LISTEN, flags.listen.as_deref(), raw.listen)?)?;
+    let upstream = layers.require(&UPSTREAM, flags.upstream.as_deref(), raw.upstream)?;
+    let upstream = check_upstream(&upstream, listen)?;
+    let pay_to = layers.require(&PAY_TO, flags.pay_to.as_deref(), raw.pay_to)?;
+    let network = layers.require(&NETWORK, flags.network.as_deref(), raw.network)?;
+    let chain_id = check_network(&network)?;
+    let asset = match (layers.above(&ASSET, flags.asset.as_deref()), raw.asset) {
+        (Some(symbol), _) => find_asset(chain_id, &symbol.text, symbol.origin)?,
+        (None, Some(asset)) => check_asset(chain_id, &asset.value, Origin::of(&asset))?,
+        (None, None) => return Err(missing(&ASSET)),
+    };
+    let pay_to = check_pay_to(&pay_to, &asset)?;
+    let chain = check_chain(layers, raw.chain)?;
+    let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
+    let ledger = check_ledger(layers, &ledger)?;
+    let routes = check_routes(raw.routes, &asset)?;
+    let default = check_default(raw.default)?;
+    Ok(Config { listen, upstream, pay_to, asset, chain, ledger, routes, default })
+}
+
+fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
+    value.text.parse().map_err(|_| {
+        let message = format!("{} is not an address and a port", quote(&value.text));
+        value.problem(message, "write an IP address, a colon and a port: 127.0.0.1:4021")
+    })
+}
+
+fn check_upstream(value: &Value, listen: SocketAddr) -> Result<Upstream, Problem> {
+    const HELP: &str = "write http://, a host and a port: http://127.0.0.1:3000";
+    let Some(rest) = value.text.strip_prefix("http://") else {
+        return Err(value.problem("the upstream is reached by plain http only", HELP));
+    };
+    if let Some(c) = rest.chars().find(|c| !c.is_ascii_graphic() || "@?#\\\"<>".contains(*c)) {
+        let message = format!("an upstream has no `{}` in it", c.escape_default());
+        return Err(value.problem(message, HELP));
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if !is_authority(authority) {
+        return Err(value.problem("the upstream's host or port is none", HELP));
+    }
+    if authority.parse() == Ok(listen) {
+        return Err(value.problem(
+            "the upstream is the address that this server listens on",
+            "name the server that does the work",
+        ));
+    }
+    let base_path = path.trim_end_matches('/').to_owned();
+    Ok(Upstream { authority: authority.to_owned(), base_path })
+}
+
+/// `host`, `host:port` or `[v6]:port`.
+fn is_authority(text: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let (is_host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((host, port)) => (host.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (!host.is_empty() && host.chars().all(is_name), port)
+        }
+    };
+    let is_port = match port.strip_prefix(':') {
+        Some(port) => port.bytes().all(|b| b.is_ascii_digit()) && port.parse() != Ok(0_u16),
+        None => port.is_empty(),
+    };
+    let is_number = port.len() < 2 || port[1..].parse::<u16>().is_ok();
+    is_host && is_port && is_number && port != ":"
+}
+
+fn check_network(value: &Value) -> Result<ChainId, Problem> {
+    ChainId::parse(&value.text).map_err(|error| {
+        if !value.text.contains(':') {
+            let names: Vec<_> =
+                ChainId::names().map(|(name, _)| name).chain(["eip155:<id>"]).collect();
+            return Problem::unknown(value.origin, "network", &value.text, &names);
+        }
+        let message = format!("{} is no network: {error}", quote(&value.text));
+        value.problem(message, "write a name such as base, or eip155:8453")
+    })
+}
+
+fn check_asset(chain_id: ChainId, asset: &RawAsset, origin: Origin) -> Result<OwnedAsset, Problem> {
+    match asset {
+        RawAsset::Symbol(symbol) => find_asset(chain_id, symbol, origin),
+        RawAsset::Token(token) => check_token(chain_id, token),
+    }
+}
+
+fn find_asset(chain_id: ChainId, symbol: &str, origin: Origin) -> Result<OwnedAsset, Problem> {
+    const BY_HAND: &str = "any other token: {address, decimals, name, version}";
+    let usable = |asset: &&Asset<'_>| asset.transfer_method == TransferMethod::Eip3009;
+    if let Some(asset) = Asset::find(chain_id, symbol) {
+        let message = format!("{symbol} on {chain_id} has no transferWithAuthorization (EIP-3009)");
+        let refusal = || Problem::new(origin, message, "choose another asset");
+        return Some(asset).filter(usable).map(OwnedAsset::from).ok_or_else(refusal);
+    }
+    let there = Asset::all().filter(|asset| asset.chain_id == chain_id).filter(usable);
+    let known: Vec<_> = there.map(|asset| asset.symbol).chain([BY_HAND]).collect();
+    Err(Problem::unknown(origin, &format!("asset on {chain_id}:"), symbol, &known))
+}
+
+fn check_token(chain_id: ChainId, token: &RawToken) -> Result<OwnedAsset, Problem> {
+    let address = parse_address(&token.address.value, Origin::of(&token.address))?;
+    let listed = Asset::find_by_address(chain_id, address);
+    let symbol = match (&token.symbol, listed) {
+        (Some(symbol), _) => symbol,
+        // The name stands in, if it can stand in a header.
+        (None, None) => &token.name,
+        (None, Some(listed)) => {
+            &Text::new(listed.symbol.to_owned(), token.address.referenced, token.address.defined)
+        }
+    };
+    if symbol.value.is_empty() || !symbol.value.chars().all(|c| c.is_ascii_graphic() && c != ',') {
+        let message = format!(
+            "{} cannot be a symbol: it has blanks, commas or letters that are not ASCII",
+            quote(&symbol.value)
+        );
+        return Err(Problem::new(Origin::of(symbol), message, "add one: `symbol: EURC`"));
+    }
+    let asset = OwnedAsset {
+        chain_id,
+        symbol: symbol.value.clone(),
+        address,
+        name: token.name.value.clone(),
+        version: token.version.value.clone(),
+        decimals: check_decimals(&token.decimals)?,
+    };
+    match listed {
+        Some(listed) => check_listed(listed, asset, token),
+        None => Ok(asset),
+    }
+}
+
+/// A token that is in the table must be described as there: a domain or a number of decimals that
+/// differs makes every price and every signature wrong.
+fn check_listed(
+    listed: &Asset<'_>,
+    asset: OwnedAsset,
+    token: &RawToken,
+) -> Result<OwnedAsset, Problem> {
+    let known = OwnedAsset::from(listed);
+    let differs = |at: &Text, ours: String| {
+        let message =
+            format!("{} is not what the token at {} has", quote(&at.value), known.address);
+        Err(Problem::new(
+            Origin::of(at),
+            message,
+            format!("it is {ours}; or write `asset: {}`", known.symbol),
+        ))
+    };
+    match &asset {
+        asset if asset.decimals != known.decimals => {
+            differs(&token.decimals, known.decimals.to_string())
+        }
+        asset if asset.name != known.name => differs(&token.name, known.name.clone()),
+        asset if asset.version != known.version => differs(&token.version, known.version.clone()),
+        _ => Ok(asset),
+    }
+}
+
+fn check_decimals(text: &Text) -> Result<u8, Problem> {
+    let is_plain = text.value.bytes().all(|b| b.is_ascii_digit());
+    let decimals = text.value.parse().ok().filter(|decimals| is_plain && *decimals <= 77);
+    decimals.ok_or_else(|| {
+        let message = format!("{} is not a number of decimals", quote(&text.value));
+        Problem::new(Origin::of(text), message, "write what the token's decimals() says: 0 to 77")
+    })
+}
+
+fn parse_address(text: &str, origin: Origin) -> Result<Address, Problem> {
+    let address = Address::parse(text).map_err(|error| {
+        let help = "copy the address again, from where it is shown with upper and lower case";
+        Problem::new(origin, error.to_string(), help)
+    })?;
+    if address == Address::ZERO {
+        return Err(Problem::new(
+            origin,
+            "the zero address belongs to nobody",
+            "write your address",
+        ));
+    }
+    Ok(address)
+}
+
+fn check_pay_to(value: &Value, asset: &OwnedAsset) -> Result<Address, Problem> {
+    let pay_to = parse_address(&value.text, value.origin)?;
+    if Asset::all().any(|listed| listed.address == pay_to) || pay_to == asset.address {
+        let message = "pay_to is the contract of a token: what is sent there is lost";
+        return Err(value.problem(message, "write the address of your own account"));
+    }
+    Ok(pay_to)
+}
+
+fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConfig, Problem> {
+    let (rpc, key_file) = chain.map_or((None, None), |chain| (chain.rpc, chain.key_file));
+    let rpc = layers.require(&RPC, layers.overrides.rpc.as_deref(), rpc)?;
+    let host = rpc.text.strip_prefix("http://").or_else(|| rpc.text.strip_prefix("https://"));
+    let is_url = host.is_some_and(|host| {
+        !host.is_empty() && !host.starts_with('/') && host.bytes().all(|b| b.is_ascii_graphic())
+    });
+    if !is_url {
+        let help = "write http:// or https:// and the rest; it is not repeated here, for it may hold a key";
+        return Err(rpc.problem("chain.rpc is not a URL of http or https", help));
+    }
+    let key = check_key(layers, key_file)?;
+    Ok(ChainConfig { rpc: RpcText(rpc.text), key })
+}
+
+/// The flag, then the variables, of which there may be one, then the file.
+fn check_key(layers: &Layers<'_>, key_file: Option<Text>) -> Result<KeySource, Problem> {
+    let key = layers.variable(KEY_VARIABLE);
+    let flag = layers.overrides.key_file.as_deref();
+    if key.is_some() && flag.is_none() && layers.variable(KEY_FILE.variable).is_some() {
+        let message = "X402_KEY and X402_KEY_FILE are both set";
+        return Err(Problem::new(Origin::Variable(KEY_VARIABLE), message, "unset one of them"));
+    }
+    match (flag, key) {
+        (None, Some(text)) => Ok(KeySource::Text { name: KEY_VARIABLE, text }),
+        _ => {
+            let file = layers.require(&KEY_FILE, flag, key_file)?;
+            if file.text.is_empty() {
+                return Err(file.problem("chain.key_file is empty", "name a file"));
+            }
+            Ok(KeySource::File(layers.path(&file)))
+        }
+    }
+}
+
+fn check_ledger(layers: &Layers<'_>, value: &Value) -> Result<LedgerConfig, Problem> {
+    let text = value.text.as_str();
+    match text.split_once("://") {
+        None if text == "memory" => Ok(LedgerConfig::Memory),
+        None if text.is_empty() => {
+            Err(value.problem("`ledger` is empty", "name a file, or memory"))
+        }
+        None => Ok(LedgerConfig::File(layers.path(value))),
+        Some(("postgres" | "postgresql" | "redis" | "rediss", _)) => {
+            let scheme = text.split(':').next().unwrap_or_default();
+            let message = format!("a ledger of {scheme} is not built yet");
+            Err(value.problem(message, "use a file or memory: `ledger: ./x402.redb`"))
+        }
+        Some(_) => Err(value.problem("unknown kind of ledger", "name a file, or memory")),
+    }
+}
+
+fn check_default(text: Option<Text>) -> Result<DefaultRoute, Problem> {
+    let Some(text) = text else { return Ok(DefaultRoute::NotFound) };
+    match text.value.as_str() {
+        "not_found" => Ok(DefaultRoute::NotFound),
+        "free" => Ok(DefaultRoute::Free),
+        other => Err(Problem::unknown(Origin::of(&text), "default", other, &["not_found", "free"])),
+    }
+}

@@ -1,0 +1,127 @@
+//! The file as written: which keys there are, and texts with their places. Nothing is judged here.
+//!
+//! Every scalar is read as text, as it stands in the file: no number goes through a float, and what
+//! is wrong with one is said in our words.
+
+use core::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_saphyr::Spanned;
+
+/// A text and where it stands.
+pub(super) type Text = Spanned<String>;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) listen: Option<Text>,
+    pub(super) upstream: Option<Text>,
+    pub(super) pay_to: Option<Text>,
+    pub(super) network: Option<Text>,
+    pub(super) asset: Option<Spanned<RawAsset>>,
+    pub(super) chain: Option<RawChain>,
+    pub(super) ledger: Option<Text>,
+    pub(super) routes: Option<Spanned<Vec<Spanned<RawRoute>>>>,
+    pub(super) default: Option<Text>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawChain {
+    pub(super) rpc: Option<Text>,
+    pub(super) key_file: Option<Text>,
+}
+
+pub(super) enum RawAsset {
+    Symbol(String),
+    Token(Box<RawToken>),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawToken {
+    pub(super) address: Text,
+    pub(super) decimals: Text,
+    pub(super) name: Text,
+    pub(super) version: Text,
+    pub(super) symbol: Option<Text>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRoute {
+    pub(super) path: Text,
+    pub(super) methods: Option<Spanned<Vec<Text>>>,
+    pub(super) settle: Option<Text>,
+    pub(super) pricing: Spanned<RawPricing>,
+    pub(super) timeout: Option<Text>,
+    pub(super) description: Option<Text>,
+}
+
+pub(super) enum RawPricing {
+    Word(String),
+    Tariff(Box<RawTariff>),
+}
+
+/// The members of all models; which of them a model has is checked later, so that the message can
+/// name the model.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTariff {
+    pub(super) model: Text,
+    pub(super) amount: Option<Text>,
+    pub(super) currency: Option<Text>,
+    pub(super) input_price: Option<Text>,
+    pub(super) output_price: Option<Text>,
+    pub(super) minimum_minutes: Option<Text>,
+    pub(super) base_price: Option<Text>,
+    pub(super) multipliers: Option<Spanned<Vec<RawMultiplier>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read so that its keys are checked; the model is not available yet")]
+pub(super) struct RawMultiplier {
+    pub(super) condition: Text,
+    pub(super) multiplier: Text,
+}
+
+/// A word or a map. By hand: `#[serde(untagged)]` loses the places and the messages of what is in it.
+struct WordOr<T, M> {
+    expected: &'static str,
+    word: fn(String) -> T,
+    map: fn(M) -> T,
+}
+
+impl<'de, T, M: Deserialize<'de>> Visitor<'de> for WordOr<T, M> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok((self.word)(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        M::deserialize(MapAccessDeserializer::new(map)).map(self.map)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawAsset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a symbol such as USDC, or a map of address, decimals, name and version";
+        let map = |token: RawToken| Self::Token(Box::new(token));
+        deserializer.deserialize_any(WordOr { expected, word: Self::Symbol, map })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawPricing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "the word free, or a map with the key model";
+        let map = |tariff: RawTariff| Self::Tariff(Box::new(tariff));
+        deserializer.deserialize_any(WordOr { expected, word: Self::Word, map })
+    }
+}

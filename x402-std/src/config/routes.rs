@@ -1,0 +1,174 @@
+use serde_saphyr::Spanned;
+
+use super::error::{Origin, Problem};
+use super::pricing::check_pricing;
+use super::raw::{RawRoute, Text};
+use super::snippet::quote;
+use super::{OwnedAsset, PathPattern, Route};
+
+const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
+/// For how long a buyer is asked to let an authorization be valid, unless the route says.
+const DEFAULT_TIMEOUT_SECONDS: u32 = 60;
+/// Shorter, it would be over before the money can have moved; longer, the buyer's money is bound
+/// for nothing.
+const TIMEOUT_SECONDS: core::ops::RangeInclusive<u32> = 10..=86_400;
+
+type RawRoutes = Spanned<Vec<Spanned<RawRoute>>>;
+
+pub(super) fn check_routes(
+    raw: Option<RawRoutes>,
+    asset: &OwnedAsset,
+) -> Result<Vec<Route>, Problem> {
+    const HELP: &str = "add one: `- {path: /api/analyze, pricing: free}`";
+    let Some(raw) = raw else {
+        return Err(Problem::new(Origin::Whole, "`routes` is missing or empty", HELP));
+    };
+    if raw.value.is_empty() {
+        return Err(Problem::new(Origin::of(&raw), "`routes` is missing or empty", HELP));
+    }
+    let mut routes: Vec<(Route, Origin)> = Vec::with_capacity(raw.value.len());
+    for raw in &raw.value {
+        let origin = Origin::of(&raw.value.path);
+        let route = check_route(&raw.value, asset)?;
+        for (earlier, at) in &routes {
+            check_overlap(earlier, *at, &route, origin)?;
+        }
+        routes.push((route, origin));
+    }
+    Ok(routes.into_iter().map(|(route, _)| route).collect())
+}
+
+fn check_route(raw: &RawRoute, asset: &OwnedAsset) -> Result<Route, Problem> {
+    let path = check_path(&raw.path)?;
+    let methods = raw.methods.as_ref().map_or(Ok(Vec::new()), check_methods)?;
+    raw.settle.as_ref().map_or(Ok(()), check_settle)?;
+    let timeout = raw.timeout.as_ref();
+    let max_timeout_seconds = timeout.map_or(Ok(DEFAULT_TIMEOUT_SECONDS), check_timeout)?;
+    let (pricing, amount) = check_pricing(&raw.pricing, asset)?;
+    let description = raw.description.as_ref().map(|text| text.value.clone());
+    Ok(Route { path, methods, pricing, amount, max_timeout_seconds, description })
+}
+
+fn check_path(text: &Text) -> Result<PathPattern, Problem> {
+    let path = text.value.as_str();
+    let problem = |message: &str, help: &str| {
+        Err(Problem::new(Origin::of(text), format!("{} {message}", quote(path)), help))
+    };
+    if !path.starts_with('/') {
+        return problem("is no path: a path begins with a slash", "write `path: /…`");
+    }
+    let literal = path.strip_suffix("/*").map_or(path, |prefix| &path[..=prefix.len()]);
+    if literal.contains('*') {
+        let help = "write /api/* for all paths below /api/";
+        return problem("has a `*` that is not the whole last part of the path", help);
+    }
+    if let Some(c) = literal.chars().find(|c| !c.is_ascii_graphic() || "?#\"<>\\^`{|}".contains(*c))
+    {
+        let message = format!("has `{}` in it, which no path has", c.escape_default());
+        return problem(&message, "leave out the query; write other letters as %XX");
+    }
+    let inner = literal.strip_suffix('/').unwrap_or(literal);
+    if inner.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+        let message = "has an empty part, `.` or `..`, so that no request would match it";
+        return problem(message, "write the path as the upstream sees it");
+    }
+    let literal = literal.to_owned();
+    Ok(if path.ends_with("/*") {
+        PathPattern::Prefix(literal)
+    } else {
+        PathPattern::Exact(literal)
+    })
+}
+
+fn check_methods(list: &Spanned<Vec<Text>>) -> Result<Vec<String>, Problem> {
+    if list.value.is_empty() {
+        let help = "name some, or leave `methods` out for all of them";
+        return Err(Problem::new(Origin::of(list), "the list of methods is empty", help));
+    }
+    let mut methods: Vec<String> = Vec::with_capacity(list.value.len());
+    for text in &list.value {
+        let method = &text.value;
+        if !METHODS.contains(&method.as_str()) {
+            return Err(Problem::unknown(Origin::of(text), "method", method, &METHODS));
+        }
+        if methods.contains(method) {
+            let message = format!("{} is named twice", quote(method));
+            return Err(Problem::new(Origin::of(text), message, "keep one of them"));
+        }
+        methods.push(method.clone());
+    }
+    Ok(methods)
+}
+
+fn check_settle(text: &Text) -> Result<(), Problem> {
+    match text.value.as_str() {
+        "first" => Ok(()),
+        when @ ("after" | "later") => {
+            let message = format!("settle: {when} is not available yet");
+            Err(Problem::new(Origin::of(text), message, "use `settle: first`, or leave it out"))
+        }
+        other => {
+            let known = ["first", "after", "later"];
+            Err(Problem::unknown(Origin::of(text), "time to settle", other, &known))
+        }
+    }
+}
+
+fn check_timeout(text: &Text) -> Result<u32, Problem> {
+    let is_plain = text.value.bytes().all(|b| b.is_ascii_digit());
+    let seconds =
+        text.value.parse().ok().filter(|seconds| is_plain && TIMEOUT_SECONDS.contains(seconds));
+    seconds.ok_or_else(|| {
+        let message = format!("{} is not a timeout", quote(&text.value));
+        let (least, most) = (TIMEOUT_SECONDS.start(), TIMEOUT_SECONDS.end());
+        let help = format!("write a whole number of seconds, from {least} to {most}");
+        Problem::new(Origin::of(text), message, help)
+    })
+}
+
+/// The first route that matches wins, so one of whose requests an earlier route has taken some
+/// does not do what it says.
+fn check_overlap(
+    earlier: &Route,
+    at: Origin,
+    route: &Route,
+    origin: Origin,
+) -> Result<(), Problem> {
+    if !covers(&earlier.path, &route.path) {
+        return Ok(());
+    }
+    let Some(method) = shared_method(&earlier.methods, &route.methods) else { return Ok(()) };
+    let Origin::File { line, .. } = at else { return Ok(()) };
+    let message = if earlier.path == route.path {
+        format!("{method} of this path is priced already, in line {line}")
+    } else {
+        format!("{method} of this path is taken by the wider path in line {line}")
+    };
+    let help = "the first route that matches wins: remove one, or put the narrower path first";
+    Err(Problem::new(origin, message, help))
+}
+
+fn covers(wide: &PathPattern, narrow: &PathPattern) -> bool {
+    match (wide, narrow) {
+        (PathPattern::Exact(wide), PathPattern::Exact(narrow)) => wide == narrow,
+        (PathPattern::Exact(_), PathPattern::Prefix(_)) => false,
+        (PathPattern::Prefix(wide), PathPattern::Exact(narrow) | PathPattern::Prefix(narrow)) => {
+            narrow.starts_with(wide.as_str())
+        }
+    }
+}
+
+/// A method that both lists have; HEAD counts as GET, and an empty list has all.
+fn shared_method<'m>(a: &'m [String], b: &'m [String]) -> Option<&'m str> {
+    let same = |a: &str, b: &str| a == b || (is_get(a) && is_get(b));
+    match (a, b) {
+        ([], []) => Some("each method"),
+        ([], [method, ..]) | ([method, ..], []) => Some(method),
+        _ => a.iter().find(|a| b.iter().any(|b| same(a, b))).map(String::as_str),
+    }
+}
+
+fn is_get(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD")
+}
