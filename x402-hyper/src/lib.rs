@@ -1,1 +1,12 @@
-//! x402 for hyper.
+/*!
+x402 for hyper: a layer that sells, a client that buys, a gateway for what is there already.
+*/
+
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "devnet")]
+pub mod devnet;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "server")]
+pub mod server;

@@ -96,7 +96,10 @@ pub trait Chain: Send + Sync + 'static {
     /// [`ChainError::Unsent`] where the node refuses it for good (its account nonce was used by
     /// another transaction, or the account cannot pay), [`ChainError::Unknown`] where the node did
     /// not answer.
-    fn rebroadcast<'a>(&'a self, transaction: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>>;
+    fn rebroadcast<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), ChainError>>;
 
     /// Looks for the receipt of a transaction and judges it.
     ///
@@ -129,7 +132,8 @@ pub trait Journal: Send + Sync {
     /// # Errors
     ///
     /// [`LedgerError`]; then the transaction must not be sent.
-    fn record<'a>(&'a self, transaction: &'a Transaction) -> BoxFuture<'a, Result<(), LedgerError>>;
+    fn record<'a>(&'a self, transaction: &'a Transaction)
+    -> BoxFuture<'a, Result<(), LedgerError>>;
 }
 
 /// Why a chain did not do what it was asked.

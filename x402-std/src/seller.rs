@@ -19,9 +19,9 @@ use x402_core::state::State;
 use x402_core::{Address, Checked, Claimed, Error, Moment, Payment, PaymentId, Recover};
 use x402_core::{Refusal, Requirements};
 
+use crate::BoxFuture;
 use crate::chain::{Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
 use crate::ledger::{Answer, Claiming, Entry, Ledger, LedgerError, RequestId, Step};
-use crate::BoxFuture;
 use working::{Guard, Working};
 
 /// What tells a seller the time, in Unix seconds.
@@ -172,7 +172,11 @@ impl Ticket {
 impl Seller {
     /// A seller with a ledger and a chain.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, chain: Arc<dyn Chain>, options: SellerOptions) -> Arc<Self> {
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        chain: Arc<dyn Chain>,
+        options: SellerOptions,
+    ) -> Arc<Self> {
         Arc::new(Self { ledger, chain, options, working: Working::default() })
     }
 
@@ -260,7 +264,9 @@ impl Seller {
                 Ok(Admission::Replay(receipt, answer))
             }
             (State::Served, ..) => Err(Refusal::Served.into()),
-            (State::Settled, Some(receipt), _) => Ok(self.ticket(entry.payment.id(), receipt, guard)),
+            (State::Settled, Some(receipt), _) => {
+                Ok(self.ticket(entry.payment.id(), receipt, guard))
+            }
             (State::Claimed, ..) => self.settle(entry.payment, entry.claimed_at, guard).await,
             (_, _, answer) => {
                 let entry = Entry { answer, ..entry };
@@ -454,7 +460,10 @@ struct EntryJournal<'a> {
 }
 
 impl Journal for EntryJournal<'_> {
-    fn record<'a>(&'a self, transaction: &'a Transaction) -> BoxFuture<'a, Result<(), LedgerError>> {
+    fn record<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
         self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
     }
 }

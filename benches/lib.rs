@@ -1,0 +1,1 @@
+//! Measurements: `cargo bench -p x402-benches`.

@@ -1,0 +1,276 @@
+/*!
+Every entry point of `x402-core`, as C functions for a Cortex-M0, with no allocator to link to.
+
+`cargo check` does not find an allocation: a library may ask for an allocator that somebody else
+will bring. A static library brings everything, so that the compiler stops at the first crate of the
+graph that says `extern crate alloc`: "no global memory allocator found". That this happens is itself
+checked: with the feature `alloc-canary` the build must fail, and with those words
+(`tests/run firmware`).
+
+Arguments are references to arrays of fixed size and lengths, which are clamped; what is returned
+is a number of bytes, or a negative number for a refusal. It is a proof, not an interface.
+*/
+#![no_std]
+#![deny(missing_docs)]
+
+use core::fmt::Write as _;
+use core::panic::PanicInfo;
+
+use x402_core::buyer::{Policy, Unsigned};
+use x402_core::eip3009::CancelAuthorization;
+use x402_core::head::{RequestHead, ResponseHead};
+use x402_core::headers::{ChallengeHeaders, PaymentHeaders, SignatureForm, emit_challenge};
+use x402_core::secp256k1::{K256, K256Signer};
+use x402_core::settlement::Log;
+use x402_core::state::{Event, State, Transition};
+use x402_core::{
+    Address, Amount, Asset, ChainId, Claim, Claimed, Digest, Error, Moment, Nonce, Offer, Payment,
+    Price, Recover as _, Refusal, Signature, Signer as _, Tariff, Timestamp,
+};
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// The bytes of a message or of a text.
+type Buffer = [u8; 1024];
+
+const REFUSED: i32 = -1;
+
+fn text(buffer: &Buffer, len: usize) -> &str {
+    let bytes = buffer.get(..len).unwrap_or(buffer);
+    core::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Writes to a lent buffer, and stops where it is full.
+struct Writer<'b> {
+    buffer: &'b mut Buffer,
+    len: usize,
+}
+
+impl Writer<'_> {
+    fn len(&self) -> i32 {
+        i32::try_from(self.len).unwrap_or(REFUSED)
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        let _ = write!(self, "{name}: {value}\r\n");
+    }
+}
+
+impl core::fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let rest = self.buffer.get_mut(self.len..).unwrap_or_default();
+        let slot = rest.get_mut(..text.len()).ok_or(core::fmt::Error)?;
+        slot.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+fn offer(pay_to: &[u8; 20]) -> Option<Offer<'static>> {
+    let asset = Asset::find(ChainId::ETHEREUM, "USDC")?;
+    let price = Price::parse("0.01").ok()?;
+    let amount = Tariff::PerRequest { price }.quote(asset.decimals).ok()?;
+    Some(Offer::new(*asset, Address::new(*pay_to), amount, 60))
+}
+
+/// The seller: the bytes of a request in; calldata out, or the body of the refusal.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_sell(
+    bytes: &Buffer,
+    len: usize,
+    pay_to: &[u8; 20],
+    now: u64,
+    out: &mut Buffer,
+) -> i32 {
+    let Some(offer) = offer(pay_to) else { return REFUSED };
+    let bytes = bytes.get(..len).unwrap_or(bytes);
+    match payment(bytes, &offer).and_then(|payment| accept(&payment, &offer, now)) {
+        Ok(claimed) => {
+            let calldata = claimed.calldata();
+            out.iter_mut().zip(calldata).for_each(|(slot, byte)| *slot = byte);
+            calldata.len() as i32
+        }
+        Err(error) => match Refusal::from(error).emit(out) {
+            Some(body) => -(body.len() as i32),
+            None => REFUSED,
+        },
+    }
+}
+
+fn payment(bytes: &[u8], offer: &Offer<'_>) -> Result<Payment, Error> {
+    let Ok(Some(head)) = RequestHead::<16>::parse(bytes) else { return Err(Error::Missing) };
+    let headers = PaymentHeaders::collect(head.fields()).map_err(Error::Malformed)?;
+    headers.ok_or(Error::Missing)?.resolve(offer)
+}
+
+fn accept(payment: &Payment, offer: &Offer<'_>, now: u64) -> Result<Claimed, Error> {
+    let terms = offer.requirements();
+    terms.identify(payment, &K256)?;
+    let checked = terms.check(payment, &Moment::at(now), &K256)?;
+    let claim = Claim::recorded(checked.id());
+    checked.claimed(claim).map_err(|_| Error::Missing)
+}
+
+/// The seller's 402 in header fields.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_challenge(pay_to: &[u8; 20], code: u8, out: &mut Buffer) -> i32 {
+    let Some(offer) = offer(pay_to) else { return REFUSED };
+    let code = x402_core::Code::ALL.get(usize::from(code)).copied();
+    let mut writer = Writer { buffer: out, len: 0 };
+    emit_challenge(&offer, code, |field, value| writer.field(field.name(), value));
+    writer.len()
+}
+
+/// The buyer: the bytes of a 402 in; the header fields of the paid request out.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_buy(
+    bytes: &Buffer,
+    len: usize,
+    key: &[u8; 32],
+    nonce: &[u8; 32],
+    now: u64,
+    plain: bool,
+    out: &mut Buffer,
+) -> i32 {
+    let bytes = bytes.get(..len).unwrap_or(bytes);
+    let form = if plain { SignatureForm::Plain } else { SignatureForm::Packed };
+    buy(bytes, key, nonce, now, form, out).unwrap_or(REFUSED)
+}
+
+fn buy(
+    bytes: &[u8],
+    key: &[u8; 32],
+    nonce: &[u8; 32],
+    now: u64,
+    form: SignatureForm,
+    out: &mut Buffer,
+) -> Option<i32> {
+    let head = ResponseHead::<16>::parse(bytes).ok()??;
+    let challenge = ChallengeHeaders::collect(head.fields()).ok()??;
+    let asset = Asset::find(challenge.chain_id, challenge.asset)?;
+    let offer = challenge.offer(asset)?;
+    let signer = K256Signer::from_bytes(key).ok()?;
+    let policy = Policy::up_to(Price::parse_money("$0.05").ok()?);
+    let now = Timestamp::from_secs(now);
+    let unsigned =
+        Unsigned::new(&offer, &policy, signer.address(), Nonce::new(*nonce), now).ok()?;
+    let Ok(signature) = signer.sign(unsigned.digest());
+    let payment = unsigned.sign(signature);
+    let mut writer = Writer { buffer: out, len: 0 };
+    payment.emit(asset, form, |field, value| writer.field(field.name(), value));
+    Some(writer.len())
+}
+
+/// Whether a receipt with these two logs pays for a payment out of the ledger.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_settle(
+    payment: &[u8; Claimed::LEN],
+    token: &[u8; 20],
+    topics: &[[[u8; 32]; 3]; 2],
+    value: &[u8; 32],
+    succeeded: bool,
+) -> i32 {
+    let Ok(claimed) = Claimed::from_bytes(payment) else { return REFUSED };
+    let address = Address::new(*token);
+    let [used, transfer] = topics;
+    let logs =
+        [Log { address, topics: used, data: &[] }, Log { address, topics: transfer, data: value }];
+    match claimed.settled(succeeded, logs) {
+        Ok(settled) => i32::from(settled.id() == claimed.id()),
+        Err(_) => REFUSED,
+    }
+}
+
+/// A price times a count, in atomic units; its text goes to `out`.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_price(
+    price: &Buffer,
+    len: usize,
+    count: u64,
+    decimals: u8,
+    out: &mut Buffer,
+) -> i32 {
+    let amount = |price: Price| price.times(count)?.to_amount_ceil(decimals);
+    let Ok(amount) = Price::parse(text(price, len)).and_then(amount) else { return REFUSED };
+    let mut writer = Writer { buffer: out, len: 0 };
+    match write!(writer, "{amount} {}", amount.to_price(decimals)) {
+        Ok(()) => writer.len(),
+        Err(_) => REFUSED,
+    }
+}
+
+/// The signer of a digest.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_recover(digest: &[u8; 32], rsv: &[u8; 65], out: &mut [u8; 42]) -> i32 {
+    let digest = Digest::new(*digest);
+    match Signature::from_slice(rsv).and_then(|signature| K256.recover(&digest, &signature)) {
+        Ok(address) => {
+            *out = address.checksummed();
+            42
+        }
+        Err(_) => REFUSED,
+    }
+}
+
+/// The other digests of EIP-3009, and the calldata with the signature as bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_authorize(
+    payment: &[u8; Claimed::LEN],
+    digests: &mut [[u8; 32]; 2],
+    out: &mut Buffer,
+) -> i32 {
+    let Ok(claimed) = Claimed::from_bytes(payment) else { return REFUSED };
+    let terms = *claimed.authorization();
+    let Some(asset) = Asset::find_by_address(claimed.chain_id(), claimed.asset()) else {
+        return REFUSED;
+    };
+    let domain = asset.domain().separator();
+    let cancel = CancelAuthorization { authorizer: terms.from, nonce: terms.nonce };
+    *digests = [terms.receive_digest(&domain), cancel.digest(&domain)].map(|d| *d.as_bytes());
+    let signature = &payment[Claimed::LEN - Signature::LEN..];
+    terms.calldata_with_bytes(signature, out).map_or(REFUSED, |data| data.len() as i32)
+}
+
+/// Reads a text as everything that the wire has.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_parse(buffer: &Buffer, len: usize) -> i32 {
+    let text = text(buffer, len);
+    let read = [
+        Address::parse(text).is_ok(),
+        Amount::parse(text).is_ok(),
+        ChainId::parse(text).is_ok(),
+        Nonce::parse(text).is_ok(),
+        Price::parse(text).is_ok(),
+        Timestamp::parse(text).is_ok(),
+        x402_core::Code::parse(text).is_some(),
+        x402_core::Reason::parse(text).is_some(),
+    ];
+    read.iter().map(|read| i32::from(*read)).sum()
+}
+
+/// Whether a payment that was claimed, journalled and confirmed is settled.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_state(is_confirmed: bool) -> i32 {
+    let event = if is_confirmed { Event::Confirmed } else { Event::TimedOut };
+    match State::Broadcast.on(event) {
+        Ok(Transition::To(state)) => i32::from(!state.is_open()),
+        Ok(Transition::Release) | Err(_) => REFUSED,
+    }
+}
+
+#[cfg(feature = "alloc-canary")]
+mod canary {
+    extern crate alloc;
+
+    /// Allocates.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn x402_canary(len: usize) -> usize {
+        let bytes: alloc::vec::Vec<u8> = core::iter::repeat_n(1, len).collect();
+        bytes.iter().map(|byte| usize::from(*byte)).sum()
+    }
+}

@@ -1,0 +1,15 @@
+//! The core against what others made: known answers, other people's implementations, and its own
+//! promises about the header dialect.
+
+mod arbitrary;
+mod buyer;
+mod challenge;
+mod claim;
+mod digest;
+mod header;
+mod price;
+mod recovery;
+mod refusal;
+mod text;
+mod vectors;
+mod verify;

@@ -1,0 +1,94 @@
+//! Every sentence that the core says, in one file to read through: `snapshots/`.
+
+use std::fmt::{Display, Write as _};
+
+use x402_core::buyer::PolicyError;
+use x402_core::head::HeadError;
+use x402_core::hex::HexError;
+use x402_core::secp256k1::InvalidKey;
+use x402_core::settlement::SettlementError;
+use x402_core::state::{Event, State};
+use x402_core::{
+    AddressError, Code, InvalidNonce, NetworkError, NumberError, PriceError, Reason, WrongClaim,
+};
+
+use crate::refusal::{all, body};
+
+#[test]
+fn every_sentence() {
+    let mut text = String::new();
+    refusals(&mut text);
+    others(&mut text);
+    tables(&mut text);
+    insta::assert_snapshot!(text);
+}
+
+fn refusals(text: &mut String) {
+    for refusal in all() {
+        writeln!(text, "{refusal:?}").unwrap();
+        writeln!(text, "  {} {}, {}", refusal.status(), refusal.code(), refusal.reason()).unwrap();
+        writeln!(text, "  {refusal}").unwrap();
+        writeln!(text, "  {}", refusal.help()).unwrap();
+        writeln!(text, "  {}\n", body(refusal)).unwrap();
+    }
+}
+
+fn others(text: &mut String) {
+    use HexError::{Digit, Length, Prefix};
+    let errors: [&dyn Display; 25] = [
+        &AddressError::Checksum,
+        &AddressError::Hex(Length),
+        &Digit,
+        &Length,
+        &Prefix,
+        &HeadError::Malformed,
+        &HeadError::TooManyFields,
+        &InvalidKey,
+        &InvalidNonce,
+        &NetworkError::ChainId,
+        &NetworkError::Name,
+        &NetworkError::Namespace,
+        &PolicyError::Amount,
+        &PolicyError::Asset,
+        &PolicyError::Network,
+        &PolicyError::Recipient,
+        &PolicyError::TransferMethod,
+        &PriceError::Number(NumberError::Digit),
+        &PriceError::Number(NumberError::Empty),
+        &PriceError::Number(NumberError::LeadingZero),
+        &PriceError::Number(NumberError::Overflow),
+        &PriceError::Overflow,
+        &PriceError::Precision,
+        &WrongClaim,
+        &State::Served.on(Event::Refused).unwrap_err(),
+    ];
+    for error in errors {
+        writeln!(text, "{error}").unwrap();
+    }
+    for error in
+        [SettlementError::NotUsed, SettlementError::Reverted, SettlementError::NotTransferred]
+    {
+        writeln!(text, "{error}").unwrap();
+    }
+}
+
+fn tables(text: &mut String) {
+    writeln!(text, "\ncode -> reason").unwrap();
+    for code in Code::ALL {
+        writeln!(text, "{code} -> {}", code.reason()).unwrap();
+    }
+    writeln!(text, "\nreason -> code").unwrap();
+    for reason in Reason::ALL {
+        writeln!(text, "{reason} -> {}", reason.code()).unwrap();
+    }
+    writeln!(text, "\nstate, event -> what becomes of it").unwrap();
+    use State::{Broadcast, Claimed, Failed, Pending, Served, Settled};
+    for state in [Claimed, Broadcast, Pending, Settled, Served, Failed] {
+        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut};
+        for event in [Journalled, Confirmed, Reverted, TimedOut, Refused, Answered] {
+            if let Ok(transition) = state.on(event) {
+                writeln!(text, "{state:?}, {event:?} -> {transition:?}").unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+/*!
+What the program is told.
+
+# Exit codes
+
+| code | means |
+|---|---|
+| 0 | done; what was paid, the seller proves by a transaction |
+| 1 | failed: no connection, an answer of status 400 or above, a vector or a demonstration that is wrong |
+| 2 | the command line, a key or the configuration is wrong; nothing was sent |
+| 3 | not paid: the terms break a limit, or cannot be read |
+| 4 | the seller refused the payment |
+| 5 | the outcome of the payment is not known: money may have moved; `pay --resume` goes on with it |
+| 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
+*/
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; what was paid, the seller proves by a transaction
+  1  failed: no connection, an answer of status 400 or above, a failing vector or demonstration
+  2  the command line, a key or the configuration is wrong; nothing was sent
+  3  not paid: the terms break a limit, or cannot be read
+  4  the seller refused the payment
+  5  the outcome of the payment is not known: money may have moved; pay --resume goes on with it
+  6  answered, but the seller names no transaction: the payment is unproven, or still pending
+
+Environment:
+  X402_KEY   the private key, in hex (serve: of the account that pays the gas; pay: of the payer)
+  X402_LOG   what is logged to stderr: error, warn, info, debug, trace, or a filter";
+
+const ROOT_EXAMPLES: &str = "\
+Examples:
+  x402 demo                                   see a payment happen, offline
+  x402 serve --config x402.yaml               put a price on an API
+  x402 pay http://127.0.0.1:4021/api/analyze --max 0.05 -d 'some words'";
+
+/// HTTP 402 payments: sell, buy, try.
+#[derive(Debug, Parser)]
+#[command(name = "x402", version, after_help = format!("{ROOT_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(ServeArgs),
+    Pay(PayArgs),
+    Quote(QuoteArgs),
+    Devnet(DevnetArgs),
+    Demo(DemoArgs),
+    Vectors(VectorsArgs),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  x402 serve --config x402.yaml
+  X402_KEY=$(cat settler.key) x402 serve --config x402.yaml --listen 0.0.0.0:4021
+
+The file, its smallest form:
+  listen: 127.0.0.1:4021
+  upstream: http://127.0.0.1:3000
+  pay_to: \"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"
+  network: ethereum
+  asset: USDC
+  chain: {rpc: \"http://127.0.0.1:8545\", key_file: ./settler.key}
+  ledger: ./x402.redb
+  routes:
+    - path: /api/analyze
+      methods: [POST]
+      pricing: {model: \"per_request\", amount: \"0.01\", currency: \"USDC\"}
+
+Above the file: X402_LISTEN, X402_UPSTREAM, X402_PAY_TO, X402_NETWORK, X402_ASSET, X402_RPC, X402_KEY,
+X402_KEY_FILE and X402_LEDGER; above them, the flags. The key has no flag: others could read it.";
+
+/// Run the gateway: a paid door in front of an HTTP server.
+#[derive(Args, Debug)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Where to listen, instead of what the file says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+    /// The server to stand before.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+    /// Who is paid.
+    #[arg(long, value_name = "0x…")]
+    pub(crate) pay_to: Option<String>,
+    /// The network: a name (ethereum, base-sepolia) or eip155:<id>.
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// The asset, by its symbol.
+    #[arg(long, value_name = "SYMBOL")]
+    pub(crate) asset: Option<String>,
+    /// The node's JSON-RPC URL. Others can read a flag: one that holds a key belongs in the file.
+    #[arg(long, value_name = "URL")]
+    pub(crate) rpc: Option<String>,
+    /// The file with the key that pays the gas.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<String>,
+    /// Where payments are recorded: a file, or memory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<String>,
+    /// Let the well-known development keys pay the gas on a chain that is not on this machine.
+    #[arg(long)]
+    pub(crate) allow_dev_key: bool,
+}
+
+/// The request that is to be sent.
+#[derive(Args, Debug)]
+pub(crate) struct RequestArgs {
+    /// The method; GET, or POST with a body.
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// A header field; may be given more than once.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The body: a text, @file, or - for stdin. Its type is JSON if it is JSON, else text, unless
+    /// a header says otherwise.
+    #[arg(short = 'd', long = "data", value_name = "BODY", allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+    /// How long one request may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+}
+
+const PAY_EXAMPLES: &str = "\
+Examples:
+  X402_KEY=$(cat buyer.key) x402 pay http://127.0.0.1:4021/api/analyze --max 0.05 -d 'some words'
+  x402 pay https://api.example.com/weather --max 0.01 --key-file buyer.key --asset USDC --network base
+  x402 pay https://api.example.com/weather --max 0.01 --key-file buyer.key --json | jq .payment
+  x402 pay --resume x402-payment-0a1b2c3d4e5f6071.json -d 'some words'
+
+The answer's body goes to stdout, everything else to stderr. A key file must be closed to others
+(chmod 600). At most one payment is signed; where its outcome stays unknown (exit code 5), it is
+kept in a file, and --resume presents the same payment again, with the same -H and -d.";
+
+/// Send a request, and pay for it if the price is within the limits.
+#[derive(Args, Debug)]
+#[command(after_help = format!("{PAY_EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct PayArgs {
+    /// What to ask for.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub(crate) url: Option<String>,
+    /// The most to pay, in units of the asset.
+    #[arg(
+        long,
+        value_name = "AMOUNT",
+        required_unless_present = "resume",
+        conflicts_with = "resume"
+    )]
+    pub(crate) max: Option<String>,
+    /// The file with the payer's key; without it, the variable X402_KEY.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Pay nobody but this address.
+    #[arg(long, value_name = "0x…", conflicts_with = "resume")]
+    pub(crate) recipient: Option<String>,
+    /// Pay with nothing but this asset, a symbol or an address.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) asset: Option<String>,
+    /// Pay on no network but this: a name or eip155:<id>.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) network: Option<String>,
+    /// Go on with a payment whose outcome is not known.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Print one JSON object instead of the body.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+const QUOTE_EXAMPLES: &str = "\
+Examples:
+  x402 quote http://127.0.0.1:4021/api/analyze -X POST
+  x402 quote https://api.example.com/weather --json | jq -r .terms.price";
+
+/// Ask for the price of a request. Never pays, and needs no key.
+#[derive(Args, Debug)]
+#[command(after_help = QUOTE_EXAMPLES)]
+pub(crate) struct QuoteArgs {
+    /// What to ask for.
+    pub(crate) url: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+const DEVNET_EXAMPLES: &str = "\
+Examples:
+  x402 devnet
+  x402 devnet --port 0
+  curl -s http://127.0.0.1:8545 -H 'Content-Type: application/json' \\
+    -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\",\"params\":[]}'";
+
+/// Run a development chain in memory: USDC and EURC, instant blocks, keys that everybody knows.
+#[derive(Args, Debug)]
+#[command(after_help = DEVNET_EXAMPLES)]
+pub(crate) struct DevnetArgs {
+    /// The port; 0 takes any that is free.
+    #[arg(long, default_value_t = 8545)]
+    pub(crate) port: u16,
+    /// The address, which must be one of this machine only: 127.0.0.1 or ::1.
+    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "127.0.0.1", value_parser = parse_listen)]
+    pub(crate) listen: Listen,
+}
+
+/// An address with or without a port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Listen {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: Option<u16>,
+}
+
+fn parse_listen(text: &str) -> Result<Listen, String> {
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        return Ok(Listen { ip: address.ip(), port: Some(address.port()) });
+    }
+    let ip = text.parse().map_err(|_| "an IP address is expected, such as 127.0.0.1".to_owned())?;
+    Ok(Listen { ip, port: None })
+}
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  x402 demo
+  x402 demo --once
+  x402 demo --once --json";
+
+/// See one payment happen, offline: a chain, a seller, a buyer, four messages.
+#[derive(Args, Debug)]
+#[command(after_help = DEMO_EXAMPLES)]
+pub(crate) struct DemoArgs {
+    /// End after the payment: 0 if all went well, 1 if anything is off.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one JSON object; with --once.
+    #[arg(long, requires = "once")]
+    pub(crate) json: bool,
+}
+
+const VECTORS_EXAMPLES: &str = "\
+Examples:
+  x402 vectors tests/vectors/*.json
+  x402 vectors eip3009_valid.json
+
+Prints each entry that fails, then the totals. Entries of a kind that is not built yet are skipped
+and named.";
+
+/// Run files of known answers.
+#[derive(Args, Debug)]
+#[command(after_help = VECTORS_EXAMPLES)]
+pub(crate) struct VectorsArgs {
+    /// The files.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_two_tables_of_exit_codes_agree() {
+        let source = include_str!("args.rs");
+        let documented = source
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit());
+        assert_eq!(documented.count(), 7);
+        for code in 0..=6 {
+            assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+}

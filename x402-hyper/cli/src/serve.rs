@@ -1,0 +1,127 @@
+//! `serve`: the gateway, by its file.
+
+use core::fmt::Write as _;
+use std::sync::Arc;
+
+use x402_core::{Amount, Price};
+use x402_hyper::gateway::Gateway;
+use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
+
+use crate::args::ServeArgs;
+use crate::devnet::listen;
+use crate::exit::{Exit, Failure};
+use crate::shop::Shop;
+use crate::{output, signals};
+
+pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let allow_dev_key = args.allow_dev_key;
+    let config = load(args)?;
+    let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    output::line(describe(&config, &address.to_string()));
+    describe_gas(&shop).await;
+    let resolving = tokio::spawn(Arc::clone(&shop).resolve());
+    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::failed)?;
+    gateway.serve(listener, told_to_stop()).await;
+    resolving.abort();
+    Ok(Exit::Ok)
+}
+
+fn load(args: ServeArgs) -> Result<Config, Failure> {
+    let overrides = Overrides {
+        listen: args.listen,
+        upstream: args.upstream,
+        pay_to: args.pay_to,
+        network: args.network,
+        asset: args.asset,
+        rpc: args.rpc,
+        key_file: args.key_file,
+        ledger: args.ledger,
+    };
+    let env = |name: &str| std::env::var(name).ok();
+    Config::load(&args.config, env, &overrides).map_err(|error| Failure::configuration(&error))
+}
+
+async fn told_to_stop() {
+    signals::stop().await;
+    output::note("stopping: finishing what is under way");
+}
+
+/// What is sold, and a line to try it with.
+fn describe(config: &Config, address: &str) -> String {
+    let asset = &config.asset;
+    let network = asset.chain_id.name().map_or_else(|| asset.chain_id.to_string(), str::to_owned);
+    let upstream = &config.upstream;
+    let mut text = format!(
+        "listening on http://{address}, before http://{}{}\npaid to {} in {} on {network}\n",
+        upstream.authority, upstream.base_path, config.pay_to, asset.symbol
+    );
+    let rows: Vec<_> = config.routes.iter().map(|route| row(route, config)).collect();
+    let wide = |column: fn(&[String; 3]) -> usize| rows.iter().map(column).max().unwrap_or(0);
+    let (first, second) = (wide(|row| row[0].len()), wide(|row| row[1].len()));
+    for [methods, path, price] in &rows {
+        // A String takes everything.
+        let _ = writeln!(text, "  {methods:first$}  {path:second$}  {price}");
+    }
+    text.push_str(match config.default {
+        DefaultRoute::Free => "  everything else is free",
+        DefaultRoute::NotFound => "  everything else is not found",
+    });
+    if let Some(line) = config.routes.iter().find_map(|route| invitation(route, config, address)) {
+        text.push_str("\ntry: ");
+        text.push_str(&line);
+    }
+    text
+}
+
+fn row(route: &Route, config: &Config) -> [String; 3] {
+    let methods = if route.methods.is_empty() { "any".to_owned() } else { route.methods.join(",") };
+    let price = match route.pricing {
+        Pricing::Free => "free".to_owned(),
+        Pricing::Paid(_) => format!("{} {}", price(route.amount, config), config.asset.symbol),
+    };
+    [methods, path(&route.path), price]
+}
+
+fn path(pattern: &PathPattern) -> String {
+    match pattern {
+        PathPattern::Exact(path) => path.clone(),
+        PathPattern::Prefix(prefix) => format!("{prefix}*"),
+    }
+}
+
+fn price(amount: Amount, config: &Config) -> Price {
+    amount.to_price(config.asset.decimals)
+}
+
+/// A line to paste for a route that costs something.
+fn invitation(route: &Route, config: &Config, address: &str) -> Option<String> {
+    let (Pricing::Paid(_), PathPattern::Exact(path) | PathPattern::Prefix(path)) =
+        (&route.pricing, &route.path)
+    else {
+        return None;
+    };
+    let method = route.methods.first().map(String::as_str);
+    let method = match method {
+        None | Some("GET") => String::new(),
+        Some("POST") => " -d 'some words'".to_owned(),
+        Some(method) => format!(" -X {method}"),
+    };
+    let price = price(route.amount, config);
+    Some(format!("x402 pay http://{address}{path} --max {price}{method} --key-file buyer.key"))
+}
+
+async fn describe_gas(shop: &Shop) {
+    let account = shop.chain.address();
+    match shop.chain.balance().await {
+        Ok(wei) if wei == Amount::ZERO => {
+            output::note(format_args!("warning: {account} pays the gas, and has no ether"));
+        }
+        Ok(wei) => output::line(format_args!(
+            "gas is paid by {account}, who has {} ether",
+            wei.to_price(18)
+        )),
+        Err(error) => tracing::warn!(%error, "the gas account's balance cannot be read"),
+    }
+}

@@ -1,0 +1,133 @@
+//! A real node: anvil, chain id 1, with the token of `tests/contracts` at USDC's address.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::http;
+
+pub const USDC: &str = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
+/// The first of anvil's accounts, unlocked; it owns the token and pays nothing else.
+const OWNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+
+pub struct Node {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Node {
+    /// Starts a fresh chain on a free port, with a token and nobody's balance.
+    pub fn start() -> Self {
+        let mut child = Command::new(binary())
+            .args(["--host", "127.0.0.1", "--port", "0", "--chain-id", "1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{}: {error}; run tests/run interop", binary().display())
+            });
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = lines
+            .by_ref()
+            .map(|line| line.expect("a line"))
+            .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
+            .expect("anvil says where it listens");
+        // Nobody reads on: the pipe must not fill up and stop the node.
+        std::thread::spawn(move || lines.for_each(drop));
+        let node = Self { child, address: address.parse().expect("an address") };
+        node.install_token();
+        node
+    }
+
+    pub fn rpc(&self, method: &str, params: Value) -> Value {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let answer = http::post_json(self.address, &body.to_string()).json();
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Deploys the token and moves its code and its few storage slots to USDC's address.
+    fn install_token(&self) {
+        let hex =
+            include_str!("../../../../x402-std/src/devnet/bytecode/Token.creation.hex").trim();
+        let hex = hex.strip_prefix("0x").unwrap_or(hex);
+        let data = format!("0x{hex}{}", constructor("USD Coin", "USDC", "2", 6));
+        let hash = self.send(json!({"from": OWNER, "data": data, "gas": "0x989680"}));
+        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        let from = receipt["contractAddress"].clone();
+        let code = self.rpc("eth_getCode", json!([from, "latest"]));
+        self.rpc("anvil_setCode", json!([USDC, code]));
+        for slot in 0..16_u32 {
+            let value = self.rpc("eth_getStorageAt", json!([from, format!("{slot:#x}"), "latest"]));
+            let slot = format!("0x{slot:064x}");
+            self.rpc("anvil_setStorageAt", json!([USDC, slot, value]));
+        }
+    }
+
+    fn send(&self, transaction: Value) -> Value {
+        self.rpc("eth_sendTransaction", json!([transaction]))
+    }
+
+    /// Gives somebody tokens, in atomic units.
+    pub fn mint(&self, to: &str, units: u128) {
+        let to = to.trim_start_matches("0x").to_lowercase();
+        // mint(address,uint256)
+        let data = format!("0x40c10f19{to:0>64}{units:064x}");
+        let hash = self.send(json!({"from": OWNER, "to": USDC, "data": data}));
+        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+    }
+
+    /// Sends any call to the token from an account of the node's.
+    pub fn call_token(&self, data: &str) -> Value {
+        let hash = self.send(json!({"from": OWNER, "to": USDC, "data": data}));
+        self.rpc("eth_getTransactionReceipt", json!([hash]))
+    }
+
+    /// Somebody's tokens, in atomic units.
+    pub fn balance(&self, of: &str) -> u128 {
+        let of = of.trim_start_matches("0x").to_lowercase();
+        let data = format!("0x70a08231{of:0>64}");
+        let word = self.rpc("eth_call", json!([{"to": USDC, "data": data}, "latest"]));
+        let word = word.as_str().expect("a word").trim_start_matches("0x");
+        u128::from_str_radix(word, 16).expect("a number")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The node's program, where `npm ci` has put it: the binary itself, not the script that starts it,
+/// which would leave it running when it is killed.
+fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/interop/node_modules/@foundry-rs")
+            .join(format!("anvil-{system}-{machine}/bin/anvil"))
+    })
+}
+
+/// ABI of (string, string, string, uint8), for strings of at most 31 bytes.
+fn constructor(name: &str, symbol: &str, version: &str, decimals: u8) -> String {
+    let word = |number: usize| format!("{number:064x}");
+    let mut data = word(0x80) + &word(0xc0) + &word(0x100) + &word(decimals.into());
+    for text in [name, symbol, version] {
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        data += &word(text.len());
+        data += &format!("{hex:0<64}");
+    }
+    data
+}

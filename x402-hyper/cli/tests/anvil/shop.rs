@@ -1,0 +1,245 @@
+//! The program under test: `x402 serve` before a small upstream, on a real node.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use x402_core::headers::{SignatureForm, SignedPayment};
+use x402_core::secp256k1::K256Signer;
+use x402_core::{
+    Address, Amount, Asset, Authorization, ChainId, Nonce, Signature, Signer as _, Timestamp, hex,
+};
+
+use crate::http::{self, Answer};
+use crate::node::Node;
+use crate::proxy::Proxy;
+
+pub const PAY_TO: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+/// anvil's account 1: the buyer.
+pub const BUYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+pub const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+/// anvil's account 2: pays the gas.
+const SETTLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+
+pub struct Shop {
+    pub node: Node,
+    pub proxy: Proxy,
+    pub upstream: Upstream,
+    pub address: SocketAddr,
+    folder: tempfile::TempDir,
+    program: Option<Child>,
+}
+
+impl Shop {
+    /// Node, proxy, upstream and program, with a buyer who has 1 USDC.
+    pub fn open() -> Self {
+        let node = Node::start();
+        node.mint(BUYER, 1_000_000);
+        let proxy = Proxy::start(node.address);
+        let upstream = Upstream::start();
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let mut shop = Self { node, proxy, upstream, address, folder, program: None };
+        shop.start_program();
+        shop
+    }
+
+    /// Stops the program the hard way and starts it again on the same ledger.
+    pub fn restart(&mut self) {
+        self.stop_program();
+        self.start_program();
+    }
+
+    fn start_program(&mut self) {
+        self.address = free_address();
+        let config = self.folder.path().join("x402.yaml");
+        std::fs::write(&config, self.config()).expect("write the config");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_x402"))
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .env("X402_KEY", SETTLER_KEY)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the program");
+        let log = BufReader::new(program.stderr.take().expect("a pipe"));
+        let lines = collect_lines(log);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(self.address).is_err() {
+            let exited = program.try_wait().expect("its state");
+            let said = || lines.lock().expect("the log").join("\n");
+            assert!(exited.is_none(), "the program ended: {exited:?}\n{}", said());
+            assert!(Instant::now() < deadline, "the program does not listen\n{}", said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.program = Some(program);
+    }
+
+    fn stop_program(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+
+    fn config(&self) -> String {
+        format!(
+            "listen: {}\nupstream: http://{}\npay_to: \"{PAY_TO}\"\nnetwork: ethereum\nasset: USDC\n\
+             chain: {{rpc: \"http://{}\"}}\nledger: ./x402.redb\nroutes:\n  - path: /api/analyze\n    \
+             methods: [POST]\n    settle: first\n    pricing: {{model: \"per_request\", \
+             amount: \"0.01\", currency: \"USDC\"}}\n  - {{path: /health, pricing: free}}\n\
+             default: not_found\n",
+            self.address, self.upstream.address, self.proxy.address
+        )
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn send(&self, headers: &[(&str, String)]) -> Answer {
+        self.send_body(headers, "some words")
+    }
+
+    pub fn send_body(&self, headers: &[(&str, String)], body: &str) -> Answer {
+        http::exchange(self.address, &http::request("POST /api/analyze", headers, body))
+    }
+
+    pub fn recipient_balance(&self) -> u128 {
+        self.node.balance(PAY_TO)
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.stop_program();
+    }
+}
+
+/// A payment of 0.01 USDC, valid for a minute, to be changed by the test before it is signed.
+pub fn terms(nonce: &str) -> Authorization {
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    Authorization {
+        from: Address::parse(BUYER).expect("an address"),
+        to: Address::parse(PAY_TO).expect("an address"),
+        value: Amount::from_units(10_000),
+        valid_after: Timestamp::ZERO,
+        valid_before: Timestamp::from_secs(now + 60),
+        nonce: Nonce::parse(nonce).expect("a nonce"),
+    }
+}
+
+pub fn usdc() -> Asset<'static> {
+    *Asset::find(ChainId::ETHEREUM, "USDC").expect("USDC")
+}
+
+pub fn sign(terms: &Authorization, asset: &Asset<'_>) -> Signature {
+    let key = hex::decode(BUYER_KEY).expect("a key");
+    let signer = K256Signer::from_bytes(&key).expect("a key");
+    let Ok(signature) = signer.sign(&terms.digest(&asset.domain().separator()));
+    signature
+}
+
+/// The four fields that are a payment, and no more.
+pub fn four_fields(terms: &Authorization, nonce: &str) -> Vec<(&'static str, String)> {
+    fields(terms, sign(terms, &usdc()), nonce)
+}
+
+pub fn fields(
+    terms: &Authorization,
+    signature: Signature,
+    nonce: &str,
+) -> Vec<(&'static str, String)> {
+    let payment = SignedPayment { authorization: *terms, signature };
+    let mut fields = Vec::new();
+    payment.emit(&usdc(), SignatureForm::Packed, |field, value| {
+        if field.name() != "X-Payment-Network" {
+            fields.push((field.name(), value.to_owned()));
+        }
+    });
+    set(&mut fields, "X-Payment-Nonce", nonce);
+    assert_eq!(fields.len(), 4);
+    fields
+}
+
+pub fn set(fields: &mut [(&'static str, String)], name: &str, value: &str) {
+    let (_, old) = fields.iter_mut().find(|(n, _)| *n == name).expect("the field");
+    value.clone_into(old);
+}
+
+/// A small HTTP server that counts how often it was reached.
+pub struct Upstream {
+    pub address: SocketAddr,
+    hits: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let hits = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&hits);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let counter = Arc::clone(&counter);
+                std::thread::spawn(move || answer_one(stream, &counter));
+            }
+        });
+        Self { address, hits }
+    }
+
+    pub fn hits(&self) -> usize {
+        self.hits.load(Ordering::SeqCst)
+    }
+}
+
+/// Reads a request to the end of its body, counts it and closes.
+fn answer_one(mut stream: TcpStream, hits: &AtomicUsize) {
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"words")
+        && !bytes.ends_with(b"\r\n\r\n")
+        && !bytes.ends_with(b"0\r\n\r\n")
+    {
+        let mut chunk = [0; 4096];
+        match stream.read(&mut chunk) {
+            Ok(count) if count > 0 => bytes.extend_from_slice(&chunk[..count]),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    if bytes.is_empty() {
+        return;
+    }
+    let served = hits.fetch_add(1, Ordering::SeqCst) + 1;
+    let body = format!("{{\"served\":{served}}}");
+    let length = body.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    );
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+fn collect_lines(
+    log: impl std::io::BufRead + Send + 'static,
+) -> Arc<std::sync::Mutex<Vec<String>>> {
+    let lines = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let collecting = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            collecting.lock().expect("the log").push(line);
+        }
+    });
+    lines
+}

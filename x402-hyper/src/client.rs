@@ -1,0 +1,420 @@
+/*!
+The buyer: an HTTP client that pays, within limits, and never twice for one request.
+
+[`PayingClient::send`] sends a request unpaid. Where the answer is a 402 of the header dialect, it
+reads the terms, holds them against the buyer's [`Limits`], signs an authorization with a fresh
+random nonce, and repeats the request once with the payment in its header fields.
+[`QuotingClient::quote`] stops after the terms: it has no key and cannot pay.
+
+```no_run
+use bytes::Bytes;
+use x402_core::{Price, Signer};
+use x402_hyper::client::{Limits, PayingClient};
+
+# async fn example<S>(signer: S) -> Result<(), Box<dyn core::error::Error>>
+# where
+#     S: Signer<Error: core::error::Error + Send + Sync + 'static> + Send + Sync + 'static,
+# {
+let limits = Limits::up_to(Price::parse("0.05")?);
+let client = PayingClient::builder(signer, limits).build()?;
+let request = http::Request::post("http://127.0.0.1:4021/api/analyze");
+let answer = client.send(request.body(Bytes::from("some words"))?).await?;
+if let Some(payment) = &answer.payment {
+    println!("{} {} to {}", payment.price(), payment.asset.symbol, payment.recipient);
+}
+# Ok(())
+# }
+```
+
+# One payment per call
+
+A call of [`PayingClient::send`] makes at most one signature. Once the signed request has left, what
+goes wrong is answered by sending the same bytes again, a bounded number of times: where the seller
+says that the outcome is not known yet or the answer is being made, and where the connection breaks.
+A seller of this project takes such a repetition for what it is and charges nothing more. If there
+still is no answer, the error has the [`Payment`], and [`PayingClient::resume`] goes on with it;
+signing anew could pay twice.
+
+# Redirects
+
+A redirect of the unpaid request is followed within its origin. A payment is only ever sent to the
+origin that asked for it, and a redirect that answers it is handed to the caller as it is.
+
+# What this client does not do
+
+It does not keep a budget over several payments, and it does not ask the chain: that a payment is
+[`Status::Settled`] is the seller's word, with a transaction that anybody can look up.
+*/
+
+mod error;
+mod fetch;
+mod judge;
+mod payment;
+mod redirect;
+mod sign;
+mod terms;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use x402_core::buyer::Policy;
+use x402_core::headers::Field;
+use x402_core::{Address, Asset, ChainId, Price, Signer};
+use x402_std::config::OwnedAsset;
+
+pub use error::{ClientError, FetchError, Foreign, Refused, Unresolved};
+pub use payment::{LoadError, Payment, Status};
+pub use terms::Terms;
+
+use fetch::Fetch;
+use judge::Verdict;
+use sign::AnySigner;
+
+/// What a buyer is willing to pay. There are no limits without a maximum.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most that one payment may be, in units of the asset: `0.05`.
+    pub max: Price,
+    /// The longest validity that is signed, in seconds; who asks for more gets this.
+    pub max_timeout_seconds: u32,
+    /// The only recipient that is paid.
+    pub recipient: Option<Address>,
+    /// The only asset that is paid with, by symbol or address.
+    pub asset: Option<String>,
+    /// The only network that is paid on.
+    pub network: Option<ChainId>,
+}
+
+impl Limits {
+    /// Anything up to `max`, in units of whichever asset is asked for.
+    #[must_use]
+    pub const fn up_to(max: Price) -> Self {
+        let max_timeout_seconds = Policy::DEFAULT_MAX_TIMEOUT_SECONDS;
+        Self { max, max_timeout_seconds, recipient: None, asset: None, network: None }
+    }
+
+    fn policy(&self) -> Policy<'_> {
+        Policy {
+            max: self.max,
+            max_timeout_seconds: self.max_timeout_seconds,
+            recipient: self.recipient,
+            asset: self.asset.as_deref(),
+            network: self.network,
+        }
+    }
+}
+
+/// How requests are sent, and for how long answers are waited for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpOptions {
+    /// How long one request may take, from the connection to the last byte of the answer.
+    pub request_timeout: Duration,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long an answer's body may be, in bytes.
+    pub body_limit: usize,
+    /// How many redirects of an unpaid request are followed, within its origin.
+    pub redirects: u32,
+    /// How often a paid request is sent at most, always with the same payment.
+    pub tries: u32,
+    /// For how long, from the first that failed, a paid request is sent again.
+    pub retry_for: Duration,
+    /// Tokens that may be asked for beside those of the core's table, which goes first.
+    pub known_assets: Vec<OwnedAsset>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            body_limit: 16 << 20,
+            redirects: 5,
+            tries: 5,
+            retry_for: Duration::from_secs(30),
+            known_assets: Vec::new(),
+        }
+    }
+}
+
+/// What came back, and what was paid for it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The answer, whatever its status is.
+    pub response: Response<Bytes>,
+    /// The payment; `None` where none was asked for.
+    pub payment: Option<Payment>,
+}
+
+/// What a request would cost.
+#[derive(Clone, Debug)]
+pub struct Quote {
+    /// The answer to the unpaid request.
+    pub response: Response<Bytes>,
+    /// The terms; `None` where the answer is no 402.
+    pub terms: Option<Terms>,
+}
+
+/// What happens on the way, for whoever wants to show or to record it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The seller asks for a payment.
+    Asked(&'a Terms),
+    /// The authorization is signed, and is sent next: from here on money may move.
+    Signed(&'a Payment),
+    /// There is no answer yet; the same payment is sent again after a pause.
+    Waiting {
+        /// How long the pause is.
+        pause: Duration,
+        /// Why there is no answer.
+        why: &'a str,
+    },
+}
+
+/// A client that asks for prices and has no key to pay them with. Clones share connections.
+#[derive(Clone)]
+pub struct QuotingClient {
+    fetch: Arc<Fetch>,
+}
+
+impl fmt::Debug for QuotingClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuotingClient").finish_non_exhaustive()
+    }
+}
+
+impl QuotingClient {
+    /// A client with these options.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Tls`] where TLS cannot be set up.
+    pub fn new(options: HttpOptions) -> Result<Self, ClientError> {
+        let fetch = Fetch::new(options).ok_or(ClientError::Tls)?;
+        Ok(Self { fetch: Arc::new(fetch) })
+    }
+
+    /// Sends the request unpaid, and reads the terms where the answer is a 402.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; nothing was paid in any case.
+    pub async fn quote(&self, request: Request<Bytes>) -> Result<Quote, ClientError> {
+        self.ask(request).await.map(|(quote, _)| quote)
+    }
+
+    /// As [`Self::quote`], with the request as it was sent after redirects.
+    async fn ask(&self, request: Request<Bytes>) -> Result<(Quote, Request<Bytes>), ClientError> {
+        fetch::check(&request)?;
+        let (response, request) = self.fetch.follow(request).await?;
+        let terms = match response.status() {
+            StatusCode::PAYMENT_REQUIRED => {
+                Some(Terms::read(&response, &self.fetch.options.known_assets)?)
+            }
+            _ => None,
+        };
+        Ok((Quote { response, terms }, request))
+    }
+}
+
+/// A client that pays. Clones share the key and the connections.
+#[derive(Clone)]
+pub struct PayingClient {
+    quoting: QuotingClient,
+    signer: Arc<dyn AnySigner>,
+    limits: Arc<Limits>,
+}
+
+impl fmt::Debug for PayingClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PayingClient")
+            .field("payer", &self.signer.payer())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PayingClient {
+    /// Begins a client that pays with `signer`, within `limits`.
+    pub fn builder<S>(signer: S, limits: Limits) -> Builder
+    where
+        S: Signer<Error: core::error::Error + Send + Sync + 'static> + Send + Sync + 'static,
+    {
+        Builder { signer: Arc::new(signer), limits, options: HttpOptions::default() }
+    }
+
+    /// Who pays.
+    #[must_use]
+    pub fn payer(&self) -> Address {
+        self.signer.payer()
+    }
+
+    /// Sends the request unpaid and reads the terms; never signs.
+    ///
+    /// # Errors
+    ///
+    /// As [`QuotingClient::quote`].
+    pub async fn quote(&self, request: Request<Bytes>) -> Result<Quote, ClientError> {
+        self.quoting.quote(request).await
+    }
+
+    /// Sends the request, and pays for it where that is asked for and the limits allow it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]. Where it has a [payment](ClientError::payment), money may have moved:
+    /// [`Self::resume`] with that, do not send anew.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Answer, ClientError> {
+        self.send_watched(request, &mut |_| ()).await
+    }
+
+    /// As [`Self::send`], and tells `watch` of each step before it is taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`].
+    pub async fn send_watched(
+        &self,
+        request: Request<Bytes>,
+        watch: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Answer, ClientError> {
+        let (Quote { response, terms }, request) = self.quoting.ask(request).await?;
+        let Some(terms) = terms else {
+            return Ok(Answer { response, payment: None });
+        };
+        watch(Event::Asked(&terms));
+        let payment = sign::sign(&*self.signer, &self.limits.policy(), &terms, &request)?;
+        watch(Event::Signed(&payment));
+        self.quoting.fetch.repeat(&request, payment, watch).await
+    }
+
+    /// Goes on with a payment that was sent, and whose outcome is not known: the same payment for
+    /// the same request. Nothing is signed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Request`] where the payment was signed for another method or URL; else as
+    /// [`Self::send`].
+    pub async fn resume(
+        &self,
+        request: Request<Bytes>,
+        payment: Payment,
+    ) -> Result<Answer, ClientError> {
+        self.quoting.resume(request, payment, &mut |_| ()).await
+    }
+}
+
+impl QuotingClient {
+    /// As [`PayingClient::resume`], which needs no key either.
+    ///
+    /// # Errors
+    ///
+    /// As [`PayingClient::resume`].
+    pub async fn resume(
+        &self,
+        request: Request<Bytes>,
+        payment: Payment,
+        watch: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Answer, ClientError> {
+        fetch::check(&request)?;
+        if request.method() != payment.method() || request.uri() != payment.uri() {
+            return Err(ClientError::Request("the payment was signed for another method or URL"));
+        }
+        self.fetch.repeat(&request, payment, watch).await
+    }
+}
+
+/// Makes a [`PayingClient`].
+pub struct Builder {
+    signer: Arc<dyn AnySigner>,
+    limits: Limits,
+    options: HttpOptions,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Pays nobody else.
+    #[must_use]
+    pub const fn recipient(mut self, recipient: Address) -> Self {
+        self.limits.recipient = Some(recipient);
+        self
+    }
+
+    /// Pays with nothing else; a symbol or an address.
+    #[must_use]
+    pub fn asset(mut self, asset: impl Into<String>) -> Self {
+        self.limits.asset = Some(asset.into());
+        self
+    }
+
+    /// Pays on no other network.
+    #[must_use]
+    pub const fn network(mut self, network: ChainId) -> Self {
+        self.limits.network = Some(network);
+        self
+    }
+
+    /// Signs no longer validity than this, in seconds.
+    #[must_use]
+    pub const fn max_timeout_seconds(mut self, seconds: u32) -> Self {
+        self.limits.max_timeout_seconds = seconds;
+        self
+    }
+
+    /// Lets a token be asked for that the core's table does not have. A token of the table cannot
+    /// be replaced.
+    #[must_use]
+    pub fn known_asset(mut self, asset: &Asset<'_>) -> Self {
+        self.options.known_assets.push(asset.into());
+        self
+    }
+
+    /// Limits the time of each request.
+    #[must_use]
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.request_timeout = timeout;
+        self
+    }
+
+    /// Limits the length of an answer's body, in bytes.
+    #[must_use]
+    pub const fn body_limit(mut self, bytes: usize) -> Self {
+        self.options.body_limit = bytes;
+        self
+    }
+
+    /// Replaces all options of HTTP at once, known assets included.
+    #[must_use]
+    pub fn http(mut self, options: HttpOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Tls`] where TLS cannot be set up.
+    pub fn build(self) -> Result<PayingClient, ClientError> {
+        let quoting = QuotingClient::new(self.options)?;
+        Ok(PayingClient { quoting, signer: self.signer, limits: Arc::new(self.limits) })
+    }
+}
+
+/// Whether a header field belongs to the payment of a request.
+fn is_payment_field(name: &http::HeaderName) -> bool {
+    Field::OF_REQUEST.iter().any(|field| field.name().eq_ignore_ascii_case(name.as_str()))
+}
+
+#[cfg(test)]
+mod tests;

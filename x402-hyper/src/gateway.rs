@@ -1,0 +1,187 @@
+/*!
+The seller's reverse proxy: puts a price before a server that knows nothing of payments.
+
+```no_run
+use tokio::net::TcpListener;
+use x402_hyper::gateway::Gateway;
+use x402_std::Seller;
+use x402_std::config::Config;
+
+# async fn serve(
+#     config: Config,
+#     seller: std::sync::Arc<Seller>,
+# ) -> Result<(), Box<dyn std::error::Error>> {
+let gateway = Gateway::new(&config, seller)?;
+let listener = TcpListener::bind(config.listen).await?;
+let interrupted = std::future::pending();
+gateway.serve(listener, interrupted).await;
+# Ok(())
+# }
+```
+
+# What is free, what is sold, what is not there
+
+One [`Router`] says what a request costs *and* whether it is passed on, so that no request is priced
+as one thing and served as another. The first route whose path matches decides; `HEAD` is as `GET`; a
+method that the route does not list is answered with 405. A path is taken as it is written: one that
+some server might read as another path (`//`, `/../`, `%2F`, `%61`, `;` …) is answered with 404, paid
+or not, and so is, where a catch-all would make it free, one that differs from a paid path in nothing
+but case, escapes, or a slash at its end. The query has no part in it.
+
+# What the upstream sees
+
+Requests in HTTP/1.1, streamed, with the path and the query as they were sent, below the upstream's
+base path, and
+
+| field | |
+|---|---|
+| `Host` | the upstream's |
+| `X-Payer` | who has paid for this request, in EIP-55 form; absent where nobody has |
+| `X-Forwarded-For` | the address the request came from, and nothing that the client says of itself |
+| `X-Forwarded-Host`, `X-Forwarded-Proto` | the host the client named; `http` |
+
+It does not see the fields of the connection and those that `Connection` names; those of the payment;
+`Expect`; fields by which a client would have it serve another path, or another method
+(`X-Original-URL`, `X-HTTP-Method-Override`, …); names with an underscore, which some servers cannot
+tell from those with a hyphen; and, in a paid request, `Range` and the `If-…` fields: what is paid for
+is the whole answer. There are no tunnels: an offer of another protocol is passed over, and refused
+with 501 before it is charged.
+
+What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlement-Overrides`) is
+dropped. An upstream that cannot be reached is a 502, one that is late a 504; in both cases, and where
+it answers with another 5xx or breaks off, a payment is good for the same request again.
+
+# Limits
+
+They are [`GatewayOptions`]. A connection that sends no whole head in time, idle ones among them, is
+closed; so is one whose body comes at a drip, or whose client does not read. Beyond the limit of
+connections, others wait to be accepted.
+*/
+
+mod fields;
+mod path;
+mod proxy;
+mod router;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod timed;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use tower_layer::Layer as _;
+use x402_std::Seller;
+use x402_std::config::{Config, Upstream};
+
+use crate::server::{PaymentLayer, PaymentService};
+use proxy::Proxy;
+use timed::Pace;
+
+pub use router::Router;
+
+/// A reverse proxy that sells what is behind it.
+///
+/// See the [module](self).
+pub struct Gateway {
+    layer: PaymentLayer,
+    service: PaymentService<Proxy>,
+    options: GatewayOptions,
+}
+
+/// What a gateway puts up with.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayOptions {
+    /// How long the upstream may take to begin its answer, the sending of the request included.
+    pub answer_timeout: Duration,
+    /// How long a connection to the upstream may take.
+    pub connect_timeout: Duration,
+    /// How long a connection may take to send a request's head, and be idle.
+    pub head_timeout: Duration,
+    /// How many bytes of an answer are kept, to be given again.
+    pub keep_answers_up_to: usize,
+    /// How many connections are open at once; others wait to be accepted.
+    pub max_connections: usize,
+    /// How long the head of a request may be, in bytes.
+    pub max_head: usize,
+    /// How long a request's body may keep the gateway waiting for every KiB.
+    pub request_patience: Duration,
+    /// How long requests that are under way may take when the gateway is to end.
+    pub shutdown_timeout: Duration,
+    /// How long the upstream may say nothing in the middle of an answer.
+    pub upstream_idle: Duration,
+    /// How long a client may read nothing of what it is sent.
+    pub write_timeout: Duration,
+}
+
+/// Why a gateway cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The upstream is no address.
+    #[error("the upstream is no host and path: {0}")]
+    Upstream(String),
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            answer_timeout: Duration::from_secs(120),
+            connect_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(10),
+            keep_answers_up_to: 1 << 20,
+            max_connections: 1024,
+            max_head: 64 << 10,
+            request_patience: Duration::from_secs(20),
+            shutdown_timeout: Duration::from_secs(30),
+            upstream_idle: Duration::from_secs(120),
+            write_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+impl GatewayOptions {
+    const fn request_pace(&self) -> Pace {
+        Pace { bytes: 1 << 10, time: self.request_patience }
+    }
+
+    const fn answer_pace(&self) -> Pace {
+        Pace { bytes: 1, time: self.upstream_idle }
+    }
+}
+
+impl Gateway {
+    /// The gateway of a configuration, with the usual options, that is paid through `seller`.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Upstream`] where that is no host and path.
+    pub fn new(config: &Config, seller: Arc<Seller>) -> Result<Self, GatewayError> {
+        let router = Router::from_config(config);
+        Self::with(router, &config.upstream, seller, GatewayOptions::default())
+    }
+
+    /// A gateway before `upstream`, with `router`'s prices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn with(
+        router: Router,
+        upstream: &Upstream,
+        seller: Arc<Seller>,
+        options: GatewayOptions,
+    ) -> Result<Self, GatewayError> {
+        let proxy = Proxy::new(upstream, options)?;
+        let layer = PaymentLayer::new(seller, router);
+        let layer = layer.keep_answers_up_to(options.keep_answers_up_to);
+        Ok(Self { service: layer.layer(proxy), layer, options })
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,237 @@
+//! What of a message's head is passed on, and what is not.
+
+use core::net::IpAddr;
+
+use http::header::{
+    ACCEPT_RANGES, CONNECTION, EXPECT, FORWARDED, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use x402_core::Address;
+
+/// Fields of one connection.
+const HOP_BY_HOP: [HeaderName; 11] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    EXPECT,
+];
+
+/// Fields by which a client would have the upstream see another request than the one that was
+/// priced, or another client.
+const OVERRIDES: [&str; 20] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-server",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-envoy-original-path",
+    "x-script-name",
+    "x-waws-unencoded-url",
+    "x-real-ip",
+    "x-client-ip",
+];
+
+/// Fields that make of a whole answer a part of one, or none.
+const CONDITIONAL: [HeaderName; 6] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const PAYER: HeaderName = HeaderName::from_static("x-payer");
+
+/// Who asks.
+pub(super) struct Origin {
+    pub(super) peer: Option<IpAddr>,
+    pub(super) payer: Option<Address>,
+}
+
+/// Makes the fields of a request those that the upstream is to see.
+pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &Origin) {
+    strip_connection(headers);
+    for name in OVERRIDES {
+        headers.remove(name);
+    }
+    headers.remove(FORWARDED);
+    // Behind a CGI-like interface `X_Payer` and `X-Payer` are the same variable.
+    let odd: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in odd {
+        headers.remove(name);
+    }
+    if origin.payer.is_some() {
+        for name in CONDITIONAL {
+            headers.remove(name);
+        }
+    }
+    let asked = headers.insert(HOST, host.clone());
+    set(headers, FORWARDED_HOST, asked);
+    set(headers, FORWARDED_PROTO, Some(HeaderValue::from_static("http")));
+    set(headers, FORWARDED_FOR, origin.peer.and_then(|peer| value(&peer)));
+    set(headers, PAYER, origin.payer.and_then(|payer| value(&payer)));
+}
+
+/// Makes the fields of an answer those that the client is to see.
+pub(super) fn from_upstream(headers: &mut HeaderMap, is_paid: bool) {
+    strip_connection(headers);
+    if is_paid {
+        headers.remove(ACCEPT_RANGES);
+    }
+    let payments: Vec<_> = headers.keys().filter(|name| is_of_payment(name)).cloned().collect();
+    for name in payments {
+        headers.remove(name);
+    }
+}
+
+/// What only the gateway says, or what is between a handler and its own payment software.
+fn is_of_payment(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let prefixes = ["x-payment-", "payment-"];
+    let names = ["x-payment", "settlement-overrides", "extension-responses"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || names.contains(&name)
+}
+
+fn strip_connection(headers: &mut HeaderMap) {
+    let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    let named: Vec<_> = lines
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
+    }
+}
+
+fn value(text: &dyn core::fmt::Display) -> Option<HeaderValue> {
+    HeaderValue::try_from(text.to_string()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_request_loses_what_is_not_the_upstreams() {
+        let sent = [
+            ("Accept-Encoding", "gzip"),
+            ("Connection", "close, X-Named, X-Payer, Cookie"),
+            ("Connection", "x-forwarded-for, HTTP2-Settings"),
+            ("Content-Length", "4"),
+            ("Cookie", "a=b"),
+            ("Expect", "100-continue"),
+            ("Forwarded", "for=1.2.3.4"),
+            ("Host", "evil.example"),
+            ("HTTP2-Settings", "AAA"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authorization", "Basic a"),
+            ("Proxy-Connection", "keep-alive"),
+            ("Range", "bytes=0-0"),
+            ("If-None-Match", "*"),
+            ("TE", "trailers"),
+            ("Trailer", "X-Payment-Signature"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("X-Forwarded-Host", "evil.example"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("X-Named", "a"),
+            ("X-Original-URL", "/paid"),
+            ("X-Payer", "0xevil"),
+            ("X_Payer", "0xevil"),
+            ("X-Rewrite-URL", "/paid"),
+        ];
+        let host = HeaderValue::from_static("upstream:3000");
+        let peer = Some(IpAddr::from([10, 0, 0, 1]));
+        let mut free = headers(&sent);
+        to_upstream(&mut free, &host, &Origin { peer, payer: None });
+        let common = [
+            "accept-encoding",
+            "content-length",
+            "host",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ];
+        let with = |extra: &[&'static str]| {
+            let mut names = [&common[..], extra].concat();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(names(&free), with(&["if-none-match", "range"]));
+        let mut paid = headers(&sent);
+        to_upstream(&mut paid, &host, &Origin { peer, payer: Some(Address::new([0x11; 20])) });
+        assert_eq!(names(&paid), with(&["x-payer"]));
+        assert_eq!(paid["x-payer"], "0x1111111111111111111111111111111111111111");
+        assert_eq!(paid["host"], "upstream:3000");
+        assert_eq!(paid["x-forwarded-for"], "10.0.0.1");
+        assert_eq!(paid["x-forwarded-host"], "evil.example");
+        assert_eq!(paid["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn an_answer_loses_what_is_not_the_clients() {
+        let mut answer = headers(&[
+            ("Connection", "close, X-Named"),
+            ("Content-Length", "4"),
+            ("ETag", "a"),
+            ("EXTENSION-RESPONSES", "a"),
+            ("Keep-Alive", "timeout=5"),
+            ("PAYMENT-REQUIRED", "a"),
+            ("PAYMENT-RESPONSE", "a"),
+            ("Settlement-Overrides", "{}"),
+            ("Transfer-Encoding", "chunked"),
+            ("X-Named", "a"),
+            ("X-PAYMENT", "a"),
+            ("X-Payment-Payer", "a"),
+            ("X-Payment-Response", "a"),
+        ]);
+        from_upstream(&mut answer, false);
+        assert_eq!(names(&answer), ["content-length", "etag"]);
+    }
+}

@@ -1,0 +1,169 @@
+use core::convert::Infallible;
+use core::error::Error;
+use core::net::IpAddr;
+use core::pin::Pin;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+use x402_std::config::Upstream;
+
+use super::fields::{self, Origin};
+use super::timed::{Timed, TooSlow};
+use super::{GatewayError, GatewayOptions};
+use crate::server::{Notice, Paid, RequestBody};
+
+/// For how long a connection is kept for the next request: less than the five seconds after which
+/// many servers hang up, so that no request is sent just then.
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+pub(super) type ProxyBody = Either<Timed<Incoming>, Full<Bytes>>;
+
+/// Passes requests on to the upstream, and its answers back.
+#[derive(Clone)]
+pub(super) struct Proxy(Arc<Shared>);
+
+struct Shared {
+    client: Client<HttpConnector, RequestBody<Timed<Incoming>>>,
+    upstream: Address,
+    options: GatewayOptions,
+}
+
+struct Address {
+    authority: Authority,
+    base_path: String,
+    host: HeaderValue,
+}
+
+/// The address of the client, in a request's extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+const UNREACHABLE: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "upstream_unreachable",
+    message: "the server behind the gateway did not answer",
+    help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
+const LATE: Notice = Notice {
+    status: StatusCode::GATEWAY_TIMEOUT,
+    reason: "upstream_timeout",
+    message: "the server behind the gateway did not answer in time",
+    help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
+const SLOW: Notice = Notice {
+    status: StatusCode::REQUEST_TIMEOUT,
+    reason: "invalid_body",
+    message: "the request's body comes too slowly",
+    help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
+const TUNNEL: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "upstream_protocol",
+    message: "the server behind the gateway answered with another protocol",
+    help: "this gateway passes on HTTP requests only",
+};
+
+impl Proxy {
+    pub(super) fn new(upstream: &Upstream, options: GatewayOptions) -> Result<Self, GatewayError> {
+        let Upstream { authority, base_path } = upstream;
+        let wrong = || GatewayError::Upstream(format!("{authority}{base_path}"));
+        let upstream = Address {
+            authority: authority.parse().map_err(|_| wrong())?,
+            base_path: base_path.clone(),
+            host: HeaderValue::from_str(authority).map_err(|_| wrong())?,
+        };
+        upstream.uri(&PathAndQuery::from_static("/")).ok_or_else(wrong)?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(options.connect_timeout));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .build(connector);
+        Ok(Self(Arc::new(Shared { client, upstream, options })))
+    }
+}
+
+impl Shared {
+    async fn forward(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Response<ProxyBody> {
+        let (mut head, body) = request.into_parts();
+        let is_paid = head.extensions.get::<Paid>().is_some();
+        if self.upstream.readdress(&mut head).is_none() {
+            return own(&UNREACHABLE);
+        }
+        let answer = self.client.request(Request::from_parts(head, body));
+        let mut answer = match timeout(self.options.answer_timeout, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return own(failure(&error)),
+            Err(_) => return own(&LATE),
+        };
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return own(&TUNNEL);
+        }
+        fields::from_upstream(answer.headers_mut(), is_paid);
+        answer.map(|body| Either::Left(Timed::new(body, self.options.answer_pace())))
+    }
+}
+
+impl Address {
+    /// Makes a request's head one for the upstream.
+    fn readdress(&self, head: &mut Parts) -> Option<()> {
+        head.uri = self.uri(head.uri.path_and_query()?)?;
+        head.version = http::Version::HTTP_11;
+        let payer = head.extensions.get::<Paid>().map(|paid| paid.payer);
+        let peer = head.extensions.get::<Peer>().map(|peer| peer.0);
+        fields::to_upstream(&mut head.headers, &self.host, &Origin { peer, payer });
+        // What hyper's server put there is of the client's connection.
+        head.extensions.clear();
+        Some(())
+    }
+
+    fn uri(&self, target: &PathAndQuery) -> Option<Uri> {
+        let target = match &*self.base_path {
+            "" => target.clone(),
+            base => PathAndQuery::try_from(format!("{base}{target}")).ok()?,
+        };
+        let builder = Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone());
+        builder.path_and_query(target).build().ok()
+    }
+}
+
+impl hyper::service::Service<Request<RequestBody<Timed<Incoming>>>> for Proxy {
+    type Response = Response<ProxyBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { Ok(shared.forward(request).await) })
+    }
+}
+
+/// Whose fault it is that there is no answer.
+fn failure(error: &(dyn Error + 'static)) -> &'static Notice {
+    let mut causes = core::iter::successors(Some(error), |&error| error.source());
+    let notice = causes.find_map(|cause| {
+        if cause.is::<TooSlow>() {
+            return Some(&SLOW);
+        }
+        let error = cause.downcast_ref::<io::Error>()?;
+        (error.kind() == io::ErrorKind::TimedOut).then_some(&LATE)
+    });
+    let notice = notice.unwrap_or(&UNREACHABLE);
+    tracing::warn!(status = notice.status.as_u16(), %error, "not answered by the upstream");
+    notice
+}
+
+fn own(notice: &Notice) -> Response<ProxyBody> {
+    notice.answer().map(|body| Either::Right(Full::new(body)))
+}

@@ -1,0 +1,180 @@
+use core::fmt;
+
+use http::request::Parts;
+use http::{HeaderValue, Method};
+use x402_core::{Address, Asset, Offer};
+use x402_std::config::{Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route};
+
+use super::path::{Spelling, fold, spelling};
+use crate::server::{Pricing, Quote};
+
+/// The one that says what a request costs and whether it is passed on.
+///
+/// The first route whose path matches decides, with those that have the very same path for other
+/// methods; a method that none of them lists is not allowed. `HEAD` is as `GET`. A path is matched
+/// as it is written; one that a server might read as another (`//`, `/../`, `%2F`, `;` and the like)
+/// matches nothing but a literal route of that very spelling, and what differs from a paid path only
+/// in case, in escapes or in a slash at its end is not free.
+pub struct Router {
+    rules: Vec<Rule>,
+    default: DefaultRoute,
+}
+
+struct Rule {
+    path: PathPattern,
+    /// The path as the most lenient of servers would compare it.
+    folded: String,
+    methods: Methods,
+    /// `None` where it is free.
+    offer: Option<Offer<'static>>,
+}
+
+enum Methods {
+    Any,
+    Listed(Vec<String>),
+}
+
+impl Router {
+    /// The routes of a configuration.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        Self::new(&config.asset, config.pay_to, &config.routes, config.default)
+    }
+
+    /// Routes that are paid for in `asset`, to `pay_to`.
+    ///
+    /// The asset's texts are never freed: a router is made once, when a program starts.
+    #[must_use]
+    pub fn new(
+        asset: &OwnedAsset,
+        pay_to: Address,
+        routes: &[Route],
+        default: DefaultRoute,
+    ) -> Self {
+        let asset = leak(asset);
+        let rules = routes.iter().map(|route| Rule::new(route, asset, pay_to)).collect();
+        Self { rules, default }
+    }
+
+    fn find(&self, path: &str, method: &Method) -> Quote {
+        let spelling = spelling(path);
+        let is_tidy = spelling != Spelling::Odd;
+        let matching = self.rules.iter().position(|rule| rule.matches(path, is_tidy));
+        let Some(first) = matching else {
+            let is_free = self.default == DefaultRoute::Free && is_tidy;
+            return if is_free {
+                free_unless_near(&self.rules, path, spelling)
+            } else {
+                Quote::Absent
+            };
+        };
+        let (before, rules) = self.rules.split_at(first);
+        let Some(decisive) = rules.first() else { return Quote::Absent };
+        let same = || rules.iter().filter(|rule| rule.path == decisive.path);
+        match same().find(|rule| rule.methods.contain(method)) {
+            Some(Rule { offer: Some(offer), .. }) => Quote::Paid(*offer),
+            Some(Rule { path: PathPattern::Exact(_), .. }) => Quote::Free,
+            Some(_) => free_unless_near(before, path, spelling),
+            None => Quote::MethodNotAllowed(allow(same())),
+        }
+    }
+}
+
+/// What the catch-alls of a seller's file are asked: free, but for what some server might take for
+/// a path that was to be paid for.
+fn free_unless_near(before: &[Rule], path: &str, spelling: Spelling) -> Quote {
+    let mut paid = before.iter().filter(|rule| rule.offer.is_some()).peekable();
+    if paid.peek().is_none() {
+        return Quote::Free;
+    }
+    let folded = fold(path);
+    if spelling == Spelling::Foreign || paid.any(|rule| rule.is_near(&folded)) {
+        return Quote::Absent;
+    }
+    Quote::Free
+}
+
+fn allow<'a>(rules: impl Iterator<Item = &'a Rule>) -> HeaderValue {
+    let mut methods = Vec::new();
+    for rule in rules {
+        let Methods::Listed(listed) = &rule.methods else { continue };
+        for method in listed {
+            let head = (method == "GET").then_some("HEAD");
+            methods.extend([method.as_str()].into_iter().chain(head));
+        }
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    HeaderValue::try_from(methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
+}
+
+impl Pricing for Router {
+    fn quote(&self, request: &Parts) -> Quote {
+        self.find(request.uri.path(), &request.method)
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("rules", &self.rules.len()).finish_non_exhaustive()
+    }
+}
+
+impl Rule {
+    fn new(route: &Route, asset: Asset<'static>, pay_to: Address) -> Self {
+        let offer = || Offer::new(asset, pay_to, route.amount, route.max_timeout_seconds);
+        let (PathPattern::Exact(path) | PathPattern::Prefix(path)) = &route.path;
+        Self {
+            folded: fold(path),
+            path: route.path.clone(),
+            methods: match &route.methods[..] {
+                [] => Methods::Any,
+                listed => Methods::Listed(listed.to_vec()),
+            },
+            offer: match route.pricing {
+                Price::Free => None,
+                Price::Paid(_) => Some(offer()),
+            },
+        }
+    }
+
+    fn matches(&self, path: &str, is_tidy: bool) -> bool {
+        match &self.path {
+            PathPattern::Exact(_) => self.path.matches(path),
+            PathPattern::Prefix(_) => is_tidy && self.path.matches(path),
+        }
+    }
+
+    /// Whether a lenient server might take the folded path for one of this rule's.
+    fn is_near(&self, folded: &str) -> bool {
+        match &self.path {
+            PathPattern::Exact(_) => folded == self.folded,
+            PathPattern::Prefix(_) => {
+                let rest = folded.strip_prefix(&self.folded);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
+    }
+}
+
+impl Methods {
+    fn contain(&self, method: &Method) -> bool {
+        let name = if method == Method::HEAD { "GET" } else { method.as_str() };
+        match self {
+            Self::Any => true,
+            Self::Listed(listed) => {
+                listed.iter().any(|listed| listed == name || listed == method.as_str())
+            }
+        }
+    }
+}
+
+/// An offer is copied into every request that it prices, so its texts must live as long as the
+/// program: a few bytes, once.
+fn leak(asset: &OwnedAsset) -> Asset<'static> {
+    let text = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
+    let Asset { chain_id, address, decimals, transfer_method, .. } = asset.as_asset();
+    let (symbol, name) = (text(&asset.symbol), text(&asset.name));
+    let version = text(&asset.version);
+    Asset { chain_id, symbol, address, name, version, decimals, transfer_method }
+}

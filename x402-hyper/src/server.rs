@@ -1,0 +1,167 @@
+/*!
+The seller's half: a layer that puts a price before a service.
+
+```
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::{ServiceExt, service_fn};
+use tower_layer::Layer;
+use x402_core::{Address, Amount, Asset, ChainId, Offer};
+use x402_hyper::server::{Paid, PaymentLayer, Quote, RequestBody};
+use x402_std::ledger::MemoryLedger;
+use x402_std::seller::{Seller, SellerOptions};
+# use std::sync::Arc;
+# use x402_core::Claimed;
+# use x402_std::chain::{Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+# use x402_std::BoxFuture;
+# struct Node;
+# fn down<T: Send>() -> BoxFuture<'static, Result<T, ChainError>> {
+#     Box::pin(async { Err(ChainError::Unavailable("an example".into())) })
+# }
+# impl Chain for Node {
+#     fn chain_id(&self) -> ChainId {
+#         ChainId::ETHEREUM
+#     }
+#     fn simulate<'a>(&'a self, _: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+#         down()
+#     }
+#     fn broadcast<'a>(
+#         &'a self,
+#         _: &'a Claimed,
+#         _: &'a dyn Journal,
+#     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
+#         down()
+#     }
+#     fn rebroadcast<'a>(&'a self, _: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>> {
+#         down()
+#     }
+#     fn outcome<'a>(
+#         &'a self,
+#         _: &'a Claimed,
+#         _: TxHash,
+#     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
+#         down()
+#     }
+#     fn find<'a>(&'a self, _: &'a Claimed, _: u64) -> BoxFuture<'a, Result<Usage, ChainError>> {
+#         down()
+#     }
+# }
+
+async fn joke(request: Request<RequestBody<Full<Bytes>>>) -> Result<Response<String>, Infallible> {
+    // Paid for, or nobody would be here.
+    let paid = request.extensions().get::<Paid>();
+    let payer = paid.map_or("nobody".to_owned(), |paid| paid.payer.to_string());
+    Ok(Response::new(format!("402 bottles of beer on the wall, {payer}")))
+}
+
+# #[tokio::main(flavor = "current_thread")]
+# async fn main() -> Result<(), Box<dyn std::error::Error>> {
+# let chain = Node;
+let seller =
+    Seller::new(Arc::new(MemoryLedger::new()), Arc::new(chain), SellerOptions::default());
+let usdc = Asset::find(ChainId::ETHEREUM, "USDC").ok_or("no such asset")?;
+let pay_to = Address::parse("0x209693Bc6afc0C5328bA36FaF03C514EF312287C")?;
+let cent = Offer::new(*usdc, pay_to, Amount::from_units(10_000), 60);
+let layer = PaymentLayer::new(seller, move |request: &Parts| match request.uri.path() {
+    "/health" => Quote::Free,
+    "/joke" => Quote::Paid(cent),
+    _ => Quote::Absent,
+});
+let service = layer.layer(service_fn(joke));
+
+let request = Request::get("/joke").body(Full::default())?;
+let answer = service.oneshot(request).await?;
+assert_eq!(answer.status(), 402);
+assert_eq!(answer.headers()["x-payment-amount"], "0.01");
+# Ok(())
+# }
+```
+
+A [`PaymentService`] is a tower service where the inner one is, and a hyper service where the inner
+one is; `Error` is the inner one's. It needs a tokio runtime.
+
+# A request's way
+
+[`Pricing`] is asked for a [`Quote`] by the request's head. A free request is passed on, and its
+answer passed back, as they are: no allocation, no buffering. One without a payment for what has a
+price is answered with 402 and the terms, before its body is read. One with a payment goes to
+[`Seller::admit`](x402_std::Seller::admit); once the money has arrived, the inner service is called,
+with the payment in the request's extensions ([`Paid`]). The fields of the payment never get past the
+layer, on free requests either.
+
+Taking the payment, calling the inner service and reading its answer happen in a task of their own. The
+answer's body goes to the client as it comes, and no faster than the client reads; a client who is
+gone is not waited for. When the answer is complete it is kept, and only then its end is sent.
+
+# The same payment again
+
+* The same request — method, path, query, body — is given the same answer; the inner service is not
+  called.
+* Another request is answered with 409.
+* While the answer is being made: 409 with `Retry-After`.
+* Where the inner service failed (an error, a status of 500 and above, an answer or a request that
+  broke off), the work is owed still: the same request has it done, and nothing is charged.
+* An answer that was too large to be kept, or to a request too large to be compared, is given once.
+
+| the layer's own answers | |
+|---|---|
+| 400 | the payment cannot be read; or a body broke off |
+| 402 | a price, and what was wrong with the payment that was sent, if one was |
+| 404, 405 | [`Quote::Absent`], [`Quote::MethodNotAllowed`] |
+| 409 | the payment was used |
+| 413, 431 | a body to be compared, or a payment, is too large |
+| 500 | the inner service panicked; the work is owed still |
+| 503 | the outcome of the payment is not known yet, or the chain cannot be reached; with `Retry-After` |
+
+Their body is the JSON of [`Refusal`](x402_core::Refusal). Answers to paid requests tell the
+transaction and the payer, and are made `private` to caches. A browser's preflight for what has a
+price is answered by the layer, and costs nothing; other `OPTIONS` requests are priced as any.
+*/
+
+mod answer;
+mod body;
+mod dialect;
+mod future;
+mod layer;
+mod pricing;
+mod relay;
+mod request_body;
+mod service;
+mod task;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use x402_core::{Address, PaymentId};
+use x402_std::chain::TxHash;
+
+pub use body::PaymentBody;
+pub use future::ResponseFuture;
+pub use layer::PaymentLayer;
+pub use pricing::{Pricing, Quote};
+pub use request_body::RequestBody;
+pub use service::PaymentService;
+
+#[cfg(feature = "gateway")]
+pub(crate) use answer::Notice;
+#[cfg(feature = "gateway")]
+pub(crate) use dialect::has_payment;
+
+/// An error of a body.
+pub(crate) type BoxError = Box<dyn core::error::Error + Send + Sync>;
+
+/// The payment of a request, in its extensions: checked, and arrived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Paid {
+    /// Who paid.
+    pub payer: Address,
+    /// The transaction that moved the money.
+    pub transaction: TxHash,
+    /// Which payment it is: what an order or an invoice may be filed under.
+    pub payment: PaymentId,
+}

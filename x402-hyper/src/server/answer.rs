@@ -1,0 +1,266 @@
+//! The answers that are the layer's own, and what it does to those of the service behind.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use x402_core::headers::Field;
+use x402_core::{Error, Offer, Refusal};
+use x402_std::ledger::Answer;
+use x402_std::seller::{Receipt, Rejection};
+
+use super::dialect::{self, Dialect, Status};
+
+/// What an answer of the layer's own says where no payment is at fault.
+pub(crate) struct Notice {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: &'static str,
+    pub(crate) message: &'static str,
+    pub(crate) help: &'static str,
+}
+
+pub(super) const ABSENT: Notice = Notice {
+    status: StatusCode::NOT_FOUND,
+    reason: "not_found",
+    message: "there is nothing at this path",
+    help: "write the path as the seller does: letter for letter, without detours",
+};
+pub(super) const BROKEN: Notice = Notice {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    reason: "unexpected_error",
+    message: "the answer could not be made",
+    help: "do not pay again: send the same request with the same payment once more",
+};
+pub(super) const BROKEN_BODY: Notice = Notice {
+    status: StatusCode::BAD_REQUEST,
+    reason: "invalid_body",
+    message: "the request's body broke off",
+    help: "do not pay again: send the whole request with the same payment once more",
+};
+pub(super) const LARGE_BODY: Notice = Notice {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    reason: "invalid_body",
+    message: "the request's body is too large to be compared with the one that was paid for",
+    help: "the payment was used: a new request is a new payment",
+};
+pub(super) const LARGE_PAYMENT: Notice = Notice {
+    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    reason: "invalid_payload",
+    message: "the payment headers are too large",
+    help: "see the documentation of the X-Payment headers",
+};
+pub(super) const METHOD: Notice = Notice {
+    status: StatusCode::METHOD_NOT_ALLOWED,
+    reason: "method_not_allowed",
+    message: "there is nothing at this path for this method",
+    help: "use one of the methods that the header Allow names",
+};
+
+/// Fields by which an origin tells shared caches to keep what `Cache-Control` says they may not.
+const CACHE_OVERRIDES: [&str; 7] = [
+    "surrogate-control",
+    "surrogate-key",
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "netlify-cdn-cache-control",
+    "vercel-cdn-cache-control",
+    "x-accel-expires",
+];
+
+/// Fields of a connection, not of an answer; the date is that of the repetition.
+const NOT_KEPT: [&str; 9] = [
+    "connection",
+    "date",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// How long, in seconds, before an answer that is being made, or a chain that cannot be reached, is
+/// worth another look.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+const LATER: HeaderValue = HeaderValue::from_static("5");
+
+impl Notice {
+    pub(crate) fn answer(&self) -> Response<Bytes> {
+        let Self { status, reason, message, help } = self;
+        let code = status.as_str();
+        // Texts of our own, without anything that JSON would have escaped.
+        json(
+            *status,
+            format!(
+                r#"{{"code":"{code}","reason":"{reason}","message":"{message}","help":"{help}"}}"#
+            ),
+        )
+    }
+}
+
+/// 405, with what is allowed.
+pub(super) fn method_not_allowed(allow: HeaderValue) -> Response<Bytes> {
+    let mut answer = METHOD.answer();
+    answer.headers_mut().insert(ALLOW, allow);
+    answer
+}
+
+/// The answer that could not be made: 500, and the work is still owed.
+pub(super) fn broken() -> Response<Bytes> {
+    BROKEN.answer()
+}
+
+/// The price.
+pub(super) fn required(offer: &Offer<'_>) -> Response<Bytes> {
+    let mut answer = refusal(&Refusal::Payment(Error::Missing));
+    dialect::challenge(offer, None, answer.headers_mut());
+    answer
+}
+
+/// Why a payment is not taken, with the price again where another payment would help.
+pub(super) fn rejected(rejection: &Rejection, offer: &Offer<'_>) -> Response<Bytes> {
+    let mut answer = refusal(&rejection.refusal);
+    let headers = answer.headers_mut();
+    match rejection.refusal {
+        Refusal::Payment(error) if error.status() == 402 => {
+            dialect::challenge(offer, Some(error.code()), headers);
+        }
+        Refusal::Pending => {
+            headers.insert(RETRY_AFTER, LATER);
+            dialect::status(Status::Pending, rejection.transaction, headers);
+            if let Some(payer) = rejection.payer {
+                dialect::insert(headers, Field::Payer, &payer.to_string());
+            }
+        }
+        Refusal::InFlight => drop(headers.insert(RETRY_AFTER, SOON)),
+        Refusal::Unavailable => drop(headers.insert(RETRY_AFTER, LATER)),
+        _ => {}
+    }
+    answer
+}
+
+/// A browser's question whether a script may pay here: yes, and it costs nothing to ask.
+pub(super) fn preflight(method: HeaderValue) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let headers = answer.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, dialect::ALLOWED);
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    let asked = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+    headers.insert(VARY, HeaderValue::from_static(asked));
+    answer
+}
+
+fn refusal(refusal: &Refusal) -> Response<Bytes> {
+    let mut body = [0; Refusal::MAX_LEN];
+    let body = refusal.emit(&mut body).unwrap_or_default().to_vec();
+    let status = StatusCode::from_u16(refusal.status());
+    json(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), body)
+}
+
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What it costs is no secret, and says nothing of who asks: every origin may read it.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
+    headers.insert(VARY, dialect::VARY);
+    answer
+}
+
+/// Makes the head of the service's answer one that was paid for: nobody's but the payer's, and with
+/// nothing in it that looks like the layer's own.
+pub(super) fn clean(headers: &mut HeaderMap) {
+    dialect::strip_answer(headers);
+    for name in CACHE_OVERRIDES {
+        headers.remove(name);
+    }
+    let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    let kept = private(lines);
+    headers.insert(CACHE_CONTROL, kept);
+}
+
+/// `Cache-Control` without what lets shared caches keep an answer.
+fn private<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderValue {
+    let directives = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let mut kept = directives
+        .filter(|directive| {
+            let name = directive.split('=').next().unwrap_or_default().trim();
+            let dropped = ["", "public", "private", "s-maxage"];
+            !dropped.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))
+        })
+        .collect::<Vec<_>>();
+    kept.insert(0, "private");
+    // A value in quotes that was cut in two may be none any more.
+    let value = HeaderValue::try_from(kept.join(", "));
+    value.unwrap_or(HeaderValue::from_static("private"))
+}
+
+/// Adds what a paid answer says of its payment.
+pub(super) fn receipt(headers: &mut HeaderMap, receipt: &Receipt, dialect: Dialect) {
+    dialect.outcome(receipt, headers);
+    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
+    headers.append(VARY, dialect::VARY);
+}
+
+/// What is kept of an answer's head.
+pub(super) fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .filter(|(name, _)| !NOT_KEPT.contains(&name.as_str()))
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+/// An answer that was kept, given again.
+pub(super) fn again(answer: Answer) -> Option<Response<Bytes>> {
+    let mut again = Response::new(Bytes::from(answer.body?));
+    *again.status_mut() = StatusCode::from_u16(answer.status).ok()?;
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).ok()?;
+        again.headers_mut().append(name, HeaderValue::try_from(value).ok()?);
+    }
+    Some(again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paid_answer_is_private() {
+        let cases: [(&[&str], &str); 8] = [
+            (&[], "private"),
+            (&["private"], "private"),
+            (&["public, max-age=60"], "private, max-age=60"),
+            (&["Public,S-MaxAge = 60", "no-store"], "private, no-store"),
+            (&["max-age=1, s-maxage=2", "public"], "private, max-age=1"),
+            (&["private=\"set-cookie\", no-cache"], "private, no-cache"),
+            (&["no-store"], "private, no-store"),
+            (&[",,"], "private"),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(private(lines.iter().copied()), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn notices_are_json() {
+        for notice in [ABSENT, BROKEN, BROKEN_BODY, LARGE_BODY, LARGE_PAYMENT, METHOD] {
+            let body = notice.answer().into_body();
+            let body = core::str::from_utf8(&body).unwrap();
+            assert_eq!(body.matches('"').count(), 16, "{body}");
+            assert!(!body.contains('\\') && body.contains(notice.status.as_str()));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::mpsc;
+
+use super::BoxError;
+
+pin_project! {
+    /// The body of an answer of a [`PaymentService`](super::PaymentService).
+    ///
+    /// That of a free request is the inner service's, passed through.
+    pub struct PaymentBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<B> {
+        Inner { #[pin] body: B },
+        Own { data: Bytes },
+        Relayed { relay: Relay },
+    }
+}
+
+/// One piece of an answer on its way from the task that makes it.
+#[derive(Debug)]
+pub(super) enum Piece {
+    End,
+    Failed(BoxError),
+    Frame(Frame<Bytes>),
+}
+
+/// The end of an answer that is made in another task.
+struct Relay {
+    pieces: mpsc::Receiver<Piece>,
+    /// How much is still to come.
+    left: SizeHint,
+    is_over: bool,
+}
+
+/// The task that made the answer ended before the answer did.
+#[derive(Clone, Copy, Debug)]
+struct CutOff;
+
+impl<B> PaymentBody<B> {
+    pub(super) const fn inner(body: B) -> Self {
+        Self { kind: Kind::Inner { body } }
+    }
+
+    pub(crate) const fn own(data: Bytes) -> Self {
+        Self { kind: Kind::Own { data } }
+    }
+
+    pub(super) fn relayed(pieces: mpsc::Receiver<Piece>, left: SizeHint) -> Self {
+        Self { kind: Kind::Relayed { relay: Relay { pieces, left, is_over: false } } }
+    }
+}
+
+impl<B> fmt::Debug for PaymentBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaymentBody").finish_non_exhaustive()
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for PaymentBody<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().kind.project() {
+            KindProj::Inner { body } => {
+                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            KindProj::Own { data } => {
+                let data = core::mem::take(data);
+                Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
+            }
+            KindProj::Relayed { relay } => relay.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Own { data } => data.is_empty(),
+            Kind::Relayed { relay } => relay.is_over,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Own { data } => SizeHint::with_exact(length(data)),
+            Kind::Relayed { relay } => relay.left,
+        }
+    }
+}
+
+impl Relay {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(cx).map(|piece| {
+            self.is_over = !matches!(piece, Some(Piece::Frame(_)));
+            match piece {
+                Some(Piece::Frame(frame)) => {
+                    self.count(&frame);
+                    Some(Ok(frame))
+                }
+                Some(Piece::End) => None,
+                Some(Piece::Failed(error)) => Some(Err(error)),
+                None => Some(Err(CutOff.into())),
+            }
+        })
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        let Some(data) = frame.data_ref() else { return };
+        if let Some(exact) = self.left.exact() {
+            self.left = SizeHint::with_exact(exact.saturating_sub(length(data)));
+        }
+    }
+}
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer was cut off")
+    }
+}
+
+impl core::error::Error for CutOff {}
+
+fn length(data: &Bytes) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
+}

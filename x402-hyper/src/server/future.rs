@@ -1,0 +1,104 @@
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::SizeHint;
+use pin_project_lite::pin_project;
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer;
+use super::body::{PaymentBody, Piece};
+
+pin_project! {
+    /// The future of a [`PaymentService`](super::PaymentService)'s answer.
+    ///
+    /// Dropping that of a paid request stops nothing: the work is done in a task of its own.
+    pub struct ResponseFuture<F, B, E> {
+        #[pin]
+        kind: Kind<F, B, E>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<F, B, E> {
+        Free { #[pin] inner: F },
+        Own { answer: Option<Response<Bytes>> },
+        Paid { answer: Receiver<B, E> },
+    }
+}
+
+/// The head of an answer that a task makes, with where its body comes from.
+pub(super) enum Head<B> {
+    /// All of it.
+    Own(Response<Bytes>),
+    /// All of it, as the inner service made it.
+    Inner(Response<B>),
+    /// The head; the body follows in pieces, so much of it.
+    Relayed(Response<SizeHint>),
+}
+
+/// Where an answer that a task makes comes in.
+pub(super) struct Receiver<B, E> {
+    pub(super) head: oneshot::Receiver<Result<Head<B>, E>>,
+    /// Taken when the head is there; dropped before, it tells the task that nobody waits.
+    pub(super) pieces: Option<mpsc::Receiver<Piece>>,
+}
+
+impl<F, B, E> ResponseFuture<F, B, E> {
+    pub(super) const fn free(inner: F) -> Self {
+        Self { kind: Kind::Free { inner } }
+    }
+
+    pub(super) const fn own(answer: Response<Bytes>) -> Self {
+        Self { kind: Kind::Own { answer: Some(answer) } }
+    }
+
+    pub(super) const fn paid(answer: Receiver<B, E>) -> Self {
+        Self { kind: Kind::Paid { answer } }
+    }
+}
+
+impl<F, B, E> fmt::Debug for ResponseFuture<F, B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for ResponseFuture<F, B, E> {
+    type Output = Result<Response<PaymentBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().kind.project() {
+            KindProj::Free { inner } => {
+                inner.poll(cx).map(|answer| Ok(answer?.map(PaymentBody::inner)))
+            }
+            KindProj::Own { answer } => {
+                let answer = answer.take().unwrap_or_else(answer::broken);
+                Poll::Ready(Ok(answer.map(PaymentBody::own)))
+            }
+            KindProj::Paid { answer } => answer.poll(cx),
+        }
+    }
+}
+
+impl<B, E> Receiver<B, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<PaymentBody<B>>, E>> {
+        let head = ready!(Pin::new(&mut self.head).poll(cx));
+        let pieces = self.pieces.take();
+        Poll::Ready(match (head, pieces) {
+            (Ok(Err(error)), _) => Err(error),
+            (Ok(Ok(Head::Own(answer))), _) => Ok(answer.map(PaymentBody::own)),
+            (Ok(Ok(Head::Inner(answer))), _) => Ok(answer.map(PaymentBody::inner)),
+            (Ok(Ok(Head::Relayed(answer))), Some(pieces)) => {
+                Ok(answer.map(|left| PaymentBody::relayed(pieces, left)))
+            }
+            // The task is gone: the inner service panicked, or took longer than it may.
+            (Ok(Ok(Head::Relayed(_))), None) | (Err(_), _) => {
+                Ok(answer::broken().map(PaymentBody::own))
+            }
+        })
+    }
+}

@@ -1,0 +1,121 @@
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tower_layer::Layer;
+use x402_std::Seller;
+
+use super::pricing::Pricing;
+use super::service::PaymentService;
+
+/// Puts a price before a service: makes [`PaymentService`]s.
+///
+/// See the [module](super) for an example.
+#[derive(Clone)]
+pub struct PaymentLayer {
+    shared: Shared,
+}
+
+/// What the services of a layer, and their tasks, have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) seller: Arc<Seller>,
+    pub(super) pricing: Arc<dyn Pricing>,
+    pub(super) limits: Limits,
+    /// How many paid requests are being worked on.
+    busy: Arc<watch::Sender<usize>>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) payment_size: usize,
+    pub(super) kept: usize,
+    pub(super) body: u64,
+    pub(super) body_time: Duration,
+    pub(super) alone: Duration,
+}
+
+/// Counts a paid request as being worked on, until dropped.
+pub(super) struct Busy(Arc<watch::Sender<usize>>);
+
+impl PaymentLayer {
+    /// Sells what `pricing` names, through `seller`.
+    pub fn new(seller: Arc<Seller>, pricing: impl Pricing) -> Self {
+        let limits = Limits {
+            payment_size: 16 << 10,
+            kept: 1 << 20,
+            body: 64 << 20,
+            body_time: Duration::from_secs(30),
+            alone: Duration::from_secs(300),
+        };
+        let busy = Arc::new(watch::Sender::new(0));
+        Self { shared: Shared { seller, pricing: Arc::new(pricing), limits, busy } }
+    }
+
+    /// Answers 431 where the payment's header fields are longer than so many bytes (16 KiB).
+    #[must_use]
+    pub const fn payment_size_up_to(mut self, bytes: usize) -> Self {
+        self.shared.limits.payment_size = bytes;
+        self
+    }
+
+    /// Keeps an answer, so that it can be given again, if its body has at most so many bytes
+    /// (1 MiB). The repetition of a request whose answer was larger is told that it was served.
+    #[must_use]
+    pub const fn keep_answers_up_to(mut self, bytes: usize) -> Self {
+        self.shared.limits.kept = bytes;
+        self
+    }
+
+    /// Reads so much of a request's body (64 MiB), for so long (30 s), where only its hash is
+    /// wanted: a repetition's, and what the service behind has left unread.
+    #[must_use]
+    pub const fn hash_bodies_up_to(mut self, bytes: u64, time: Duration) -> Self {
+        self.shared.limits.body = bytes;
+        self.shared.limits.body_time = time;
+        self
+    }
+
+    /// Goes on for so long (5 minutes) with paid work whose client is gone. After that it counts
+    /// as not done: a repetition of the request does it anew.
+    #[must_use]
+    pub const fn finish_within(mut self, time: Duration) -> Self {
+        self.shared.limits.alone = time;
+        self
+    }
+
+    /// Waits until no paid request is being worked on: what a server waits for before it ends, for
+    /// the work of clients who are gone is in no connection.
+    pub async fn idle(&self) {
+        // The sender is ours, so the wait cannot fail.
+        drop(self.shared.busy.subscribe().wait_for(|count| *count == 0).await);
+    }
+}
+
+impl<S> Layer<S> for PaymentLayer {
+    type Service = PaymentService<S>;
+
+    fn layer(&self, inner: S) -> PaymentService<S> {
+        PaymentService::new(inner, Arc::new(self.shared.clone()))
+    }
+}
+
+impl fmt::Debug for PaymentLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PaymentLayer").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn busy(&self) -> Busy {
+        self.busy.send_modify(|count| *count += 1);
+        Busy(Arc::clone(&self.busy))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,39 @@
+use http::HeaderValue;
+use http::request::Parts;
+use x402_core::Offer;
+
+/// What a request costs, and whether there is anything to be had at all.
+#[derive(Clone, Debug)]
+pub enum Quote {
+    /// There is nothing at this path: 404, and the service behind is not asked.
+    Absent,
+    /// It costs nothing: the request goes on to the service behind.
+    Free,
+    /// There is something at this path, for other methods: 405 with this `Allow`.
+    MethodNotAllowed(HeaderValue),
+    /// It is sold on these terms.
+    Paid(Offer<'static>),
+}
+
+/// What says what a request costs.
+///
+/// A closure over the request's head is one, and so is an [`Offer`]: one price for everything.
+/// Whatever is not named must not be [`Quote::Free`] by accident: fail closed.
+pub trait Pricing: Send + Sync + 'static {
+    /// The price of a request.
+    ///
+    /// It is asked before anything is read of the body, and must not block.
+    fn quote(&self, request: &Parts) -> Quote;
+}
+
+impl<F: Fn(&Parts) -> Quote + Send + Sync + 'static> Pricing for F {
+    fn quote(&self, request: &Parts) -> Quote {
+        self(request)
+    }
+}
+
+impl Pricing for Offer<'static> {
+    fn quote(&self, _: &Parts) -> Quote {
+        Quote::Paid(*self)
+    }
+}

@@ -1,0 +1,183 @@
+//! Passes the answer of paid work on to the client as it comes, keeps it, and ends it when it is
+//! kept.
+
+use core::pin::{Pin, pin};
+use core::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use x402_std::ledger::Answer;
+use x402_std::seller::Ticket;
+
+use super::BoxError;
+use super::body::Piece;
+use super::dialect;
+use super::future::Head;
+use super::layer::Limits;
+use super::request_body::{Rest, Unhashed};
+use super::task::Client;
+
+/// How long the rest of a request's body may take once its answer is there.
+const REST_TIME: Duration = Duration::from_secs(5);
+
+/// An answer that is owed, while it is passed on.
+pub(super) struct Relay<B> {
+    pub(super) ticket: Ticket,
+    pub(super) remains: Remains<B>,
+    /// The head of the answer, to be kept.
+    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) limits: Limits,
+}
+
+/// What is left of the request's body, when the service behind is done with it.
+pub(super) enum Remains<B> {
+    Coming(oneshot::Receiver<Rest<B>>),
+    Here(Rest<B>),
+}
+
+/// An answer's head, on its way.
+struct First<A, E> {
+    client: oneshot::Sender<Result<Head<A>, E>>,
+    head: Head<A>,
+}
+
+/// An answer's body that was passed on, but for its last frame.
+struct Pumped {
+    /// All of it, if it was short enough.
+    kept: Option<Vec<u8>>,
+    last: Option<Frame<Bytes>>,
+}
+
+impl<B: Body<Data = Bytes>> Relay<B> {
+    pub(super) async fn run<A, E>(self, answer: Response<A>, client: Client<A, E>)
+    where
+        A: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let status = answer.status().as_u16();
+        let (head, body) = answer.into_parts();
+        let head = Head::Relayed(Response::from_parts(head, body.size_hint()));
+        let mut body = pin!(body);
+        let mut first = Some(First { client: client.head, head });
+        // The end of an answer waits until it is kept, so that whoever has seen it can have it
+        // again. Without a body, its head is its end.
+        if !body.is_end_stream() {
+            deliver(first.take());
+        }
+        let pump = pump(body.as_mut(), &client.pieces, self.limits.kept);
+        let (pumped, hash) = settle(pump, self.remains.hash(self.limits.body)).await;
+        // Broken off, so not given: the ticket goes, and the work is owed still.
+        let Some(pumped) = pumped else { return };
+        // A repetition cannot be told from another request: then there is nothing to give it.
+        let body = pumped.kept.filter(|_| hash.is_some());
+        let request_body = hash.unwrap_or_default();
+        let answer = Answer { status, headers: self.kept, body, request_body };
+        let id = self.ticket.id();
+        if let Err(error) = self.ticket.complete(answer).await {
+            // The client has paid, and has nearly all of it.
+            tracing::error!(payment = %id, %error, "the answer is not kept");
+        }
+        deliver(first);
+        if let Some(last) = pumped.last {
+            send(&client.pieces, Piece::Frame(last)).await;
+        }
+        send(&client.pieces, Piece::End).await;
+    }
+}
+
+impl<B: Body<Data = Bytes>> Remains<B> {
+    /// The Keccak-256 of the request's body, or `None` where it was not all there, or too much.
+    async fn hash(self, limit: u64) -> Option<[u8; 32]> {
+        let rest = match self {
+            Self::Coming(rest) => rest.await.unwrap_or(Rest::Broken),
+            Self::Here(rest) => rest,
+        };
+        rest.hash(limit).await.inspect_err(|error: &Unhashed| tracing::debug!(?error)).ok()
+    }
+}
+
+/// Waits for the answer, and meanwhile, and a little longer, for the hash of the request's body:
+/// who sends all of a request before reading the answer must get rid of it.
+async fn settle<P>(
+    pump: impl Future<Output = P>,
+    hash: impl Future<Output = Option<[u8; 32]>>,
+) -> (P, Option<[u8; 32]>) {
+    let (mut pump, mut hash) = (pin!(pump), pin!(hash));
+    let mut hashed = None;
+    let pumped = loop {
+        tokio::select! {
+            pumped = &mut pump => break pumped,
+            hash = &mut hash, if hashed.is_none() => hashed = Some(hash),
+        }
+    };
+    let hashed = match hashed {
+        Some(hashed) => hashed,
+        None => timeout(REST_TIME, hash).await.unwrap_or_default(),
+    };
+    (pumped, hashed)
+}
+
+/// Passes a body on, frame by frame, and keeps up to `limit` bytes of it; `None` where it breaks
+/// off. A client that is gone holds nothing up.
+async fn pump<A>(
+    mut body: Pin<&mut A>,
+    pieces: &mpsc::Sender<Piece>,
+    limit: usize,
+) -> Option<Pumped>
+where
+    A: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut pumped = Pumped { kept: Some(Vec::new()), last: None };
+    while let Some(frame) = next(body.as_mut()).await {
+        let mut frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                send(pieces, Piece::Failed(error)).await;
+                return None;
+            }
+        };
+        pumped.keep(&mut frame, limit);
+        if body.is_end_stream() {
+            pumped.last = Some(frame);
+            break;
+        }
+        send(pieces, Piece::Frame(frame)).await;
+    }
+    Some(pumped)
+}
+
+async fn next<A>(mut body: Pin<&mut A>) -> Option<Result<Frame<Bytes>, BoxError>>
+where
+    A: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    Some(body.frame().await?.map_err(Into::into))
+}
+
+impl Pumped {
+    fn keep(&mut self, frame: &mut Frame<Bytes>, limit: usize) {
+        if let Some(trailers) = frame.trailers_mut() {
+            dialect::strip_answer(trailers);
+        }
+        let (Some(data), Some(kept)) = (frame.data_ref(), &mut self.kept) else { return };
+        if kept.len().saturating_add(data.len()) <= limit {
+            kept.extend_from_slice(data);
+        } else {
+            self.kept = None;
+        }
+    }
+}
+
+/// Sends the head of an answer; a client that is gone needs none.
+fn deliver<A, E>(first: Option<First<A, E>>) {
+    if let Some(First { client, head }) = first {
+        drop(client.send(Ok(head)));
+    }
+}
+
+async fn send(pieces: &mpsc::Sender<Piece>, piece: Piece) {
+    // A client that is gone is no reason to stop.
+    drop(pieces.send(piece).await);
+}

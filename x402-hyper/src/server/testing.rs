@@ -1,0 +1,231 @@
+//! A shop for tests: a seller over a chain that does as it is told, and a buyer's signatures.
+
+use core::time::Duration;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use http::request::Builder;
+use x402_core::buyer::{Policy, Unsigned};
+use x402_core::headers::SignatureForm;
+use x402_core::secp256k1::K256Signer;
+use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
+use x402_core::{
+    Address, Amount, Asset, ChainId, Checked, Claimed, Error, Nonce, Offer, PaymentId,
+};
+use x402_core::{Price, Settled};
+use x402_core::{Signer as _, Timestamp, hex};
+use x402_std::chain::{ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, RequestId, Step};
+use x402_std::seller::SellerOptions;
+use x402_std::{BoxFuture, Chain, Seller};
+
+pub(crate) const NOW: u64 = 1_790_000_000;
+pub(crate) const PRICE: &str = "0.01";
+const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+const PAY_TO: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+
+/// What the chain does.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Does {
+    Settles,
+    IsDown,
+    IsSilent,
+    SaysPoor,
+}
+
+#[derive(Default)]
+pub(crate) struct FakeChain {
+    does: AtomicU8,
+    asked: AtomicUsize,
+    broadcasts: AtomicUsize,
+    delay: Mutex<Duration>,
+}
+
+impl FakeChain {
+    pub(crate) fn does(&self, does: Does) {
+        self.does.store(does as u8, SeqCst);
+    }
+
+    pub(crate) fn takes(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    pub(crate) fn broadcasts(&self) -> usize {
+        self.broadcasts.load(SeqCst)
+    }
+
+    /// How many calls were made.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    async fn ask(&self, does: Does) -> bool {
+        self.asked.fetch_add(1, SeqCst);
+        let delay = *self.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
+        self.does.load(SeqCst) == does as u8
+    }
+}
+
+fn settled(payment: &Claimed) -> Settled {
+    let terms = payment.authorization();
+    let (from, to) = (terms.from.to_word(), terms.to.to_word());
+    let (value, address) = (terms.value.to_be_bytes(), payment.asset());
+    let transfer = Log { address, topics: &[TRANSFER_TOPIC, from, to], data: &value };
+    let topics = [AUTHORIZATION_USED_TOPIC, from, *terms.nonce.as_bytes()];
+    payment.settled(true, [Log { address, topics: &topics, data: &[] }, transfer]).unwrap()
+}
+
+impl Chain for FakeChain {
+    fn chain_id(&self) -> ChainId {
+        ChainId::ETHEREUM
+    }
+
+    fn simulate<'a>(&'a self, _: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(async {
+            if self.ask(Does::IsDown).await {
+                return Err(ChainError::Unavailable("http://node/?key=CANARY".into()));
+            }
+            if self.does.load(SeqCst) == Does::SaysPoor as u8 {
+                return Err(ChainError::Refused(Error::Balance));
+            }
+            Ok(())
+        })
+    }
+
+    fn broadcast<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
+        Box::pin(async move {
+            let count = self.broadcasts.fetch_add(1, SeqCst) + 1;
+            let hash = TxHash([count.try_into().unwrap(); 32]);
+            let raw = payment.calldata().to_vec();
+            journal.record(&Transaction { hash, raw }).await.map_err(ChainError::Journal)?;
+            Ok(hash)
+        })
+    }
+
+    fn rebroadcast<'a>(&'a self, _: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        _: TxHash,
+    ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
+        Box::pin(async {
+            let settles = self.ask(Does::Settles).await;
+            Ok(if settles { Outcome::Settled(settled(payment)) } else { Outcome::Unknown })
+        })
+    }
+
+    fn find<'a>(&'a self, _: &'a Claimed, _: u64) -> BoxFuture<'a, Result<Usage, ChainError>> {
+        Box::pin(async { Ok(Usage::Unused) })
+    }
+}
+
+pub(crate) struct Shop {
+    pub(crate) chain: Arc<FakeChain>,
+    pub(crate) seller: Arc<Seller>,
+    pub(crate) offer: Offer<'static>,
+}
+
+/// A ledger that takes its time to keep an answer.
+struct SlowLedger(MemoryLedger);
+
+impl Ledger for SlowLedger {
+    fn claim<'a>(
+        &'a self,
+        payment: &'a Checked,
+        request: RequestId,
+        now: u64,
+    ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
+        self.0.claim(payment, request, now)
+    }
+
+    fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            if matches!(step, Step::Answered(_)) {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            self.0.apply(id, step).await
+        })
+    }
+
+    fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
+        self.0.find(id)
+    }
+
+    fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        self.0.open_entries()
+    }
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        Self::keeping(MemoryLedger::new())
+    }
+
+    pub(crate) fn with_slow_ledger() -> Self {
+        Self::keeping(SlowLedger(MemoryLedger::new()))
+    }
+
+    fn keeping(ledger: impl Ledger) -> Self {
+        let chain = Arc::new(FakeChain::default());
+        let options = SellerOptions {
+            settle_timeout: Duration::from_millis(300),
+            clock: Arc::new(|| NOW),
+            ..SellerOptions::default()
+        };
+        let seller = Seller::new(Arc::new(ledger), Arc::clone(&chain) as Arc<dyn Chain>, options);
+        Self { chain, seller, offer: offer(10_000) }
+    }
+
+    /// The header fields of a payment of the shop's price.
+    pub(crate) fn payment(&self, nonce: u8) -> Vec<(&'static str, String)> {
+        payment(&self.offer, nonce)
+    }
+
+    /// A request with such a payment.
+    pub(crate) fn paid(&self, method: &str, target: &str, nonce: u8) -> Builder {
+        let builder = http::Request::builder().method(method).uri(target);
+        with(builder, &self.payment(nonce))
+    }
+}
+
+pub(crate) fn payer() -> Address {
+    signer().address()
+}
+
+pub(crate) fn offer(amount: u64) -> Offer<'static> {
+    let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+    Offer::new(usdc, Address::parse(PAY_TO).unwrap(), Amount::from_units(amount.into()), 60)
+}
+
+pub(crate) fn payment(offer: &Offer<'_>, nonce: u8) -> Vec<(&'static str, String)> {
+    let policy = Policy::up_to(Price::parse("1000").unwrap());
+    let now = Timestamp::from_secs(NOW);
+    let nonce = Nonce::new([nonce; 32]);
+    let unsigned = Unsigned::new(offer, &policy, payer(), nonce, now).unwrap();
+    let signature = signer().sign(unsigned.digest()).unwrap();
+    let mut fields = Vec::new();
+    unsigned.sign(signature).emit(offer.asset(), SignatureForm::Packed, |field, value| {
+        fields.push((field.name(), value.to_owned()));
+    });
+    fields
+}
+
+pub(crate) fn with(mut builder: Builder, fields: &[(&'static str, String)]) -> Builder {
+    for (name, value) in fields {
+        builder = builder.header(*name, value);
+    }
+    builder
+}
+
+fn signer() -> K256Signer {
+    K256Signer::from_bytes(&hex::decode(KEY).unwrap()).unwrap()
+}
