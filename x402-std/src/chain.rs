@@ -40,6 +40,7 @@ pub struct Transaction {
 
 /// What a chain says of a transaction that was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum Outcome {
     /// It is in no block yet, or was forgotten.
     Unknown,
@@ -52,6 +53,7 @@ pub enum Outcome {
 
 /// What a chain says of an authorization.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum Usage {
     /// Nobody has used it.
     Unused,

@@ -97,6 +97,7 @@ pub fn challenge() -> String {
 
 /// A chain, an upstream and the gateway, each in its place.
 pub struct Shop {
+    #[allow(dead_code, reason = "kept, for dropping it ends the process")]
     pub gateway: Running,
     pub url: String,
     pub folder: tempfile::TempDir,
@@ -142,6 +143,7 @@ pub fn config(folder: &Path, chain: SocketAddr, upstream: SocketAddr) -> PathBuf
 /// `x402 devnet`.
 pub struct Chain {
     pub address: SocketAddr,
+    #[allow(dead_code, reason = "kept, for dropping it ends the process")]
     pub running: Running,
 }
 
