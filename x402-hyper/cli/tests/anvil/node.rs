@@ -57,8 +57,7 @@ impl Node {
             include_str!("../../../../x402-std/src/devnet/bytecode/Token.creation.hex").trim();
         let hex = hex.strip_prefix("0x").unwrap_or(hex);
         let data = format!("0x{hex}{}", constructor("USD Coin", "USDC", "2", 6));
-        let hash = self.send(json!({"from": OWNER, "data": data, "gas": "0x989680"}));
-        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        let receipt = self.send(json!({"from": OWNER, "data": data, "gas": "0x989680"}));
         assert_eq!(receipt["status"], "0x1", "{receipt}");
         let from = receipt["contractAddress"].clone();
         let code = self.rpc("eth_getCode", json!([from, "latest"]));
@@ -70,8 +69,17 @@ impl Node {
         }
     }
 
+    /// Sends a transaction and waits for its receipt: the node answers before the block is made.
     fn send(&self, transaction: Value) -> Value {
-        self.rpc("eth_sendTransaction", json!([transaction]))
+        let hash = self.rpc("eth_sendTransaction", json!([transaction]));
+        for _ in 0..500 {
+            let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+            if !receipt.is_null() {
+                return receipt;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("no receipt of {hash}");
     }
 
     /// Gives somebody tokens, in atomic units.
@@ -79,15 +87,13 @@ impl Node {
         let to = to.trim_start_matches("0x").to_lowercase();
         // mint(address,uint256)
         let data = format!("0x40c10f19{to:0>64}{units:064x}");
-        let hash = self.send(json!({"from": OWNER, "to": USDC, "data": data}));
-        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        let receipt = self.send(json!({"from": OWNER, "to": USDC, "data": data}));
         assert_eq!(receipt["status"], "0x1", "{receipt}");
     }
 
     /// Sends any call to the token from an account of the node's.
     pub fn call_token(&self, data: &str) -> Value {
-        let hash = self.send(json!({"from": OWNER, "to": USDC, "data": data}));
-        self.rpc("eth_getTransactionReceipt", json!([hash]))
+        self.send(json!({"from": OWNER, "to": USDC, "data": data}))
     }
 
     /// Somebody's tokens, in atomic units.

@@ -1,4 +1,5 @@
 //! The program as its users meet it: run as a process, on this machine only.
+#![allow(unreachable_pub, missing_docs, reason = "a test program exports nothing")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod demo;
