@@ -94,7 +94,7 @@ pub(crate) struct ServeArgs {
     /// Who is paid.
     #[arg(long, value_name = "0x…")]
     pub(crate) pay_to: Option<String>,
-    /// The network: a name (ethereum, base-sepolia) or eip155:<id>.
+    /// The network: a name (ethereum, base-sepolia) or eip155:ID.
     #[arg(long)]
     pub(crate) network: Option<String>,
     /// The asset, by its symbol.
@@ -167,7 +167,7 @@ pub(crate) struct PayArgs {
     /// Pay with nothing but this asset, a symbol or an address.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) asset: Option<String>,
-    /// Pay on no network but this: a name or eip155:<id>.
+    /// Pay on no network but this: a name or eip155:ID.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) network: Option<String>,
     /// Go on with a payment whose outcome is not known.
