@@ -14,8 +14,8 @@ fn once_shows_the_payment_and_ends() {
         "> X-Payment-Signature: 0x",
         "< HTTP/1.1 200 OK",
         "\"words\":9",
-        "before  buyer 1.000000 USDC, recipient 0.000000 USDC",
-        "after   buyer 0.990000 USDC, recipient 0.010000 USDC",
+        "before  buyer 1 USDC, recipient 0 USDC",
+        "after   buyer 0.99 USDC, recipient 0.01 USDC",
         "moved   10000 atomic units, by the transaction 0x",
         "of these: verify ",
     ] {
