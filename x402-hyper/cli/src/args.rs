@@ -10,7 +10,7 @@ What the program is told.
 | 2 | the command line, a key or the configuration is wrong; nothing was sent |
 | 3 | not paid: the terms break a limit, or cannot be read |
 | 4 | the seller refused the payment |
-| 5 | the outcome of the payment is not known: money may have moved; `pay --resume` goes on with it |
+| 5 | not served, and money has moved or may have: `pay --resume` presents the same payment again |
 | 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
 */
 
@@ -26,7 +26,7 @@ Exit codes:
   2  the command line, a key or the configuration is wrong; nothing was sent
   3  not paid: the terms break a limit, or cannot be read
   4  the seller refused the payment
-  5  the outcome of the payment is not known: money may have moved; pay --resume goes on with it
+  5  not served, and money has moved or may have: pay --resume presents the same payment again
   6  answered, but the seller names no transaction: the payment is unproven, or still pending
 
 Environment:
@@ -140,7 +140,7 @@ Examples:
   x402 pay --resume x402-payment-0a1b2c3d4e5f6071.json -d 'some words'
 
 The answer's body goes to stdout, everything else to stderr. A key file must be closed to others
-(chmod 600). At most one payment is signed; where its outcome stays unknown (exit code 5), it is
+(chmod 600). At most one payment is signed; where nothing was served for it (exit code 5), it is
 kept in a file, and --resume presents the same payment again, with the same -H and -d.";
 
 /// Send a request, and pay for it if the price is within the limits.

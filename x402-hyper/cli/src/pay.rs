@@ -32,12 +32,16 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
     };
     let answer = result.map_err(|error| request::failure(&error, keep))?;
     let exit = exit_of(&answer);
+    let owed = answer.payment.as_ref().filter(|_| exit == Exit::Unknown);
+    let help = owed.map(keep);
     if args.json {
-        output::line(to_json(&answer, exit, &watched));
+        let mut value = to_json(&answer, exit, &watched);
+        value["help"] = help.as_deref().into();
+        output::line(value);
     } else {
         output::bytes(answer.response.body());
     }
-    conclude(&answer, exit, &watched);
+    conclude(&answer, help.as_deref(), &watched);
     Ok(exit)
 }
 
@@ -184,6 +188,8 @@ fn exit_of(answer: &Answer) -> Exit {
     let is_ok = status.is_success() || status.is_redirection() && answer.payment.is_some();
     match answer.payment.as_ref().map(|payment| payment.status) {
         None | Some(Status::Settled) if is_ok => Exit::Ok,
+        // Paid, and the work is owed still: the same payment claims it.
+        Some(Status::Settled) if status.is_server_error() => Exit::Unknown,
         None | Some(Status::Settled) => Exit::Failed,
         Some(_) if is_ok => Exit::Unproven,
         // Neither served nor proven: the same payment may be presented again.
@@ -191,7 +197,7 @@ fn exit_of(answer: &Answer) -> Exit {
     }
 }
 
-fn conclude(answer: &Answer, exit: Exit, watched: &Watched) {
+fn conclude(answer: &Answer, help: Option<&str>, watched: &Watched) {
     let status = answer.response.status();
     let Some(payment) = &answer.payment else {
         output::note(format_args!("{status}, nothing to pay"));
@@ -209,8 +215,8 @@ fn conclude(answer: &Answer, exit: Exit, watched: &Watched) {
         None => output::note(format_args!("{}: the seller names no transaction", payment.status)),
     }
     output::note(format_args!("{status} ({})", times.join(", ")));
-    if exit == Exit::Unknown {
-        output::note(format_args!("help: {}", keep(payment)));
+    if let Some(help) = help {
+        output::note(format_args!("help: {help}"));
     }
 }
 

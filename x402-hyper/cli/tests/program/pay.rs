@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::process::{Ended, run, run_with};
+use crate::process::{Ended, Running, run, run_with};
 use crate::seller::{BUYER_KEY, PAY_TO, Scripted, Shop, answer, challenge};
 
 const TRANSACTION: &str = "0x89c91c789e57059b17285e7ba1716a1f5ff4c5dace0ea5a5135f26158d0421b9";
@@ -124,6 +124,47 @@ fn an_outcome_that_is_not_known_is_kept_and_resumed() {
     let signatures = seller.signatures();
     assert_eq!(signatures.len(), 6);
     assert!(signatures.iter().all(|signature| *signature == signatures[0]));
+}
+
+#[test]
+fn work_that_is_paid_for_and_not_done_is_claimed_again() {
+    let shop = Shop::before(|_, count| match count {
+        0 => answer("500 Internal Server Error", "", "broken"),
+        _ => answer("200 OK", "", "served"),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ended = pay(&shop.url, &["--max", "1", "--json"], folder.path());
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert_eq!(shop.chain.balance(PAY_TO), 10_000);
+    let object: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let kept = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
+    let name = kept.file_name().into_string().unwrap();
+    assert!(object["help"].as_str().unwrap().contains(&format!("--resume {name}")), "{object}");
+    let args = ["pay", "--resume", &name, "-d", "some words"];
+    let ended = run_with(&args, &[], folder.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "served"), "{ended:?}");
+    assert_eq!(shop.chain.balance(PAY_TO), 10_000);
+}
+
+#[cfg(unix)]
+#[test]
+fn who_loses_patience_keeps_the_payment() {
+    let seller = Scripted::start(|request, _| {
+        if is_paid(request) {
+            std::thread::sleep(std::time::Duration::from_secs(5));
+        }
+        challenge()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["pay", &seller.url(), "--max", "1"];
+    let running = Running::start_in(folder.path(), &args, &[("X402_KEY", BUYER_KEY)]);
+    while seller.signatures().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let ended = running.interrupt();
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stderr.contains("do not pay again"), "{ended:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[cfg(unix)]

@@ -91,7 +91,11 @@ pub struct Running {
 
 impl Running {
     pub fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = command(args, env).spawn().unwrap();
+        Self::start_in(Path::new("."), args, env)
+    }
+
+    pub fn start_in(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut child = command(args, env).current_dir(folder).spawn().unwrap();
         let stdin = child.stdin.take();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());

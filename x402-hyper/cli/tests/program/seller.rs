@@ -107,8 +107,13 @@ pub struct Shop {
 
 impl Shop {
     pub fn open() -> Self {
+        Self::before(|_, _| answer("200 OK", "", "served"))
+    }
+
+    /// The gateway before an upstream that answers so.
+    pub fn before(upstream: impl Fn(&str, usize) -> String + Send + 'static) -> Self {
         let chain = Chain::start();
-        let upstream = Scripted::start(|_, _| answer("200 OK", "", "served"));
+        let upstream = Scripted::start(upstream);
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), chain.address, upstream.address);
         let args = ["serve", "--config", config.to_str().unwrap()];
