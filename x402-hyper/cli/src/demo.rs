@@ -35,8 +35,9 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
         )));
     }
     if !args.once {
+        let stop = signals::stop();
         output::line(stage.invitation());
-        signals::stop().await;
+        stop.await;
     }
     Ok(Exit::Ok)
 }

@@ -20,6 +20,7 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<Exit, Failure> {
     let chain = Devnet::new(&DevnetOptions::default()).map_err(Failure::failed)?;
     let listener = listen(address).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    let stop = signals::stop();
     output::line(format_args!("chain 1 (ethereum) at http://{address}"));
     output::line(format_args!("USDC {}  EURC {}", Address::new(USDC), Address::new(EURC)));
     for (at, account) in accounts().into_iter().enumerate() {
@@ -27,7 +28,7 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<Exit, Failure> {
         output::line(format_args!("account {at}: {}  10000 ETH{tokens}", Address::new(account)));
     }
     output::line("the keys are those of the mnemonic \"test test test … junk\"; stop with Ctrl-C");
-    let served = x402_hyper::devnet::serve(listener, chain, signals::stop()).await;
+    let served = x402_hyper::devnet::serve(listener, chain, stop).await;
     served.map(|()| Exit::Ok).map_err(Failure::failed)
 }
 

@@ -17,13 +17,14 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let allow_dev_key = args.allow_dev_key;
     let config = load(args)?;
     let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
+    let stop = told_to_stop();
     let listener = listen(config.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     output::line(describe(&config, &address.to_string()));
     describe_gas(&shop).await;
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
     let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::failed)?;
-    gateway.serve(listener, told_to_stop()).await;
+    gateway.serve(listener, stop).await;
     resolving.abort();
     Ok(Exit::Ok)
 }
@@ -43,9 +44,12 @@ fn load(args: ServeArgs) -> Result<Config, Failure> {
     Config::load(&args.config, env, &overrides).map_err(|error| Failure::configuration(&error))
 }
 
-async fn told_to_stop() {
-    signals::stop().await;
-    output::note("stopping: finishing what is under way");
+fn told_to_stop() -> impl Future<Output = ()> + Send {
+    let stop = signals::stop();
+    async move {
+        stop.await;
+        output::note("stopping: finishing what is under way");
+    }
 }
 
 /// What is sold, and a line to try it with.

@@ -1,23 +1,29 @@
 //! When the user wants the program to end.
 
-/// Ready at the first SIGINT or SIGTERM.
-pub(crate) async fn stop() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Watches for SIGINT and SIGTERM from now on, and is ready at the first of them.
+///
+/// They are watched before the future is polled: a signal that comes when the program has
+/// just said that it listens must end it as gently as any later one.
+pub(crate) fn stop() -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
-    {
+    let (interrupt, terminate) = {
         use tokio::signal::unix::{SignalKind, signal};
-        // Where the signal cannot be watched, the other still works.
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-            let _ = interrupt.await;
-            return;
-        };
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    };
+    async move {
+        #[cfg(unix)]
+        match (interrupt, terminate) {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            // Where one cannot be watched, the other still works.
+            (Ok(mut signal), Err(_)) | (Err(_), Ok(mut signal)) => drop(signal.recv().await),
+            (Err(_), Err(_)) => core::future::pending().await,
         }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = interrupt.await;
+        #[cfg(not(unix))]
+        drop(tokio::signal::ctrl_c().await);
     }
 }
