@@ -4,9 +4,10 @@ The buyer's side: what may be paid, and what is to be signed for it.
 
 use core::fmt;
 
-use crate::TransferMethod;
 use crate::headers::SignedPayment;
-use crate::{Address, Authorization, ChainId, Digest, Nonce, Offer, Price, Signature, Timestamp};
+use crate::permit2::{Kind, Permit};
+use crate::{Address, Authorization, ChainId, Digest, Nonce, Offer, Price, Scheme, Signature};
+use crate::{Timestamp, Transfer, TransferMethod};
 
 /// What a buyer is willing to pay. There is no policy without a cap.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,8 @@ impl Policy<'_> {
         if self.asset.is_some_and(|name| !asset.is_named(name)) {
             return Err(PolicyError::Asset);
         }
-        if asset.transfer_method != TransferMethod::Eip3009 {
+        let is_by_token = terms.scheme == Scheme::Exact(TransferMethod::Eip3009);
+        if is_by_token && asset.transfer_method != TransferMethod::Eip3009 {
             return Err(PolicyError::TransferMethod);
         }
         if self.recipient.is_some_and(|recipient| recipient != terms.pay_to) {
@@ -96,7 +98,7 @@ impl core::error::Error for PolicyError {}
 /// An authorization for an admitted offer, to be signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Unsigned {
-    authorization: Authorization,
+    transfer: Transfer,
     digest: Digest,
 }
 
@@ -119,16 +121,33 @@ impl Unsigned {
         policy.admit(offer)?;
         let terms = offer.requirements();
         let timeout = terms.max_timeout_seconds.min(policy.max_timeout_seconds);
-        let authorization = Authorization {
+        let (to, value) = (terms.pay_to, terms.amount);
+        // What the official clients sign: no trouble with clocks that differ.
+        let valid_after = Timestamp::ZERO;
+        let valid_before = now.saturating_add(timeout.into());
+        let permit = |kind| Permit {
             from,
-            to: terms.pay_to,
-            value: terms.amount,
-            // What the official clients sign: no trouble with clocks that differ.
-            valid_after: Timestamp::ZERO,
-            valid_before: now.saturating_add(timeout.into()),
+            token: terms.asset,
+            amount: value,
             nonce,
+            deadline: valid_before,
+            to,
+            valid_after,
+            kind,
         };
-        Ok(Self { authorization, digest: authorization.digest(&terms.domain) })
+        let transfer = match terms.scheme {
+            Scheme::Exact(TransferMethod::Eip3009) => Transfer::Eip3009(Authorization {
+                from,
+                to,
+                value,
+                valid_after,
+                valid_before,
+                nonce,
+            }),
+            Scheme::Exact(TransferMethod::Permit2) => Transfer::Permit2(permit(Kind::Exact)),
+            Scheme::Upto { facilitator } => Transfer::Permit2(permit(Kind::Upto { facilitator })),
+        };
+        Ok(Self { transfer, digest: transfer.digest(&terms.domain, terms.chain_id) })
     }
 
     /// What is to be signed.
@@ -139,7 +158,29 @@ impl Unsigned {
 
     /// Puts the signature to it.
     #[must_use]
-    pub const fn sign(self, signature: Signature) -> SignedPayment {
-        SignedPayment { authorization: self.authorization, signature }
+    pub const fn sign(self, signature: Signature) -> Signed {
+        Signed { transfer: self.transfer, signature }
+    }
+}
+
+/// A payment that was signed: to be sent in the dialect of the 402 that it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed {
+    /// What was signed.
+    pub transfer: Transfer,
+    /// The payer's signature.
+    pub signature: Signature,
+}
+
+impl Signed {
+    /// The payment for the header dialect, which has EIP-3009 authorizations only.
+    #[must_use]
+    pub const fn headers(&self) -> Option<SignedPayment> {
+        match self.transfer {
+            Transfer::Eip3009(authorization) => {
+                Some(SignedPayment { authorization, signature: self.signature })
+            }
+            Transfer::Permit2(_) => None,
+        }
     }
 }

@@ -1,7 +1,8 @@
 use core::fmt;
 
-use crate::SignatureError;
 use crate::headers::HeaderError;
+use crate::wire::{Version, WireError};
+use crate::{Scheme, SignatureError, TransferMethod};
 
 macro_rules! texts {
     ($(#[$attribute:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -61,22 +62,46 @@ texts! {
     /// A reason string of the x402 specification (section 9 of the core specification, v2, and the
     /// scheme `exact` on EVM), as in `invalidReason` and `errorReason`.
     Reason {
+        /// A wallet that is not deployed, by a factory that the facilitator does not call.
+        FactoryNotAllowed = "eip6492_factory_not_allowed",
         /// The payer holds less of the asset than the value.
         InsufficientFunds = "insufficient_funds",
+        /// The payer holds less of the asset than the value: the official facilitators' word.
+        InsufficientBalance = "invalid_exact_evm_insufficient_balance",
+        /// The token lacks `transferWithAuthorization`.
+        NotSupported = "invalid_exact_evm_eip3009_not_supported",
+        /// The network is not the one asked for: the official facilitators' word.
+        NetworkMismatch = "invalid_exact_evm_network_mismatch",
+        /// The terms lack the name or the version of the token's domain.
+        MissingDomain = "invalid_exact_evm_missing_eip712_domain",
         /// The authorization was used or cancelled before.
         NonceAlreadyUsed = "invalid_exact_evm_nonce_already_used",
         /// The authorization pays somebody else.
         RecipientMismatch = "invalid_exact_evm_payload_recipient_mismatch",
+        /// The authorization pays somebody else: the official facilitators' word.
+        ExactRecipientMismatch = "invalid_exact_evm_recipient_mismatch",
+        /// The scheme is not the one asked for: the official facilitators' word.
+        ExactScheme = "invalid_exact_evm_scheme",
         /// The signature is not the payer's, or is none.
         Signature = "invalid_exact_evm_payload_signature",
+        /// The signature is not the payer's, or is none: the official facilitators' word.
+        ExactSignature = "invalid_exact_evm_signature",
         /// The authorization is not valid yet.
         ValidAfter = "invalid_exact_evm_payload_authorization_valid_after",
         /// The authorization is expired, or too near to it.
         ValidBefore = "invalid_exact_evm_payload_authorization_valid_before",
+        /// The value is not the price: the official facilitators' word for v1.
+        ValueMismatchV1 = "invalid_exact_evm_authorization_value",
         /// The value is not the price.
         ValueMismatch = "invalid_exact_evm_payload_authorization_value_mismatch",
         /// The token refuses the transfer, for none of the reasons that can be looked up.
         SimulationFailed = "invalid_exact_evm_transaction_simulation_failed",
+        /// The terms name the token otherwise than it names itself.
+        TokenName = "invalid_exact_evm_token_name_mismatch",
+        /// The terms name another version of the token than it has.
+        TokenVersion = "invalid_exact_evm_token_version_mismatch",
+        /// The transaction did not move the money as it should.
+        TransferMismatch = "invalid_exact_evm_transfer_event_mismatch",
         /// The transaction was mined and reverted.
         TransactionFailed = "invalid_exact_evm_transaction_failed",
         /// The network is not the one asked for.
@@ -89,6 +114,42 @@ texts! {
         InvalidScheme = "invalid_scheme",
         /// The transaction is in a state that it should not be in.
         InvalidTransactionState = "invalid_transaction_state",
+        /// Permit2: the payer has not let Permit2 move so much of the token.
+        Permit2Allowance = "permit2_allowance_required",
+        /// Permit2: the value is not the price.
+        Permit2Amount = "permit2_amount_mismatch",
+        /// Permit2: the permit is expired, or too near to it.
+        Permit2Deadline = "permit2_deadline_expired",
+        /// Permit2: the payer holds less of the asset than the value.
+        Permit2Balance = "permit2_insufficient_balance",
+        /// Permit2: the permit was used or cancelled before.
+        Permit2Nonce = "permit2_invalid_nonce",
+        /// Permit2: the permit is not valid yet.
+        Permit2NotYetValid = "permit2_not_yet_valid",
+        /// Permit2: the spender's contract is not on the chain.
+        Permit2Proxy = "permit2_proxy_not_deployed",
+        /// Permit2: the permit pays somebody else.
+        Permit2Recipient = "invalid_permit2_recipient_mismatch",
+        /// Permit2: the signature is not the payer's, or is none.
+        Permit2Signature = "invalid_permit2_signature",
+        /// Permit2: the call would revert, for none of the reasons that can be looked up.
+        Permit2Simulation = "permit2_simulation_failed",
+        /// Permit2: the permit is for another spender than the scheme's.
+        Permit2Spender = "invalid_permit2_spender",
+        /// Permit2: the permit is for another token.
+        Permit2Token = "permit2_token_mismatch",
+        /// The payload is of another kind than the terms ask for.
+        UnsupportedPayload = "unsupported_payload_type",
+        /// `upto`: more is to be settled than was signed.
+        UptoExceeds = "invalid_upto_evm_payload_settlement_exceeds_amount",
+        /// `upto`: the permit is for another facilitator.
+        UptoFacilitator = "upto_facilitator_mismatch",
+        /// `upto`: the network is not the one asked for.
+        UptoNetwork = "invalid_upto_evm_network_mismatch",
+        /// `upto`: the scheme is not the one asked for.
+        UptoScheme = "invalid_upto_evm_scheme",
+        /// `upto`: the transaction was mined and reverted.
+        UptoTransactionFailed = "invalid_upto_evm_transaction_failed",
         /// No such protocol version.
         InvalidX402Version = "invalid_x402_version",
         /// No payment was attached.
@@ -124,24 +185,54 @@ impl Reason {
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
-            Self::InsufficientFunds | Self::ValueMismatch => Code::InsufficientPayment,
+            Self::InsufficientBalance
+            | Self::InsufficientFunds
+            | Self::Permit2Allowance
+            | Self::Permit2Amount
+            | Self::Permit2Balance
+            | Self::UptoExceeds
+            | Self::ValueMismatch
+            | Self::ValueMismatchV1 => Code::InsufficientPayment,
             // A transfer to somebody else was not signed for this seller.
-            Self::RecipientMismatch | Self::Signature => Code::InvalidSignature,
-            Self::InvalidPaymentRequirements => Code::WrongAsset,
-            Self::InvalidNetwork => Code::WrongNetwork,
-            Self::ValidAfter | Self::ValidBefore => Code::PaymentExpired,
-            Self::InvalidPayload
+            Self::ExactRecipientMismatch
+            | Self::ExactSignature
+            | Self::FactoryNotAllowed
+            | Self::Permit2Recipient
+            | Self::Permit2Signature
+            | Self::Permit2Spender
+            | Self::RecipientMismatch
+            | Self::Signature
+            | Self::UptoFacilitator => Code::InvalidSignature,
+            Self::InvalidPaymentRequirements | Self::Permit2Token => Code::WrongAsset,
+            Self::InvalidNetwork | Self::NetworkMismatch | Self::UptoNetwork => Code::WrongNetwork,
+            Self::Permit2Deadline
+            | Self::Permit2NotYetValid
+            | Self::ValidAfter
+            | Self::ValidBefore => Code::PaymentExpired,
+            Self::ExactScheme
+            | Self::InvalidPayload
             | Self::InvalidScheme
             | Self::InvalidTransactionState
             | Self::InvalidX402Version
+            | Self::MissingDomain
             | Self::NonceAlreadyUsed
+            | Self::NotSupported
             | Self::PaymentRequired
+            | Self::Permit2Nonce
+            | Self::Permit2Proxy
+            | Self::Permit2Simulation
             | Self::SettlementPending
             | Self::SimulationFailed
+            | Self::TokenName
+            | Self::TokenVersion
             | Self::TransactionFailed
+            | Self::TransferMismatch
             | Self::UnexpectedSettleError
             | Self::UnexpectedVerifyError
-            | Self::UnsupportedScheme => Code::PaymentRequired,
+            | Self::UnsupportedPayload
+            | Self::UnsupportedScheme
+            | Self::UptoScheme
+            | Self::UptoTransactionFailed => Code::PaymentRequired,
         }
     }
 }
@@ -153,6 +244,8 @@ impl Reason {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
+    /// The payer has not let Permit2 move so much of the token.
+    Allowance,
     /// The value is not the price.
     Amount,
     /// Another asset than the one asked for.
@@ -161,24 +254,39 @@ pub enum Error {
     AuthorizationUsed,
     /// The token says that the payer holds less than the value.
     Balance,
-    /// `validBefore` is past, or nearer than settling takes.
+    /// More is to be settled than was signed.
+    Exceeds,
+    /// The end of its validity is past, or nearer than settling takes.
     Expired,
+    /// Only another account may submit it.
+    Facilitator,
     /// The payment headers cannot be read.
     Malformed(HeaderError),
+    /// The chain lacks what the method needs: the token has no EIP-3009, or Permit2's spender is not
+    /// there.
+    Method,
     /// No payment is attached.
     Missing,
     /// Another network than the one asked for.
     Network,
-    /// `validAfter` is not past.
+    /// The begin of its validity is not past.
     NotYetValid,
+    /// The payload of v1 or v2 cannot be read.
+    Payload(WireError),
     /// The authorization pays somebody else.
     Recipient,
+    /// Another scheme or method than the one asked for.
+    Scheme,
     /// The signature is none that the token takes.
     Signature(SignatureError),
     /// The signature is of another key than the payer's, or over other data.
     Signer,
     /// The token refuses the transfer, for none of the reasons that can be looked up.
     Simulation,
+    /// The permit is for another spender than the scheme's.
+    Spender,
+    /// The payer is a wallet that is not on the chain.
+    Undeployed,
 }
 
 impl Error {
@@ -187,18 +295,31 @@ impl Error {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
+            // An unknown version may be asked for again in one that is known.
+            Self::Payload(error) => match error {
+                WireError::Version => 402,
+                WireError::Base64(_) | WireError::Json(_) | WireError::Shape => 400,
+            },
             Self::AuthorizationUsed => 409,
+            // The specification's precondition: the payer has to approve Permit2 first.
+            Self::Allowance => 412,
             Self::Amount
             | Self::Asset
             | Self::Balance
+            | Self::Exceeds
             | Self::Expired
+            | Self::Facilitator
+            | Self::Method
             | Self::Missing
             | Self::Network
             | Self::NotYetValid
             | Self::Recipient
+            | Self::Scheme
             | Self::Signature(_)
             | Self::Signer
-            | Self::Simulation => 402,
+            | Self::Simulation
+            | Self::Spender
+            | Self::Undeployed => 402,
         }
     }
 
@@ -212,18 +333,74 @@ impl Error {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
+            Self::Allowance => Reason::Permit2Allowance,
             Self::Amount => Reason::ValueMismatch,
             Self::Asset => Reason::InvalidPaymentRequirements,
             Self::AuthorizationUsed => Reason::NonceAlreadyUsed,
             Self::Balance => Reason::InsufficientFunds,
+            Self::Exceeds => Reason::UptoExceeds,
             Self::Expired => Reason::ValidBefore,
+            Self::Facilitator => Reason::UptoFacilitator,
             Self::Malformed(_) => Reason::InvalidPayload,
+            Self::Payload(WireError::Version) => Reason::InvalidX402Version,
+            Self::Payload(_) => Reason::InvalidPayload,
+            Self::Method => Reason::NotSupported,
             Self::Missing => Reason::PaymentRequired,
             Self::Network => Reason::InvalidNetwork,
             Self::NotYetValid => Reason::ValidAfter,
             Self::Recipient => Reason::RecipientMismatch,
+            Self::Scheme => Reason::InvalidScheme,
             Self::Signature(_) | Self::Signer => Reason::Signature,
             Self::Simulation => Reason::SimulationFailed,
+            Self::Spender => Reason::Permit2Spender,
+            Self::Undeployed => Reason::FactoryNotAllowed,
+        }
+    }
+
+    /// The reason in the words of the official facilitators, which are more than the specification
+    /// has, and other ones for each scheme and version.
+    #[must_use]
+    pub const fn facilitator_reason(&self, scheme: &Scheme, version: Version) -> Reason {
+        match scheme {
+            Scheme::Exact(TransferMethod::Eip3009) => self.eip3009_reason(version),
+            Scheme::Exact(TransferMethod::Permit2) => match self {
+                Self::Network => Reason::NetworkMismatch,
+                Self::Scheme => Reason::UnsupportedPayload,
+                _ => self.permit2_reason(),
+            },
+            Scheme::Upto { .. } => match self {
+                Self::Network => Reason::UptoNetwork,
+                Self::Scheme => Reason::UptoScheme,
+                _ => self.permit2_reason(),
+            },
+        }
+    }
+
+    const fn eip3009_reason(&self, version: Version) -> Reason {
+        match (self, version) {
+            (Self::Amount, Version::V1) => Reason::ValueMismatchV1,
+            (Self::Balance, _) => Reason::InsufficientBalance,
+            (Self::Network, _) => Reason::NetworkMismatch,
+            (Self::Recipient, _) => Reason::ExactRecipientMismatch,
+            (Self::Scheme, _) => Reason::ExactScheme,
+            (Self::Signature(_) | Self::Signer, _) => Reason::ExactSignature,
+            _ => self.reason(),
+        }
+    }
+
+    const fn permit2_reason(&self) -> Reason {
+        match self {
+            Self::Amount => Reason::Permit2Amount,
+            Self::Asset => Reason::Permit2Token,
+            Self::AuthorizationUsed => Reason::Permit2Nonce,
+            Self::Balance => Reason::Permit2Balance,
+            Self::Expired => Reason::Permit2Deadline,
+            Self::Method => Reason::Permit2Proxy,
+            Self::NotYetValid => Reason::Permit2NotYetValid,
+            Self::Recipient => Reason::Permit2Recipient,
+            Self::Signature(_) | Self::Signer => Reason::Permit2Signature,
+            Self::Simulation => Reason::Permit2Simulation,
+            _ => self.reason(),
         }
     }
 
@@ -231,21 +408,31 @@ impl Error {
     #[must_use]
     pub const fn help(&self) -> &'static str {
         match self {
+            Self::Allowance => "approve the Permit2 contract for the token, then pay again",
             Self::Amount => "sign exactly the amount of this answer, in atomic units of the asset",
             Self::Asset => "pay with the asset that this answer names",
             Self::AuthorizationUsed => "sign a new authorization with a nonce not used before",
             Self::Balance => "fund the paying account, or pay from another",
+            Self::Exceeds => "settle at most what was signed",
+            Self::Facilitator => "sign for the facilitator that the terms name",
             Self::Expired => "sign a new authorization that is valid long enough; check the clock",
             Self::Malformed(_) => "see the documentation of the X-Payment headers",
+            Self::Method => "pay with another asset, or by another method",
+            Self::Payload(_) => {
+                "send base64 of a PaymentPayload as the x402 specification has it, of version 1 or 2"
+            }
             Self::Missing => "repeat the request with a payment for the terms of this answer",
             Self::Network => "pay on the network that this answer names",
             Self::NotYetValid => "set validAfter to 0, or check the clock",
             Self::Recipient => "sign a transfer to the recipient that this answer names",
+            Self::Scheme => "pay by the scheme and the method that this answer names",
             Self::Signature(_) => "send 65 bytes r, s, v with a low s and a v of 27 or 28",
             Self::Signer => {
                 "check the EIP-712 domain (name, version, chain, token), the recipient and the key"
             }
             Self::Simulation => "the token refuses this transfer: try another account or asset",
+            Self::Spender => "sign for the spender of the scheme: the x402 proxy of Permit2",
+            Self::Undeployed => "deploy the wallet first, or pay from another account",
         }
     }
 }
@@ -254,11 +441,19 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed(error) => return error.fmt(f),
+            Self::Payload(error) => return error.fmt(f),
             Self::Signature(error) => return error.fmt(f),
+            Self::Allowance => "the payer has not let Permit2 move the token",
             Self::Amount => "the payment's value is not the price",
             Self::Asset => "the payment is in another asset",
             Self::AuthorizationUsed => "the authorization was used or cancelled before",
             Self::Balance => "the payer's balance is less than the price",
+            Self::Exceeds => "more is to be settled than was signed",
+            Self::Facilitator => "the permit is for another facilitator",
+            Self::Method => "the chain lacks what this method of payment needs",
+            Self::Scheme => "the payment is by another scheme or method",
+            Self::Spender => "the permit is for another spender",
+            Self::Undeployed => "the paying wallet is not on the chain",
             Self::Expired => "the authorization is expired, or too near to it to be settled",
             Self::Missing => "this resource has a price",
             Self::Network => "the payment is on another network",

@@ -47,6 +47,7 @@ extern crate std;
 mod address;
 mod asset;
 pub mod buyer;
+mod claim;
 pub mod eip3009;
 pub mod eip712;
 mod error;
@@ -57,19 +58,25 @@ mod keccak;
 mod network;
 mod nonce;
 mod offer;
+mod payment;
+pub mod permit2;
 mod price;
+mod record;
 mod refusal;
+mod scheme;
 pub mod settlement;
 mod signature;
 pub mod state;
 mod uint;
 mod verify;
+pub mod wire;
 
 #[cfg(feature = "k256")]
 pub mod secp256k1;
 
 pub use address::{Address, AddressError};
 pub use asset::{Asset, TransferMethod};
+pub use claim::{Checked, Claim, Claimed, Settled, WrongClaim};
 pub use eip712::{Digest, Domain, DomainSeparator};
 pub use eip3009::Authorization;
 pub use error::{Code, Error, Reason};
@@ -77,10 +84,10 @@ pub use keccak::keccak256;
 pub use network::{ChainId, NetworkError};
 pub use nonce::{InvalidNonce, Nonce};
 pub use offer::Offer;
+pub use payment::{Payment, PaymentId, Transfer};
 pub use price::{Price, PriceError, Tariff};
 pub use refusal::Refusal;
+pub use scheme::Scheme;
 pub use signature::{Recover, Signature, SignatureError, Signer};
 pub use uint::{Amount, NumberError, Timestamp};
-pub use verify::{
-    Checked, Claim, Claimed, Moment, Payment, PaymentId, Requirements, Settled, WrongClaim,
-};
+pub use verify::{Moment, Requirements};

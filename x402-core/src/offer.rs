@@ -1,4 +1,4 @@
-use crate::{Address, Amount, Asset, Requirements};
+use crate::{Address, Amount, Asset, Requirements, Scheme, TransferMethod};
 
 /// The terms of a sale, as the seller means them: this asset, this much, to this address.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,7 @@ impl<'a> Offer<'a> {
     ) -> Self {
         let requirements = Requirements {
             chain_id: asset.chain_id,
+            scheme: Scheme::Exact(asset.transfer_method),
             asset: asset.address,
             pay_to,
             amount,
@@ -28,6 +29,21 @@ impl<'a> Offer<'a> {
             domain: asset.domain().separator(),
         };
         Self { asset, requirements }
+    }
+
+    /// The same offer by Permit2, which needs no more of a token than that it is an ERC-20.
+    #[must_use]
+    pub const fn by_permit2(mut self) -> Self {
+        self.requirements.scheme = Scheme::Exact(TransferMethod::Permit2);
+        self
+    }
+
+    /// The amount as a ceiling: how much of it is taken is said when the payment is settled, by
+    /// `facilitator`.
+    #[must_use]
+    pub const fn up_to(mut self, facilitator: Address) -> Self {
+        self.requirements.scheme = Scheme::Upto { facilitator };
+        self
     }
 
     /// The asset that is asked for.

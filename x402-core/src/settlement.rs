@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::hex;
-use crate::{Address, Claimed};
+use crate::{Address, Claimed, TransferMethod};
 
 /// Topic of `Transfer(address indexed from, address indexed to, uint256 value)`.
 pub const TRANSFER_TOPIC: [u8; 32] =
@@ -55,12 +55,14 @@ pub(crate) fn confirm<'l>(
     if !succeeded {
         return Err(SettlementError::Reverted);
     }
-    let authorization = payment.authorization();
-    let from = authorization.from.to_word();
-    let transfer = [TRANSFER_TOPIC, from, authorization.to.to_word()];
-    let used = [AUTHORIZATION_USED_TOPIC, from, *authorization.nonce.as_bytes()];
-    let value = authorization.value.to_be_bytes();
-    let (mut is_transferred, mut is_used) = (false, false);
+    let signed = payment.transfer();
+    let from = signed.from().to_word();
+    let transfer = [TRANSFER_TOPIC, from, signed.to().to_word()];
+    let used = [AUTHORIZATION_USED_TOPIC, from, *signed.nonce().as_bytes()];
+    let value = payment.amount().to_be_bytes();
+    // Permit2 writes no log of a nonce.
+    let mut is_used = signed.method() == TransferMethod::Permit2;
+    let mut is_transferred = false;
     for log in logs.into_iter().filter(|log| log.address == payment.asset()) {
         is_transferred |= log.topics == transfer && log.data == value;
         is_used |= log.topics == used && log.data.is_empty();

@@ -16,7 +16,7 @@ use x402_std::ledger::MemoryLedger;
 use x402_std::seller::{Seller, SellerOptions};
 # use std::sync::Arc;
 # use x402_core::Claimed;
-# use x402_std::chain::{Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+# use x402_std::chain::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
 # use x402_std::BoxFuture;
 # struct Node;
 # fn down<T: Send>() -> BoxFuture<'static, Result<T, ChainError>> {
@@ -26,12 +26,18 @@ use x402_std::seller::{Seller, SellerOptions};
 #     fn chain_id(&self) -> ChainId {
 #         ChainId::ETHEREUM
 #     }
-#     fn simulate<'a>(&'a self, _: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+#     fn account(&self) -> Address {
+#         Address::ZERO
+#     }
+#     fn has_code(&self, _: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
+#         down()
+#     }
+#     fn simulate<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<(), ChainError>> {
 #         down()
 #     }
 #     fn broadcast<'a>(
 #         &'a self,
-#         _: &'a Claimed,
+#         _: &'a Call,
 #         _: &'a dyn Journal,
 #     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
 #         down()

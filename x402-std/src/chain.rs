@@ -5,10 +5,10 @@ mod rpc;
 
 use core::fmt;
 
-use x402_core::{ChainId, Claimed, Error, Settled};
+use x402_core::{Address, ChainId, Claimed, Error, Settled, Signature};
 
 use crate::BoxFuture;
-use crate::ledger::LedgerError;
+use crate::ledger::{Entry, LedgerError};
 
 #[cfg(feature = "rpc")]
 pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, StartError, UrlError};
@@ -36,6 +36,31 @@ pub struct Transaction {
     pub hash: TxHash,
     /// Its bytes, as `eth_sendRawTransaction` takes them (EIP-2718).
     pub raw: Vec<u8>,
+}
+
+/// The call that settles a payment.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The payment.
+    pub payment: Claimed,
+    /// The calldata, for [`Claimed::target`].
+    pub data: Vec<u8>,
+}
+
+impl Call {
+    /// The call for a payment; `None` where `wallet_signature` is not the one that it was checked
+    /// with. A payer with a key has none.
+    #[must_use]
+    pub fn new(payment: Claimed, wallet_signature: &[u8]) -> Option<Self> {
+        let mut data = vec![0; Claimed::calldata_len(wallet_signature.len().max(Signature::LEN))];
+        let length = payment.calldata(wallet_signature, &mut data)?.len();
+        data.truncate(length);
+        Some(Self { payment, data })
+    }
+
+    pub(crate) fn of(entry: &Entry) -> Result<Self, LedgerError> {
+        Self::new(entry.payment, &entry.wallet_signature).ok_or(LedgerError::Corrupt)
+    }
 }
 
 /// What a chain says of a transaction that was sent.
@@ -70,13 +95,23 @@ pub trait Chain: Send + Sync + 'static {
     /// Which chain it is.
     fn chain_id(&self) -> ChainId;
 
-    /// Asks whether the token would take the payment now: one call, and only where the token says
-    /// no, others that look up why.
+    /// The account that sends the transactions.
+    fn account(&self) -> Address;
+
+    /// Whether there is code at an address: whether a payer is a contract.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>>;
+
+    /// Asks whether the payment would be taken now: one call, and only where the answer is no, others
+    /// that look up why.
     ///
     /// # Errors
     ///
     /// [`ChainError::Refused`] with the reason, or [`ChainError::Unavailable`].
-    fn simulate<'a>(&'a self, payment: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>>;
+    fn simulate<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), ChainError>>;
 
     /// Signs the transaction that settles the payment, has it journalled, and sends it.
     ///
@@ -87,7 +122,7 @@ pub trait Chain: Send + Sync + 'static {
     /// journalled and the node refused it; [`ChainError::Unknown`] where the node did not answer.
     fn broadcast<'a>(
         &'a self,
-        payment: &'a Claimed,
+        call: &'a Call,
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>>;
 

@@ -7,7 +7,7 @@ mod redb;
 #[cfg(test)]
 mod tests;
 
-use x402_core::{Checked, Claim, PaymentId};
+use x402_core::{Claim, PaymentId};
 
 use crate::BoxFuture;
 
@@ -22,7 +22,7 @@ pub use redb::RedbLedger;
 /// [`Ledger::apply`], along [`x402_core::state`]. It is kept until it can do no harm to forget it:
 /// at least until [`Entry::keep_until`].
 pub trait Ledger: Send + Sync + 'static {
-    /// Records a payment for one caller, if it is not recorded yet.
+    /// Records a payment for one caller, if it is not recorded yet: an [`Entry::new`].
     ///
     /// Returns once the record is safe. Of callers that race, exactly one is given
     /// [`Claiming::New`].
@@ -30,12 +30,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`LedgerError`]; then nothing must be done for the payment.
-    fn claim<'a>(
-        &'a self,
-        payment: &'a Checked,
-        request: RequestId,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Claiming, LedgerError>>;
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>>;
 
     /// Takes a payment on by one step. Returns once the change is safe.
     ///

@@ -22,6 +22,7 @@ pub mod chain;
 pub mod config;
 #[cfg(feature = "devnet")]
 pub mod devnet;
+pub mod facilitator;
 pub mod key;
 pub mod ledger;
 pub mod seller;
@@ -29,6 +30,7 @@ pub mod seller;
 pub mod vectors;
 
 pub use chain::Chain;
+pub use facilitator::Facilitator;
 pub use ledger::Ledger;
 pub use seller::Seller;
 

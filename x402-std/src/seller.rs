@@ -7,6 +7,8 @@ answer that was given before, or a [`Rejection`]. [`Seller::resolve_open`] is fo
 asks the chain what became of everything that was under way.
 */
 
+mod on_chain;
+mod rail;
 mod working;
 
 use core::fmt;
@@ -16,13 +18,15 @@ use std::time::SystemTime;
 
 use x402_core::secp256k1::K256;
 use x402_core::state::State;
-use x402_core::{Address, Checked, Claimed, Error, Moment, Payment, PaymentId, Recover};
+use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, PaymentId, Recover};
 use x402_core::{Refusal, Requirements};
 
-use crate::BoxFuture;
-use crate::chain::{Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use crate::chain::{Chain, ChainError, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Ledger, LedgerError, RequestId, Step};
 use working::{Guard, Working};
+
+pub use on_chain::OnChain;
+pub use rail::{Rail, Steps};
 
 /// What tells a seller the time, in Unix seconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -36,6 +40,9 @@ pub struct SellerOptions {
     pub margin_seconds: u32,
     /// How often, at most and at least, the chain is asked for a receipt; the pause doubles.
     pub poll: (Duration, Duration),
+    /// Whether payers may be contracts ([EIP-1271](https://eips.ethereum.org/EIPS/eip-1271)). Then a
+    /// signature that is not the payer's key's costs a call of the chain: is there a contract?
+    pub contract_wallets: bool,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -48,6 +55,7 @@ impl Default for SellerOptions {
             settle_timeout: Duration::from_secs(30),
             margin_seconds: Moment::DEFAULT_MARGIN_SECONDS,
             poll: (Duration::from_millis(10), Duration::from_secs(1)),
+            contract_wallets: false,
             clock: Arc::new(system_time),
             recover: Arc::new(K256),
         }
@@ -60,6 +68,7 @@ impl fmt::Debug for SellerOptions {
             .field("settle_timeout", &self.settle_timeout)
             .field("margin_seconds", &self.margin_seconds)
             .field("poll", &self.poll)
+            .field("contract_wallets", &self.contract_wallets)
             .finish_non_exhaustive()
     }
 }
@@ -69,10 +78,10 @@ fn system_time() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
 }
 
-/// A seller: a chain to be paid on, and a memory of what was paid.
+/// A seller: chains to be paid on, and a memory of what was paid.
 pub struct Seller {
     ledger: Arc<dyn Ledger>,
-    chain: Arc<dyn Chain>,
+    rails: Vec<(ChainId, Arc<dyn Rail>)>,
     options: SellerOptions,
     working: Working,
 }
@@ -92,6 +101,22 @@ pub struct Receipt {
     pub transaction: TxHash,
 }
 
+/// A payment as it was presented.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// The payment.
+    pub payment: Payment,
+    /// The signature's bytes, for a payer who is a contract; empty where the dialect has signatures
+    /// of keys only.
+    pub signature: Vec<u8>,
+}
+
+impl From<Payment> for Presented {
+    fn from(payment: Payment) -> Self {
+        Self { payment, signature: Vec::new() }
+    }
+}
+
 /// What a payment is good for.
 #[derive(Debug)]
 pub enum Admission {
@@ -107,7 +132,7 @@ pub enum Admission {
 pub struct Rejection {
     /// The reason.
     pub refusal: Refusal,
-    /// The transaction whose outcome is not known.
+    /// The transaction that was sent: whose outcome is not known, or which failed.
     pub transaction: Option<TxHash>,
     /// The payer, once the signature has proved it.
     pub payer: Option<Address>,
@@ -121,12 +146,12 @@ impl<R: Into<Refusal>> From<R> for Rejection {
 
 impl Rejection {
     /// No trace of what failed goes to the payer; the operator reads it in the log.
-    fn unavailable(what: &dyn fmt::Display) -> Self {
+    pub(crate) fn unavailable(what: &dyn fmt::Display) -> Self {
         tracing::warn!(error = %what, "payments cannot be taken");
         Refusal::Unavailable.into()
     }
 
-    fn pending(entry: &Entry) -> Self {
+    pub(crate) fn pending(entry: &Entry) -> Self {
         let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
         let payer = Some(entry.payment.payer());
         Self { refusal: Refusal::Pending, transaction, payer }
@@ -170,14 +195,36 @@ impl Ticket {
 }
 
 impl Seller {
-    /// A seller with a ledger and a chain.
+    /// A seller with a ledger, who is paid on a chain and sends the transactions himself.
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
         chain: Arc<dyn Chain>,
         options: SellerOptions,
     ) -> Arc<Self> {
-        Arc::new(Self { ledger, chain, options, working: Working::default() })
+        let chain_id = chain.chain_id();
+        let rail = OnChain::new(chain, options.settle_timeout, options.poll);
+        Self::with_rails(ledger, vec![(chain_id, Arc::new(rail))], options)
+    }
+
+    /// A seller with a ledger, who is paid on several chains, or by way of a facilitator.
+    #[must_use]
+    pub fn with_rails(
+        ledger: Arc<dyn Ledger>,
+        rails: Vec<(ChainId, Arc<dyn Rail>)>,
+        options: SellerOptions,
+    ) -> Arc<Self> {
+        Arc::new(Self { ledger, rails, options, working: Working::default() })
+    }
+
+    fn rail(&self, chain_id: ChainId) -> Result<&dyn Rail, Rejection> {
+        let rail = self.rails.iter().find(|(known, _)| *known == chain_id);
+        rail.map(|(_, rail)| &**rail).ok_or_else(|| Error::Network.into())
+    }
+
+    fn moment(&self) -> Moment {
+        let margin_seconds = self.options.margin_seconds;
+        Moment { margin_seconds, ..Moment::at((self.options.clock)()) }
     }
 
     /// Takes a payment for a request, checks it, and sees to it that the money arrives.
@@ -190,45 +237,124 @@ impl Seller {
     /// [`Rejection`], with what to tell the payer.
     pub async fn admit(
         self: &Arc<Self>,
-        payment: &Payment,
+        presented: &Presented,
         requirements: &Requirements,
         request: RequestId,
     ) -> Result<Admission, Rejection> {
-        let now = (self.options.clock)();
-        let margin_seconds = self.options.margin_seconds;
-        let moment = Moment { margin_seconds, ..Moment::at(now) };
+        self.admit_for(presented, requirements, requirements.amount, request).await
+    }
+
+    /// As [`Self::admit`], and takes only so much of what was signed, which the scheme `upto` allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::admit`].
+    pub async fn admit_for(
+        self: &Arc<Self>,
+        presented: &Presented,
+        requirements: &Requirements,
+        amount: Amount,
+        request: RequestId,
+    ) -> Result<Admission, Rejection> {
+        let moment = self.moment();
         let seller = Arc::clone(self);
-        let recover = &*self.options.recover;
-        let task = match requirements.check(payment, &moment, &recover) {
-            Ok(checked) => tokio::spawn(async move { seller.claim(checked, request, now).await }),
+        let task = match self.check(presented, requirements, &moment).await {
+            Ok((checked, signature)) => {
+                let checked = checked.of_amount(amount)?;
+                let entry = new_entry(checked, signature, request, &moment)?;
+                tokio::spawn(async move { seller.claim(checked, entry).await })
+            }
             // It may have been accepted when it still was in time, or at another price.
-            Err(error @ (Error::Amount | Error::Expired | Error::NotYetValid)) => {
-                let Ok(id) = requirements.identify(payment, &recover) else {
+            Err(Rejection {
+                refusal:
+                    Refusal::Payment(error @ (Error::Amount | Error::Expired | Error::NotYetValid)),
+                ..
+            }) => {
+                let recover = &*self.options.recover;
+                let Ok(id) = requirements.identify(&presented.payment, &recover) else {
                     return Err(error.into());
                 };
                 tokio::spawn(async move { seller.recall(id, request, error).await })
             }
-            Err(error) => return Err(error.into()),
+            Err(rejection) => return Err(rejection),
         };
         task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))
+    }
+
+    /// Says whether a payment would be taken, without taking it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::admit`]; a payment that was taken before is refused.
+    pub async fn verify(
+        &self,
+        presented: &Presented,
+        requirements: &Requirements,
+    ) -> Result<(), Rejection> {
+        let moment = self.moment();
+        let (checked, signature) = self.check(presented, requirements, &moment).await?;
+        let known = self.ledger.find(checked.id()).await;
+        if known.map_err(|error| Rejection::unavailable(&error))?.is_some() {
+            return Err(Error::AuthorizationUsed.into());
+        }
+        let entry = new_entry(checked, signature, RequestId([0; 32]), &moment)?;
+        self.verify_entry(&entry).await
+    }
+
+    async fn verify_entry(&self, entry: &Entry) -> Result<(), Rejection> {
+        let rail = self.rail(entry.payment.chain_id())?;
+        rail.verify(entry).await.map_err(|error| match error {
+            ChainError::Refused(error) => error.into(),
+            error => Rejection::unavailable(&error),
+        })
+    }
+
+    /// Judges a payment without asking anybody, or, where the payer may be a contract, by asking
+    /// whether there is one. Gives the signature where it is a contract's.
+    async fn check(
+        &self,
+        presented: &Presented,
+        requirements: &Requirements,
+        moment: &Moment,
+    ) -> Result<(Checked, Vec<u8>), Rejection> {
+        let Presented { payment, signature } = presented;
+        let error = match requirements.check(payment, moment, &&*self.options.recover) {
+            Ok(checked) => return Ok((checked, Vec::new())),
+            Err(error) => error,
+        };
+        let is_of_signature = matches!(error, Error::Signature(_) | Error::Signer);
+        if !is_of_signature || !self.options.contract_wallets || signature.is_empty() {
+            return Err(error.into());
+        }
+        let rail = self.rail(payment.chain_id)?;
+        let has_code = rail.has_code(payment.transfer.from()).await;
+        if has_code.map_err(|error| Rejection::unavailable(&error))? {
+            let checked = requirements.check_wallet(payment, signature, moment)?;
+            return Ok((checked, signature.clone()));
+        }
+        let is_wrapped = signature.ends_with(&EIP_6492_SUFFIX);
+        Err(if is_wrapped { Error::Undeployed } else { error }.into())
     }
 
     async fn claim(
         self: Arc<Self>,
         checked: Checked,
-        request: RequestId,
-        now: u64,
+        entry: Entry,
     ) -> Result<Admission, Rejection> {
         let guard = self.working.enter(checked.id()).ok_or(Refusal::InFlight)?;
-        let claiming = self.ledger.claim(&checked, request, now).await;
+        let claiming = self.ledger.claim(entry.clone()).await;
         match claiming.map_err(|error| Rejection::unavailable(&error))? {
             Claiming::New(claim) => {
                 let payment = checked.claimed(claim);
                 let payment = payment.map_err(|error| Rejection::unavailable(&error))?;
                 tracing::info!(payment = %payment.id(), payer = %payment.payer(), "claimed");
-                self.settle(payment, now, guard).await
+                self.settle(entry, guard).await
             }
-            Claiming::Known(entry) => self.resume(*entry, request, guard).await,
+            // A key's signature was checked; a contract's was not: it has to be the same.
+            Claiming::Known(known) if known.wallet_signature != entry.wallet_signature => {
+                Err(Error::Signer.into())
+            }
+            Claiming::Known(known) => self.resume(*known, entry.request, guard).await,
         }
     }
 
@@ -249,30 +375,25 @@ impl Seller {
     /// Goes on with a payment from where it stands.
     async fn resume(
         self: Arc<Self>,
-        entry: Entry,
+        mut entry: Entry,
         request: RequestId,
         guard: Guard,
     ) -> Result<Admission, Rejection> {
         if entry.request != request {
             return Err(Refusal::Conflict.into());
         }
-        let receipt = entry
-            .settled_by
-            .map(|transaction| Receipt { payer: entry.payment.payer(), transaction });
-        match (entry.state, receipt, entry.answer) {
+        let payer = entry.payment.payer();
+        let receipt = entry.settled_by.map(|transaction| Receipt { payer, transaction });
+        match (entry.state, receipt, entry.answer.take()) {
             (State::Served, Some(receipt), Some(answer)) if answer.body.is_some() => {
                 Ok(Admission::Replay(receipt, answer))
             }
             (State::Served, ..) => Err(Refusal::Served.into()),
-            (State::Settled, Some(receipt), _) => {
-                Ok(self.ticket(entry.payment.id(), receipt, guard))
-            }
-            (State::Claimed, ..) => self.settle(entry.payment, entry.claimed_at, guard).await,
-            (_, _, answer) => {
-                let entry = Entry { answer, ..entry };
+            (State::Settled, Some(receipt), _) => Ok(self.ticket(entry.id(), receipt, guard)),
+            (State::Claimed, ..) => self.settle(entry, guard).await,
+            _ => {
                 let transaction = self.follow(&entry).await?;
-                let receipt = Receipt { payer: entry.payment.payer(), transaction };
-                Ok(self.ticket(entry.id(), receipt, guard))
+                Ok(self.ticket(entry.id(), Receipt { payer, transaction }, guard))
             }
         }
     }
@@ -282,144 +403,20 @@ impl Seller {
     }
 
     /// Moves the money of a payment of which nothing was sent yet.
-    async fn settle(
-        self: Arc<Self>,
-        payment: Claimed,
-        claimed_at: u64,
-        guard: Guard,
-    ) -> Result<Admission, Rejection> {
-        if let Err(error) = self.chain.simulate(&payment).await {
-            self.release(payment.id()).await;
-            return Err(match error {
-                ChainError::Refused(error) => error.into(),
-                error => Rejection::unavailable(&error),
-            });
+    async fn settle(self: Arc<Self>, entry: Entry, guard: Guard) -> Result<Admission, Rejection> {
+        let steps = Steps::new(&*self.ledger, entry.id());
+        if let Err(rejection) = self.verify_entry(&entry).await {
+            steps.release().await;
+            return Err(rejection);
         }
-        let transaction = self.send(&payment, claimed_at).await?;
-        let receipt = Receipt { payer: payment.payer(), transaction };
-        Ok(self.ticket(payment.id(), receipt, guard))
+        let transaction = self.rail(entry.payment.chain_id())?.settle(&entry, &steps).await?;
+        let receipt = Receipt { payer: entry.payment.payer(), transaction };
+        Ok(self.ticket(entry.id(), receipt, guard))
     }
 
-    /// Journals and sends a transaction, and waits for the money's arrival.
-    async fn send(&self, payment: &Claimed, claimed_at: u64) -> Result<TxHash, Rejection> {
-        let id = payment.id();
-        let journal = EntryJournal { ledger: &*self.ledger, id };
-        match self.chain.broadcast(payment, &journal).await {
-            Ok(hash) => tracing::info!(payment = %id, transaction = %hash, "broadcast"),
-            Err(ChainError::Unknown(error)) => {
-                tracing::warn!(payment = %id, %error, "it is not known whether the chain has it");
-            }
-            Err(error @ ChainError::Unsent(_)) => return Err(Rejection::unavailable(&error)),
-            Err(error) => {
-                self.release(id).await;
-                return Err(Rejection::unavailable(&error));
-            }
-        }
-        let entry = self.ledger.find(id).await;
-        match entry.map_err(|error| Rejection::unavailable(&error))? {
-            Some(entry) => self.wait(&Entry { claimed_at, ..entry }).await,
-            None => Err(Rejection::unavailable(&LedgerError::Missing)),
-        }
-    }
-
-    /// Lets the payer present the same bytes again. Where that fails, the entry stays claimed, and
-    /// the next attempt goes on from there.
-    async fn release(&self, id: PaymentId) {
-        if let Err(error) = self.ledger.apply(id, Step::Refused).await {
-            tracing::warn!(payment = %id, %error, "not released");
-        }
-    }
-
-    /// Finds out what became of a payment of which something was sent, and sends it again if the
-    /// chain knows nothing of it.
     async fn follow(&self, entry: &Entry) -> Result<TxHash, Rejection> {
-        let payment = &entry.payment;
-        let Some(transaction) = &entry.transaction else {
-            return Err(Rejection::unavailable(&LedgerError::Corrupt));
-        };
-        match self.chain.outcome(payment, transaction.hash).await {
-            Ok(Outcome::Settled(_)) => return self.confirm(entry.id(), transaction.hash).await,
-            Ok(Outcome::Reverted) => return self.reverted(entry).await,
-            Ok(Outcome::Unknown) => {}
-            Err(error) => {
-                tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
-                return Err(Rejection::pending(entry));
-            }
-        }
-        match self.chain.rebroadcast(transaction).await {
-            // The transaction cannot be mined any more; another may carry the same authorization,
-            // which the token takes at most once.
-            Err(ChainError::Unsent(_)) => self.send_anew(entry).await,
-            Ok(()) | Err(_) => self.wait(entry).await,
-        }
-    }
-
-    async fn send_anew(&self, entry: &Entry) -> Result<TxHash, Rejection> {
-        match self.chain.find(&entry.payment, since(entry)).await {
-            Ok(Usage::Settled(_, hash)) => self.confirm(entry.id(), hash).await,
-            Ok(Usage::Unused) => match self.chain.simulate(&entry.payment).await {
-                Ok(()) => Box::pin(self.send(&entry.payment, entry.claimed_at)).await,
-                Err(ChainError::Refused(error)) => self.fail(entry, error).await,
-                Err(_) => Err(Rejection::pending(entry)),
-            },
-            Ok(Usage::Void) => self.fail(entry, Error::AuthorizationUsed).await,
-            Err(_) => Err(Rejection::pending(entry)),
-        }
-    }
-
-    /// Asks for the receipt until it is there or the time is up.
-    async fn wait(&self, entry: &Entry) -> Result<TxHash, Rejection> {
-        let Some(transaction) = &entry.transaction else {
-            return Err(Rejection::unavailable(&LedgerError::Corrupt));
-        };
-        let deadline = tokio::time::Instant::now() + self.options.settle_timeout;
-        let (mut pause, longest) = self.options.poll;
-        loop {
-            match self.chain.outcome(&entry.payment, transaction.hash).await {
-                Ok(Outcome::Settled(_)) => return self.confirm(entry.id(), transaction.hash).await,
-                Ok(Outcome::Reverted) => return self.reverted(entry).await,
-                Ok(Outcome::Unknown) => {}
-                Err(error) => tracing::warn!(payment = %entry.id(), %error, "no receipt"),
-            }
-            if tokio::time::Instant::now() + pause > deadline {
-                self.step(entry.id(), Step::TimedOut).await?;
-                return Err(Rejection::pending(entry));
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
-        }
-    }
-
-    /// Our transaction did nothing: somebody else's may have moved the money, or nobody's.
-    async fn reverted(&self, entry: &Entry) -> Result<TxHash, Rejection> {
-        let error = match self.chain.find(&entry.payment, since(entry)).await {
-            Ok(Usage::Settled(_, hash)) => return self.confirm(entry.id(), hash).await,
-            Ok(Usage::Void) => Error::AuthorizationUsed,
-            Ok(Usage::Unused) => match self.chain.simulate(&entry.payment).await {
-                Err(ChainError::Refused(error)) => error,
-                Ok(()) | Err(_) => Error::Simulation,
-            },
-            Err(_) => return Err(Rejection::pending(entry)),
-        };
-        self.fail(entry, error).await
-    }
-
-    async fn fail(&self, entry: &Entry, error: Error) -> Result<TxHash, Rejection> {
-        if entry.state != State::Failed {
-            self.step(entry.id(), Step::Reverted).await?;
-        }
-        Err(error.into())
-    }
-
-    async fn confirm(&self, id: PaymentId, hash: TxHash) -> Result<TxHash, Rejection> {
-        self.step(id, Step::Confirmed(hash)).await?;
-        tracing::info!(payment = %id, transaction = %hash, "settled");
-        Ok(hash)
-    }
-
-    async fn step(&self, id: PaymentId, step: Step) -> Result<(), Rejection> {
-        let applied = self.ledger.apply(id, step).await;
-        applied.map_err(|error| Rejection::unavailable(&error))
+        let steps = Steps::new(&*self.ledger, entry.id());
+        self.rail(entry.payment.chain_id())?.follow(entry, &steps).await
     }
 
     /// Asks the chain what became of every payment that was under way, and returns how many are
@@ -446,26 +443,28 @@ impl Seller {
     }
 }
 
-/// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the
-/// claim it was spent on something else; chain and seller may differ by some minutes.
-const fn since(entry: &Entry) -> u64 {
-    const CLOCK_SKEW_SECONDS: u64 = 300;
-    entry.claimed_at.saturating_sub(CLOCK_SKEW_SECONDS)
-}
-
-/// The journal of one entry of a ledger.
-struct EntryJournal<'a> {
-    ledger: &'a dyn Ledger,
-    id: PaymentId,
-}
-
-impl Journal for EntryJournal<'_> {
-    fn record<'a>(
-        &'a self,
-        transaction: &'a Transaction,
-    ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
+/// What the signature of a wallet ends with that is not on the chain yet
+/// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): 0x6492, sixteen times.
+const EIP_6492_SUFFIX: [u8; 32] = {
+    let mut suffix = [0x64; 32];
+    let mut index = 1;
+    while index < suffix.len() {
+        suffix[index] = 0x92;
+        index += 2;
     }
+    suffix
+};
+
+fn new_entry(
+    checked: Checked,
+    wallet_signature: Vec<u8>,
+    request: RequestId,
+    moment: &Moment,
+) -> Result<Entry, Rejection> {
+    let now = moment.now.to_secs().unwrap_or(u64::MAX);
+    let entry = Entry::new(&checked, request, now);
+    let entry = entry.map_err(|error| Rejection::unavailable(&error))?;
+    Ok(Entry { wallet_signature, ..entry })
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use x402_core::settlement::Log;
 use x402_core::state::{Event, State, Transition};
 use x402_core::{
     Address, Amount, Asset, ChainId, Claim, Claimed, Digest, Error, Moment, Nonce, Offer, Payment,
-    Price, Recover as _, Refusal, Signature, Signer as _, Tariff, Timestamp,
+    Price, Recover as _, Refusal, Signature, Signer as _, Tariff, Timestamp, Transfer,
 };
 
 #[panic_handler]
@@ -91,9 +91,7 @@ pub extern "C" fn x402_sell(
     let bytes = bytes.get(..len).unwrap_or(bytes);
     match payment(bytes, &offer).and_then(|payment| accept(&payment, &offer, now)) {
         Ok(claimed) => {
-            let calldata = claimed.calldata();
-            out.iter_mut().zip(calldata).for_each(|(slot, byte)| *slot = byte);
-            calldata.len() as i32
+            claimed.calldata(&[], out).map_or(REFUSED, |calldata| calldata.len() as i32)
         }
         Err(error) => match Refusal::from(error).emit(out) {
             Some(body) => -(body.len() as i32),
@@ -160,7 +158,7 @@ fn buy(
     let unsigned =
         Unsigned::new(&offer, &policy, signer.address(), Nonce::new(*nonce), now).ok()?;
     let Ok(signature) = signer.sign(unsigned.digest());
-    let payment = unsigned.sign(signature);
+    let Some(payment) = unsigned.sign(signature).headers() else { return REFUSED };
     let mut writer = Writer { buffer: out, len: 0 };
     payment.emit(asset, form, |field, value| writer.field(field.name(), value));
     Some(writer.len())
@@ -225,7 +223,7 @@ pub extern "C" fn x402_authorize(
     out: &mut Buffer,
 ) -> i32 {
     let Ok(claimed) = Claimed::from_bytes(payment) else { return REFUSED };
-    let terms = *claimed.authorization();
+    let &Transfer::Eip3009(terms) = claimed.transfer() else { return REFUSED };
     let Some(asset) = Asset::find_by_address(claimed.chain_id(), claimed.asset()) else {
         return REFUSED;
     };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use x402_core::secp256k1::K256Signer;
 use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Nonce, Offer, Payment, Requirements, Signature,
-    Signer as _, Timestamp, TransferMethod,
+    Signer as _, Timestamp, Transfer, TransferMethod,
 };
 
 /// So many cases, and no file written next to the tests.
@@ -112,5 +112,14 @@ pub(crate) fn sign(
 /// A payment of [`payer`] for these terms, rightly signed whatever it says.
 pub(crate) fn payment(terms: &Requirements, authorization: Authorization) -> Payment {
     let signature = Ok(sign(&payer(), terms, &authorization));
-    Payment { chain_id: terms.chain_id, asset: terms.asset, authorization, signature }
+    let transfer = Transfer::Eip3009(authorization);
+    Payment { chain_id: terms.chain_id, asset: terms.asset, transfer, signature }
+}
+
+/// What was signed, to be changed.
+pub(crate) fn signed(payment: &mut Payment) -> &mut Authorization {
+    match &mut payment.transfer {
+        Transfer::Eip3009(authorization) => authorization,
+        other => panic!("{other:?}"),
+    }
 }

@@ -5,7 +5,8 @@ use x402_core::buyer::{Policy, PolicyError, Unsigned};
 use x402_core::headers::{PaymentHeaders, SignatureForm};
 use x402_core::secp256k1::K256;
 use x402_core::{
-    Amount, Asset, ChainId, Moment, Nonce, Offer, Price, Signer as _, Timestamp, TransferMethod,
+    Amount, Asset, ChainId, Moment, Nonce, Offer, Price, Signature, Signer as _, Timestamp,
+    Transfer, TransferMethod,
 };
 
 use crate::arbitrary::{NOW, amount, cases, nonce, offer, payee, payer, signer, usdc};
@@ -61,13 +62,17 @@ fn pays_only_what_is_pinned() {
 
 #[test]
 fn pays_with_what_it_can_sign_for() {
+    let now = Timestamp::from_secs(NOW);
     for asset in Asset::all() {
         let offer = Offer::new(*asset, payee(), Amount::from_units(1), 60);
-        let expected = match asset.transfer_method {
-            TransferMethod::Eip3009 => Ok(()),
-            _ => Err(PolicyError::TransferMethod),
-        };
-        assert_eq!(up_to("1").admit(&offer), expected, "{asset:?}");
+        assert_eq!(up_to("1").admit(&offer), Ok(()), "{asset:?}");
+        let unsigned =
+            Unsigned::new(&offer, &up_to("1"), payer().address(), Nonce::new([1; 32]), now);
+        let signed = unsigned.unwrap().sign(Signature::from_parts([1; 32], [1; 32], true).unwrap());
+        assert_eq!(signed.transfer.method(), asset.transfer_method);
+        // The header dialect has authorizations of EIP-3009 only.
+        let is_by_token = asset.transfer_method == TransferMethod::Eip3009;
+        assert_eq!(signed.headers().is_some(), is_by_token);
     }
 }
 
@@ -92,7 +97,7 @@ proptest! {
         let now = Timestamp::from_secs(NOW);
         let unsigned = Unsigned::new(&offer, &policy, signer.address(), nonce, now).unwrap();
         let Ok(signature) = signer.sign(unsigned.digest());
-        let payment = unsigned.sign(signature);
+        let payment = unsigned.sign(signature).headers().unwrap();
         let timeout = u64::from(asked.min(allowed));
         prop_assert_eq!(payment.authorization.valid_before, now.saturating_add(timeout));
         prop_assert_eq!(payment.authorization.valid_after, Timestamp::ZERO);
@@ -106,7 +111,7 @@ proptest! {
         let sent = headers.resolve(&offer).unwrap();
         let checked = offer.requirements().check(&sent, &Moment::at(NOW), &K256).unwrap();
         prop_assert_eq!(checked.payer(), signer.address());
-        prop_assert_eq!(checked.authorization(), &payment.authorization);
+        prop_assert_eq!(*checked.transfer(), Transfer::Eip3009(payment.authorization));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use x402_core::headers::{Field, HeaderError, PaymentHeaders, SignatureForm, Sign
 use x402_core::secp256k1::K256;
 use x402_core::{
     Asset, ChainId, Error, Moment, Nonce, Offer, Payment, PaymentId, SignatureError, Signer as _,
-    Timestamp,
+    Timestamp, Transfer,
 };
 
 use crate::arbitrary::{
@@ -102,7 +102,7 @@ proptest! {
         for form in FORMS {
             let headers = Headers::of(&SignedPayment { authorization, signature }, asset, form);
             let resolved = headers.resolve(&offer).unwrap();
-            prop_assert_eq!(resolved.authorization, authorization);
+            prop_assert_eq!(resolved.transfer, Transfer::Eip3009(authorization));
             prop_assert_eq!(resolved.signature, Ok(signature));
             prop_assert_eq!((resolved.chain_id, resolved.asset), (asset.chain_id, asset.address));
             ids.push(headers.check(&offer).unwrap());
@@ -121,7 +121,7 @@ proptest! {
         let headers = Headers::of(&payment, usdc(), SignatureForm::Packed);
         let is_packed = after.to_secs().is_some() && before.to_secs().is_some();
         prop_assert_eq!(headers.get(Field::From).is_none(), is_packed);
-        prop_assert_eq!(headers.resolve(&offer).unwrap().authorization, authorization);
+        prop_assert_eq!(headers.resolve(&offer).unwrap().transfer, Transfer::Eip3009(authorization));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use x402_core::{
     Address, Amount, ChainId, Error, Moment, Payment, Requirements, SignatureError, Timestamp,
 };
 
-use crate::arbitrary::{NOW, amount, cases, offer, owed, payment, signer, usdc};
+use crate::arbitrary::{NOW, amount, cases, offer, owed, payment, signed, signer, usdc};
 
 fn check(terms: &Requirements, payment: &Payment) -> Result<(), Error> {
     terms.check(payment, &Moment::at(NOW), &K256).map(|_| ())
@@ -24,14 +24,14 @@ fn signed_with(change: impl Fn(&mut x402_core::Authorization)) -> Payment {
 const FAULTS: [(Error, fn(&mut Payment)); 8] = [
     (Error::Network, |payment| payment.chain_id = ChainId::BASE),
     (Error::Asset, |payment| payment.asset = Address::new([1; 20])),
-    (Error::Recipient, |payment| payment.authorization.to = Address::new([2; 20])),
-    (Error::Amount, |payment| payment.authorization.value = Amount::from_units(9_999)),
-    (Error::NotYetValid, |payment| payment.authorization.valid_after = Timestamp::from_secs(NOW)),
-    (Error::Expired, |payment| payment.authorization.valid_before = Timestamp::from_secs(NOW)),
+    (Error::Recipient, |payment| signed(payment).to = Address::new([2; 20])),
+    (Error::Amount, |payment| signed(payment).value = Amount::from_units(9_999)),
+    (Error::NotYetValid, |payment| signed(payment).valid_after = Timestamp::from_secs(NOW)),
+    (Error::Expired, |payment| signed(payment).valid_before = Timestamp::from_secs(NOW)),
     (Error::Signature(SignatureError::HighS), |payment| {
         payment.signature = Err(SignatureError::HighS);
     }),
-    (Error::Signer, |payment| payment.authorization.from = Address::new([3; 20])),
+    (Error::Signer, |payment| signed(payment).from = Address::new([3; 20])),
 ];
 
 #[test]
@@ -103,7 +103,7 @@ fn the_domain_is_the_sellers() {
 fn nobody_signs_for_the_zero_address() {
     let zero = |_: &x402_core::Digest, _: &x402_core::Signature| Ok(Address::ZERO);
     let mut payment = signed_with(|_| {});
-    payment.authorization.from = Address::ZERO;
+    signed(&mut payment).from = Address::ZERO;
     let error = offer().requirements().check(&payment, &Moment::at(NOW), &Fixed(zero));
     assert_eq!(error.map(|_| ()), Err(Error::Signer));
 }

@@ -1,7 +1,7 @@
 use super::{Field, HeaderError, collect};
 use crate::eip3009::Authorization;
 use crate::{Address, ChainId, Error, Nonce, Offer, Payment, Price, Signature, SignatureError};
-use crate::{Timestamp, hex};
+use crate::{Timestamp, Transfer, hex};
 
 /// from (20) || validAfter (8) || validBefore (8) || r (32) || s (32) || v (1)
 pub(super) const PACKED_LEN: usize = 20 + 8 + 8 + Signature::LEN;
@@ -87,7 +87,14 @@ impl<'a> PaymentHeaders<'a> {
         Ok(Payment {
             chain_id: terms.chain_id,
             asset: terms.asset,
-            authorization: Authorization { from, to, value, valid_after, valid_before, nonce },
+            transfer: Transfer::Eip3009(Authorization {
+                from,
+                to,
+                value,
+                valid_after,
+                valid_before,
+                nonce,
+            }),
             signature: Signature::from_rsv(&rsv),
         })
     }

@@ -1,6 +1,35 @@
+use std::sync::Arc;
+
 use http::HeaderValue;
 use http::request::Parts;
 use x402_core::Offer;
+
+/// What is sold, and every way to pay for it.
+#[derive(Clone, Debug, Default)]
+pub struct Sale {
+    /// The ways to pay; the first is the one that the header dialect tells.
+    pub offers: Vec<Offer<'static>>,
+    /// What is sold, in the seller's words; may be empty.
+    pub description: String,
+    /// The media type of the answer; may be empty.
+    pub mime_type: String,
+    /// v2: what is declared of the extensions, a JSON object; empty for none.
+    pub extensions: String,
+    /// v1: `outputSchema`, a JSON object; empty for none.
+    pub output_schema: String,
+}
+
+impl From<Offer<'static>> for Sale {
+    fn from(offer: Offer<'static>) -> Self {
+        Self { offers: vec![offer], ..Self::default() }
+    }
+}
+
+impl From<Offer<'static>> for Quote {
+    fn from(offer: Offer<'static>) -> Self {
+        Self::Paid(Arc::new(offer.into()))
+    }
+}
 
 /// What a request costs, and whether there is anything to be had at all.
 #[derive(Clone, Debug)]
@@ -12,7 +41,7 @@ pub enum Quote {
     /// There is something at this path, for other methods: 405 with this `Allow`.
     MethodNotAllowed(HeaderValue),
     /// It is sold on these terms.
-    Paid(Offer<'static>),
+    Paid(Arc<Sale>),
 }
 
 /// What says what a request costs.
@@ -34,6 +63,6 @@ impl<F: Fn(&Parts) -> Quote + Send + Sync + 'static> Pricing for F {
 
 impl Pricing for Offer<'static> {
     fn quote(&self, _: &Parts) -> Quote {
-        Quote::Paid(*self)
+        (*self).into()
     }
 }

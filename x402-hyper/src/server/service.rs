@@ -106,7 +106,7 @@ impl<S> PaymentService<S> {
         };
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
         Decision::Paid(Box::new(Order {
-            payment,
+            payment: payment.into(),
             offer,
             dialect: attached.dialect(),
             request: RequestId::new(head.method.as_str(), target),

@@ -8,9 +8,9 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use x402_core::{Offer, Payment, Refusal};
+use x402_core::{Offer, Refusal};
 use x402_std::ledger::{Answer, RequestId};
-use x402_std::seller::{Admission, Receipt, Ticket};
+use x402_std::seller::{Admission, Presented, Receipt, Ticket};
 
 use super::answer::{self, BROKEN_BODY, LARGE_BODY};
 use super::body::Piece;
@@ -26,7 +26,7 @@ const PIECES: usize = 4;
 
 /// A request with a payment that has yet to be taken.
 pub(super) struct Order {
-    pub(super) payment: Payment,
+    pub(super) payment: Presented,
     pub(super) offer: Offer<'static>,
     pub(super) dialect: Dialect,
     pub(super) request: RequestId,

@@ -9,13 +9,11 @@ use x402_core::buyer::{Policy, Unsigned};
 use x402_core::headers::SignatureForm;
 use x402_core::secp256k1::K256Signer;
 use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
-use x402_core::{
-    Address, Amount, Asset, ChainId, Checked, Claimed, Error, Nonce, Offer, PaymentId,
-};
+use x402_core::{Address, Amount, Asset, ChainId, Claimed, Error, Nonce, Offer, PaymentId};
 use x402_core::{Price, Settled};
 use x402_core::{Signer as _, Timestamp, hex};
-use x402_std::chain::{ChainError, Journal, Outcome, Transaction, TxHash, Usage};
-use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, RequestId, Step};
+use x402_std::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, Step};
 use x402_std::seller::SellerOptions;
 use x402_std::{BoxFuture, Chain, Seller};
 
@@ -69,11 +67,11 @@ impl FakeChain {
 }
 
 fn settled(payment: &Claimed) -> Settled {
-    let terms = payment.authorization();
-    let (from, to) = (terms.from.to_word(), terms.to.to_word());
-    let (value, address) = (terms.value.to_be_bytes(), payment.asset());
+    let signed = payment.transfer();
+    let (from, to) = (signed.from().to_word(), signed.to().to_word());
+    let (value, address) = (signed.value().to_be_bytes(), payment.asset());
     let transfer = Log { address, topics: &[TRANSFER_TOPIC, from, to], data: &value };
-    let topics = [AUTHORIZATION_USED_TOPIC, from, *terms.nonce.as_bytes()];
+    let topics = [AUTHORIZATION_USED_TOPIC, from, *signed.nonce().as_bytes()];
     payment.settled(true, [Log { address, topics: &topics, data: &[] }, transfer]).unwrap()
 }
 
@@ -82,7 +80,15 @@ impl Chain for FakeChain {
         ChainId::ETHEREUM
     }
 
-    fn simulate<'a>(&'a self, _: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+    fn account(&self) -> Address {
+        Address::ZERO
+    }
+
+    fn has_code(&self, _: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn simulate<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<(), ChainError>> {
         Box::pin(async {
             if self.ask(Does::IsDown).await {
                 return Err(ChainError::Unavailable("http://node/?key=CANARY".into()));
@@ -96,13 +102,13 @@ impl Chain for FakeChain {
 
     fn broadcast<'a>(
         &'a self,
-        payment: &'a Claimed,
+        call: &'a Call,
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
         Box::pin(async move {
             let count = self.broadcasts.fetch_add(1, SeqCst) + 1;
             let hash = TxHash([count.try_into().unwrap(); 32]);
-            let raw = payment.calldata().to_vec();
+            let raw = call.data.clone();
             journal.record(&Transaction { hash, raw }).await.map_err(ChainError::Journal)?;
             Ok(hash)
         })
@@ -138,13 +144,8 @@ pub(crate) struct Shop {
 struct SlowLedger(MemoryLedger);
 
 impl Ledger for SlowLedger {
-    fn claim<'a>(
-        &'a self,
-        payment: &'a Checked,
-        request: RequestId,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
-        self.0.claim(payment, request, now)
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
+        self.0.claim(entry)
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -213,9 +214,13 @@ pub(crate) fn payment(offer: &Offer<'_>, nonce: u8) -> Vec<(&'static str, String
     let unsigned = Unsigned::new(offer, &policy, payer(), nonce, now).unwrap();
     let signature = signer().sign(unsigned.digest()).unwrap();
     let mut fields = Vec::new();
-    unsigned.sign(signature).emit(offer.asset(), SignatureForm::Packed, |field, value| {
-        fields.push((field.name(), value.to_owned()));
-    });
+    unsigned.sign(signature).headers().unwrap().emit(
+        offer.asset(),
+        SignatureForm::Packed,
+        |field, value| {
+            fields.push((field.name(), value.to_owned()));
+        },
+    );
     fields
 }
 

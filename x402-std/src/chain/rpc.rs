@@ -18,9 +18,9 @@ use core::fmt;
 use core::time::Duration;
 
 use alloy_primitives::U256;
-use x402_core::{Address, Amount, ChainId, Claimed, Error};
+use x402_core::{Address, Amount, ChainId, Claimed, Error, TransferMethod, permit2};
 
-use super::{Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use super::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
 use crate::BoxFuture;
 use account::Account;
 use fault::Kind;
@@ -101,12 +101,13 @@ impl RpcChain {
         Ok(Amount::from_be_bytes(balance.to_be_bytes()))
     }
 
-    async fn try_payment(&self, payment: &Claimed) -> Result<(), ChainError> {
+    async fn try_payment(&self, call: &Call) -> Result<(), ChainError> {
+        let payment = &call.payment;
         if payment.chain_id() != self.options.chain_id {
             return Err(ChainError::Refused(Error::Network));
         }
         let from = self.account.address();
-        match self.node.simulate(payment, from, self.options.gas_limit).await {
+        match self.node.simulate(call, from, self.options.gas_limit).await {
             Ok(()) => Ok(()),
             Err(fault) if fault.kind() == Some(Kind::Reverted) => {
                 let reason = self.reason(payment).await?;
@@ -117,18 +118,43 @@ impl RpcChain {
         }
     }
 
-    /// Why the token reverts. It is asked, because its own words are nowhere laid down.
+    /// Why the call reverts. The chain is asked, because a contract's own words are nowhere laid
+    /// down.
     async fn reason(&self, payment: &Claimed) -> Result<Error, ChainError> {
-        let id = payment.id();
-        if self.node.is_used(&id, At::Latest).await? {
-            return Ok(Error::AuthorizationUsed);
+        let is_permit = payment.transfer().method() == TransferMethod::Permit2;
+        if is_permit && self.node.code(evm(payment.target())).await?.is_empty() {
+            return Ok(Error::Method);
         }
-        let account = alloy_primitives::Address::from(*id.from.as_bytes());
-        let token = alloy_primitives::Address::from(*id.asset.as_bytes());
-        let balance = self.node.read(token, Token::balanceOfCall { account }, At::Latest).await?;
-        let value = U256::from_be_bytes(payment.authorization().value.to_be_bytes());
-        Ok(if balance < value { Error::Balance } else { Error::Simulation })
+        match self.node.is_used(payment, At::Latest).await {
+            Ok(false) => {}
+            Ok(true) => return Ok(Error::AuthorizationUsed),
+            // A token that cannot be asked for it has no authorizations.
+            Err(fault) if !is_permit && fault.kind() == Some(Kind::Reverted) => {
+                return Ok(Error::Method);
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        let (payer, token) = (evm(payment.payer()), evm(payment.asset()));
+        let value = U256::from_be_bytes(payment.amount().to_be_bytes());
+        let balance = Token::balanceOfCall { account: payer };
+        if self.node.read(token, balance, At::Latest).await? < value {
+            return Ok(Error::Balance);
+        }
+        if is_permit {
+            let spender = evm(permit2::PERMIT2);
+            let allowance = Token::allowanceCall { owner: payer, spender };
+            if self.node.read(token, allowance, At::Latest).await? < value {
+                return Ok(Error::Allowance);
+            }
+        }
+        // A contract's signature is judged by the contract, and that is what is left.
+        let is_wallet = !self.node.code(payer).await?.is_empty();
+        Ok(if is_wallet { Error::Signer } else { Error::Simulation })
     }
+}
+
+fn evm(address: Address) -> alloy_primitives::Address {
+    alloy_primitives::Address::from(*address.as_bytes())
 }
 
 impl Chain for RpcChain {
@@ -136,16 +162,27 @@ impl Chain for RpcChain {
         self.options.chain_id
     }
 
-    fn simulate<'a>(&'a self, payment: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
-        Box::pin(self.try_payment(payment))
+    fn account(&self) -> Address {
+        self.address()
+    }
+
+    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
+        Box::pin(async move {
+            let code = self.node.code(evm(address)).await?;
+            Ok(!code.is_empty())
+        })
+    }
+
+    fn simulate<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(self.try_payment(call))
     }
 
     fn broadcast<'a>(
         &'a self,
-        payment: &'a Claimed,
+        call: &'a Call,
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
-        Box::pin(self.send_payment(payment, journal))
+        Box::pin(self.send_payment(call, journal))
     }
 
     fn rebroadcast<'a>(

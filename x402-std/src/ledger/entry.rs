@@ -45,6 +45,8 @@ pub struct Answer {
 pub enum Step {
     /// [`Event::Journalled`], with the transaction that is about to be sent.
     Journalled(Transaction),
+    /// [`Event::Journalled`]: a facilitator is about to be told to settle it.
+    Entrusted,
     /// [`Event::TimedOut`]
     TimedOut,
     /// [`Event::Confirmed`], with the transaction that moved the money.
@@ -60,7 +62,7 @@ pub enum Step {
 impl Step {
     const fn event(&self) -> Event {
         match self {
-            Self::Journalled(_) => Event::Journalled,
+            Self::Journalled(_) | Self::Entrusted => Event::Journalled,
             Self::TimedOut => Event::TimedOut,
             Self::Confirmed(_) => Event::Confirmed,
             Self::Reverted => Event::Reverted,
@@ -77,6 +79,9 @@ pub struct Entry {
     pub state: State,
     /// The payment itself, trusted: it was checked before it was recorded.
     pub payment: Claimed,
+    /// What a payer who is a contract is shown ([EIP-1271](https://eips.ethereum.org/EIPS/eip-1271));
+    /// empty for a payer with a key, whose signature is in the payment.
+    pub wallet_signature: Vec<u8>,
     /// The request it was presented with.
     pub request: RequestId,
     /// When it was claimed, in Unix seconds.
@@ -102,6 +107,7 @@ impl Entry {
         Ok(Self {
             state: State::Claimed,
             payment: Claimed::from_bytes(&payment.to_bytes()).map_err(|_| LedgerError::Corrupt)?,
+            wallet_signature: Vec::new(),
             request,
             claimed_at: now,
             transaction: None,
@@ -120,7 +126,7 @@ impl Entry {
     /// day at least.
     #[must_use]
     pub fn keep_until(&self) -> u64 {
-        let valid_before = self.payment.authorization().valid_before.to_secs().unwrap_or(u64::MAX);
+        let valid_before = self.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
         valid_before.max(self.claimed_at.saturating_add(Self::KEEP_SECONDS))
     }
 
@@ -136,7 +142,7 @@ impl Entry {
             Step::Journalled(transaction) => self.transaction = Some(transaction),
             Step::Confirmed(hash) => self.settled_by = Some(hash),
             Step::Answered(answer) => self.answer = Some(answer),
-            Step::TimedOut | Step::Reverted | Step::Refused => {}
+            Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
         }
         Ok(Some(self))
     }

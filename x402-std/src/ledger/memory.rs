@@ -2,9 +2,9 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use x402_core::{Checked, Claim, PaymentId};
+use x402_core::{Claim, PaymentId};
 
-use super::{Claiming, Entry, Ledger, LedgerError, RequestId, Step};
+use super::{Claiming, Entry, Ledger, LedgerError, Step};
 use crate::BoxFuture;
 
 /// A ledger in memory: what it holds is forgotten when the program ends.
@@ -48,19 +48,14 @@ impl MemoryLedger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn claim_now(
-        &self,
-        payment: &Checked,
-        request: RequestId,
-        now: u64,
-    ) -> Result<Claiming, LedgerError> {
-        let id = payment.id();
+    fn claim_now(&self, entry: Entry) -> Result<Claiming, LedgerError> {
+        let id = entry.id();
         let mut entries = self.lock();
         if let Some(entry) = entries.by_id.get(&id) {
             return Ok(Claiming::Known(Box::new(entry.clone())));
         }
-        entries.make_room(self.capacity, now)?;
-        entries.by_id.insert(id, Entry::new(payment, request, now)?);
+        entries.make_room(self.capacity, entry.claimed_at)?;
+        entries.by_id.insert(id, entry);
         Ok(Claiming::New(Claim::recorded(id)))
     }
 
@@ -105,13 +100,8 @@ impl fmt::Debug for MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    fn claim<'a>(
-        &'a self,
-        payment: &'a Checked,
-        request: RequestId,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
-        Box::pin(async move { self.claim_now(payment, request, now) })
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
+        Box::pin(async move { self.claim_now(entry) })
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use redb::{Durability, WriteTransaction};
-use x402_core::{Checked, Claim, PaymentId};
+use x402_core::{Claim, PaymentId};
 
-use super::{Claiming, Entry, Ledger, LedgerError, RequestId, Step};
+use super::{Claiming, Entry, Ledger, LedgerError, Step};
 use crate::BoxFuture;
 
 type Key = &'static [u8; PaymentId::LEN];
@@ -76,14 +76,8 @@ impl fmt::Debug for RedbLedger {
 }
 
 impl Ledger for RedbLedger {
-    fn claim<'a>(
-        &'a self,
-        payment: &'a Checked,
-        request: RequestId,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Claiming, LedgerError>> {
-        let payment = *payment;
-        Box::pin(self.run(move |database| claim(database, &payment, request, now)))
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
+        Box::pin(self.run(move |database| claim(database, &entry)))
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -119,13 +113,8 @@ fn open_entries(database: &Database) -> Result<Vec<Entry>, LedgerError> {
     .collect()
 }
 
-fn claim(
-    database: &Database,
-    payment: &Checked,
-    request: RequestId,
-    now: u64,
-) -> Result<Claiming, LedgerError> {
-    let id = payment.id();
+fn claim(database: &Database, entry: &Entry) -> Result<Claiming, LedgerError> {
+    let id = entry.id();
     // A repetition is answered without a turn at the pen.
     if let Some(entry) = find(database, &id)? {
         return Ok(Claiming::Known(Box::new(entry)));
@@ -134,9 +123,8 @@ fn claim(
         if let Some(entry) = tables.entry(&id.to_bytes())? {
             return Ok(Claiming::Known(Box::new(entry)));
         }
-        tables.sweep(now)?;
-        let entry = Entry::new(payment, request, now)?;
-        tables.put(&id.to_bytes(), &entry)?;
+        tables.sweep(entry.claimed_at)?;
+        tables.put(&id.to_bytes(), entry)?;
         tables.due.insert((entry.keep_until(), &id.to_bytes()), ()).map_err(storage)?;
         Ok(Claiming::New(Claim::recorded(id)))
     })

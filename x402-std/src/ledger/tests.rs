@@ -7,7 +7,7 @@ use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::state::State;
 use x402_core::{
     Amount, Asset, Authorization, ChainId, Checked, Moment, Nonce, Offer, Payment, PaymentId,
-    Signer as _, Timestamp,
+    Signer as _, Timestamp, Transfer,
 };
 
 use super::{Answer, Claiming, Entry, Ledger, LedgerError, MemoryLedger, RequestId, Step};
@@ -37,8 +37,12 @@ fn payment_until(number: u128, valid_before: u64) -> Checked {
     };
     let requirements = offer.requirements();
     let signature = Ok(signer.sign(&authorization.digest(&requirements.domain)).unwrap());
-    let payment =
-        Payment { chain_id: asset.chain_id, asset: asset.address, authorization, signature };
+    let payment = Payment {
+        chain_id: asset.chain_id,
+        asset: asset.address,
+        transfer: Transfer::Eip3009(authorization),
+        signature,
+    };
     requirements.check(&payment, &Moment::at(NOW), &K256).unwrap()
 }
 
@@ -59,7 +63,7 @@ pub(super) fn answer() -> Answer {
 }
 
 async fn claim_new(ledger: &dyn Ledger, payment: &Checked) {
-    let claiming = ledger.claim(payment, REQUEST, NOW).await.unwrap();
+    let claiming = ledger.claim(Entry::new(payment, REQUEST, NOW).unwrap()).await.unwrap();
     assert!(matches!(claiming, Claiming::New(_)), "{claiming:?}");
 }
 
@@ -105,11 +109,14 @@ fn ways() -> [(State, Vec<Step>); 6] {
 
 async fn a_payment_is_claimed_once(ledger: Arc<dyn Ledger>) {
     let payment = payment(1);
-    let Claiming::New(claim) = ledger.claim(&payment, REQUEST, NOW).await.unwrap() else {
+    let Claiming::New(claim) =
+        ledger.claim(Entry::new(&payment, REQUEST, NOW).unwrap()).await.unwrap()
+    else {
         panic!("it was never seen before")
     };
     assert_eq!(payment.claimed(claim).unwrap().id(), payment.id());
-    let again = ledger.claim(&payment, RequestId([6; 32]), NOW + 5).await.unwrap();
+    let again =
+        ledger.claim(Entry::new(&payment, RequestId([6; 32]), NOW + 5).unwrap()).await.unwrap();
     let Claiming::Known(known) = again else { panic!("{again:?}") };
     assert_eq!(known.state, State::Claimed);
     assert_eq!((known.request, known.claimed_at), (REQUEST, NOW));
@@ -126,7 +133,8 @@ async fn of_those_who_race_one_wins(ledger: Arc<dyn Ledger>) {
                 let (ledger, barrier) = (Arc::clone(&ledger), Arc::clone(&barrier));
                 tokio::spawn(async move {
                     barrier.wait().await;
-                    let claiming = ledger.claim(&payment, REQUEST, NOW).await.unwrap();
+                    let claiming =
+                        ledger.claim(Entry::new(&payment, REQUEST, NOW).unwrap()).await.unwrap();
                     matches!(claiming, Claiming::New(_))
                 })
             })
@@ -243,20 +251,21 @@ async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
         ledger.apply(payment.id(), Step::Confirmed(TxHash([1; 32]))).await.unwrap();
     }
     let is_known = async |payment: &Checked| ledger.find(payment.id()).await.unwrap().is_some();
-    let _ = ledger.claim(&payment(10), REQUEST, NOW + DAY).await.unwrap();
+    let _ = ledger.claim(Entry::new(&payment(10), REQUEST, NOW + DAY).unwrap()).await.unwrap();
     assert!(is_known(&settled).await, "kept for a day");
-    let _ = ledger.claim(&payment(11), REQUEST, NOW + DAY + 61).await.unwrap();
+    let _ = ledger.claim(Entry::new(&payment(11), REQUEST, NOW + DAY + 61).unwrap()).await.unwrap();
     assert!(!is_known(&settled).await, "a day is over");
     assert!(is_known(&open).await, "the chain has not said");
     assert!(is_known(&long).await, "the authorization is valid");
-    let _ = ledger.claim(&payment(12), REQUEST, NOW + 3 * DAY).await.unwrap();
+    let _ = ledger.claim(Entry::new(&payment(12), REQUEST, NOW + 3 * DAY).unwrap()).await.unwrap();
     assert!(is_known(&long).await);
-    let _ = ledger.claim(&payment(13), REQUEST, NOW + 3 * DAY + 61).await.unwrap();
+    let _ =
+        ledger.claim(Entry::new(&payment(13), REQUEST, NOW + 3 * DAY + 61).unwrap()).await.unwrap();
     assert!(!is_known(&long).await);
     assert!(is_known(&open).await);
     // Once the chain has said it, its time comes too.
     ledger.apply(open.id(), Step::Reverted).await.unwrap();
-    let _ = ledger.claim(&payment(14), REQUEST, NOW + 4 * DAY).await.unwrap();
+    let _ = ledger.claim(Entry::new(&payment(14), REQUEST, NOW + 4 * DAY).unwrap()).await.unwrap();
     assert!(!is_known(&open).await);
 }
 
@@ -300,12 +309,15 @@ async fn a_full_memory_refuses_and_forgets_nothing_early() {
     let ledger = MemoryLedger::with_capacity(2);
     claim_new(&ledger, &payment(1)).await;
     claim_new(&ledger, &payment(2)).await;
-    let refused = ledger.claim(&payment(3), REQUEST, NOW).await.unwrap_err();
+    let refused = ledger.claim(Entry::new(&payment(3), REQUEST, NOW).unwrap()).await.unwrap_err();
     assert!(matches!(&refused, LedgerError::Storage(text) if text == "full"), "{refused:?}");
     // What is known is known, though there is no room.
-    assert!(matches!(ledger.claim(&payment(1), REQUEST, NOW).await, Ok(Claiming::Known(_))));
+    assert!(matches!(
+        ledger.claim(Entry::new(&payment(1), REQUEST, NOW).unwrap()).await,
+        Ok(Claiming::Known(_))
+    ));
     // Open entries stay, whatever their age; a released one makes room.
-    assert!(ledger.claim(&payment(3), REQUEST, NOW + 9 * DAY).await.is_err());
+    assert!(ledger.claim(Entry::new(&payment(3), REQUEST, NOW + 9 * DAY).unwrap()).await.is_err());
     ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
     claim_new(&ledger, &payment(3)).await;
 }

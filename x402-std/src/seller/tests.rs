@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use x402_core::eip3009::Authorization;
 use x402_core::secp256k1::K256Signer;
 use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
-use x402_core::{Amount, Asset, ChainId, Nonce, Offer, Settled, Signer as _, Timestamp, hex};
+use x402_core::{Amount, Asset, ChainId, Claimed, Nonce, Offer, Settled, Signer as _, Timestamp};
+use x402_core::{Transfer, hex};
 
 use super::*;
+use crate::BoxFuture;
+use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
 use crate::ledger::MemoryLedger;
 
 const NOW: u64 = 1_790_000_000;
@@ -52,12 +55,12 @@ fn next(queue: &Mutex<VecDeque<Says>>, default: Says) -> Says {
 }
 
 fn settled(payment: &Claimed) -> Settled {
-    let terms = payment.authorization();
-    let (from, to) = (terms.from.to_word(), terms.to.to_word());
-    let value = terms.value.to_be_bytes();
+    let signed = payment.transfer();
+    let (from, to) = (signed.from().to_word(), signed.to().to_word());
+    let value = signed.value().to_be_bytes();
     let address = payment.asset();
     let transfer = Log { address, topics: &[TRANSFER_TOPIC, from, to], data: &value };
-    let topics = [AUTHORIZATION_USED_TOPIC, from, *terms.nonce.as_bytes()];
+    let topics = [AUTHORIZATION_USED_TOPIC, from, *signed.nonce().as_bytes()];
     payment.settled(true, [Log { address, topics: &topics, data: &[] }, transfer]).unwrap()
 }
 
@@ -66,7 +69,15 @@ impl Chain for Script {
         ChainId::ETHEREUM
     }
 
-    fn simulate<'a>(&'a self, _: &'a Claimed) -> BoxFuture<'a, Result<(), ChainError>> {
+    fn account(&self) -> Address {
+        Address::ZERO
+    }
+
+    fn has_code(&self, _: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn simulate<'a>(&'a self, _: &'a Call) -> BoxFuture<'a, Result<(), ChainError>> {
         self.simulated.fetch_add(1, Ordering::SeqCst);
         Box::pin(async {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -80,7 +91,7 @@ impl Chain for Script {
 
     fn broadcast<'a>(
         &'a self,
-        payment: &'a Claimed,
+        call: &'a Call,
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
         Box::pin(async move {
@@ -90,7 +101,7 @@ impl Chain for Script {
             }
             let count = self.broadcasts.fetch_add(1, Ordering::SeqCst) + 1;
             let hash = TxHash([count.try_into().unwrap(); 32]);
-            let raw = payment.calldata().to_vec();
+            let raw = call.data.clone();
             journal.record(&Transaction { hash, raw }).await.map_err(ChainError::Journal)?;
             match says {
                 Says::Takes => Ok(hash),
@@ -172,7 +183,7 @@ impl Shop {
 
     async fn admit(&self, payment: &Payment, target: &str) -> Result<Admission, Rejection> {
         let request = RequestId::new("POST", target);
-        self.seller.admit(payment, self.offer.requirements(), request).await
+        self.seller.admit(&(*payment).into(), self.offer.requirements(), request).await
     }
 
     async fn serve(&self, payment: &Payment) -> Ticket {
@@ -206,7 +217,7 @@ impl Shop {
         Payment {
             chain_id: terms.chain_id,
             asset: terms.asset,
-            authorization,
+            transfer: Transfer::Eip3009(authorization),
             signature: Ok(signature),
         }
     }
@@ -239,7 +250,8 @@ async fn serves_once_and_then_repeats_the_answer() {
 async fn a_bad_payment_asks_no_chain() {
     let shop = Shop::new(Script::default());
     let mut payment = shop.payment();
-    payment.authorization.nonce = Nonce::new([8; 32]);
+    let Transfer::Eip3009(authorization) = &mut payment.transfer else { panic!("{payment:?}") };
+    authorization.nonce = Nonce::new([8; 32]);
     assert_eq!(shop.refused(&payment).await.refusal, Refusal::Payment(Error::Signer));
     shop.now.store(NOW + 55, Ordering::SeqCst);
     assert_eq!(shop.refused(&shop.payment()).await.refusal, Refusal::Payment(Error::Expired));
@@ -254,7 +266,7 @@ async fn of_a_hundred_at_once_one_is_served() {
         .map(|_| {
             let (seller, terms) = (shop.seller.clone(), *shop.offer.requirements());
             tokio::spawn(async move {
-                seller.admit(&payment, &terms, RequestId::new("POST", "/a")).await
+                seller.admit(&payment.into(), &terms, RequestId::new("POST", "/a")).await
             })
         })
         .collect();

@@ -101,7 +101,8 @@ fn pay(challenge: &[u8], stage: &Stage) -> Result<String, String> {
     let unsigned = unsigned.map_err(|error| error.to_string())?;
     let Ok(signature) = stage.buyer.sign(unsigned.digest());
     let mut fields = String::new();
-    unsigned.sign(signature).emit(asset, SignatureForm::Packed, |field, value| {
+    let signed = unsigned.sign(signature).headers().ok_or("the asset has no EIP-3009")?;
+    signed.emit(asset, SignatureForm::Packed, |field, value| {
         // A String takes everything.
         let _ = write!(fields, "{field}: {value}\r\n");
     });

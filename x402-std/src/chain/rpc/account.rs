@@ -8,13 +8,13 @@ use alloy_eips::Encodable2718 as _;
 use alloy_primitives::{Address, Signature, TxKind, U256};
 use tokio::sync::{Mutex, MutexGuard};
 use x402_core::secp256k1::K256Signer;
-use x402_core::{ChainId, Claimed, Digest, Signer as _};
+use x402_core::{ChainId, Digest, Signer as _};
 
 use super::RpcOptions;
 use super::fault::Fault;
 use super::fees::{FeeCache, FeeError, Fees};
 use super::node::Node;
-use crate::chain::{Transaction, TxHash};
+use crate::chain::{Call, Transaction, TxHash};
 
 /// How long a payment waits for those before it to be sent.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -90,15 +90,15 @@ impl Account {
     }
 
     /// Signs the transaction that settles a payment.
-    pub(super) fn sign(&self, payment: &Claimed, nonce: u64, fees: Fees) -> Transaction {
+    pub(super) fn sign(&self, call: &Call, nonce: u64, fees: Fees) -> Transaction {
         let transaction = TxEip1559 {
             chain_id: self.chain_id.get(),
             nonce,
             gas_limit: self.options.gas_limit,
             max_fee_per_gas: fees.max,
             max_priority_fee_per_gas: fees.tip,
-            to: TxKind::Call(Address::from(*payment.asset().as_bytes())),
-            input: payment.calldata().into(),
+            to: TxKind::Call(Address::from(*call.payment.target().as_bytes())),
+            input: call.data.clone().into(),
             ..TxEip1559::default()
         };
         let Ok(signature) = self.signer.sign(&Digest::new(transaction.signature_hash().0));

@@ -8,24 +8,30 @@ use alloy_sol_types::{SolCall, sol};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, SettlementError};
-use x402_core::{Claimed, PaymentId, Settled};
+use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, SettlementError, TRANSFER_TOPIC};
+use x402_core::{Claimed, Settled, Transfer};
 
 use super::RpcOptions;
 use super::fault::Fault;
 use super::transport::HttpTransport;
 use super::url::RpcUrl;
-use crate::chain::TxHash;
+use crate::chain::{Call, TxHash};
 
 sol! {
     /// What is asked of a token.
     interface Token {
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+        function allowance(address owner, address spender) external view returns (uint256);
         function balanceOf(address account) external view returns (uint256);
         function decimals() external view returns (uint8);
         function DOMAIN_SEPARATOR() external view returns (bytes32);
         function name() external view returns (string);
         function version() external view returns (string);
+    }
+
+    /// What is asked of Permit2.
+    interface Permit2 {
+        function nonceBitmap(address owner, uint256 word) external view returns (uint256);
     }
 }
 
@@ -151,17 +157,12 @@ impl Node {
     /// within it is refused.
     ///
     /// With the gas limit of the transaction to come, so that what would run out of gas is found.
-    pub(super) async fn simulate(
-        &self,
-        payment: &Claimed,
-        from: Address,
-        gas: u64,
-    ) -> Result<(), Fault> {
+    pub(super) async fn simulate(&self, call: &Call, from: Address, gas: u64) -> Result<(), Fault> {
         let call = json!({
             "from": from,
-            "to": Address::from(*payment.asset().as_bytes()),
+            "to": Address::from(*call.payment.target().as_bytes()),
             "gas": U64::from(gas),
-            "data": hex::encode_prefixed(payment.calldata()),
+            "data": hex::encode_prefixed(&call.data),
         });
         self.ask("eth_call", json!([call, At::Latest.to_json()])).await.map(|_: Bytes| ())
     }
@@ -179,12 +180,23 @@ impl Node {
             .map_err(|_| Fault::Malformed("the token returns another type"))
     }
 
-    /// Whether the token has seen the authorization used or cancelled.
-    pub(super) async fn is_used(&self, id: &PaymentId, at: At) -> Result<bool, Fault> {
-        let authorizer = Address::from(*id.from.as_bytes());
+    /// Whether the token, or Permit2, has seen the nonce used or cancelled.
+    pub(super) async fn is_used(&self, payment: &Claimed, at: At) -> Result<bool, Fault> {
+        let id = payment.id();
+        let (contract, owner) = [id.contract, id.from].map(|a| Address::from(*a.as_bytes())).into();
         let nonce = B256::from(*id.nonce.as_bytes());
-        let token = Address::from(*id.asset.as_bytes());
-        self.read(token, Token::authorizationStateCall { authorizer, nonce }, at).await
+        match payment.transfer() {
+            Transfer::Eip3009(_) => {
+                let call = Token::authorizationStateCall { authorizer: owner, nonce };
+                self.read(contract, call, at).await
+            }
+            Transfer::Permit2(_) => {
+                let nonce = U256::from_be_bytes(nonce.0);
+                let call = Permit2::nonceBitmapCall { owner, word: nonce >> 8 };
+                let bitmap = self.read(contract, call, at).await?;
+                Ok(bitmap.bit(usize::from(nonce.byte(0))))
+            }
+        }
     }
 
     /// Sends a signed transaction and returns the hash by which the node knows it.
@@ -205,26 +217,41 @@ impl Node {
         }
     }
 
+    /// The calldata of a transaction.
+    pub(super) async fn input(&self, transaction: TxHash) -> Result<Bytes, Fault> {
+        #[derive(Debug, Deserialize)]
+        struct Transaction {
+            input: Bytes,
+        }
+        let hash = B256::from(transaction.0);
+        let found: Option<Transaction> =
+            self.ask("eth_getTransactionByHash", json!([hash])).await?;
+        Ok(found.ok_or(Fault::Malformed("the transaction of a receipt is missing"))?.input)
+    }
+
     pub(super) async fn block(&self, at: At) -> Result<Block, Fault> {
         let block: Option<Block> =
             self.ask("eth_getBlockByNumber", json!([at.to_json(), false])).await?;
         block.ok_or(Fault::Malformed("there is no such block"))
     }
 
-    /// Where the token says that the authorization was used, in the blocks from `first` to `last`.
+    /// Where the token says that the authorization was used, in the blocks from `first` to `last`; for
+    /// a permit, of which nobody says so, where the token was moved from its payer to its payee.
     pub(super) async fn uses(
         &self,
-        id: &PaymentId,
+        payment: &Claimed,
         first: u64,
         last: u64,
     ) -> Result<Vec<Use>, Fault> {
+        let signed = payment.transfer();
+        let (event, second) = match signed {
+            Transfer::Eip3009(_) => (AUTHORIZATION_USED_TOPIC, *signed.nonce().as_bytes()),
+            Transfer::Permit2(_) => (TRANSFER_TOPIC, signed.to().to_word()),
+        };
+        let topics = [event, signed.from().to_word(), second].map(B256::from);
         let filter = json!({
-            "address": Address::from(*id.asset.as_bytes()),
-            "topics": [
-                B256::from(AUTHORIZATION_USED_TOPIC),
-                B256::from(id.from.to_word()),
-                B256::from(*id.nonce.as_bytes()),
-            ],
+            "address": Address::from(*payment.asset().as_bytes()),
+            "topics": topics,
             "fromBlock": U64::from(first),
             "toBlock": U64::from(last),
         });

@@ -6,13 +6,11 @@
 //! or may not have been used up is read from the node again before the next transaction, rather
 //! than counted on.
 
-use tokio::sync::MutexGuard;
-use x402_core::Claimed;
-
 use super::RpcChain;
 use super::account::State;
 use super::fault::{Fault, Kind};
-use crate::chain::{ChainError, Journal, Transaction, TxHash};
+use crate::chain::{Call, ChainError, Journal, Transaction, TxHash};
+use tokio::sync::MutexGuard;
 
 /// How often a payment is sent while the node says that its nonce or its fees are wrong.
 const ATTEMPTS: usize = 3;
@@ -31,7 +29,7 @@ enum Attempt {
 impl RpcChain {
     pub(super) async fn send_payment(
         &self,
-        payment: &Claimed,
+        call: &Call,
         journal: &dyn Journal,
     ) -> Result<TxHash, ChainError> {
         let Some(mut state) = self.account.turn().await else {
@@ -45,7 +43,7 @@ impl RpcChain {
                 Some(refusal) => ChainError::Unsent(refusal.to_string()),
                 None => ChainError::Unavailable(error.to_string()),
             })?;
-            let transaction = self.account.sign(payment, nonce, fees);
+            let transaction = self.account.sign(call, nonce, fees);
             journal.record(&transaction).await.map_err(ChainError::Journal)?;
             match self.attempt(&mut state, nonce, &transaction).await {
                 Attempt::Taken => return Ok(transaction.hash),

@@ -17,9 +17,9 @@ const PRICE: u128 = 10_000;
 async fn a_payment_moves_exactly_its_value() {
     let shop = Shop::open().await;
     let payment = Buyer::default().pays(PRICE);
-    shop.chain.simulate(&payment).await.unwrap();
+    shop.chain.simulate(&call(&payment)).await.unwrap();
     let pages = Pages::of(&shop);
-    let hash = shop.chain.broadcast(&payment, &pages).await.unwrap();
+    let hash = shop.chain.broadcast(&call(&payment), &pages).await.unwrap();
     assert_eq!(pages.hashes(), [hash]);
     // Nothing had been sent when it was journalled.
     assert_eq!(pages.sent_before(), [0]);
@@ -34,15 +34,15 @@ async fn round_trips_are_as_promised() {
     let buyer = Buyer::default();
     let first = buyer.pays(PRICE);
     shop.calls();
-    shop.chain.simulate(&first).await.unwrap();
+    shop.chain.simulate(&call(&first)).await.unwrap();
     assert_eq!(shop.calls(), ["eth_call"]);
-    shop.chain.broadcast(&first, &Pages::default()).await.unwrap();
+    shop.chain.broadcast(&call(&first), &Pages::default()).await.unwrap();
     assert_eq!(
         shop.calls(),
         ["eth_feeHistory", "eth_getTransactionCount", "eth_sendRawTransaction"]
     );
     let second = buyer.pays(PRICE);
-    let hash = shop.chain.broadcast(&second, &Pages::default()).await.unwrap();
+    let hash = shop.chain.broadcast(&call(&second), &Pages::default()).await.unwrap();
     assert_eq!(shop.calls(), ["eth_sendRawTransaction"]);
     shop.chain.outcome(&second, hash).await.unwrap();
     assert_eq!(shop.calls(), ["eth_getTransactionReceipt"]);
@@ -62,13 +62,13 @@ async fn round_trips_are_as_promised() {
 async fn refusals_have_reasons() {
     let shop = Shop::open().await;
     let buyer = Buyer::default();
-    let refusal = async |payment: &Claimed| match shop.chain.simulate(payment).await {
+    let refusal = async |payment: &Claimed| match shop.chain.simulate(&call(payment)).await {
         Err(ChainError::Refused(error)) => error,
         other => panic!("{other:?}"),
     };
 
     let used = buyer.pays(PRICE);
-    shop.chain.broadcast(&used, &Pages::default()).await.unwrap();
+    shop.chain.broadcast(&call(&used), &Pages::default()).await.unwrap();
     shop.calls();
     assert_eq!(refusal(&used).await, Error::AuthorizationUsed);
     assert_eq!(shop.calls(), ["eth_call"; 2]);
@@ -84,9 +84,9 @@ async fn refusals_have_reasons() {
 
     // A contract wallet, whose signature is not this one.
     let wallet = buyer.pays(PRICE);
-    shop.chain.simulate(&wallet).await.unwrap();
+    shop.chain.simulate(&call(&wallet)).await.unwrap();
     shop.rpc("anvil_setCode", serde_json::json!([buyer.address().to_string(), "0x00"]));
-    assert_eq!(refusal(&wallet).await, Error::Simulation);
+    assert_eq!(refusal(&wallet).await, Error::Signer);
 }
 
 #[tokio::test]
@@ -113,4 +113,9 @@ fn everything_can_be_sent_to_a_task() {
     fn is_sendable<T: Send + Sync + 'static>() {}
     is_sendable::<RpcChain>();
     is_sendable::<StartError>();
+}
+
+/// The call that settles a payment of a payer with a key.
+fn call(payment: &Claimed) -> Call {
+    Call::new(*payment, &[]).unwrap()
 }

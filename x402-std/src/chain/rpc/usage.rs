@@ -1,7 +1,7 @@
 //! What became of an authorization, whoever sent the transaction.
 
 use x402_core::settlement::SettlementError;
-use x402_core::{ChainId, Claimed, PaymentId};
+use x402_core::{ChainId, Claimed, Transfer, TransferMethod};
 
 use super::RpcChain;
 use super::fault::Fault;
@@ -31,8 +31,7 @@ impl RpcChain {
     }
 
     pub(super) async fn look_up(&self, payment: &Claimed, since: u64) -> Result<Usage, ChainError> {
-        let id = payment.id();
-        if !self.node.is_used(&id, At::Latest).await? {
+        if !self.node.is_used(payment, At::Latest).await? {
             return Ok(Usage::Unused);
         }
         self.expect_chain().await?;
@@ -40,13 +39,13 @@ impl RpcChain {
         let mut last = head;
         for _ in 0..RANGES {
             let first = last.saturating_sub(self.options.log_range.saturating_sub(1));
-            let mut uses = self.node.uses(&id, first, last).await?;
+            let mut uses = self.node.uses(payment, first, last).await?;
             uses.retain(|used| !used.removed);
-            if !uses.is_empty() {
-                return self.first_payment(payment, since, &uses).await;
+            if let Some(usage) = self.first_payment(payment, since, &uses).await? {
+                return Ok(usage);
             }
             if first == 0 || self.node.block(At::Number(first)).await?.timestamp() < since {
-                return self.void(&id, head).await;
+                return self.void(payment, head).await;
             }
             last = first.saturating_sub(1);
         }
@@ -57,31 +56,42 @@ impl RpcChain {
         )))
     }
 
-    /// The first of these uses that moved the money, not before `since`.
+    /// The first of these uses that moved the money, not before `since`; `None` where they decide
+    /// nothing.
     async fn first_payment(
         &self,
         payment: &Claimed,
         since: u64,
         uses: &[Use],
-    ) -> Result<Usage, ChainError> {
+    ) -> Result<Option<Usage>, ChainError> {
         for used in uses {
             let block = self.node.block(At::Number(used.block_number.to())).await?;
             let hash = TxHash(used.transaction_hash.0);
             let receipt = self.node.receipt(hash).await?;
             let receipt = receipt.ok_or(Fault::Malformed("the receipt of a log is missing"))?;
             if block.timestamp() >= since
+                && self.is_of(payment, hash).await?
                 && let Some(usage) = settled_by(payment, hash, &receipt)
             {
-                return Ok(usage);
+                return Ok(Some(usage));
             }
         }
-        Ok(Usage::Void)
+        let is_decided = !uses.is_empty() && payment.transfer().method() == TransferMethod::Eip3009;
+        Ok(is_decided.then_some(Usage::Void))
+    }
+
+    /// Whether a transaction that moved the money of such a payment is this one's. A token says so by
+    /// its log; of a permit there is only the nonce in the calldata.
+    async fn is_of(&self, payment: &Claimed, transaction: TxHash) -> Result<bool, ChainError> {
+        let Transfer::Permit2(permit) = payment.transfer() else { return Ok(true) };
+        let input = self.node.input(transaction).await?;
+        Ok(input.windows(32).any(|word| word == permit.nonce.as_bytes()))
     }
 
     /// No log tells of a use up to the block `head`: void, if the state of that block has the
     /// authorization as used. If not, the nodes behind the URL are not at the same block.
-    async fn void(&self, id: &PaymentId, head: u64) -> Result<Usage, ChainError> {
-        if self.node.is_used(id, At::Number(head)).await? {
+    async fn void(&self, payment: &Claimed, head: u64) -> Result<Usage, ChainError> {
+        if self.node.is_used(payment, At::Number(head)).await? {
             return Ok(Usage::Void);
         }
         Err(ChainError::Unavailable("the node's logs are behind its state".into()))

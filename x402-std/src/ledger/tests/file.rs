@@ -4,8 +4,8 @@ use ::redb::{Database, ReadableDatabase as _, TableDefinition};
 use tempfile::TempDir;
 
 use super::{
-    DAY, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step, answer, claim_new, entry,
-    open_ids, payment, state, transaction, ways,
+    DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step, answer, claim_new,
+    entry, open_ids, payment, state, transaction, ways,
 };
 use crate::ledger::RedbLedger;
 
@@ -156,12 +156,15 @@ async fn a_damaged_entry_is_an_error_of_its_own_payment() {
     let ledger = RedbLedger::open(&path).unwrap();
     let id = payment(1).id();
     assert!(matches!(ledger.find(id).await, Err(LedgerError::Corrupt)));
-    assert!(matches!(ledger.claim(&payment(1), REQUEST, NOW).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(
+        ledger.claim(Entry::new(&payment(1), REQUEST, NOW).unwrap()).await,
+        Err(LedgerError::Corrupt)
+    ));
     assert!(matches!(ledger.apply(id, Step::Refused).await, Err(LedgerError::Corrupt)));
     assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
     // The others go on, even when the damaged one is due.
     assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
-    ledger.claim(&payment(3), REQUEST, NOW + 2 * DAY).await.unwrap();
+    ledger.claim(Entry::new(&payment(3), REQUEST, NOW + 2 * DAY).unwrap()).await.unwrap();
 }
 
 #[test]
@@ -192,7 +195,7 @@ async fn an_old_ledger_shrinks_as_new_payments_come() {
     }
     // A few at a time: no claim pays for all.
     for (number, left) in [(100, 24), (101, 8), (102, 0)] {
-        ledger.claim(&payment(number), REQUEST, NOW + 2 * DAY).await.unwrap();
+        ledger.claim(Entry::new(&payment(number), REQUEST, NOW + 2 * DAY).unwrap()).await.unwrap();
         let mut kept = 0;
         for number in 0..40 {
             kept += usize::from(ledger.find(payment(number).id()).await.unwrap().is_some());

@@ -38,8 +38,8 @@ async fn assert_fails(chain: &RpcChain) -> Vec<ChainError> {
     let pages = Pages::default();
     let mut errors = Vec::new();
     let begun = Instant::now();
-    errors.push(chain.simulate(&payment).await.unwrap_err());
-    errors.push(chain.broadcast(&payment, &pages).await.unwrap_err());
+    errors.push(chain.simulate(&call(&payment)).await.unwrap_err());
+    errors.push(chain.broadcast(&call(&payment), &pages).await.unwrap_err());
     errors.push(chain.outcome(&payment, TxHash([1; 32])).await.unwrap_err());
     errors.push(chain.find(&payment, 0).await.unwrap_err());
     errors.push(chain.balance().await.unwrap_err());
@@ -93,7 +93,7 @@ async fn answers_that_are_none() {
     }
     // What is over is forgotten.
     shop.play_always(None);
-    shop.chain.simulate(&Buyer::default().pays(PRICE)).await.unwrap();
+    shop.chain.simulate(&call(&Buyer::default().pays(PRICE))).await.unwrap();
 }
 
 #[tokio::test]

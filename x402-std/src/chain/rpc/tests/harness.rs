@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::{Asset, Authorization, Claim, Domain, Moment, Nonce, Payment};
-use x402_core::{Requirements, Signer as _, Timestamp};
+use x402_core::{Requirements, Scheme, Signer as _, Timestamp, Transfer, TransferMethod};
 
 use super::*;
 use crate::devnet::{self, Devnet, DevnetOptions};
@@ -287,9 +287,14 @@ impl Buyer {
             nonce: Nonce::new(nonce),
         };
         let Ok(signature) = signer(&BUYER).sign(&authorization.digest(&domain));
-        let payment =
-            Payment { chain_id, asset: asset.address, authorization, signature: Ok(signature) };
+        let payment = Payment {
+            chain_id,
+            asset: asset.address,
+            transfer: Transfer::Eip3009(authorization),
+            signature: Ok(signature),
+        };
         let requirements = Requirements {
+            scheme: Scheme::Exact(TransferMethod::Eip3009),
             chain_id,
             asset: asset.address,
             pay_to: authorization.to,

@@ -9,7 +9,7 @@ const SEND: &str = "eth_sendRawTransaction";
 
 async fn send(shop: &Shop) -> (Result<TxHash, ChainError>, Pages) {
     let pages = Pages::of(shop);
-    let result = shop.chain.broadcast(&Buyer::default().pays(PRICE), &pages).await;
+    let result = shop.chain.broadcast(&call(&Buyer::default().pays(PRICE)), &pages).await;
     (result, pages)
 }
 
@@ -21,8 +21,8 @@ async fn many_at_once_have_consecutive_nonces() {
         let shop = Arc::clone(&shop);
         tasks.spawn(async move {
             let payment = Buyer::default().pays(PRICE);
-            shop.chain.simulate(&payment).await.unwrap();
-            let hash = shop.chain.broadcast(&payment, &Pages::default()).await.unwrap();
+            shop.chain.simulate(&call(&payment)).await.unwrap();
+            let hash = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
             let outcome = shop.chain.outcome(&payment, hash).await.unwrap();
             assert!(matches!(outcome, Outcome::Settled(_)));
         });
@@ -45,7 +45,7 @@ async fn a_wrong_nonce_is_corrected() {
     // The same key elsewhere takes nonces that we count as ours.
     let other = shop.chain_of(&SETTLER).await;
     for _ in 0..2 {
-        other.broadcast(&Buyer::default().pays(PRICE), &Pages::default()).await.unwrap();
+        other.broadcast(&call(&Buyer::default().pays(PRICE)), &Pages::default()).await.unwrap();
     }
     let (result, pages) = send(&shop).await;
     assert_eq!(pages.nonces(), [1, 3]);
@@ -156,7 +156,7 @@ async fn an_answer_that_is_lost_is_found() {
     shop.play(SEND, &[Trick::HangAfter]);
     let payment = Buyer::default().pays(PRICE);
     let pages = Pages::default();
-    let result = shop.chain.broadcast(&payment, &pages).await;
+    let result = shop.chain.broadcast(&call(&payment), &pages).await;
     assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
     shop.chain.rebroadcast(&pages.last()).await.unwrap();
     let outcome = shop.chain.outcome(&payment, pages.last().hash).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_node_that_is_down_was_sent_nothing() {
 async fn nothing_is_sent_that_is_not_journalled() {
     let shop = Shop::open().await;
     let full = Pages::full();
-    let result = shop.chain.broadcast(&Buyer::default().pays(PRICE), &full).await;
+    let result = shop.chain.broadcast(&call(&Buyer::default().pays(PRICE)), &full).await;
     assert!(matches!(result, Err(ChainError::Journal(_))), "{result:?}");
     assert!(shop.nonces().is_empty());
     assert_eq!(send(&shop).await.1.nonces(), [0]);
@@ -258,7 +258,7 @@ async fn sending_again_says_what_became_of_it() {
     let (_, lost) = send(&shop).await;
     shop.rpc("anvil_dropTransaction", json!([lost.last().hash.to_string()]));
     let other = shop.chain_of(&SETTLER).await;
-    other.broadcast(&Buyer::default().pays(PRICE), &Pages::default()).await.unwrap();
+    other.broadcast(&call(&Buyer::default().pays(PRICE)), &Pages::default()).await.unwrap();
     shop.rpc("evm_mine", json!([]));
     let result = shop.chain.rebroadcast(&lost.last()).await;
     assert!(matches!(result, Err(ChainError::Unsent(_))), "{result:?}");
@@ -291,7 +291,8 @@ async fn accounts_do_not_wait_for_each_other() {
     let passes = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let (payment, pages) = (Buyer::default().pays(PRICE), Pages::default());
-        let sent = stranger.broadcast(&payment, &pages);
+        let call = call(&payment);
+        let sent = stranger.broadcast(&call, &pages);
         tokio::time::timeout(Duration::from_millis(400), sent).await.unwrap().unwrap()
     };
     tokio::join!(hangs, passes);

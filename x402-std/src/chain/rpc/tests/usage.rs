@@ -12,7 +12,7 @@ use crate::devnet;
 
 /// The payer cancels, paying for the gas.
 fn cancel(shop: &Shop, payment: &Claimed) {
-    let (authorizer, nonce) = (payment.payer(), payment.authorization().nonce);
+    let (authorizer, nonce) = (payment.payer(), payment.transfer().nonce());
     let digest = CancelAuthorization { authorizer, nonce }.digest(&usdc().domain().separator());
     let Ok(signature) = signer(&BUYER).sign(&digest);
     let name = "cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)";
@@ -41,8 +41,8 @@ async fn a_stranger_who_submits_it_first_has_paid() {
     let payment = Buyer::default().pays(PRICE);
     assert_eq!(shop.chain.find(&payment, 0).await.unwrap(), Usage::Unused);
     let stranger = shop.chain_of(&STRANGER).await;
-    let theirs = stranger.broadcast(&payment, &Pages::default()).await.unwrap();
-    let ours = shop.chain.broadcast(&payment, &Pages::default()).await.unwrap();
+    let theirs = stranger.broadcast(&call(&payment), &Pages::default()).await.unwrap();
+    let ours = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     assert_ne!(ours, theirs);
     assert_eq!(shop.chain.outcome(&payment, ours).await.unwrap(), Outcome::Reverted);
     let usage = shop.chain.find(&payment, 1_000_000_000).await.unwrap();
@@ -59,7 +59,7 @@ async fn what_was_cancelled_is_void() {
     cancel(&shop, &payment);
     assert_eq!(shop.chain.find(&payment, 0).await.unwrap(), Usage::Void);
     assert_eq!(shop.chain.find(&payment, u64::MAX).await.unwrap(), Usage::Void);
-    let refused = shop.chain.simulate(&payment).await;
+    let refused = shop.chain.simulate(&call(&payment)).await;
     assert!(matches!(refused, Err(ChainError::Refused(Error::AuthorizationUsed))), "{refused:?}");
     assert_eq!(shop.received(), 0);
 }
@@ -68,7 +68,7 @@ async fn what_was_cancelled_is_void() {
 async fn logs_are_searched_range_by_range() {
     let shop = Shop::with(RpcOptions { log_range: 2, ..options() }).await;
     let payment = Buyer::default().pays(PRICE);
-    let hash = shop.chain.broadcast(&payment, &Pages::default()).await.unwrap();
+    let hash = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     for _ in 0..7 {
         shop.rpc("evm_mine", json!([]));
     }
@@ -98,7 +98,7 @@ async fn logs_are_searched_range_by_range() {
 async fn a_node_that_disagrees_with_itself_decides_nothing() {
     let shop = Shop::open().await;
     let payment = Buyer::default().pays(PRICE);
-    shop.chain.broadcast(&payment, &Pages::default()).await.unwrap();
+    shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     let find = async || shop.chain.find(&payment, 0).await;
     let unavailable = async || {
         let result = find().await;
@@ -124,7 +124,7 @@ async fn a_node_that_disagrees_with_itself_decides_nothing() {
 async fn receipts_that_lie_settle_nothing() {
     let shop = Shop::open().await;
     let payment = Buyer::default().pays(PRICE);
-    let hash = shop.chain.broadcast(&payment, &Pages::default()).await.unwrap();
+    let hash = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     let with = async |edit: fn(&mut Value)| {
         shop.play("eth_getTransactionReceipt", &[Trick::Edit(edit)]);
         shop.chain.outcome(&payment, hash).await

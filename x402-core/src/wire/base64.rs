@@ -1,0 +1,151 @@
+//! Base64 ([RFC 4648, section 4](https://www.rfc-editor.org/rfc/rfc4648#section-4)), as header fields
+//! carry it: padded; read also where the padding is missing, and strict in everything else.
+
+use core::fmt::{self, Write as _};
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Why a text is no base64.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Base64Error {
+    /// A character that is not of the alphabet: a blank, `-`, `_`, or `=` before the end.
+    Digit,
+    /// A length that no bytes have, or another padding than there should be.
+    Length,
+    /// There is no room for the bytes.
+    Room,
+    /// Bits behind the last byte that are not zero: another spelling of the same bytes.
+    Trailing,
+}
+
+impl fmt::Display for Base64Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Digit => "a character is not of the base64 alphabet",
+            Self::Length => "the base64 is cut off, or its padding is wrong",
+            Self::Room => "the base64 is too long",
+            Self::Trailing => "the base64 has bits behind its last byte",
+        })
+    }
+}
+
+impl core::error::Error for Base64Error {}
+
+/// The length of the text for so many bytes.
+#[must_use]
+pub const fn encoded_len(bytes: usize) -> usize {
+    bytes.div_ceil(3).saturating_mul(4)
+}
+
+/// Room for the bytes of a text of that length.
+#[must_use]
+pub const fn decoded_room(text: usize) -> usize {
+    text.div_ceil(4).saturating_mul(3)
+}
+
+/// Decodes to the front of `out`, and returns that part of it.
+///
+/// # Errors
+///
+/// [`Base64Error`]; with room for [`decoded_room`] bytes it is never [`Base64Error::Room`].
+pub fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Base64Error> {
+    let digits = unpadded(text)?;
+    let length = digits.len() / 4 * 3 + (digits.len() % 4).saturating_sub(1);
+    let out = out.get_mut(..length).ok_or(Base64Error::Room)?;
+    for (digits, bytes) in digits.chunks(4).zip(out.chunks_mut(3)) {
+        let mut group = 0_u32;
+        for digit in digits {
+            group = (group << 6) | u32::from(value(*digit).ok_or(Base64Error::Digit)?);
+        }
+        group <<= 6 * (4 - digits.len());
+        let [_, all @ ..] = group.to_be_bytes();
+        let (kept, rest) = all.split_at(bytes.len());
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(Base64Error::Trailing);
+        }
+        bytes.copy_from_slice(kept);
+    }
+    // A digit in a text too short for its length is found too.
+    Ok(out)
+}
+
+/// The digits, where the padding is as it should be, or missing.
+fn unpadded(text: &[u8]) -> Result<&[u8], Base64Error> {
+    let digits = match text {
+        [digits @ .., b'=', b'='] | [digits @ .., b'='] => digits,
+        digits => digits,
+    };
+    let is_padded = digits.len() < text.len();
+    match digits.len() % 4 {
+        1 => Err(Base64Error::Length),
+        _ if is_padded && !text.len().is_multiple_of(4) => Err(Base64Error::Length),
+        0 if is_padded => Err(Base64Error::Length),
+        _ => Ok(digits),
+    }
+}
+
+const fn value(digit: u8) -> Option<u8> {
+    Some(match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    })
+}
+
+/// Shows what a value writes, as base64: `Base64(&payload)` is the content of a header field.
+#[derive(Clone, Copy, Debug)]
+pub struct Base64<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Base64<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut encoder = Encoder { out: f, group: [0; 3], filled: 0 };
+        write!(encoder, "{}", self.0)?;
+        encoder.finish()
+    }
+}
+
+/// Encodes what is written to it.
+struct Encoder<'f, 'b> {
+    out: &'f mut fmt::Formatter<'b>,
+    group: [u8; 3],
+    filled: usize,
+}
+
+impl fmt::Write for Encoder<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if let Some(slot) = self.group.get_mut(self.filled) {
+                *slot = byte;
+                self.filled += 1;
+            }
+            if self.filled == self.group.len() {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Encoder<'_, '_> {
+    /// Writes the group: four digits, of which those that stand for no byte are `=`.
+    fn flush(&mut self) -> fmt::Result {
+        let [first, second, third] = self.group;
+        let group = u32::from_be_bytes([0, first, second, third]);
+        for index in 0..4 {
+            let digit = (group >> (18 - 6 * index)) & 63;
+            let digit = ALPHABET.get(digit as usize).copied().unwrap_or_default();
+            let is_padding = index as usize > self.filled;
+            self.out.write_char(if is_padding { '=' } else { digit.into() })?;
+        }
+        (self.group, self.filled) = ([0; 3], 0);
+        Ok(())
+    }
+
+    fn finish(mut self) -> fmt::Result {
+        if self.filled == 0 { Ok(()) } else { self.flush() }
+    }
+}

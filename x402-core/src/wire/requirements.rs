@@ -1,0 +1,186 @@
+use super::json::{Object, Text, Value};
+use super::{Version, WireError, short};
+use crate::{Address, Amount, ChainId, Scheme, TransferMethod};
+
+/// Payment requirements as sent: an entry of `accepts`, the `accepted` of a payload, or the
+/// `paymentRequirements` that a facilitator is asked with.
+///
+/// | v1 | v2 | |
+/// |---|---|---|
+/// | `scheme` | `scheme` | text |
+/// | `network` | `network` | text; a name, or a CAIP-2 id |
+/// | `maxAmountRequired` | `amount` | decimal text, atomic units |
+/// | `asset` | `asset` | text; on EVM an address |
+/// | `payTo` | `payTo` | text; on EVM an address |
+/// | `maxTimeoutSeconds` | `maxTimeoutSeconds` | number above zero |
+/// | `extra` | `extra` | optional object |
+///
+/// Members that are not listed are kept in [`Self::raw`] and never looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct PaymentRequirements<'a> {
+    /// Which version's names the members have.
+    pub version: Version,
+    /// The whole object: what a buyer echoes, byte for byte.
+    pub raw: Value<'a>,
+    /// The scheme's name.
+    pub scheme: Text<'a>,
+    /// The network.
+    pub network: Text<'a>,
+    /// The price, in atomic units.
+    pub amount: Text<'a>,
+    /// The token.
+    pub asset: Text<'a>,
+    /// Who is to be paid.
+    pub pay_to: Text<'a>,
+    /// For how long, in seconds, the authorization is asked to be valid; what is longer than `u32`
+    /// can say is cut to it.
+    pub max_timeout_seconds: u32,
+    /// What the scheme adds.
+    pub extra: Option<Object<'a>>,
+}
+
+/// When the money moves, relative to the work: `extra.paymentFlow`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum PaymentFlow {
+    /// Verify, work, settle. The default.
+    Authorization,
+    /// Settle, then work.
+    Upfront,
+}
+
+impl<'a> PaymentRequirements<'a> {
+    /// Reads the members, each of its type; an optional one may be `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Shape`] for a member that is missing or of another type.
+    pub fn read(version: Version, raw: Value<'a>) -> Result<Self, WireError> {
+        let object = raw.as_object().ok_or(WireError::Shape)?;
+        let text = |key| object.get(key).and_then(Value::as_text).ok_or(WireError::Shape);
+        let amount = match version {
+            Version::V1 => "maxAmountRequired",
+            Version::V2 => "amount",
+        };
+        let timeout = object.get("maxTimeoutSeconds").and_then(Value::as_number);
+        Ok(Self {
+            version,
+            raw,
+            scheme: text("scheme")?,
+            network: text("network")?,
+            amount: text(amount)?,
+            asset: text("asset")?,
+            pay_to: text("payTo")?,
+            max_timeout_seconds: timeout.and_then(seconds).ok_or(WireError::Shape)?,
+            extra: optional_object(object, "extra")?,
+        })
+    }
+
+    /// The EVM chain, if the network is one.
+    #[must_use]
+    pub fn chain_id(&self) -> Option<ChainId> {
+        chain_id(self.version, self.network)
+    }
+
+    /// The price in atomic units, if it is a number of the wire.
+    #[must_use]
+    pub fn amount(&self) -> Option<Amount> {
+        short(self.amount, |text| Amount::parse(text).ok())
+    }
+
+    /// The token's contract, if the asset is an EVM address.
+    #[must_use]
+    pub fn asset(&self) -> Option<Address> {
+        short(self.asset, |text| Address::parse(text).ok())
+    }
+
+    /// Who is to be paid, if that is an EVM address.
+    #[must_use]
+    pub fn pay_to(&self) -> Option<Address> {
+        short(self.pay_to, |text| Address::parse(text).ok())
+    }
+
+    /// A text of `extra`.
+    #[must_use]
+    pub fn extra_text(&self, key: &str) -> Option<Text<'a>> {
+        self.extra?.get(key)?.as_text()
+    }
+
+    /// The scheme, with what it needs of `extra`: `exact` by EIP-3009 or Permit2, or `upto`.
+    ///
+    /// `None` where it is another, or `extra` lacks what it needs. Without `assetTransferMethod`,
+    /// `exact` is by EIP-3009.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        let method = self.extra.and_then(|extra| extra.get("assetTransferMethod"));
+        let method = match method.filter(|value| !value.is_null()) {
+            None => None,
+            Some(value) => Some(value.as_text()?),
+        };
+        if self.scheme == *"exact" {
+            let method = match method {
+                None => TransferMethod::Eip3009,
+                Some(name) if name == *"eip3009" => TransferMethod::Eip3009,
+                Some(name) if name == *"permit2" => TransferMethod::Permit2,
+                Some(_) => return None,
+            };
+            return Some(Scheme::Exact(method));
+        }
+        if self.scheme != *"upto" || method.is_some_and(|name| name != *"permit2") {
+            return None;
+        }
+        let facilitator = self.extra_text("facilitatorAddress")?;
+        let facilitator = short(facilitator, |text| Address::parse(text).ok())?;
+        Some(Scheme::Upto { facilitator })
+    }
+
+    /// When the money moves; `None` for a flow that is not known, which nobody should pay.
+    #[must_use]
+    pub fn flow(&self) -> Option<PaymentFlow> {
+        let flow = self.extra.and_then(|extra| extra.get("paymentFlow"));
+        let Some(flow) = flow.filter(|value| !value.is_null()) else {
+            return Some(PaymentFlow::Authorization);
+        };
+        let flow = flow.as_text()?;
+        if flow == *"authorization" {
+            Some(PaymentFlow::Authorization)
+        } else if flow == *"upfront" {
+            Some(PaymentFlow::Upfront)
+        } else {
+            None
+        }
+    }
+}
+
+/// The EVM chain that a network of that version's spelling names: v2 has CAIP-2 ids only, v1 names
+/// only.
+pub(super) fn chain_id(version: Version, network: Text<'_>) -> Option<ChainId> {
+    short(network, |text| {
+        let is_caip2 = text.contains(':');
+        (is_caip2 == (version == Version::V2)).then(|| ChainId::parse(text).ok()).flatten()
+    })
+}
+
+/// A member that is an object, or absent, or `null`.
+pub(super) fn optional_object<'a>(
+    object: Object<'a>,
+    key: &str,
+) -> Result<Option<Object<'a>>, WireError> {
+    match object.get(key).filter(|value| !value.is_null()) {
+        None => Ok(None),
+        Some(value) => value.as_object().map(Some).ok_or(WireError::Shape),
+    }
+}
+
+/// A number of seconds above zero, rounded down; what is too large is the largest there is.
+fn seconds(number: &str) -> Option<u32> {
+    if number.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than u64 has are a number all the same: the largest.
+        let seconds = number.parse().unwrap_or(u64::MAX);
+        return (seconds > 0).then(|| u32::try_from(seconds).unwrap_or(u32::MAX));
+    }
+    let seconds: f64 = number.parse().ok()?;
+    // A cast saturates, and takes what is no number for zero.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    let whole = seconds as u32;
+    (whole > 0).then_some(whole)
+}

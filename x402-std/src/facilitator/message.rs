@@ -1,0 +1,165 @@
+use x402_core::wire::json::Text;
+use x402_core::wire::{
+    Answers, FacilitatorRequest, PaymentFlow, Requirements, SettleResponse, Settlement,
+    SignedPayload, Verified, VerifyResponse, Version, WireError,
+};
+use x402_core::{Address, Amount, ChainId, Claimed, Offer};
+
+use crate::chain::TxHash;
+
+/// What a facilitator is asked with: JSON that was read.
+#[derive(Clone, Debug)]
+pub struct Request {
+    json: Vec<u8>,
+}
+
+impl Request {
+    /// Takes the body of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`], as [`FacilitatorRequest::parse`].
+    pub fn parse(json: Vec<u8>) -> Result<Self, WireError> {
+        FacilitatorRequest::parse(&json)?;
+        Ok(Self { json })
+    }
+
+    /// The request for a payment on the terms of an offer, in v2; `signature` is a contract's, for a
+    /// payer with a key the payment has it.
+    #[must_use]
+    pub fn of(payment: &Claimed, signature: &[u8], offer: &Offer<'_>, flow: PaymentFlow) -> Self {
+        let requirements = Requirements { offer, flow }.to_string();
+        let rsv = payment.signature().map(x402_core::Signature::to_rsv);
+        let payload = SignedPayload {
+            transfer: payment.transfer(),
+            signature: rsv.as_ref().map_or(signature, |rsv| rsv),
+            answers: Answers::V2 { accepted: &requirements, resource: "", extensions: "" },
+        };
+        let json = format!(
+            r#"{{"x402Version":2,"paymentPayload":{payload},"paymentRequirements":{requirements}}}"#
+        );
+        Self { json: json.into_bytes() }
+    }
+
+    /// The JSON.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    ///
+    /// None where the request was made by [`Self::parse`] or [`Self::of`].
+    pub fn view(&self) -> Result<FacilitatorRequest<'_>, WireError> {
+        FacilitatorRequest::parse(&self.json)
+    }
+}
+
+/// The answer to `/verify`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct VerifyAnswer {
+    /// `None` where the payment would be settled; else why not: a code of the specification's, or
+    /// free text.
+    pub reason: Option<String>,
+    /// Why not, in words; may be empty.
+    pub message: String,
+    /// Who pays, once that is known.
+    pub payer: Option<Address>,
+}
+
+impl VerifyAnswer {
+    /// Reads the body of an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`] where it is none.
+    pub fn parse(json: &[u8]) -> Result<Self, WireError> {
+        let answer = VerifyResponse::parse(json)?;
+        let reason = answer.invalid_reason.map(owned);
+        Ok(Self {
+            reason: if answer.is_valid { None } else { Some(reason.unwrap_or_default()) },
+            message: answer.invalid_message.map(owned).unwrap_or_default(),
+            payer: answer.payer.and_then(address),
+        })
+    }
+
+    /// The body of an answer.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (reason, message) = (self.reason.as_deref(), self.message.as_str());
+        Verified { reason, message, payer: self.payer }.to_string()
+    }
+}
+
+/// The answer to `/settle`, and the receipt of a buyer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SettleAnswer {
+    /// Which version's name the network has.
+    pub version: Version,
+    /// `None` where the money has moved; else why not: a code of the specification's, or free text.
+    pub reason: Option<String>,
+    /// Why not, in words; may be empty.
+    pub message: String,
+    /// The transaction, if one was sent.
+    pub transaction: Option<TxHash>,
+    /// The network; `None` for one that is no EVM chain, or that is not spelt as the version does.
+    pub chain_id: Option<ChainId>,
+    /// Who paid, once that is known.
+    pub payer: Option<Address>,
+    /// How much was settled, where the scheme leaves it open.
+    pub amount: Option<Amount>,
+}
+
+impl SettleAnswer {
+    /// Reads the body of an answer, or a receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`] where it is none; [`WireError::Shape`] also where the transaction is neither
+    /// empty nor a hash.
+    pub fn parse(json: &[u8], version: Version) -> Result<Self, WireError> {
+        let answer = SettleResponse::parse(json)?;
+        let transaction = match answer.transaction.plain() {
+            Some("") => None,
+            _ => Some(TxHash(*answer.transaction_hash().ok_or(WireError::Shape)?.as_bytes())),
+        };
+        let reason = answer.error_reason.map(owned);
+        Ok(Self {
+            version,
+            reason: if answer.success { None } else { Some(reason.unwrap_or_default()) },
+            message: answer.error_message.map(owned).unwrap_or_default(),
+            transaction,
+            chain_id: answer.network.plain().and_then(|text| ChainId::parse(text).ok()),
+            payer: answer.payer.and_then(address),
+            amount: answer.amount.and_then(|text| Amount::parse(text.plain()?).ok()),
+        })
+    }
+
+    /// The body of an answer, or a receipt.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        Settlement {
+            version: self.version,
+            reason: self.reason.as_deref(),
+            message: &self.message,
+            transaction: self.transaction.map(|hash| hash.0),
+            chain_id: self.chain_id,
+            payer: self.payer,
+            amount: self.amount,
+        }
+        .to_string()
+    }
+}
+
+/// At most so much of a peer's text is kept.
+const MAX_CHARS: usize = 500;
+
+pub(super) fn owned(text: Text<'_>) -> String {
+    text.chars().take(MAX_CHARS).collect()
+}
+
+fn address(text: Text<'_>) -> Option<Address> {
+    Address::parse(text.plain()?).ok()
+}

@@ -1,0 +1,162 @@
+use core::time::Duration;
+use std::sync::Arc;
+
+use x402_core::state::State;
+use x402_core::{Address, Error};
+
+use super::Rejection;
+use super::rail::{Rail, Steps};
+use crate::BoxFuture;
+use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
+use crate::ledger::{Entry, LedgerError, Step};
+
+/// Moves the money by transactions of one's own.
+pub struct OnChain {
+    chain: Arc<dyn Chain>,
+    timeout: Duration,
+    poll: (Duration, Duration),
+}
+
+impl OnChain {
+    /// On this chain; a payment waits so long for its receipt, which is asked for, at most and at
+    /// least, so often: the pause doubles.
+    #[must_use]
+    pub fn new(chain: Arc<dyn Chain>, timeout: Duration, poll: (Duration, Duration)) -> Self {
+        Self { chain, timeout, poll }
+    }
+
+    /// Journals and sends a transaction, and waits for the money's arrival.
+    async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        let id = entry.id();
+        let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
+        match self.chain.broadcast(&call, steps).await {
+            Ok(hash) => tracing::info!(payment = %id, transaction = %hash, "broadcast"),
+            Err(ChainError::Unknown(error)) => {
+                tracing::warn!(payment = %id, %error, "it is not known whether the chain has it");
+            }
+            Err(error @ ChainError::Unsent(_)) => return Err(Rejection::unavailable(&error)),
+            Err(error) => {
+                steps.release().await;
+                return Err(Rejection::unavailable(&error));
+            }
+        }
+        // With the transaction that was journalled last.
+        self.wait(&steps.entry().await?, steps).await
+    }
+
+    async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        let payment = &entry.payment;
+        let Some(transaction) = &entry.transaction else {
+            return Err(Rejection::unavailable(&LedgerError::Corrupt));
+        };
+        match self.chain.outcome(payment, transaction.hash).await {
+            Ok(Outcome::Settled(_)) => return steps.confirm(transaction.hash).await,
+            Ok(Outcome::Reverted) => return self.reverted(entry, steps).await,
+            Ok(Outcome::Unknown) => {}
+            Err(error) => {
+                tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
+                return Err(Rejection::pending(entry));
+            }
+        }
+        match self.chain.rebroadcast(transaction).await {
+            // The transaction cannot be mined any more; another may carry the same authorization,
+            // which the token takes at most once.
+            Err(ChainError::Unsent(_)) => self.send_anew(entry, steps).await,
+            Ok(()) | Err(_) => self.wait(entry, steps).await,
+        }
+    }
+
+    async fn send_anew(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        match self.chain.find(&entry.payment, since(entry)).await {
+            Ok(Usage::Settled(_, hash)) => steps.confirm(hash).await,
+            Ok(Usage::Unused) => match self.verify(entry).await {
+                Ok(()) => Box::pin(self.send(entry, steps)).await,
+                Err(ChainError::Refused(error)) => fail(entry, steps, error).await,
+                Err(_) => Err(Rejection::pending(entry)),
+            },
+            Ok(Usage::Void) => fail(entry, steps, Error::AuthorizationUsed).await,
+            Err(_) => Err(Rejection::pending(entry)),
+        }
+    }
+
+    /// Asks for the receipt until it is there or the time is up.
+    async fn wait(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        let Some(transaction) = &entry.transaction else {
+            return Err(Rejection::unavailable(&LedgerError::Corrupt));
+        };
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let (mut pause, longest) = self.poll;
+        loop {
+            match self.chain.outcome(&entry.payment, transaction.hash).await {
+                Ok(Outcome::Settled(_)) => return steps.confirm(transaction.hash).await,
+                Ok(Outcome::Reverted) => return self.reverted(entry, steps).await,
+                Ok(Outcome::Unknown) => {}
+                Err(error) => tracing::warn!(payment = %entry.id(), %error, "no receipt"),
+            }
+            if tokio::time::Instant::now() + pause > deadline {
+                steps.take(Step::TimedOut).await?;
+                return Err(Rejection::pending(entry));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Our transaction did nothing: somebody else's may have moved the money, or nobody's.
+    async fn reverted(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        let error = match self.chain.find(&entry.payment, since(entry)).await {
+            Ok(Usage::Settled(_, hash)) => return steps.confirm(hash).await,
+            Ok(Usage::Void) => Error::AuthorizationUsed,
+            Ok(Usage::Unused) => match self.verify(entry).await {
+                Err(ChainError::Refused(error)) => error,
+                Ok(()) | Err(_) => Error::Simulation,
+            },
+            Err(_) => return Err(Rejection::pending(entry)),
+        };
+        fail(entry, steps, error).await
+    }
+}
+
+impl Rail for OnChain {
+    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
+        self.chain.has_code(address)
+    }
+
+    fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(async move {
+            let call = Call::of(entry).map_err(ChainError::Journal)?;
+            self.chain.simulate(&call).await
+        })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        entry: &'a Entry,
+        steps: &'a Steps<'a>,
+    ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
+        Box::pin(self.send(entry, steps))
+    }
+
+    fn follow<'a>(
+        &'a self,
+        entry: &'a Entry,
+        steps: &'a Steps<'a>,
+    ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
+        Box::pin(self.find_out(entry, steps))
+    }
+}
+
+async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, Rejection> {
+    if entry.state != State::Failed {
+        steps.take(Step::Reverted).await?;
+    }
+    let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
+    Err(Rejection { transaction, ..error.into() })
+}
+
+/// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the
+/// claim it was spent on something else; chain and seller may differ by some minutes.
+const fn since(entry: &Entry) -> u64 {
+    const CLOCK_SKEW_SECONDS: u64 = 300;
+    entry.claimed_at.saturating_sub(CLOCK_SKEW_SECONDS)
+}
