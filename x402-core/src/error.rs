@@ -62,6 +62,8 @@ texts! {
     /// A reason string of the x402 specification (section 9 of the core specification, v2, and the
     /// scheme `exact` on EVM), as in `invalidReason` and `errorReason`.
     Reason {
+        /// v2: an extension is not echoed as the server told it.
+        ExtensionEcho = "extension_echo_mismatch",
         /// A wallet that is not deployed, by a factory that the facilitator does not call.
         FactoryNotAllowed = "eip6492_factory_not_allowed",
         /// The payer holds less of the asset than the value.
@@ -210,6 +212,7 @@ impl Reason {
             | Self::ValidAfter
             | Self::ValidBefore => Code::PaymentExpired,
             Self::ExactScheme
+            | Self::ExtensionEcho
             | Self::InvalidPayload
             | Self::InvalidScheme
             | Self::InvalidTransactionState
@@ -258,6 +261,8 @@ pub enum Error {
     Exceeds,
     /// The end of its validity is past, or nearer than settling takes.
     Expired,
+    /// An extension is not echoed as it was told.
+    Extension,
     /// Only another account may submit it.
     Facilitator,
     /// The payment headers cannot be read.
@@ -308,6 +313,7 @@ impl Error {
             | Self::Balance
             | Self::Exceeds
             | Self::Expired
+            | Self::Extension
             | Self::Facilitator
             | Self::Method
             | Self::Missing
@@ -340,6 +346,7 @@ impl Error {
             Self::Balance => Reason::InsufficientFunds,
             Self::Exceeds => Reason::UptoExceeds,
             Self::Expired => Reason::ValidBefore,
+            Self::Extension => Reason::ExtensionEcho,
             Self::Facilitator => Reason::UptoFacilitator,
             Self::Malformed(_) => Reason::InvalidPayload,
             Self::Payload(WireError::Version) => Reason::InvalidX402Version,
@@ -414,6 +421,7 @@ impl Error {
             Self::AuthorizationUsed => "sign a new authorization with a nonce not used before",
             Self::Balance => "fund the paying account, or pay from another",
             Self::Exceeds => "settle at most what was signed",
+            Self::Extension => "echo the extensions of this answer as they are; add, do not change",
             Self::Facilitator => "sign for the facilitator that the terms name",
             Self::Expired => "sign a new authorization that is valid long enough; check the clock",
             Self::Malformed(_) => "see the documentation of the X-Payment headers",
@@ -449,6 +457,7 @@ impl fmt::Display for Error {
             Self::AuthorizationUsed => "the authorization was used or cancelled before",
             Self::Balance => "the payer's balance is less than the price",
             Self::Exceeds => "more is to be settled than was signed",
+            Self::Extension => "an extension is not echoed as it was told",
             Self::Facilitator => "the permit is for another facilitator",
             Self::Method => "the chain lacks what this method of payment needs",
             Self::Scheme => "the payment is by another scheme or method",

@@ -149,6 +149,8 @@ pub enum HeaderError {
     Invalid(Field),
     /// The field is missing beside the others.
     Missing(Field),
+    /// There is more than one payment, or one in more than one dialect.
+    Mixed,
 }
 
 impl fmt::Display for HeaderError {
@@ -157,6 +159,7 @@ impl fmt::Display for HeaderError {
             Self::Duplicate(name) => write!(f, "the header {name} appears more than once"),
             Self::Invalid(name) => write!(f, "the header {name} is malformed"),
             Self::Missing(name) => write!(f, "the header {name} is missing"),
+            Self::Mixed => f.write_str("the request has more than one payment"),
         }
     }
 }

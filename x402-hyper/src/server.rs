@@ -74,7 +74,7 @@ let pay_to = Address::parse("0x209693Bc6afc0C5328bA36FaF03C514EF312287C")?;
 let cent = Offer::new(*usdc, pay_to, Amount::from_units(10_000), 60);
 let layer = PaymentLayer::new(seller, move |request: &Parts| match request.uri.path() {
     "/health" => Quote::Free,
-    "/joke" => Quote::Paid(cent),
+    "/joke" => cent.into(),
     _ => Quote::Absent,
 });
 let service = layer.layer(service_fn(joke));
@@ -149,7 +149,7 @@ use x402_std::chain::TxHash;
 pub use body::PaymentBody;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
-pub use pricing::{Pricing, Quote};
+pub use pricing::{Pricing, Quote, Sale};
 pub use request_body::RequestBody;
 pub use service::PaymentService;
 

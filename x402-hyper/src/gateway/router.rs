@@ -1,4 +1,5 @@
 use core::fmt;
+use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -6,7 +7,7 @@ use x402_core::{Address, Asset, Offer};
 use x402_std::config::{Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route};
 
 use super::path::{Spelling, fold, spelling};
-use crate::server::{Pricing, Quote};
+use crate::server::{Pricing, Quote, Sale};
 
 /// The one that says what a request costs and whether it is passed on.
 ///
@@ -26,7 +27,7 @@ struct Rule {
     folded: String,
     methods: Methods,
     /// `None` where it is free.
-    offer: Option<Offer<'static>>,
+    sale: Option<Arc<Sale>>,
 }
 
 enum Methods {
@@ -72,7 +73,7 @@ impl Router {
         let Some(decisive) = rules.first() else { return Quote::Absent };
         let same = || rules.iter().filter(|rule| rule.path == decisive.path);
         match same().find(|rule| rule.methods.contain(method)) {
-            Some(Rule { offer: Some(offer), .. }) => Quote::Paid(*offer),
+            Some(Rule { sale: Some(sale), .. }) => Quote::Paid(Arc::clone(sale)),
             Some(Rule { path: PathPattern::Exact(_), .. }) => Quote::Free,
             Some(_) => free_unless_near(before, path, spelling),
             None => Quote::MethodNotAllowed(allow(same())),
@@ -83,7 +84,7 @@ impl Router {
 /// What the catch-alls of a seller's file are asked: free, but for what some server might take for
 /// a path that was to be paid for.
 fn free_unless_near(before: &[Rule], path: &str, spelling: Spelling) -> Quote {
-    let mut paid = before.iter().filter(|rule| rule.offer.is_some()).peekable();
+    let mut paid = before.iter().filter(|rule| rule.sale.is_some()).peekable();
     if paid.peek().is_none() {
         return Quote::Free;
     }
@@ -131,9 +132,12 @@ impl Rule {
                 [] => Methods::Any,
                 listed => Methods::Listed(listed.to_vec()),
             },
-            offer: match route.pricing {
+            sale: match route.pricing {
                 Price::Free => None,
-                Price::Paid(_) => Some(offer()),
+                Price::Paid(_) => Some(Arc::new(Sale {
+                    description: route.description.clone().unwrap_or_default(),
+                    ..Sale::from(offer())
+                })),
             },
         }
     }

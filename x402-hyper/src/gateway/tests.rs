@@ -223,7 +223,7 @@ async fn sells_what_is_behind_it() {
         assert!(first.contains(line), "{first}");
     }
     let lower = first.to_lowercase();
-    for absent in ["forged", "settlement-overrides", "payment-response"] {
+    for absent in ["forged", "settlement-overrides", "\npayment-response:"] {
         assert!(!lower.contains(absent), "{first}");
     }
     let again = stand.raw(&paid).await;
@@ -397,7 +397,7 @@ async fn what_the_upstream_sees_is_the_gateways() {
         "{}Connection: X-Payment-Signature, X-Payer, X-Named\r\nX-Named: a\r\nX-Payer: 0xevil\r\n\
          X_Payer: 0xevil\r\nX-Original-URL: /health\r\nX-HTTP-Method-Override: DELETE\r\n\
          X-Forwarded-For: 6.6.6.6\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nRange: bytes=0-0\r\n\
-         If-None-Match: *\r\nExpect: 100-continue\r\nX-PAYMENT: e30=\r\n",
+         If-None-Match: *\r\nExpect: 100-continue\r\n",
         stand.payment(1)
     );
     let answer = stand.raw(request("POST", "/api/analyze", &fields, "{}")).await;

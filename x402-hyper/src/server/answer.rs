@@ -1,5 +1,7 @@
 //! The answers that are the layer's own, and what it does to those of the service behind.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -7,12 +9,12 @@ use http::header::{
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use x402_core::headers::Field;
-use x402_core::{Error, Offer, Refusal};
+use x402_core::{ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
 use x402_std::ledger::Answer;
 use x402_std::seller::{Receipt, Rejection};
 
-use super::dialect::{self, Dialect, Status};
+use super::dialect::{self, Dialect};
+use super::pricing::Sale;
 
 /// What an answer of the layer's own says where no payment is at fault.
 pub(crate) struct Notice {
@@ -114,26 +116,64 @@ pub(super) fn broken() -> Response<Bytes> {
     BROKEN.answer()
 }
 
+/// What a request asked for: whose answer is being made.
+pub(super) struct Asked {
+    pub(super) sale: Arc<Sale>,
+    /// The URL, as the client wrote it.
+    pub(super) url: String,
+    pub(super) dialect: Dialect,
+}
+
 /// The price.
-pub(super) fn required(offer: &Offer<'_>) -> Response<Bytes> {
-    let mut answer = refusal(&Refusal::Payment(Error::Missing));
-    dialect::challenge(offer, None, answer.headers_mut());
-    answer
+pub(super) fn required(asked: &Asked) -> Response<Bytes> {
+    priced(&Refusal::Payment(Error::Missing), asked, None, None)
 }
 
 /// Why a payment is not taken, with the price again where another payment would help.
-pub(super) fn rejected(rejection: &Rejection, offer: &Offer<'_>) -> Response<Bytes> {
-    let mut answer = refusal(&rejection.refusal);
+pub(super) fn rejected(
+    rejection: &Rejection,
+    asked: &Asked,
+    offer: Option<&Offer<'_>>,
+) -> Response<Bytes> {
+    let refusal = &rejection.refusal;
+    let Refusal::Payment(error) = refusal else { return postponed(rejection, asked, offer) };
+    let scheme = offer.map_or(&EXACT, |offer| &offer.requirements().scheme);
+    let reason = match asked.dialect {
+        Dialect::Headers => error.reason(),
+        Dialect::Wire(version) => error.facilitator_reason(scheme, version),
+    };
+    let reason = reason.as_str();
+    match (rejection.transaction, offer) {
+        // It was sent and moved nothing.
+        (Some(_), Some(offer)) => {
+            let mut answer = priced(refusal, asked, Some(error.code()), Some(reason));
+            let (headers, chain_id) = (answer.headers_mut(), offer.requirements().chain_id);
+            asked.dialect.failure(rejection, reason, chain_id, headers);
+            answer
+        }
+        _ if matches!(error.status(), 402 | 412) => {
+            priced(refusal, asked, Some(error.code()), Some(reason))
+        }
+        _ => bare(refusal),
+    }
+}
+
+const EXACT: Scheme = Scheme::Exact(TransferMethod::Eip3009);
+
+/// A refusal that is not the payment's fault: it may be presented again.
+fn postponed(rejection: &Rejection, asked: &Asked, offer: Option<&Offer<'_>>) -> Response<Bytes> {
+    let mut answer = bare(&rejection.refusal);
     let headers = answer.headers_mut();
     match rejection.refusal {
-        Refusal::Payment(error) if error.status() == 402 => {
-            dialect::challenge(offer, Some(error.code()), headers);
-        }
         Refusal::Pending => {
             headers.insert(RETRY_AFTER, LATER);
-            dialect::status(Status::Pending, rejection.transaction, headers);
-            if let Some(payer) = rejection.payer {
-                dialect::insert(headers, Field::Payer, &payer.to_string());
+            if asked.dialect == Dialect::Headers {
+                dialect::pending(rejection.transaction, headers);
+            }
+            let reason = rejection.refusal.reason().as_str();
+            if let Some(offer) = offer {
+                let chain_id = offer.requirements().chain_id;
+                asked.dialect.failure(rejection, reason, chain_id, headers);
             }
         }
         Refusal::InFlight => drop(headers.insert(RETRY_AFTER, SOON)),
@@ -141,6 +181,21 @@ pub(super) fn rejected(rejection: &Rejection, offer: &Offer<'_>) -> Response<Byt
         _ => {}
     }
     answer
+}
+
+/// A refusal with the price beside it: one body that is v1's and has our own members too.
+fn priced(
+    refusal: &Refusal,
+    asked: &Asked,
+    code: Option<Code>,
+    reason: Option<&str>,
+) -> Response<Bytes> {
+    let mut answer = bare(refusal);
+    let v1 = dialect::challenge(&asked.sale, &asked.url, code, reason, answer.headers_mut());
+    let own = answer.body();
+    let members = own.strip_prefix(b"{").unwrap_or_default();
+    let body = [b"{", v1.as_bytes(), b",", members].concat();
+    answer.map(|_| body.into())
 }
 
 /// A browser's question whether a script may pay here: yes, and it costs nothing to ask.
@@ -157,7 +212,7 @@ pub(super) fn preflight(method: HeaderValue) -> Response<Bytes> {
     answer
 }
 
-fn refusal(refusal: &Refusal) -> Response<Bytes> {
+fn bare(refusal: &Refusal) -> Response<Bytes> {
     let mut body = [0; Refusal::MAX_LEN];
     let body = refusal.emit(&mut body).unwrap_or_default().to_vec();
     let status = StatusCode::from_u16(refusal.status());
@@ -207,8 +262,13 @@ fn private<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderValue {
 }
 
 /// Adds what a paid answer says of its payment.
-pub(super) fn receipt(headers: &mut HeaderMap, receipt: &Receipt, dialect: Dialect) {
-    dialect.outcome(receipt, headers);
+pub(super) fn receipt(
+    headers: &mut HeaderMap,
+    receipt: &Receipt,
+    chain_id: ChainId,
+    dialect: Dialect,
+) {
+    dialect.outcome(receipt, chain_id, headers);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
     headers.append(VARY, dialect::VARY);
 }

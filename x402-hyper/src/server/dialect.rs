@@ -1,23 +1,34 @@
-//! The ways a payment is written in a message's head: the one place that another is added.
+//! The ways a payment is written in a message's head.
+
+mod attached;
+mod challenge;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use x402_core::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
-use x402_core::{Code, Error, Offer, Payment};
+use x402_core::ChainId;
+use x402_core::headers::Field;
+use x402_core::wire::Version;
+use x402_core::wire::base64::Base64;
 use x402_std::chain::TxHash;
-use x402_std::seller::Receipt;
+use x402_std::facilitator::SettleAnswer;
+use x402_std::seller::{Receipt, Rejection};
 
-/// The fields of a request that carry a payment in another dialect: v1 and v2 of x402. They are not
-/// read yet: who sends them is told the price as everybody is. They never get past the layer.
-const OTHERS_OF_REQUEST: [&str; 2] = ["X-PAYMENT", "PAYMENT-SIGNATURE"];
+pub(super) use attached::{Attached, Resolved};
+pub(super) use challenge::challenge;
 
-/// The fields of an answer that speak of a payment in another dialect.
-const OTHERS_OF_ANSWER: [&str; 3] = ["X-PAYMENT-RESPONSE", "PAYMENT-REQUIRED", "PAYMENT-RESPONSE"];
+/// The field of a payment in v1, and of its outcome.
+const V1_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
+const V1_OUTCOME: HeaderName = HeaderName::from_static("x-payment-response");
+/// The field of the terms in v2, of a payment, and of its outcome.
+const V2_TERMS: HeaderName = HeaderName::from_static("payment-required");
+const V2_PAYMENT: HeaderName = HeaderName::from_static("payment-signature");
+const V2_OUTCOME: HeaderName = HeaderName::from_static("payment-response");
 
 /// The fields that a script on another origin is let read, as `Access-Control-Expose-Headers`.
 pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
     "X-Payment-Required, X-Payment-Amount, X-Payment-Asset, X-Payment-Network, \
      X-Payment-Recipient, X-Payment-Timeout, X-Payment-Error, X-Payment-Status, \
-     X-Payment-Transaction, X-Payment-Payer",
+     X-Payment-Transaction, X-Payment-Payer, X-PAYMENT-RESPONSE, PAYMENT-REQUIRED, \
+     PAYMENT-RESPONSE",
 );
 
 /// The fields that an answer depends on, as `Vary`.
@@ -27,82 +38,96 @@ pub(super) const VARY: HeaderValue = HeaderValue::from_static(
 );
 
 /// The fields that a script on another origin may send, as `Access-Control-Allow-Headers`: those of
-/// a payment, and those that a request with a body needs.
+/// a payment, and those that a request with a body needs. The official clients send one that is an
+/// answer's.
 pub(super) const ALLOWED: HeaderValue = HeaderValue::from_static(
     "X-Payment-Signature, X-Payment-Amount, X-Payment-Asset, X-Payment-Nonce, X-Payment-Network, \
      X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE, \
-     Accept, Authorization, Content-Type",
+     Accept, Access-Control-Expose-Headers, Authorization, Content-Type",
 );
 
-/// What an answer says of a payment that was sent.
-#[derive(Clone, Copy)]
-pub(super) enum Status {
-    Pending,
-    Settled,
-}
-
-/// A payment as it is attached to a request, in its dialect.
-pub(super) enum Attached<'h> {
-    Headers(PaymentHeaders<'h>),
-}
-
 /// The dialect that a payment came in: its answer is in the same.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Dialect {
     Headers,
-}
-
-impl<'h> Attached<'h> {
-    /// Reads the payment out of a request's head, if there is one.
-    pub(super) fn read(headers: &'h HeaderMap) -> Result<Option<Self>, HeaderError> {
-        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Ok(PaymentHeaders::collect(fields)?.map(Self::Headers))
-    }
-
-    /// Reads it by the seller's terms.
-    pub(super) fn resolve(&self, offer: &Offer<'_>) -> Result<Payment, Error> {
-        match self {
-            Self::Headers(payment) => payment.resolve(offer),
-        }
-    }
-
-    pub(super) const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Headers(_) => Dialect::Headers,
-        }
-    }
+    Wire(Version),
 }
 
 impl Dialect {
     /// Says in an answer's head what became of the payment.
-    pub(super) fn outcome(self, receipt: &Receipt, headers: &mut HeaderMap) {
+    pub(super) fn outcome(self, receipt: &Receipt, chain_id: ChainId, headers: &mut HeaderMap) {
+        let Receipt { payer, transaction } = *receipt;
         match self {
             Self::Headers => {
-                status(Status::Settled, Some(receipt.transaction), headers);
-                insert(headers, Field::Payer, &receipt.payer.to_string());
+                insert(headers, Field::Status, "settled");
+                insert(headers, Field::Transaction, &transaction.to_string());
+                insert(headers, Field::Payer, &payer.to_string());
             }
+            Self::Wire(version) => settlement(version, headers, |answer| SettleAnswer {
+                transaction: Some(transaction),
+                chain_id: Some(chain_id),
+                payer: Some(payer),
+                ..answer
+            }),
+        }
+    }
+
+    /// Says in an answer's head that the money has not arrived, and as much as is known of why:
+    /// `reason` is the specification's.
+    pub(super) fn failure(
+        self,
+        rejection: &Rejection,
+        reason: &str,
+        chain_id: ChainId,
+        headers: &mut HeaderMap,
+    ) {
+        match self {
+            Self::Headers => {
+                let Some(transaction) = rejection.transaction else { return };
+                insert(headers, Field::Transaction, &transaction.to_string());
+                if let Some(payer) = rejection.payer {
+                    insert(headers, Field::Payer, &payer.to_string());
+                }
+            }
+            Self::Wire(version) => settlement(version, headers, |answer| SettleAnswer {
+                reason: Some(reason.to_owned()),
+                message: rejection.refusal.to_string(),
+                transaction: rejection.transaction,
+                chain_id: Some(chain_id),
+                payer: rejection.payer,
+                ..answer
+            }),
         }
     }
 }
 
-/// The terms, in every dialect at once, and the code of the payment that was refused.
-pub(super) fn challenge(offer: &Offer<'_>, error: Option<Code>, headers: &mut HeaderMap) {
-    emit_challenge(offer, error, |field, value| {
-        // A symbol need not be ASCII (USD₮0), a field is: the token's address means the same.
-        if field == Field::Asset && !value.is_ascii() {
-            return insert(headers, field, &offer.asset().address.to_string());
-        }
-        insert(headers, field, value);
+/// Puts the receipt of v1 or v2 into a head.
+fn settlement(
+    version: Version,
+    headers: &mut HeaderMap,
+    fill: impl FnOnce(SettleAnswer) -> SettleAnswer,
+) {
+    let answer = fill(SettleAnswer {
+        version,
+        reason: None,
+        message: String::new(),
+        transaction: None,
+        chain_id: None,
+        payer: None,
+        amount: None,
     });
+    let name = match version {
+        Version::V1 => V1_OUTCOME,
+        Version::V2 => V2_OUTCOME,
+    };
+    if let Ok(value) = HeaderValue::try_from(Base64(answer.to_json()).to_string()) {
+        headers.insert(name, value);
+    }
 }
 
-/// How far a payment has come, and the transaction that moves its money.
-pub(super) fn status(status: Status, transaction: Option<TxHash>, headers: &mut HeaderMap) {
-    let text = match status {
-        Status::Pending => "pending",
-        Status::Settled => "settled",
-    };
-    insert(headers, Field::Status, text);
+/// How far a payment has come that was sent to the chain, in the header dialect.
+pub(super) fn pending(transaction: Option<TxHash>, headers: &mut HeaderMap) {
+    insert(headers, Field::Status, "pending");
     if let Some(transaction) = transaction {
         insert(headers, Field::Transaction, &transaction.to_string());
     }
@@ -123,7 +148,7 @@ pub(super) fn strip_request(headers: &mut HeaderMap) {
 
 /// Removes every field that only this layer may send from an answer's head, or its trailers.
 pub(super) fn strip_answer(headers: &mut HeaderMap) {
-    for name in Field::OF_ANSWER.into_iter().map(Field::name).chain(OTHERS_OF_ANSWER) {
+    for name in of_answer() {
         headers.remove(name);
     }
 }
@@ -135,7 +160,12 @@ pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
 }
 
 fn of_request() -> impl Iterator<Item = &'static str> {
-    Field::OF_REQUEST.into_iter().map(Field::name).chain(OTHERS_OF_REQUEST)
+    Field::OF_REQUEST.into_iter().map(Field::name).chain(["X-PAYMENT", "PAYMENT-SIGNATURE"])
+}
+
+fn of_answer() -> impl Iterator<Item = &'static str> {
+    let others = ["X-PAYMENT-RESPONSE", "PAYMENT-REQUIRED", "PAYMENT-RESPONSE"];
+    Field::OF_ANSWER.into_iter().map(Field::name).chain(others)
 }
 
 /// Puts a field in place of what the head says under its name.
@@ -153,7 +183,7 @@ mod tests {
 
     #[test]
     fn lists_name_every_field() {
-        let exposed = Field::OF_ANSWER.map(Field::name).join(", ");
+        let exposed = of_answer().collect::<Vec<_>>().join(", ");
         assert_eq!(EXPOSED.to_str().unwrap(), exposed);
         let read = of_request().collect::<Vec<_>>().join(", ");
         assert_eq!(VARY.to_str().unwrap(), read);

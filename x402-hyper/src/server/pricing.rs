@@ -13,6 +13,9 @@ pub struct Sale {
     pub description: String,
     /// The media type of the answer; may be empty.
     pub mime_type: String,
+    /// What the URLs of what is sold begin with: `https://api.example.com`. Where it is empty, it is
+    /// what the client asks for, by plain HTTP.
+    pub base_url: String,
     /// v2: what is declared of the extensions, a JSON object; empty for none.
     pub extensions: String,
     /// v1: `outputSchema`, a JSON object; empty for none.

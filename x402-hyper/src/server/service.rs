@@ -3,22 +3,23 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::ACCESS_CONTROL_REQUEST_METHOD;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
-use x402_core::{Error, Offer};
+use x402_core::Error;
 use x402_std::ledger::RequestId;
 use x402_std::seller::Rejection;
 
+use super::BoxError;
+use super::answer::{self, Asked};
 use super::body::PaymentBody;
-use super::dialect::{self, Attached};
+use super::dialect::{self, Attached, Dialect, Resolved};
 use super::future::ResponseFuture;
 use super::layer::Shared;
-use super::pricing::Quote;
+use super::pricing::{Quote, Sale};
 use super::request_body::RequestBody;
 use super::task::{self, Order};
-use super::{BoxError, answer};
 
 /// A service with a price before it.
 ///
@@ -64,7 +65,7 @@ impl<S> PaymentService<S> {
             Quote::Absent => Decision::Own(answer::ABSENT.answer()),
             Quote::Free => Decision::Free,
             Quote::MethodNotAllowed(allow) => Decision::Own(answer::method_not_allowed(allow)),
-            Quote::Paid(offer) => self.charge(head, offer),
+            Quote::Paid(sale) => self.charge(head, sale),
         };
         dialect::strip_request(&mut head.headers);
         if head.method != Method::HEAD {
@@ -89,30 +90,48 @@ impl<S> PaymentService<S> {
         matches!(quote, Quote::Paid(_)).then_some(asked)
     }
 
-    fn charge(&self, head: &Parts, offer: Offer<'static>) -> Decision {
+    fn charge(&self, head: &Parts, sale: Arc<Sale>) -> Decision {
         if dialect::size(&head.headers) > self.shared.limits.payment_size {
             return Decision::Own(answer::LARGE_PAYMENT.answer());
         }
-        let refuse =
-            |error: Error| Decision::Own(answer::rejected(&Rejection::from(error), &offer));
+        let url = url(head, &sale.base_url);
+        let mut asked = Asked { sale, url, dialect: Dialect::Headers };
+        let refuse = |error: Error, asked: &Asked| {
+            Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
+        };
         let attached = match Attached::read(&head.headers) {
             Ok(Some(attached)) => attached,
-            Ok(None) => return Decision::Own(answer::required(&offer)),
-            Err(error) => return refuse(Error::Malformed(error)),
+            Ok(None) => return Decision::Own(answer::required(&asked)),
+            Err(error) => return refuse(error, &asked),
         };
-        let payment = match attached.resolve(&offer) {
-            Ok(payment) => payment,
-            Err(error) => return refuse(error),
+        asked.dialect = attached.dialect();
+        let Resolved { presented, offer } = match attached.resolve(&asked.sale) {
+            Ok(resolved) => resolved,
+            Err(error) => return refuse(error, &asked),
         };
-        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
         Decision::Paid(Box::new(Order {
-            payment: payment.into(),
+            payment: presented,
             offer,
-            dialect: attached.dialect(),
-            request: RequestId::new(head.method.as_str(), target),
+            asked,
+            request: RequestId::new(head.method.as_str(), target(head)),
             is_head: head.method == Method::HEAD,
         }))
     }
+}
+
+fn target(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or("", |target| target.as_str())
+}
+
+/// The URL that was asked for, as far as it can be known behind others' proxies.
+fn url(head: &Parts, base: &str) -> String {
+    let target = target(head);
+    if !base.is_empty() {
+        return format!("{base}{target}");
+    }
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = head.uri.authority().map(http::uri::Authority::as_str).or(host);
+    format!("http://{}{target}", host.unwrap_or("localhost"))
 }
 
 impl<S: fmt::Debug> fmt::Debug for PaymentService<S> {

@@ -12,9 +12,8 @@ use x402_core::{Offer, Refusal};
 use x402_std::ledger::{Answer, RequestId};
 use x402_std::seller::{Admission, Presented, Receipt, Ticket};
 
-use super::answer::{self, BROKEN_BODY, LARGE_BODY};
+use super::answer::{self, Asked, BROKEN_BODY, LARGE_BODY};
 use super::body::Piece;
-use super::dialect::Dialect;
 use super::future::{Head, Receiver};
 use super::layer::Shared;
 use super::relay::{Relay, Remains};
@@ -28,7 +27,7 @@ const PIECES: usize = 4;
 pub(super) struct Order {
     pub(super) payment: Presented,
     pub(super) offer: Offer<'static>,
-    pub(super) dialect: Dialect,
+    pub(super) asked: Asked,
     pub(super) request: RequestId,
     pub(super) is_head: bool,
 }
@@ -104,7 +103,7 @@ where
                 self.repeat(receipt, answer, body).await;
             }
             Err(rejection) => {
-                let answer = answer::rejected(&rejection, offer);
+                let answer = answer::rejected(&rejection, &self.order.asked, Some(offer));
                 self.own(answer);
             }
         }
@@ -117,11 +116,13 @@ where
     {
         let limits = &self.shared.limits;
         let hash = timeout(limits.body_time, body.hash(limits.body)).await;
-        let refuse = |refusal: Refusal| answer::rejected(&refusal.into(), &self.order.offer);
+        let Order { asked, offer, .. } = &*self.order;
+        let refuse = |refusal: Refusal| answer::rejected(&refusal.into(), asked, Some(offer));
         let answer = match hash.unwrap_or(Err(Unhashed::Broken)) {
             Ok(hash) if hash == answer.request_body => match answer::again(answer) {
                 Some(mut answer) => {
-                    answer::receipt(answer.headers_mut(), &receipt, self.order.dialect);
+                    let chain_id = offer.requirements().chain_id;
+                    answer::receipt(answer.headers_mut(), &receipt, chain_id, asked.dialect);
                     answer
                 }
                 None => refuse(Refusal::Served),
@@ -151,7 +152,8 @@ where
         };
         answer::clean(answer.headers_mut());
         let kept = answer::kept(answer.headers());
-        answer::receipt(answer.headers_mut(), ticket.receipt(), self.order.dialect);
+        let (chain_id, dialect) = (ticket.id().chain_id, self.order.asked.dialect);
+        answer::receipt(answer.headers_mut(), ticket.receipt(), chain_id, dialect);
         if answer.status().as_u16() >= 500 {
             drop(ticket);
             return self.client.head(Ok(Head::Inner(answer)));

@@ -231,6 +231,6 @@ pub(crate) fn with(mut builder: Builder, fields: &[(&'static str, String)]) -> B
     builder
 }
 
-fn signer() -> K256Signer {
+pub(crate) fn signer() -> K256Signer {
     K256Signer::from_bytes(&hex::decode(KEY).unwrap()).unwrap()
 }
