@@ -12,6 +12,9 @@ mod entrusted;
 mod local;
 mod message;
 mod supported;
+#[cfg(test)]
+#[cfg(feature = "rpc")]
+mod tests;
 
 use core::fmt;
 

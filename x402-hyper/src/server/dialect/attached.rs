@@ -12,6 +12,7 @@ use super::{Dialect, V1_PAYMENT, V2_PAYMENT};
 use crate::server::pricing::Sale;
 
 /// A payment as it is attached to a request, in its dialect.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(in crate::server) enum Attached<'h> {
     Headers(PaymentHeaders<'h>),
     /// The JSON of a payload, by the field of this version.
