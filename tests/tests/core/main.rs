@@ -15,3 +15,4 @@ mod refusal;
 mod text;
 mod vectors;
 mod verify;
+mod wire;
