@@ -39,16 +39,16 @@ pub const EXACT_WITNESS_TYPE_HASH: [u8; 32] =
 pub const UPTO_WITNESS_TYPE_HASH: [u8; 32] =
     hex::literal("0xd4171c445a74218b01d4fd8af34ff1106580ea1e36ff837e64484bfaa2253b75");
 /// `keccak256` of the type `PermitWitnessTransferFrom` with the witness of the scheme `exact`.
-pub const EXACT_TYPE_HASH: [u8; 32] =
+pub const EXACT_PERMIT_TYPE_HASH: [u8; 32] =
     hex::literal("0xebc156cd23678a74c94df13d772ef5478420637f0c94bd10d509e1dc98f521c7");
 /// `keccak256` of the type `PermitWitnessTransferFrom` with the witness of the scheme `upto`.
-pub const UPTO_TYPE_HASH: [u8; 32] =
+pub const UPTO_PERMIT_TYPE_HASH: [u8; 32] =
     hex::literal("0x51dff6974ad4388c499e7fcfe838d2bd767162553a144098ce20ea661d70c2ee");
 
 /// Selector of the exact proxy's `settle`.
-pub const EXACT_SETTLE_SELECTOR: [u8; 4] = hex::literal("0x13cd3b53");
+pub const SETTLE_EXACT_SELECTOR: [u8; 4] = hex::literal("0x13cd3b53");
 /// Selector of the upto proxy's `settle`.
-pub const UPTO_SETTLE_SELECTOR: [u8; 4] = hex::literal("0xff11e7b4");
+pub const SETTLE_UPTO_SELECTOR: [u8; 4] = hex::literal("0xff11e7b4");
 
 /// The EIP-712 domain of Permit2 on a chain.
 #[must_use]
@@ -124,21 +124,29 @@ impl Permit {
     /// The digest that the payer signs.
     #[must_use]
     pub fn digest(&self, chain_id: ChainId) -> Digest {
+        domain(chain_id).digest(&self.struct_hash())
+    }
+
+    /// The EIP-712 hash of the struct.
+    #[must_use]
+    pub fn struct_hash(&self) -> [u8; 32] {
         let (token, amount) = (self.token.to_word(), self.amount.to_be_bytes());
         let permitted = keccak256(&[&TOKEN_PERMISSIONS_TYPE_HASH, &token, &amount]);
         let (to, after) = (self.to.to_word(), self.valid_after.to_be_bytes());
         let (type_hash, witness) = match self.kind {
-            Kind::Exact => (EXACT_TYPE_HASH, keccak256(&[&EXACT_WITNESS_TYPE_HASH, &to, &after])),
+            Kind::Exact => {
+                (EXACT_PERMIT_TYPE_HASH, keccak256(&[&EXACT_WITNESS_TYPE_HASH, &to, &after]))
+            }
             Kind::Upto { facilitator } => {
                 let parts: [&[u8]; 4] =
                     [&UPTO_WITNESS_TYPE_HASH, &to, &facilitator.to_word(), &after];
-                (UPTO_TYPE_HASH, keccak256(&parts))
+                (UPTO_PERMIT_TYPE_HASH, keccak256(&parts))
             }
         };
         let (spender, deadline) = (self.spender().to_word(), self.deadline.to_be_bytes());
         let nonce = self.nonce.as_bytes();
         let parts: [&[u8]; 6] = [&type_hash, &permitted, &spender, nonce, &deadline, &witness];
-        domain(chain_id).digest(&keccak256(&parts))
+        keccak256(&parts)
     }
 
     /// Length of [`Self::calldata`] for a signature of so many bytes.
@@ -158,15 +166,22 @@ impl Permit {
     /// settle(((token, amount), nonce, deadline), moved, owner, (to, facilitator, validAfter), signature)
     /// ```
     ///
-    /// `moved` is how much is taken where the kind is [`Kind::Upto`]; else all of it is. Writes to the
-    /// front of `out` and returns that part of it, or `None` where `out` is shorter than
-    /// [`Self::calldata_len`].
+    /// `moved` is how much is taken: at most what was signed where the kind is [`Kind::Upto`], else
+    /// exactly that. Writes to the front of `out` and returns that part of it, or `None` where `moved`
+    /// is none of that, or `out` is shorter than [`Self::calldata_len`].
     pub fn calldata<'o>(
         &self,
         moved: Amount,
         signature: &[u8],
         out: &'o mut [u8],
     ) -> Option<&'o [u8]> {
+        let is_signed = match self.kind {
+            Kind::Exact => moved == self.amount,
+            Kind::Upto { .. } => moved <= self.amount,
+        };
+        if !is_signed {
+            return None;
+        }
         let data = out.get_mut(..self.calldata_len(signature.len()))?;
         data.fill(0);
         let (selector, rest) = data.split_at_mut_checked(4)?;
@@ -178,12 +193,12 @@ impl Permit {
         let offset = |words: u128| Amount::from_units(words * 32).to_be_bytes();
         let tail = match self.kind {
             Kind::Exact => {
-                selector.copy_from_slice(&EXACT_SETTLE_SELECTOR);
+                selector.copy_from_slice(&SETTLE_EXACT_SELECTOR);
                 let words = [token, amount, nonce, deadline, owner, to, after, offset(8), length];
                 put(rest, &words)?
             }
             Kind::Upto { facilitator } => {
-                selector.copy_from_slice(&UPTO_SETTLE_SELECTOR);
+                selector.copy_from_slice(&SETTLE_UPTO_SELECTOR);
                 let (moved, facilitator) = (moved.to_be_bytes(), facilitator.to_word());
                 let head = [token, amount, nonce, deadline, moved, owner, to, facilitator, after];
                 let rest = put(rest, &head)?;

@@ -24,6 +24,7 @@ entry that cannot be read is a failure: a file never passes by not being looked 
 
 mod authorization;
 mod money;
+mod permit2;
 mod recovery;
 mod sdk;
 

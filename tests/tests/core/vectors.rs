@@ -21,6 +21,6 @@ files! {
     price_products: 10,
     prices: 40,
     recover_eth: 486,
-    sdk: 96,
+    sdk: 119,
     wycheproof_recover_policy: 252,
 }

@@ -25,7 +25,7 @@ pub(super) fn authorization(message: &Value) -> Result<Authorization, Mismatch> 
     })
 }
 
-fn timestamp(message: &Value, key: &str) -> Result<Timestamp, Mismatch> {
+pub(super) fn timestamp(message: &Value, key: &str) -> Result<Timestamp, Mismatch> {
     member(message, key, |value| Timestamp::parse(value.as_str()?).ok())
 }
 

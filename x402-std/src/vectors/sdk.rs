@@ -5,16 +5,27 @@ use x402_core::eip3009::{
     TRANSFER_TYPE_HASH,
 };
 use x402_core::hex::Hex;
+use x402_core::permit2::{
+    EXACT_PERMIT_TYPE_HASH, EXACT_WITNESS_TYPE_HASH, SETTLE_EXACT_SELECTOR, SETTLE_UPTO_SELECTOR,
+    TOKEN_PERMISSIONS_TYPE_HASH, UPTO_PERMIT_TYPE_HASH, UPTO_WITNESS_TYPE_HASH,
+};
 use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC};
 use x402_core::{Asset, ChainId, Digest, Domain, TransferMethod};
 
 use super::authorization::{address, authorization, recovers, separator, signs};
-use super::{Mismatch, Report, Verdict, bytes, decode, list, member, same, same_bytes, text};
+use super::{
+    Mismatch, Report, Verdict, bytes, decode, list, member, permit2, same, same_bytes, text,
+};
 
 pub(super) fn run(file: &Value, report: &mut Report) {
     constants(file, "typeHashes", &TYPE_HASHES, report);
     constants(file, "selectors", &SELECTORS, report);
     constants(file, "eventTopics", &TOPICS, report);
+    let separators = file.get("constants").map(|it| object(it, "permit2DomainSeparators"));
+    for (network, value) in separators.into_iter().flatten() {
+        let verdict = permit2::separator(network, value);
+        report.record(format_args!("constants.permit2DomainSeparators {network}"), verdict);
+    }
     for entry in list(file, "tokens") {
         let name = entry.get("network").and_then(Value::as_str).unwrap_or("token");
         let symbol = entry.get("symbol").and_then(Value::as_str).unwrap_or_default();
@@ -33,7 +44,7 @@ pub(super) fn run(file: &Value, report: &mut Report) {
     }
 }
 
-const TYPE_HASHES: [(&str, &[u8]); 4] = [
+const TYPE_HASHES: [(&str, &[u8]); 10] = [
     (
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)",
         &DOMAIN_TYPE_HASH,
@@ -47,9 +58,24 @@ const TYPE_HASHES: [(&str, &[u8]); 4] = [
         &RECEIVE_TYPE_HASH,
     ),
     ("CancelAuthorization(address authorizer,bytes32 nonce)", &CANCEL_TYPE_HASH),
+    (
+        "EIP712Domain(string name,uint256 chainId,address verifyingContract)",
+        &x402_core::permit2::DOMAIN_TYPE_HASH,
+    ),
+    ("TokenPermissions(address token,uint256 amount)", &TOKEN_PERMISSIONS_TYPE_HASH),
+    ("Witness(address to,uint256 validAfter)", &EXACT_WITNESS_TYPE_HASH),
+    ("Witness(address to,address facilitator,uint256 validAfter)", &UPTO_WITNESS_TYPE_HASH),
+    (
+        "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,Witness witness)TokenPermissions(address token,uint256 amount)Witness(address to,uint256 validAfter)",
+        &EXACT_PERMIT_TYPE_HASH,
+    ),
+    (
+        "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,uint256 deadline,Witness witness)TokenPermissions(address token,uint256 amount)Witness(address to,address facilitator,uint256 validAfter)",
+        &UPTO_PERMIT_TYPE_HASH,
+    ),
 ];
 
-const SELECTORS: [(&str, &[u8]); 2] = [
+const SELECTORS: [(&str, &[u8]); 4] = [
     (
         "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)",
         &TRANSFER_SELECTOR,
@@ -57,6 +83,14 @@ const SELECTORS: [(&str, &[u8]); 2] = [
     (
         "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)",
         &TRANSFER_BYTES_SELECTOR,
+    ),
+    (
+        "settle(((address,uint256),uint256,uint256),address,(address,uint256),bytes)",
+        &SETTLE_EXACT_SELECTOR,
+    ),
+    (
+        "settle(((address,uint256),uint256,uint256),uint256,address,(address,address,uint256),bytes)",
+        &SETTLE_UPTO_SELECTOR,
     ),
 ];
 
@@ -123,7 +157,7 @@ fn network(name: &str, id: &Value) -> Verdict {
     }
 }
 
-/// One of the SDK's vectors: what it signed under EIP-3009, or how it calls the token.
+/// One of the SDK's vectors: what it signed for EIP-3009 or Permit2, or how that is settled.
 fn vector(entry: &Value, all: &[Value], report: &mut Report) {
     let kind = entry.get("kind").and_then(Value::as_str).unwrap_or("unnamed");
     let name = entry.get("id").and_then(Value::as_str).unwrap_or("unnamed");
@@ -131,38 +165,57 @@ fn vector(entry: &Value, all: &[Value], report: &mut Report) {
     let signed = list(outputs, "eip712");
     match kind {
         "v1-payment" | "v2-payment" | "onchain-sample" | "spec-sample" => {
-            if signed.iter().all(|signed| type_hash(signed).is_some()) {
-                report.record(name, payment(entry, signed));
-            } else {
-                report.skip(format!("{kind} (permit2)"), 1);
+            let (others, ours): (Vec<_>, Vec<_>) = signed.iter().partition(|it| is_other(it));
+            if others.is_empty() || !ours.is_empty() {
+                report.record(name, payment(entry, &ours));
+            }
+            for primary_type in others.iter().filter_map(|other| primary_type(other)) {
+                report.skip(format!("{kind} ({primary_type})"), 1);
             }
         }
         // The deposit's signature is EIP-3009's; how its nonce is made is not built.
         "batch-settlement" => {
-            report.record(format_args!("{name} eip712"), payment(entry, signed));
+            report.record(
+                format_args!("{name} eip712"),
+                payment(entry, &signed.iter().collect::<Vec<_>>()),
+            );
             report.skip(kind, 1);
         }
-        "calldata" if is_transfer(outputs) => report.record(name, calldata(entry, outputs, all)),
+        "calldata" if is_known_call(outputs) => report.record(name, calldata(entry, outputs, all)),
         _ => report.skip(kind, 1),
     }
 }
 
+const PERMIT: &str = "PermitWitnessTransferFrom";
+
+fn primary_type(signed: &Value) -> Option<&str> {
+    signed.get("primaryType").and_then(Value::as_str)
+}
+
+/// Whether a message is of a type that is not built; one without a type is not: it has to fail.
+fn is_other(signed: &Value) -> bool {
+    primary_type(signed).is_some_and(|it| it != PERMIT) && type_hash(signed).is_none()
+}
+
 /// The type hash of an EIP-3009 message with six members; `None` for every other type.
 fn type_hash(signed: &Value) -> Option<&'static [u8; 32]> {
-    match signed.get("primaryType").and_then(Value::as_str)? {
+    match primary_type(signed)? {
         "ReceiveWithAuthorization" => Some(&RECEIVE_TYPE_HASH),
         "TransferWithAuthorization" => Some(&TRANSFER_TYPE_HASH),
         _ => None,
     }
 }
 
-fn payment(entry: &Value, signed: &[Value]) -> Verdict {
+fn payment(entry: &Value, signed: &[&Value]) -> Verdict {
     if signed.is_empty() {
         return Mismatch::new("a signed message", "none");
     }
     let inputs = entry.get("inputs").filter(|inputs| inputs.get("privateKey").is_some());
     for signed in signed {
-        let digest = digest(signed)?;
+        let digest = match primary_type(signed) {
+            Some(PERMIT) => permit2::digest(signed)?,
+            _ => digest(signed)?,
+        };
         let signature = bytes::<65>(signed, "signature")?;
         recovers(&digest, &signature, address(signed, "recovered")?)?;
         if let Some(inputs) = inputs {
@@ -194,37 +247,51 @@ fn digest(signed: &Value) -> Result<Digest, Mismatch> {
 }
 
 /// What is sent is what was signed.
-fn same_payload(payload: &Value, signed: &[Value]) -> Verdict {
-    let sent = authorization(member(payload, "authorization", Some)?)?;
+fn same_payload(payload: &Value, signed: &[&Value]) -> Verdict {
     let signature = text(payload, "signature")?;
-    let is_signed = |signed: &Value| {
-        let message = signed.get("message").map(authorization);
-        signed.get("signature").and_then(Value::as_str) == Some(signature)
-            && message.is_some_and(|message| message.is_ok_and(|message| message == sent))
+    let mut signed =
+        signed.iter().filter(|it| it.get("signature").is_some_and(|it| it == signature));
+    let is_signed = if let Some(permit) = payload.get("permit2Authorization") {
+        let sent = permit2::sent(permit)?;
+        signed.any(|signed| permit2::is_signed(signed, &sent))
+    } else {
+        let sent = authorization(member(payload, "authorization", Some)?)?;
+        let messages = signed.filter_map(|signed| signed.get("message").map(authorization));
+        messages.flatten().any(|message| message == sent)
     };
-    if signed.iter().any(is_signed) {
+    if is_signed {
         return Ok(());
     }
     Mismatch::new("the payload to be what was signed", "another")
 }
 
-fn is_transfer(outputs: &Value) -> bool {
-    let selector = Hex(&TRANSFER_BYTES_SELECTOR).to_string();
-    text(outputs, "calldata").is_ok_and(|calldata| calldata.starts_with(&selector))
+fn is_known_call(outputs: &Value) -> bool {
+    let selectors = [TRANSFER_BYTES_SELECTOR, SETTLE_EXACT_SELECTOR, SETTLE_UPTO_SELECTOR];
+    let is_of = |selector: &[u8; 4], data: &str| data.starts_with(&Hex(selector).to_string());
+    text(outputs, "calldata").is_ok_and(|data| selectors.iter().any(|it| is_of(it, data)))
 }
 
-/// Calldata of the `bytes` overload, made of the payment that the vector names.
+/// Calldata of the settlement of the payment that the vector names.
 fn calldata(entry: &Value, outputs: &Value, all: &[Value]) -> Verdict {
-    let source = text(member(entry, "inputs", Some)?, "from")?;
+    let inputs = member(entry, "inputs", Some)?;
+    let source = text(inputs, "from")?;
     let payload = all
         .iter()
         .find(|other| other.get("id").is_some_and(|id| id == source))
         .and_then(|other| other.pointer("/outputs/paymentPayload/payload"));
     let Some(payload) = payload else { return Mismatch::new("the payment it names", source) };
+    let got = match payload.get("permit2Authorization") {
+        Some(_) => permit2::calldata(inputs, payload)?,
+        None => transfer(payload)?,
+    };
+    let due = decode(text(outputs, "calldata")?).unwrap_or_default();
+    same_bytes("the calldata", &due, &got)
+}
+
+/// Calldata of the `bytes` overload of `transferWithAuthorization`.
+fn transfer(payload: &Value) -> Result<Vec<u8>, Mismatch> {
     let terms = authorization(member(payload, "authorization", Some)?)?;
     let signature = bytes::<65>(payload, "signature")?;
     let mut out = vec![0; Authorization::calldata_with_bytes_len(signature.len())];
-    let got = terms.calldata_with_bytes(&signature, &mut out).unwrap_or_default();
-    let due = decode(text(outputs, "calldata")?).unwrap_or_default();
-    same_bytes("the calldata", &due, got)
+    Ok(terms.calldata_with_bytes(&signature, &mut out).unwrap_or_default().to_vec())
 }

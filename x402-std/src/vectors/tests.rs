@@ -27,7 +27,7 @@ passes! {
     prices: PRICES, Format::Prices, 40;
     price_products: PRICE_PRODUCTS, Format::PriceProducts, 10;
     recovery: RECOVERY, Format::Recovery, 486;
-    sdk: SDK, Format::Sdk, 96;
+    sdk: SDK, Format::Sdk, 119;
     wycheproof: WYCHEPROOF, Format::Wycheproof, 252;
 }
 
@@ -40,10 +40,9 @@ fn what_is_not_built_is_named() {
         [
             ("batch-settlement", 1),
             ("builder-code", 3),
-            ("calldata", 2),
             ("constants.eventTopics", 2),
-            ("constants.selectors", 29),
-            ("constants.typeHashes", 17),
+            ("constants.selectors", 27),
+            ("constants.typeHashes", 11),
             ("facilitatorCases", 49),
             ("httpCases", 17),
             ("httpCasesV1", 8),
@@ -53,7 +52,7 @@ fn what_is_not_built_is_named() {
             ("payment-response", 2),
             ("receipt", 1),
             ("siwx", 1),
-            ("v2-payment (permit2)", 5),
+            ("v2-payment (Permit)", 1),
         ]
     );
 }
@@ -98,8 +97,32 @@ fn a_changed_entry_fails() {
         (SDK, "/tokens/0/symbol", "USDT", "tokens eip155:8453 USDT"),
         (SDK, "/constants/eventTopics/Transfer(address,address,uint256)", OTHER_WORD, "constants."),
         (SDK, "/vectors/0/outputs/eip712/0/digest", OTHER_WORD, "v1-01"),
+        (SDK, "/constants/permit2DomainSeparators/eip155:1", OTHER_WORD, "constants."),
+        (SDK, "/vectors/17/outputs/eip712/0/digest", OTHER_WORD, "p2-02"),
+        (SDK, "/vectors/17/outputs/eip712/0/structHash", OTHER_WORD, "p2-02"),
+        (SDK, "/vectors/17/outputs/eip712/0/domain/name", "Permit3", "p2-02"),
+        (SDK, "/vectors/17/outputs/eip712/0/message/spender", OTHER_ADDRESS, "p2-02"),
+        (SDK, "/vectors/17/outputs/eip712/0/message/nonce", "43", "p2-02"),
+        (SDK, "/vectors/18/outputs/eip712/0/signature", OTHER_WORD, "p2-04"),
+        (SDK, "/vectors/20/outputs/eip712/0/message/witness/facilitator", OTHER_ADDRESS, "upto-02"),
+        (SDK, "/vectors/34/inputs/amount", "4201", "cd-04"),
+        (SDK, "/vectors/34/inputs/amount", "10001", "cd-04"),
+        (SDK, "/vectors/34/inputs/to", OTHER_ADDRESS, "cd-04"),
+        (SDK, "/vectors/33/inputs/from", "p2-02", "cd-03"),
         (SDK, "/vectors/0/inputs/privateKey", OTHER_WORD, "v1-01"),
         (SDK, "/vectors/0/outputs/paymentPayload/payload/authorization/value", "1", "v1-01"),
+        (
+            SDK,
+            "/vectors/17/outputs/paymentPayload/payload/permit2Authorization/nonce",
+            "43",
+            "p2-02",
+        ),
+        (
+            SDK,
+            "/vectors/20/outputs/paymentPayload/payload/permit2Authorization/from",
+            OTHER_ADDRESS,
+            "upto-02",
+        ),
     ] {
         let failed = failing(file, pointer, value.into());
         assert_eq!(failed.len(), 1, "{pointer}: {failed:?}");
