@@ -134,7 +134,7 @@ pub struct Rejection {
     pub refusal: Refusal,
     /// The transaction that was sent: whose outcome is not known, or which failed.
     pub transaction: Option<TxHash>,
-    /// The payer, once the signature has proved it.
+    /// The payer, once it was tried to move the money.
     pub payer: Option<Address>,
 }
 

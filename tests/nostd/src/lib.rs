@@ -23,9 +23,15 @@ use x402_core::headers::{ChallengeHeaders, PaymentHeaders, SignatureForm, emit_c
 use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::settlement::Log;
 use x402_core::state::{Event, State, Transition};
+use x402_core::wire::base64::{self, Base64};
+use x402_core::wire::{
+    Answers, Challenge, PaymentFlow, PaymentPayload, PaymentRequired, Resource, SignedPayload,
+    Version,
+};
 use x402_core::{
     Address, Amount, Asset, ChainId, Claim, Claimed, Digest, Error, Moment, Nonce, Offer, Payment,
-    Price, Recover as _, Refusal, Signature, Signer as _, Tariff, Timestamp, Transfer,
+    Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Tariff, Timestamp, Transfer,
+    TransferMethod,
 };
 
 #[panic_handler]
@@ -90,9 +96,7 @@ pub extern "C" fn x402_sell(
     let Some(offer) = offer(pay_to) else { return REFUSED };
     let bytes = bytes.get(..len).unwrap_or(bytes);
     match payment(bytes, &offer).and_then(|payment| accept(&payment, &offer, now)) {
-        Ok(claimed) => {
-            claimed.calldata(&[], out).map_or(REFUSED, |calldata| calldata.len() as i32)
-        }
+        Ok(claimed) => claimed.calldata(&[], out).map_or(REFUSED, |calldata| calldata.len() as i32),
         Err(error) => match Refusal::from(error).emit(out) {
             Some(body) => -(body.len() as i32),
             None => REFUSED,
@@ -158,9 +162,98 @@ fn buy(
     let unsigned =
         Unsigned::new(&offer, &policy, signer.address(), Nonce::new(*nonce), now).ok()?;
     let Ok(signature) = signer.sign(unsigned.digest());
-    let Some(payment) = unsigned.sign(signature).headers() else { return REFUSED };
+    let payment = unsigned.sign(signature).headers()?;
     let mut writer = Writer { buffer: out, len: 0 };
     payment.emit(asset, form, |field, value| writer.field(field.name(), value));
+    Some(writer.len())
+}
+
+/// The seller's 402 in v2, as the header field, and then the members of v1's body.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_terms(pay_to: &[u8; 20], is_v1: bool, out: &mut Buffer) -> i32 {
+    let Some(offer) = offer(pay_to) else { return REFUSED };
+    let offers = [offer, offer.by_permit2(), offer.up_to(Address::new(*pay_to))];
+    let challenge = Challenge {
+        error: "Payment required",
+        resource: Resource { url: "http://device/", ..Resource::default() },
+        offers: &offers,
+        flow: PaymentFlow::Upfront,
+        extensions: "",
+        output_schema: "",
+    };
+    let mut writer = Writer { buffer: out, len: 0 };
+    let written = if is_v1 {
+        write!(writer, "{}", challenge.v1_members())
+    } else {
+        write!(writer, "{}", Base64(challenge.v2()))
+    };
+    if written.is_ok() { writer.len() } else { REFUSED }
+}
+
+/// The seller: a payload of v1 or v2, in base64, in; calldata out.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_wire(
+    bytes: &Buffer,
+    len: usize,
+    pay_to: &[u8; 20],
+    now: u64,
+    out: &mut Buffer,
+) -> i32 {
+    let Some(offer) = offer(pay_to) else { return REFUSED };
+    let bytes = bytes.get(..len).unwrap_or(bytes);
+    let mut json = [0; 1024];
+    let Ok(json) = base64::decode(bytes, &mut json) else { return REFUSED };
+    let Ok(payload) = PaymentPayload::parse(json) else { return REFUSED };
+    let payment = payload.payment(offer.requirements().asset);
+    match payment.and_then(|payment| accept(&payment, &offer, now)) {
+        Ok(claimed) => claimed.calldata(&[], out).map_or(REFUSED, |data| data.len() as i32),
+        Err(_) => REFUSED,
+    }
+}
+
+/// The buyer: the terms of v1 or v2 as JSON in; the payload in base64 out.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_answer(
+    bytes: &Buffer,
+    len: usize,
+    key: &[u8; 32],
+    nonce: &[u8; 32],
+    now: u64,
+    out: &mut Buffer,
+) -> i32 {
+    answer(bytes.get(..len).unwrap_or(bytes), key, nonce, now, out).unwrap_or(REFUSED)
+}
+
+fn answer(
+    bytes: &[u8],
+    key: &[u8; 32],
+    nonce: &[u8; 32],
+    now: u64,
+    out: &mut Buffer,
+) -> Option<i32> {
+    let required = PaymentRequired::parse(bytes).ok()?;
+    let terms = required.accepts().flatten().find(|terms| terms.flow().is_some())?;
+    let asset = Asset::find_by_address(terms.chain_id()?, terms.asset()?)?;
+    let offer = Offer::new(*asset, terms.pay_to()?, terms.amount()?, terms.max_timeout_seconds);
+    let offer = match terms.scheme()? {
+        Scheme::Exact(TransferMethod::Permit2) => offer.by_permit2(),
+        Scheme::Upto { facilitator } => offer.up_to(facilitator),
+        _ => offer,
+    };
+    let signer = K256Signer::from_bytes(key).ok()?;
+    let policy = Policy::up_to(Price::parse("0.05").ok()?);
+    let (nonce, now) = (Nonce::new(*nonce), Timestamp::from_secs(now));
+    let unsigned = Unsigned::new(&offer, &policy, signer.address(), nonce, now).ok()?;
+    let Ok(signature) = signer.sign(unsigned.digest());
+    let signed = unsigned.sign(signature);
+    let answers = match terms.version {
+        Version::V1 => Answers::V1(terms.chain_id()?),
+        Version::V2 => Answers::V2 { accepted: terms.raw.raw(), resource: "", extensions: "" },
+    };
+    let rsv = signature.to_rsv();
+    let payload = SignedPayload { transfer: &signed.transfer, signature: &rsv, answers };
+    let mut writer = Writer { buffer: out, len: 0 };
+    write!(writer, "{}", Base64(payload)).ok()?;
     Some(writer.len())
 }
 

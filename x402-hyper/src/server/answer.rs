@@ -143,8 +143,8 @@ pub(super) fn rejected(
         Dialect::Wire(version) => error.facilitator_reason(scheme, version),
     };
     let reason = reason.as_str();
-    match (rejection.transaction, offer) {
-        // It was sent and moved nothing.
+    match (rejection.payer, offer) {
+        // It was tried to move the money, and it did not move.
         (Some(_), Some(offer)) => {
             let mut answer = priced(refusal, asked, Some(error.code()), Some(reason));
             let (headers, chain_id) = (answer.headers_mut(), offer.requirements().chain_id);

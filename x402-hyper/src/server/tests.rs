@@ -116,6 +116,7 @@ fn code(body: &[u8]) -> String {
 }
 
 mod dialects;
+mod official;
 
 #[tokio::test]
 async fn an_unpaid_request_is_told_the_price() {

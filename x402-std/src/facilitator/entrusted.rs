@@ -113,7 +113,8 @@ impl Entrusted {
             steps.take(Step::Reverted).await?;
         }
         let error = fault(reason).unwrap_or(Error::Simulation);
-        Err(Rejection { transaction, ..error.into() })
+        let payer = Some(entry.payment.payer());
+        Err(Rejection { transaction, payer, ..error.into() })
     }
 
     /// Looks on the chain, where there is one to look at; without, it stays unknown.

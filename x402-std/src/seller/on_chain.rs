@@ -151,7 +151,8 @@ async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, 
         steps.take(Step::Reverted).await?;
     }
     let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
-    Err(Rejection { transaction, ..error.into() })
+    let payer = Some(entry.payment.payer());
+    Err(Rejection { transaction, payer, ..error.into() })
 }
 
 /// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the

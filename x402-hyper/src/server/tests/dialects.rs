@@ -9,7 +9,7 @@ use x402_core::{Address, Amount, Asset, ChainId, Nonce, Offer, Price, Signer as 
 use super::*;
 use crate::server::testing::{NOW, signer};
 
-fn from_base64(text: &str) -> Value {
+pub(super) fn from_base64(text: &str) -> Value {
     let mut bytes = vec![0; base64::decoded_room(text.len())];
     serde_json::from_slice(base64::decode(text.as_bytes(), &mut bytes).unwrap()).unwrap()
 }
