@@ -75,7 +75,7 @@ pub enum PolicyError {
     Network,
     /// It pays somebody else.
     Recipient,
-    /// Its asset cannot be paid by an EIP-3009 authorization.
+    /// It is paid by another method than those allowed.
     TransferMethod,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for PolicyError {
             Self::Recipient => {
                 "the seller asks for payment to another recipient than the one allowed"
             }
-            Self::TransferMethod => "the asset cannot be paid by an EIP-3009 authorization",
+            Self::TransferMethod => "the method of payment is not one that is allowed",
         })
     }
 }

@@ -1,9 +1,10 @@
 /*!
 The buyer: an HTTP client that pays, within limits, and never twice for one request.
 
-[`PayingClient::send`] sends a request unpaid. Where the answer is a 402 of the header dialect, it
-reads the terms, holds them against the buyer's [`Limits`], signs an authorization with a fresh
-random nonce, and repeats the request once with the payment in its header fields.
+[`PayingClient::send`] sends a request unpaid. Where the answer is a 402, of x402 v1 or v2 or of the
+header dialect, it reads the terms, holds them against the buyer's [`Limits`], takes the cheapest
+that they admit, signs with a fresh random nonce, and repeats the request with the payment in its
+header fields.
 [`QuotingClient::quote`] stops after the terms: it has no key and cannot pay.
 
 ```no_run
@@ -46,6 +47,8 @@ It does not keep a budget over several payments, and it does not ask the chain: 
 [`Status::Settled`] is the seller's word, with a transaction that anybody can look up.
 */
 
+mod attach;
+mod choose;
 mod error;
 mod fetch;
 mod judge;
@@ -67,7 +70,7 @@ use x402_std::config::OwnedAsset;
 
 pub use error::{ClientError, FetchError, Foreign, Refused, Unresolved};
 pub use payment::{LoadError, Payment, Status};
-pub use terms::Terms;
+pub use terms::{Dialect, Terms};
 
 use fetch::Fetch;
 use judge::Verdict;
@@ -82,10 +85,16 @@ pub struct Limits {
     pub max_timeout_seconds: u32,
     /// The only recipient that is paid.
     pub recipient: Option<Address>,
-    /// The only asset that is paid with, by symbol or address.
-    pub asset: Option<String>,
+    /// The only assets that are paid with, by symbol or address, the dearest to the buyer first;
+    /// empty for all that are known.
+    pub assets: Vec<String>,
     /// The only network that is paid on.
     pub network: Option<ChainId>,
+    /// The only dialect that is paid in.
+    pub dialect: Option<Dialect>,
+    /// Whether permits are signed, for `exact` by Permit2 and for `upto`: they work only where the
+    /// payer has approved Permit2 for the token.
+    pub permit2: bool,
 }
 
 impl Limits {
@@ -93,7 +102,16 @@ impl Limits {
     #[must_use]
     pub const fn up_to(max: Price) -> Self {
         let max_timeout_seconds = Policy::DEFAULT_MAX_TIMEOUT_SECONDS;
-        Self { max, max_timeout_seconds, recipient: None, asset: None, network: None }
+        let assets = Vec::new();
+        Self {
+            max,
+            max_timeout_seconds,
+            recipient: None,
+            assets,
+            network: None,
+            dialect: None,
+            permit2: false,
+        }
     }
 
     fn policy(&self) -> Policy<'_> {
@@ -101,7 +119,7 @@ impl Limits {
             max: self.max,
             max_timeout_seconds: self.max_timeout_seconds,
             recipient: self.recipient,
-            asset: self.asset.as_deref(),
+            asset: None,
             network: self.network,
         }
     }
@@ -155,8 +173,16 @@ pub struct Answer {
 pub struct Quote {
     /// The answer to the unpaid request.
     pub response: Response<Bytes>,
-    /// The terms; `None` where the answer is no 402.
-    pub terms: Option<Terms>,
+    /// Every way to pay that can be taken, v2's first; empty where the answer is no 402.
+    pub offers: Vec<Terms>,
+}
+
+impl Quote {
+    /// The first of the ways to pay.
+    #[must_use]
+    pub fn terms(&self) -> Option<&Terms> {
+        self.offers.first()
+    }
 }
 
 /// What happens on the way, for whoever wants to show or to record it.
@@ -212,13 +238,13 @@ impl QuotingClient {
     async fn ask(&self, request: Request<Bytes>) -> Result<(Quote, Request<Bytes>), ClientError> {
         fetch::check(&request)?;
         let (response, request) = self.fetch.follow(request).await?;
-        let terms = match response.status() {
+        let offers = match response.status() {
             StatusCode::PAYMENT_REQUIRED => {
-                Some(Terms::read(&response, &self.fetch.options.known_assets)?)
+                Terms::read(&response, &self.fetch.options.known_assets)?
             }
-            _ => None,
+            _ => Vec::new(),
         };
-        Ok((Quote { response, terms }, request))
+        Ok((Quote { response, offers }, request))
     }
 }
 
@@ -283,12 +309,13 @@ impl PayingClient {
         request: Request<Bytes>,
         watch: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Answer, ClientError> {
-        let (Quote { response, terms }, request) = self.quoting.ask(request).await?;
-        let Some(terms) = terms else {
+        let (Quote { response, offers }, request) = self.quoting.ask(request).await?;
+        if offers.is_empty() {
             return Ok(Answer { response, payment: None });
-        };
-        watch(Event::Asked(&terms));
-        let payment = sign::sign(&*self.signer, &self.limits.policy(), &terms, &request)?;
+        }
+        let terms = choose::choose(&self.limits, &offers)?;
+        watch(Event::Asked(terms));
+        let payment = sign::sign(&*self.signer, &self.limits.policy(), terms, &request)?;
         watch(Event::Signed(&payment));
         self.quoting.fetch.repeat(&request, payment, watch).await
     }
@@ -350,10 +377,24 @@ impl Builder {
         self
     }
 
-    /// Pays with nothing else; a symbol or an address.
+    /// Pays with nothing else, but for what else is named so; a symbol or an address.
     #[must_use]
     pub fn asset(mut self, asset: impl Into<String>) -> Self {
-        self.limits.asset = Some(asset.into());
+        self.limits.assets.push(asset.into());
+        self
+    }
+
+    /// Pays in no other dialect.
+    #[must_use]
+    pub const fn dialect(mut self, dialect: Dialect) -> Self {
+        self.limits.dialect = Some(dialect);
+        self
+    }
+
+    /// Signs permits too; see [`Limits::permit2`].
+    #[must_use]
+    pub const fn permit2(mut self, is_allowed: bool) -> Self {
+        self.limits.permit2 = is_allowed;
         self
     }
 
@@ -413,8 +454,14 @@ impl Builder {
 
 /// Whether a header field belongs to the payment of a request.
 fn is_payment_field(name: &http::HeaderName) -> bool {
-    Field::OF_REQUEST.iter().any(|field| field.name().eq_ignore_ascii_case(name.as_str()))
+    let fields = Field::OF_REQUEST.iter().map(|field| field.name());
+    let mut fields = fields.chain([V1_PAYMENT, V2_PAYMENT]);
+    fields.any(|field| field.eq_ignore_ascii_case(name.as_str()))
 }
+
+/// The fields of a payment in v1 and v2.
+const V1_PAYMENT: &str = "x-payment";
+const V2_PAYMENT: &str = "payment-signature";
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ x402 for hyper: a layer that sells, a client that buys, a gateway for what is th
 pub mod client;
 #[cfg(feature = "devnet")]
 pub mod devnet;
+#[cfg(feature = "facilitator")]
+pub mod facilitator;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "server")]

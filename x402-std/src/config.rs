@@ -26,6 +26,7 @@ that is shown of a [`Config`], holds a key or the URL of the node.
 
 mod check;
 mod error;
+mod facilitator;
 mod pricing;
 mod raw;
 mod routes;
@@ -48,6 +49,7 @@ use error::{Origin, Problem};
 use raw::RawConfig;
 
 pub use error::ConfigError;
+pub use facilitator::{FacilitatorConfig, ServedConfig};
 
 /// A seller's configuration, checked.
 #[derive(Debug)]
@@ -60,8 +62,16 @@ pub struct Config {
     pub pay_to: Address,
     /// What is paid with, and on which chain.
     pub asset: OwnedAsset,
-    /// How the chain is reached, and who pays its fees.
-    pub chain: ChainConfig,
+    /// How the chain is reached, and who pays its fees; `None` where a facilitator does it all.
+    pub chain: Option<ChainConfig>,
+    /// The other chains that is paid on, for the offers that are on them.
+    pub chains: Vec<(ChainId, ChainConfig)>,
+    /// Who moves the money.
+    pub facilitator: FacilitatorChoice,
+    /// Whether payers may be contracts.
+    pub contract_wallets: bool,
+    /// What the URLs of what is sold begin with, without a slash at the end.
+    pub public_url: Option<String>,
     /// Where payments are recorded.
     pub ledger: LedgerConfig,
     /// What is sold: the first route that matches a request decides.
@@ -86,6 +96,22 @@ pub struct ChainConfig {
     pub rpc: RpcText,
     /// Where the key is that signs the settling transactions.
     pub key: KeySource,
+}
+
+/// Who moves the money of the payments.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FacilitatorChoice {
+    /// The seller, by transactions of its own.
+    Local,
+    /// A facilitator somewhere else.
+    Remote {
+        /// Its base URL: what `/verify` and `/settle` are below.
+        url: String,
+        /// The file with the bearer token that it wants.
+        token_file: Option<PathBuf>,
+        /// Whether what it says is looked up on the chain.
+        confirm: bool,
+    },
 }
 
 /// A node's URL, which may hold a key of its provider and is never shown.
@@ -136,8 +162,25 @@ pub struct Route {
     pub amount: Amount,
     /// For how long, in seconds, a buyer is asked to let the authorization be valid.
     pub max_timeout_seconds: u32,
+    /// Other ways to pay for it.
+    pub offers: Vec<RouteOffer>,
     /// What is sold, in the seller's words.
     pub description: Option<String>,
+    /// The media type of the answer.
+    pub mime_type: Option<String>,
+    /// Whether marketplaces may list it.
+    pub discoverable: bool,
+}
+
+/// A way to pay for a route beside its pricing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteOffer {
+    /// With what, and on which chain.
+    pub asset: OwnedAsset,
+    /// How much, in atomic units.
+    pub amount: Amount,
+    /// Whether by Permit2, and not by the token itself.
+    pub permit2: bool,
 }
 
 /// The paths a route is for.
@@ -234,7 +277,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
         let layers = Layers { env: &env, overrides, folder };
-        let config = parse_raw(text).and_then(|raw| check(raw, &layers));
+        let config = parse_raw::<RawConfig>(text).and_then(|raw| check(raw, &layers));
         config.map_err(|problem| ConfigError::new(problem, file_name, text))
     }
 }
@@ -254,7 +297,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     Ok(text)
 }
 
-fn parse_raw(text: &str) -> Result<RawConfig, Problem> {
+fn parse_raw<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let mut budget = Budget::default();
     // Enough for every file of the permitted size that is no attack by aliases.
     (budget.max_depth, budget.max_nodes) = (16, 200_000);

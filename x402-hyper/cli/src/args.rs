@@ -50,6 +50,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(ServeArgs),
+    Facilitator(FacilitatorArgs),
     Pay(PayArgs),
     Quote(QuoteArgs),
     Devnet(DevnetArgs),
@@ -132,6 +133,34 @@ pub(crate) struct RequestArgs {
     pub(crate) timeout: u64,
 }
 
+const FACILITATOR_EXAMPLES: &str = "\
+Examples:
+  x402 facilitator --config facilitator.yaml
+
+The whole of a minimal file:
+  listen: 127.0.0.1:4022
+  ledger: ./facilitator.redb
+  chains:
+    - network: base-sepolia
+      rpc: http://127.0.0.1:8545
+      key_file: ./settler.key
+      assets: [USDC]
+
+Who is to be reached from elsewhere needs a bearer token: token_file. A seller's file names it by
+facilitator: {url: \"https://…\", token_file: ./token}.";
+
+/// Verify and settle payments for other sellers.
+#[derive(Debug, Args)]
+#[command(after_help = FACILITATOR_EXAMPLES)]
+pub(crate) struct FacilitatorArgs {
+    /// The facilitator's file.
+    #[arg(long, value_name = "FILE", default_value = "facilitator.yaml")]
+    pub(crate) config: PathBuf,
+    /// Take a public development key, on a chain that is not on this machine, for a test.
+    #[arg(long)]
+    pub(crate) allow_dev_key: bool,
+}
+
 const PAY_EXAMPLES: &str = "\
 Examples:
   X402_KEY=$(cat buyer.key) x402 pay http://127.0.0.1:4021/api/analyze --max 0.05 -d 'some words'
@@ -164,9 +193,16 @@ pub(crate) struct PayArgs {
     /// Pay nobody but this address.
     #[arg(long, value_name = "0x…", conflicts_with = "resume")]
     pub(crate) recipient: Option<String>,
-    /// Pay with nothing but this asset, a symbol or an address.
+    /// Pay with nothing but this asset, a symbol or an address; repeated, with the first that is
+    /// offered.
     #[arg(long, conflicts_with = "resume")]
-    pub(crate) asset: Option<String>,
+    pub(crate) asset: Vec<String>,
+    /// Pay in no dialect but this.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) dialect: Option<DialectArg>,
+    /// Sign permits too (Permit2, and the scheme upto): for tokens that Permit2 is approved for.
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) permit2: bool,
     /// Pay on no network but this: a name or eip155:ID.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) network: Option<String>,
@@ -287,6 +323,27 @@ mod tests {
         assert_eq!(documented.count(), 7);
         for code in 0..=6 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+}
+
+/// How a seller writes its terms, and wants to be paid.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum DialectArg {
+    /// Plain header fields, X-Payment-…
+    Headers,
+    /// x402 v1: X-PAYMENT.
+    V1,
+    /// x402 v2: PAYMENT-SIGNATURE.
+    V2,
+}
+
+impl From<DialectArg> for x402_hyper::client::Dialect {
+    fn from(dialect: DialectArg) -> Self {
+        match dialect {
+            DialectArg::Headers => Self::Headers,
+            DialectArg::V1 => Self::V1,
+            DialectArg::V2 => Self::V2,
         }
     }
 }

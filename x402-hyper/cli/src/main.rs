@@ -1,5 +1,6 @@
 /*!
-The program `x402`: sell (`serve`), buy (`pay`, `quote`), try (`demo`, `devnet`), and compare
+The program `x402`: sell (`serve`), buy (`pay`, `quote`), settle for
+others (`facilitator`), try (`demo`, `devnet`), and compare
 (`vectors`). What it is told, and how it ends, is in `args.rs`.
 */
 
@@ -7,6 +8,7 @@ mod args;
 mod demo;
 mod devnet;
 mod exit;
+mod facilitator;
 mod output;
 mod pay;
 mod quote;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Facilitator(args) => facilitator::run(args).await,
         Command::Pay(args) => pay::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Devnet(args) => devnet::run(args).await,
@@ -63,7 +66,9 @@ const fn wants_json(command: &Command) -> bool {
         Command::Pay(args) => args.json,
         Command::Quote(args) => args.json,
         Command::Demo(args) => args.json,
-        Command::Serve(_) | Command::Devnet(_) | Command::Vectors(_) => false,
+        Command::Serve(_) | Command::Facilitator(_) | Command::Devnet(_) | Command::Vectors(_) => {
+            false
+        }
     }
 }
 
@@ -74,7 +79,11 @@ fn start_runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Logs go to stderr: results of `pay` are on stdout. A filter that cannot be read is as none.
 fn start_log(command: &Command) {
-    let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let level = if matches!(command, Command::Serve(_) | Command::Facilitator(_)) {
+        "info"
+    } else {
+        "warn"
+    };
     let filter = EnvFilter::try_from_env("X402_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt()

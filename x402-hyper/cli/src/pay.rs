@@ -91,7 +91,9 @@ fn limits(args: &PayArgs) -> Result<Limits, Failure> {
     Ok(Limits {
         recipient: recipient.map_err(|error| wrong("--recipient", &error))?,
         network: network.map_err(|error| wrong("--network", &error))?,
-        asset: args.asset.clone(),
+        assets: args.asset.clone(),
+        dialect: args.dialect.map(Into::into),
+        permit2: args.permit2,
         ..Limits::up_to(max)
     })
 }

@@ -21,7 +21,7 @@ pub(crate) async fn run(args: QuoteArgs) -> Result<Exit, Failure> {
     drop(progress);
     let quote = quote.map_err(|error| request::failure(&error, |_| String::new()))?;
     let status = quote.response.status();
-    let exit = match &quote.terms {
+    let exit = match quote.terms() {
         None if !status.is_success() => Exit::Failed,
         _ => Exit::Ok,
     };
@@ -29,10 +29,20 @@ pub(crate) async fn run(args: QuoteArgs) -> Result<Exit, Failure> {
         let mut value = answer_to_json(&quote.response);
         value["ok"] = (exit == Exit::Ok).into();
         value["exit"] = (exit as u8).into();
-        value["terms"] = quote.terms.as_ref().map_or(Value::Null, terms_to_json);
+        value["terms"] = quote.terms().map_or(Value::Null, terms_to_json);
+        value["offers"] = quote.offers.iter().map(terms_to_json).collect();
         output::line(value);
     } else {
-        output::line(describe(status, quote.terms.as_ref()));
+        output::line(describe(status, quote.terms()));
+        // The same is told in every dialect.
+        let mut told: Vec<_> = quote.terms().map(Terms::to_string).into_iter().collect();
+        for terms in &quote.offers {
+            let text = terms.to_string();
+            if !told.contains(&text) {
+                output::line(format_args!("or {}", describe(status, Some(terms))));
+                told.push(text);
+            }
+        }
     }
     Ok(exit)
 }
@@ -48,6 +58,8 @@ fn describe(status: StatusCode, terms: Option<&Terms>) -> String {
 
 fn terms_to_json(terms: &Terms) -> Value {
     json!({
+        "dialect": terms.dialect.to_string(),
+        "scheme": terms.scheme.name(),
         "price": terms.price().to_string(),
         "amount": terms.amount.to_string(),
         "asset": asset_to_json(&terms.asset),

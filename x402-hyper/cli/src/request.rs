@@ -96,7 +96,10 @@ pub(crate) fn failure(error: &ClientError, keep: impl Fn(&Payment) -> String) ->
         ClientError::UnknownAsset { .. } | ClientError::Price => {
             Failure::new(Exit::Limit, format!("not paid: {error}")).help("nothing was signed")
         }
-        ClientError::Foreign(_) | ClientError::Terms(_) => Failure::new(Exit::Limit, error)
+        ClientError::Dialect
+        | ClientError::Foreign(_)
+        | ClientError::Terms(_)
+        | ClientError::Wire(_) => Failure::new(Exit::Limit, error)
             .help("nothing was signed; ask the seller for the X-Payment header dialect"),
         ClientError::Refused(refused) => {
             let payment = &refused.payment;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
+use x402_std::chain::RpcChain;
 use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
 
 use crate::args::ServeArgs;
@@ -44,7 +45,7 @@ fn load(args: ServeArgs) -> Result<Config, Failure> {
     Config::load(&args.config, env, &overrides).map_err(|error| Failure::configuration(&error))
 }
 
-fn told_to_stop() -> impl Future<Output = ()> + Send {
+pub(crate) fn told_to_stop() -> impl Future<Output = ()> + Send {
     let stop = signals::stop();
     async move {
         stop.await;
@@ -117,8 +118,14 @@ fn invitation(route: &Route, config: &Config, address: &str) -> Option<String> {
 }
 
 async fn describe_gas(shop: &Shop) {
-    let account = shop.chain.address();
-    match shop.chain.balance().await {
+    for chain in &shop.chains {
+        describe_account(chain).await;
+    }
+}
+
+pub(crate) async fn describe_account(chain: &RpcChain) {
+    let account = chain.address();
+    match chain.balance().await {
         Ok(wei) if wei == Amount::ZERO => {
             output::note(format_args!("warning: {account} pays the gas, and has no ether"));
         }

@@ -1,59 +1,176 @@
 //! What `serve` and `demo` have in common: from a configuration to a seller who is ready.
 
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
-use x402_core::{Address, Signer as _};
+use x402_core::wire::Version;
+use x402_core::{Address, ChainId, Signer as _};
+use x402_hyper::facilitator::HttpFacilitator;
 use x402_std::chain::{RpcChain, RpcOptions, RpcUrl, StartError};
-use x402_std::config::{Config, LedgerConfig};
+use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset};
+use x402_std::facilitator::Entrusted;
 use x402_std::ledger::{MemoryLedger, RedbLedger};
-use x402_std::seller::SellerOptions;
-use x402_std::{Ledger, Seller, devnet};
+use x402_std::seller::{OnChain, Rail, SellerOptions};
+use x402_std::{Facilitator as _, Ledger, Seller, devnet};
 
 use crate::exit::{Exit, Failure};
 
 /// How often payments are looked after whose outcome is not known.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
-/// A seller with a chain and a ledger.
+/// A seller with a ledger, and the chains that it sends transactions to.
 pub(crate) struct Shop {
     pub(crate) seller: Arc<Seller>,
-    pub(crate) chain: Arc<RpcChain>,
+    pub(crate) chains: Vec<Arc<RpcChain>>,
 }
 
 impl Shop {
-    /// Connects to the chain, makes sure that it is the right one, and opens the ledger.
+    /// Connects to the chains, or to the facilitator, makes sure that they are the right ones, and
+    /// opens the ledger.
     pub(crate) async fn open(config: &Config, allow_dev_key: bool) -> Result<Self, Failure> {
-        let url = RpcUrl::parse(config.chain.rpc.expose()).map_err(Failure::usage)?;
-        let key = config.chain.key.load().map_err(|error| {
-            Failure::usage(error).help("name a key file in chain.key_file, or set X402_KEY")
-        })?;
-        let signer = key.signer().map_err(Failure::usage)?;
-        if !allow_dev_key && !url.is_loopback() {
-            refuse_dev_key(signer.address())?;
+        let options =
+            SellerOptions { contract_wallets: config.contract_wallets, ..SellerOptions::default() };
+        let assets = assets_of(config);
+        let mut chains = Vec::new();
+        let main = config.chain.iter().map(|chain| (config.asset.chain_id, chain));
+        for (chain_id, chain) in main.chain(config.chains.iter().map(|(id, chain)| (*id, chain))) {
+            let options = RpcOptions::new(chain_id);
+            let chain = connect(chain, options, allow_dev_key).await?;
+            check_assets(&chain, chain_id, &assets).await?;
+            chains.push((chain_id, Arc::new(chain)));
         }
-        let options = RpcOptions::new(config.asset.chain_id);
-        let chain = RpcChain::connect(url, signer, options).await.map_err(|error| start(&error))?;
-        chain.check_asset(&config.asset.as_asset()).await.map_err(|error| start(&error))?;
+        let rails = match &config.facilitator {
+            FacilitatorChoice::Local => chains
+                .iter()
+                .map(|(chain_id, chain)| {
+                    let rail =
+                        OnChain::new(Arc::clone(chain) as _, options.settle_timeout, options.poll);
+                    (*chain_id, Arc::new(rail) as Arc<dyn Rail>)
+                })
+                .collect(),
+            FacilitatorChoice::Remote { url, token_file, .. } => {
+                entrust(url, token_file.as_deref(), &assets, &chains).await?
+            }
+        };
         let ledger = open_ledger(&config.ledger)?;
-        let chain = Arc::new(chain);
-        let seller = Seller::new(ledger, Arc::clone(&chain) as _, SellerOptions::default());
-        Ok(Self { seller, chain })
+        let seller = Seller::with_rails(ledger, rails, options);
+        let chains = match &config.facilitator {
+            FacilitatorChoice::Local => chains.into_iter().map(|(_, chain)| chain).collect(),
+            // They are only looked at.
+            FacilitatorChoice::Remote { .. } => Vec::new(),
+        };
+        Ok(Self { seller, chains })
     }
 
     /// Looks after payments that are under way, at once and from then on. Never ends.
     pub(crate) async fn resolve(self: Arc<Self>) {
-        let mut clock = tokio::time::interval(RESOLVE_EVERY);
-        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            clock.tick().await;
-            match self.seller.resolve_open().await {
-                Ok(0) => {}
-                Ok(open) => tracing::info!(open, "payments whose outcome is not known"),
-                Err(error) => tracing::warn!(%error, "open payments cannot be looked after"),
-            }
+        resolve(&self.seller).await;
+    }
+}
+
+/// Looks after payments that are under way, at once and from then on. Never ends.
+pub(crate) async fn resolve(seller: &Arc<Seller>) {
+    let mut clock = tokio::time::interval(RESOLVE_EVERY);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        match seller.resolve_open().await {
+            Ok(0) => {}
+            Ok(open) => tracing::info!(open, "payments whose outcome is not known"),
+            Err(error) => tracing::warn!(%error, "open payments cannot be looked after"),
         }
     }
+}
+
+/// The tokens of all offers, each once.
+fn assets_of(config: &Config) -> Vec<OwnedAsset> {
+    let others = config.routes.iter().flat_map(|route| &route.offers).map(|offer| &offer.asset);
+    let mut assets = vec![config.asset.clone()];
+    for asset in others {
+        if !assets.contains(asset) {
+            assets.push(asset.clone());
+        }
+    }
+    assets
+}
+
+/// Connects to a chain with the key that pays its fees.
+pub(crate) async fn connect(
+    chain: &ChainConfig,
+    options: RpcOptions,
+    allow_dev_key: bool,
+) -> Result<RpcChain, Failure> {
+    let url = RpcUrl::parse(chain.rpc.expose()).map_err(Failure::usage)?;
+    let key = chain.key.load().map_err(|error| {
+        Failure::usage(error).help("name a key file in chain.key_file, or set X402_KEY")
+    })?;
+    let signer = key.signer().map_err(Failure::usage)?;
+    if !allow_dev_key && !url.is_loopback() {
+        refuse_dev_key(signer.address())?;
+    }
+    RpcChain::connect(url, signer, options).await.map_err(|error| start(&error))
+}
+
+/// Makes sure that the tokens are on the chain as they are configured.
+pub(crate) async fn check_assets(
+    chain: &RpcChain,
+    chain_id: ChainId,
+    assets: &[OwnedAsset],
+) -> Result<(), Failure> {
+    for asset in assets.iter().filter(|asset| asset.chain_id == chain_id) {
+        chain.check_asset(&asset.as_asset()).await.map_err(|error| start(&error))?;
+    }
+    Ok(())
+}
+
+/// Rails by way of a facilitator, one for each chain.
+async fn entrust(
+    url: &str,
+    token_file: Option<&Path>,
+    assets: &[OwnedAsset],
+    chains: &[(ChainId, Arc<RpcChain>)],
+) -> Result<Vec<(ChainId, Arc<dyn Rail>)>, Failure> {
+    let token = token_file.map(read_token).transpose()?;
+    let facilitator = HttpFacilitator::new(url, token.as_deref()).map_err(Failure::usage)?;
+    let facilitator = Arc::new(facilitator);
+    match facilitator.supported().await {
+        Ok(supported) => {
+            for asset in assets {
+                let network = asset.chain_id.to_string();
+                if supported.find(Version::V2, "exact", &network).is_none() {
+                    tracing::warn!(network, "the facilitator does not say that it settles there");
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the facilitator does not say what it settles"),
+    }
+    let mut rails: Vec<(ChainId, Arc<dyn Rail>)> = Vec::new();
+    for asset in assets {
+        if rails.iter().any(|(known, _)| *known == asset.chain_id) {
+            continue;
+        }
+        let rail = Entrusted::new(Arc::clone(&facilitator) as _, assets.to_vec());
+        let chain = chains.iter().find(|(known, _)| *known == asset.chain_id);
+        let rail = match chain {
+            Some((_, chain)) => rail.confirmed_by(Arc::clone(chain) as _),
+            None => rail,
+        };
+        rails.push((asset.chain_id, Arc::new(rail)));
+    }
+    Ok(rails)
+}
+
+/// The bearer token in a file: one line.
+pub(crate) fn read_token(path: &Path) -> Result<String, Failure> {
+    let unreadable = |error| Failure::usage(error).at(path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let token = text.trim().to_owned();
+    if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        let error = "the token is shorter than 16 letters, or has others than those of ASCII";
+        return Err(unreadable(error.to_owned()).help("make one: openssl rand -hex 32"));
+    }
+    Ok(token)
 }
 
 /// Everybody knows the keys of the development mnemonic, and some take what is sent there at once.
@@ -82,7 +199,7 @@ fn start(error: &StartError) -> Failure {
     }
 }
 
-fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Failure> {
+pub(crate) fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Failure> {
     match config {
         LedgerConfig::Memory => Ok(Arc::new(MemoryLedger::new())),
         LedgerConfig::File(path) => match RedbLedger::open(path) {

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use http::StatusCode;
 use x402_core::buyer::PolicyError;
 use x402_core::headers::HeaderError;
+use x402_core::wire::WireError;
 use x402_core::{ChainId, Code};
 
 use super::{Payment, Terms};
@@ -23,6 +24,9 @@ pub enum ClientError {
         /// The terms.
         terms: Box<Terms>,
     },
+    /// The seller speaks other dialects than the one that is paid in; nothing was signed.
+    #[error("the seller has no terms in the dialect that is allowed")]
+    Dialect,
     /// The price has more decimals than the asset; nothing was signed.
     #[error("the seller's price has more decimals than its asset")]
     Price,
@@ -44,6 +48,9 @@ pub enum ClientError {
     /// The header fields of the 402 cannot be read; nothing was signed.
     #[error("the seller's terms cannot be read: {0}")]
     Terms(#[from] HeaderError),
+    /// The terms of v1 or v2 cannot be read; nothing was signed.
+    #[error("the seller's terms cannot be read: {0}")]
+    Wire(WireError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls,
@@ -127,7 +134,7 @@ impl fmt::Display for Unresolved {
     }
 }
 
-/// What a 402 speaks that is not the header dialect.
+/// What a 402 speaks that has no terms that can be taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Foreign {
@@ -147,8 +154,8 @@ impl fmt::Display for Foreign {
             Self::EncodedTerms => {
                 "X-Payment-Required holds encoded terms, where the header dialect has the word true"
             }
-            Self::V1 => "it speaks x402 version 1 (terms in a JSON body) only",
-            Self::V2 => "it speaks x402 version 2 (terms in PAYMENT-REQUIRED) only",
+            Self::V1 => "the ways to pay in its body (x402 v1) are none that can be taken",
+            Self::V2 => "the ways to pay in PAYMENT-REQUIRED (x402 v2) are none that can be taken",
             Self::Unknown => "there is no X-Payment-Required field",
         })
     }

@@ -7,8 +7,10 @@ use http::header::{HeaderName, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
 use x402_core::headers::Field;
+use x402_core::wire::{Version, base64};
 use x402_core::{Address, Code, Reason, hex};
 use x402_std::chain::TxHash;
+use x402_std::facilitator::SettleAnswer;
 
 use super::{FetchError, Payment, Refused, Status};
 
@@ -46,7 +48,11 @@ impl Verdict {
         let words = Words::of(response.body());
         let retry_after = seconds(headers);
         match status {
-            StatusCode::PAYMENT_REQUIRED => {
+            // It was sent to the chain, and nobody is to pay again.
+            StatusCode::PAYMENT_REQUIRED if settled == Status::Pending => {
+                Self::Again { why: words.line(status), retry_after, unsent: false }
+            }
+            StatusCode::PAYMENT_REQUIRED | StatusCode::PRECONDITION_FAILED => {
                 Self::Refused(Box::new(words.refused(&response, payment)))
             }
             StatusCode::BAD_REQUEST if words.is_of_payment() => {
@@ -66,6 +72,11 @@ impl Verdict {
 
 /// What the answer says of the money, if it says it of this payer.
 fn proof(headers: &HeaderMap, payment: &Payment) -> (Status, Option<TxHash>) {
+    for (name, version) in RECEIPTS {
+        if headers.contains_key(name) {
+            return receipt(headers, name, version, payment);
+        }
+    }
     let payer = single(headers, Field::Payer).map(Address::parse);
     if payer.is_some_and(|payer| payer != Ok(payment.payer)) {
         return (Status::Unproven, None);
@@ -80,9 +91,45 @@ fn proof(headers: &HeaderMap, payment: &Payment) -> (Status, Option<TxHash>) {
     (status, transaction)
 }
 
+/// The fields of a receipt in v2 and v1.
+const RECEIPTS: [(&str, Version); 2] =
+    [("payment-response", Version::V2), ("x-payment-response", Version::V1)];
+
+/// What a receipt of v1 or v2 says, if it is of this payment.
+fn receipt(
+    headers: &HeaderMap,
+    name: &'static str,
+    version: Version,
+    payment: &Payment,
+) -> (Status, Option<TxHash>) {
+    let Some(answer) = read_receipt(headers, name, version) else {
+        return (Status::Unproven, None);
+    };
+    let is_ours = answer.chain_id == Some(payment.asset.chain_id)
+        && answer.payer.is_none_or(|payer| payer == payment.payer);
+    match (answer.reason.as_deref(), answer.transaction) {
+        _ if !is_ours => (Status::Unproven, None),
+        (None, Some(hash)) if hash != TxHash([0; 32]) => (Status::Settled, Some(hash)),
+        (Some(reason), hash @ Some(_)) if reason == PENDING => (Status::Pending, hash),
+        _ => (Status::Unproven, None),
+    }
+}
+
+const PENDING: &str = Reason::SettlementPending.as_str();
+
+fn read_receipt(headers: &HeaderMap, name: &'static str, version: Version) -> Option<SettleAnswer> {
+    let text = once(headers, HeaderName::from_static(name))?;
+    let mut json = vec![0; base64::decoded_room(text.len())];
+    let json = base64::decode(text.as_bytes(), &mut json).ok()?;
+    SettleAnswer::parse(json, version).ok()
+}
+
 /// The value of a field that is there once.
 fn single(headers: &HeaderMap, field: Field) -> Option<&str> {
-    let name: HeaderName = field.name().parse().ok()?;
+    once(headers, field.name().parse().ok()?)
+}
+
+fn once(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let (value, None) = (values.next()?, values.next()) else {
         return None;
@@ -111,7 +158,8 @@ impl Words {
         let text = |key: &str| body.get(key).and_then(Value::as_str).map(printable);
         Self {
             code: text("code"),
-            reason: text("reason"),
+            // v1 has the reason under another name.
+            reason: text("reason").or_else(|| text("error")),
             message: text("message"),
             help: text("help"),
         }

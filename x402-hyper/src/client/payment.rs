@@ -3,12 +3,13 @@ use core::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::{Value, json};
-use x402_core::headers::{Field, SignatureForm, SignedPayment};
+use x402_core::buyer::Signed;
+use x402_core::headers::Field;
 use x402_core::{Address, Amount, ChainId, Nonce, Price, Timestamp, hex};
 use x402_std::chain::TxHash;
 use x402_std::config::OwnedAsset;
 
-use super::ClientError;
+use super::{ClientError, Terms, V1_PAYMENT, V2_PAYMENT, attach};
 
 /// A payment that was signed for one request, and what became of it.
 ///
@@ -73,28 +74,23 @@ impl fmt::Display for Status {
 
 impl Payment {
     pub(super) fn new(
-        signed: &SignedPayment,
-        asset: &OwnedAsset,
+        signed: &Signed,
+        terms: &Terms,
         request: &Request<Bytes>,
     ) -> Result<Self, ClientError> {
-        let mut fields = Vec::new();
-        signed.emit(&asset.as_asset(), SignatureForm::Packed, |field, value| {
-            fields.push((field.name().to_owned(), value.to_owned()));
-        });
-        let headers = fields.iter().map(|(name, value)| field(name, value)).collect::<Option<_>>();
-        let terms = &signed.authorization;
+        let transfer = &signed.transfer;
         Ok(Self {
-            amount: terms.value,
-            asset: asset.clone(),
-            recipient: terms.to,
-            payer: terms.from,
-            nonce: terms.nonce,
-            valid_before: terms.valid_before,
+            amount: transfer.value(),
+            asset: terms.asset.clone(),
+            recipient: transfer.to(),
+            payer: transfer.from(),
+            nonce: transfer.nonce(),
+            valid_before: transfer.valid_before(),
             status: Status::Sent,
             transaction: None,
             method: request.method().clone(),
             uri: request.uri().clone(),
-            headers: headers.ok_or(ClientError::Request("the asset's symbol is not ASCII"))?,
+            headers: attach::headers(signed, terms)?,
         })
     }
 
@@ -196,10 +192,11 @@ impl Payment {
 }
 
 /// A field of a payment; nothing else is ever read as one.
-fn field(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+pub(super) fn field(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     let name: HeaderName = name.parse().ok()?;
     let mut value: HeaderValue = value.parse().ok()?;
-    value.set_sensitive(name.as_str().eq_ignore_ascii_case(Field::Signature.name()));
+    let secrets = [Field::Signature.name(), V1_PAYMENT, V2_PAYMENT];
+    value.set_sensitive(secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name.as_str())));
     super::is_payment_field(&name).then_some((name, value))
 }
 

@@ -45,7 +45,5 @@ pub(super) fn sign(
     let (nonce, now) = (Nonce::new(nonce), Timestamp::from_secs(now.as_secs()));
     let unsigned = Unsigned::new(&offer, policy, signer.payer(), nonce, now).map_err(limit)?;
     let signature = signer.sign_digest(unsigned.digest()).map_err(ClientError::Signer)?;
-    let signed = unsigned.sign(signature).headers();
-    let signed = signed.ok_or(ClientError::Request("the header dialect has no permits"))?;
-    Payment::new(&signed, &terms.asset, request)
+    Payment::new(&unsigned.sign(signature), terms, request)
 }

@@ -1,18 +1,45 @@
+mod headers;
+mod wire;
+
 use core::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use x402_core::headers::{ChallengeHeaders, Field};
-use x402_core::{Address, Amount, Asset, Code, Offer, Price, TransferMethod};
+use x402_core::{Address, Amount, Asset, ChainId, Code, Offer, Price, Scheme, TransferMethod};
 use x402_std::config::OwnedAsset;
 
 use super::{ClientError, Foreign};
 
-/// What a seller asks for.
+/// How a seller writes its terms, and wants to be paid.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Dialect {
+    /// Plain header fields, `X-Payment-…`.
+    Headers,
+    /// x402 v1: a JSON body, and `X-PAYMENT`.
+    V1,
+    /// x402 v2: `PAYMENT-REQUIRED`, and `PAYMENT-SIGNATURE`.
+    V2,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Headers => "headers",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        })
+    }
+}
+
+/// One way to pay that a seller offers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Terms {
-    /// What is to be paid, in atomic units of the asset.
+    /// How it is written.
+    pub dialect: Dialect,
+    /// How much of what is signed is taken, and by which method.
+    pub scheme: Scheme,
+    /// What is to be paid, in atomic units of the asset; at most so much where the scheme is `upto`.
     pub amount: Amount,
     /// With what, and on which chain.
     pub asset: OwnedAsset,
@@ -22,29 +49,38 @@ pub struct Terms {
     pub timeout_seconds: u32,
     /// What the seller says is wrong already, though nothing was paid.
     pub error: Option<Code>,
+    /// v2: what is echoed, byte for byte.
+    pub(super) echo: Echo,
+}
+
+/// What a client of v2 sends back of the terms; empty where there is nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Echo {
+    pub(super) accepted: String,
+    pub(super) resource: String,
+    pub(super) extensions: String,
 }
 
 impl Terms {
-    /// Reads the header fields of a 402, and finds the asset that they name.
+    /// Reads every way to pay that a 402 offers and that can be taken: of a known scheme, in a known
+    /// asset. v2 comes first, then v1, then the header dialect; in each, the seller's order.
     pub(super) fn read(
         response: &Response<Bytes>,
         known: &[OwnedAsset],
-    ) -> Result<Self, ClientError> {
-        let Some(challenge) = ChallengeHeaders::collect(fields(response.headers()))? else {
-            return Err(ClientError::Foreign(foreign(response)));
-        };
-        let asset = find(&challenge, known).ok_or_else(|| ClientError::UnknownAsset {
-            asset: super::judge::printable(challenge.asset),
-            network: challenge.chain_id,
-        })?;
-        let offer = challenge.offer(&asset.as_asset()).ok_or(ClientError::Price)?;
-        Ok(Self {
-            amount: offer.requirements().amount,
-            recipient: challenge.recipient,
-            timeout_seconds: challenge.timeout_seconds,
-            error: challenge.error,
-            asset,
-        })
+    ) -> Result<Vec<Self>, ClientError> {
+        let (mut offers, mut error) = (Vec::new(), None);
+        for read in [wire::read_v2, wire::read_v1, headers::read] {
+            match read(response, known) {
+                Ok(more) => offers.extend(more),
+                // Worth telling only where nothing can be read.
+                Err(why) => error = error.or(Some(why)),
+            }
+        }
+        match (offers.is_empty(), error) {
+            (false, _) => Ok(offers),
+            (true, Some(error)) => Err(error),
+            (true, None) => Err(ClientError::Foreign(foreign(response))),
+        }
     }
 
     /// What is to be paid, in units of the asset.
@@ -54,14 +90,26 @@ impl Terms {
     }
 
     pub(super) fn offer(&self) -> Offer<'_> {
-        Offer::new(self.asset.as_asset(), self.recipient, self.amount, self.timeout_seconds)
+        let asset = self.asset.as_asset();
+        let offer = Offer::new(asset, self.recipient, self.amount, self.timeout_seconds);
+        match self.scheme {
+            Scheme::Exact(TransferMethod::Permit2) => offer.by_permit2(),
+            Scheme::Upto { facilitator } => offer.up_to(facilitator),
+            Scheme::Exact(_) => offer,
+        }
+    }
+
+    /// Whether the token alone moves the money; else the payer has to have approved Permit2.
+    pub(super) fn is_by_token(&self) -> bool {
+        self.scheme == Scheme::Exact(TransferMethod::Eip3009)
     }
 }
 
 impl fmt::Display for Terms {
     /// `0.01 USDC on ethereum to 0x…`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} on ", self.price(), self.asset.symbol)?;
+        let most = if matches!(self.scheme, Scheme::Upto { .. }) { "at most " } else { "" };
+        write!(f, "{most}{} {} on ", self.price(), self.asset.symbol)?;
         match self.asset.chain_id.name() {
             Some(name) => f.write_str(name)?,
             None => write!(f, "{}", self.asset.chain_id)?,
@@ -70,14 +118,13 @@ impl fmt::Display for Terms {
     }
 }
 
-/// The table goes first: nobody replaces what it says of a token. A token that cannot be moved by
-/// an EIP-3009 authorization is as good as unknown.
-fn find(challenge: &ChallengeHeaders<'_>, known: &[OwnedAsset]) -> Option<OwnedAsset> {
-    let is_meant = |asset: &Asset<'_>| {
-        asset.chain_id == challenge.chain_id
-            && asset.is_named(challenge.asset)
-            && asset.transfer_method == TransferMethod::Eip3009
-    };
+/// The asset on a chain that is meant. The table goes first: nobody replaces what it says of a token.
+fn find(
+    chain_id: ChainId,
+    known: &[OwnedAsset],
+    is_meant: impl Fn(&Asset<'_>) -> bool,
+) -> Option<OwnedAsset> {
+    let is_meant = |asset: &Asset<'_>| asset.chain_id == chain_id && is_meant(asset);
     let of_table = Asset::all().find(|asset| is_meant(asset)).map(OwnedAsset::from);
     of_table.or_else(|| known.iter().find(|asset| is_meant(&asset.as_asset())).cloned())
 }
@@ -86,13 +133,13 @@ pub(super) fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])>
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
-/// What a 402 speaks that the header dialect's reader knows nothing of.
+/// What a 402 speaks that has no terms that can be taken.
 fn foreign(response: &Response<Bytes>) -> Foreign {
     let headers = response.headers();
     if headers.contains_key("payment-required") {
         return Foreign::V2;
     }
-    if headers.contains_key(Field::Required.name()) {
+    if headers.contains_key(x402_core::headers::Field::Required.name()) {
         return Foreign::EncodedTerms;
     }
     let body: Option<serde_json::Value> = serde_json::from_slice(response.body()).ok();

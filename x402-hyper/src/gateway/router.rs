@@ -39,7 +39,11 @@ impl Router {
     /// The routes of a configuration.
     #[must_use]
     pub fn from_config(config: &Config) -> Self {
-        Self::new(&config.asset, config.pay_to, &config.routes, config.default)
+        let mut router = Self::new(&config.asset, config.pay_to, &config.routes, config.default);
+        if let Some(url) = &config.public_url {
+            router.rules.iter_mut().for_each(|rule| rule.publish(url));
+        }
+        router
     }
 
     /// Routes that are paid for in `asset`, to `pay_to`.
@@ -134,11 +138,15 @@ impl Rule {
             },
             sale: match route.pricing {
                 Price::Free => None,
-                Price::Paid(_) => Some(Arc::new(Sale {
-                    description: route.description.clone().unwrap_or_default(),
-                    ..Sale::from(offer())
-                })),
+                Price::Paid(_) => Some(Arc::new(sale(route, offer(), pay_to))),
             },
+        }
+    }
+
+    /// Says what the URLs begin with, where clients ask.
+    fn publish(&mut self, url: &str) {
+        if let Some(sale) = &mut self.sale {
+            url.clone_into(&mut Arc::make_mut(sale).base_url);
         }
     }
 
@@ -172,6 +180,39 @@ impl Methods {
         }
     }
 }
+
+/// What a route sells, and every way to pay for it.
+fn sale(route: &Route, first: Offer<'static>, pay_to: Address) -> Sale {
+    let offers = route.offers.iter().map(|other| {
+        let seconds = route.max_timeout_seconds;
+        let offer = Offer::new(leak(&other.asset), pay_to, other.amount, seconds);
+        if other.permit2 { offer.by_permit2() } else { offer }
+    });
+    let mut sale = Sale {
+        offers: [first].into_iter().chain(offers).collect(),
+        description: route.description.clone().unwrap_or_default(),
+        mime_type: route.mime_type.clone().unwrap_or_default(),
+        ..Sale::default()
+    };
+    if route.discoverable {
+        // What marketplaces list (the extension `bazaar`); in v1 it is `outputSchema`.
+        let method = route.methods.first().map_or("GET", String::as_str);
+        let is_query = matches!(method, "GET" | "HEAD" | "DELETE");
+        let body = if is_query { "" } else { r#","bodyType":"json","body":{}"# };
+        let input = format!(r#""type":"http","method":"{method}"{body}"#);
+        sale.extensions =
+            format!(r#"{{"bazaar":{{"info":{{"input":{{{input}}}}},"schema":{BAZAAR_SCHEMA}}}}}"#);
+        sale.output_schema = format!(r#"{{"input":{{{input},"discoverable":true}}}}"#);
+    }
+    sale
+}
+
+/// What the declarations are made by: JSON Schema 2020-12.
+const BAZAAR_SCHEMA: &str = concat!(
+    r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","#,
+    r#""properties":{"input":{"type":"object","properties":{"type":{"const":"http"},"#,
+    r#""method":{"type":"string"}},"required":["type","method"]}},"required":["input"]}"#
+);
 
 /// An offer is copied into every request that it prices, so its texts must live as long as the
 /// program: a few bytes, once.

@@ -3,16 +3,17 @@
 use core::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use serde_saphyr::Spanned;
 use x402_core::{Address, Asset, ChainId, TransferMethod};
 use zeroize::Zeroizing;
 
 use super::error::{Origin, Problem};
-use super::raw::{RawAsset, RawChain, RawConfig, RawToken, Text};
+use super::raw::{RawAsset, RawChain, RawConfig, RawFacilitator, RawOtherChain, RawToken, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
 use super::{
-    ChainConfig, Config, DefaultRoute, KeySource, LedgerConfig, Overrides, OwnedAsset, RpcText,
-    Upstream,
+    ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, Overrides,
+    OwnedAsset, RpcText, Upstream,
 };
 
 /// What is read besides the file.
@@ -24,7 +25,7 @@ pub(super) struct Layers<'a> {
 }
 
 /// A text, and which layer it is of.
-struct Value {
+pub(super) struct Value {
     text: Zeroizing<String>,
     origin: Origin,
 }
@@ -88,7 +89,7 @@ impl Layers<'_> {
     }
 
     /// A path of the file starts from the file's folder, one of another layer where the process is.
-    fn path(&self, value: &Value) -> PathBuf {
+    pub(super) fn path(&self, value: &Value) -> PathBuf {
         match value.origin {
             Origin::File { .. } | Origin::Whole => self.folder.join(&*value.text),
             Origin::Variable(_) | Origin::Flag(_) => PathBuf::from(&*value.text),
@@ -128,15 +129,120 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         (None, None) => return Err(missing(&ASSET)),
     };
     let pay_to = check_pay_to(&pay_to, &asset)?;
-    let chain = check_chain(layers, raw.chain)?;
+    let facilitator = check_facilitator(layers, raw.facilitator)?;
+    let chain = match (&facilitator, &raw.chain) {
+        (FacilitatorChoice::Remote { confirm: false, .. }, None) => None,
+        _ => Some(check_chain(layers, raw.chain)?),
+    };
+    let chains = raw.chains.unwrap_or_default();
+    let chains = chains.iter().map(|chain| check_other_chain(layers, &chain.value));
+    let chains: Vec<_> = chains.collect::<Result<_, _>>()?;
+    let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
+    let public_url = raw.public_url.as_ref().map(check_public_url).transpose()?;
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
-    let routes = check_routes(raw.routes, &asset)?;
+    let is_remote = facilitator != FacilitatorChoice::Local;
+    let has_chain =
+        |id: ChainId| is_remote || id == chain_id || chains.iter().any(|(known, _)| *known == id);
+    let routes = check_routes(raw.routes, &asset, &has_chain)?;
     let default = check_default(raw.default)?;
-    Ok(Config { listen, upstream, pay_to, asset, chain, ledger, routes, default })
+    Ok(Config {
+        listen,
+        upstream,
+        pay_to,
+        asset,
+        chain,
+        chains,
+        facilitator,
+        contract_wallets,
+        public_url,
+        ledger,
+        routes,
+        default,
+    })
 }
 
-fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
+/// `local`, a URL, or a map with one.
+fn check_facilitator(
+    layers: &Layers<'_>,
+    raw: Option<Spanned<RawFacilitator>>,
+) -> Result<FacilitatorChoice, Problem> {
+    let Some(raw) = raw else { return Ok(FacilitatorChoice::Local) };
+    let origin = Origin::of(&raw);
+    match raw.value {
+        RawFacilitator::Word(word) if word == "local" => Ok(FacilitatorChoice::Local),
+        RawFacilitator::Word(url) => {
+            let url = check_url(&url, origin)?;
+            Ok(FacilitatorChoice::Remote { url, token_file: None, confirm: false })
+        }
+        RawFacilitator::Remote(remote) => {
+            let confirm = match remote.confirm.as_ref().map(|text| text.value.as_str()) {
+                None => false,
+                Some("chain") => true,
+                Some(other) => {
+                    return Err(Problem::unknown(origin, "confirmation", other, &["chain"]));
+                }
+            };
+            let url = check_url(&remote.url.value, Origin::of(&remote.url))?;
+            let token_file = remote.token_file.map(|file| layers.path(&Value::from(file)));
+            Ok(FacilitatorChoice::Remote { url, token_file, confirm })
+        }
+    }
+}
+
+/// A URL of https, or of http on this machine, without a slash at the end.
+fn check_url(url: &str, origin: Origin) -> Result<String, Problem> {
+    let problem = |message: &str, help: &str| Err(Problem::new(origin, message, help));
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.starts_with('/')) else {
+        let help = "write local, or the facilitator's URL: https://facilitator.example";
+        return problem("the facilitator is neither local nor a URL of https", help);
+    };
+    if !rest.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['@', '?', '#']) {
+        return problem("the URL has a user, a query or a letter that no URL has", "leave it out");
+    }
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    let is_here = matches!(host, "127.0.0.1" | "localhost") || rest.starts_with("[::1]");
+    if url.starts_with("http://") && !is_here {
+        return problem("a facilitator elsewhere is reached by https only", "write https://…");
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn check_public_url(text: &Text) -> Result<String, Problem> {
+    let url = text.value.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_url = rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\?#".contains(&b))
+    });
+    if is_url {
+        return Ok(url.to_owned());
+    }
+    let message = format!("{} is no URL", quote(&text.value));
+    Err(Problem::new(
+        Origin::of(text),
+        message,
+        "write what clients write: https://api.example.com",
+    ))
+}
+
+pub(super) fn check_bool(text: &Text) -> Result<bool, Problem> {
+    text.value.parse().map_err(|_| {
+        let message = format!("{} is neither true nor false", quote(&text.value));
+        Problem::new(Origin::of(text), message, "write true or false")
+    })
+}
+
+fn check_other_chain(
+    layers: &Layers<'_>,
+    raw: &RawOtherChain,
+) -> Result<(ChainId, ChainConfig), Problem> {
+    let chain_id = check_network(&Value::from(raw.network.clone()))?;
+    let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())));
+    Ok((chain_id, ChainConfig { rpc: check_rpc(Value::from(raw.rpc.clone()))?, key }))
+}
+
+pub(super) fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
     value.text.parse().map_err(|_| {
         let message = format!("{} is not an address and a port", quote(&value.text));
         value.problem(message, "write an IP address, a colon and a port: 127.0.0.1:4021")
@@ -184,7 +290,7 @@ fn is_authority(text: &str) -> bool {
     is_host && is_port && is_number && port != ":"
 }
 
-fn check_network(value: &Value) -> Result<ChainId, Problem> {
+pub(super) fn check_network(value: &Value) -> Result<ChainId, Problem> {
     ChainId::parse(&value.text).map_err(|error| {
         if !value.text.contains(':') {
             let names: Vec<_> =
@@ -196,7 +302,11 @@ fn check_network(value: &Value) -> Result<ChainId, Problem> {
     })
 }
 
-fn check_asset(chain_id: ChainId, asset: &RawAsset, origin: Origin) -> Result<OwnedAsset, Problem> {
+pub(super) fn check_asset(
+    chain_id: ChainId,
+    asset: &RawAsset,
+    origin: Origin,
+) -> Result<OwnedAsset, Problem> {
     match asset {
         RawAsset::Symbol(symbol) => find_asset(chain_id, symbol, origin),
         RawAsset::Token(token) => check_token(chain_id, token),
@@ -310,7 +420,12 @@ fn check_pay_to(value: &Value, asset: &OwnedAsset) -> Result<Address, Problem> {
 
 fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConfig, Problem> {
     let (rpc, key_file) = chain.map_or((None, None), |chain| (chain.rpc, chain.key_file));
-    let rpc = layers.require(&RPC, layers.overrides.rpc.as_deref(), rpc)?;
+    let rpc = check_rpc(layers.require(&RPC, layers.overrides.rpc.as_deref(), rpc)?)?;
+    let key = check_key(layers, key_file)?;
+    Ok(ChainConfig { rpc, key })
+}
+
+pub(super) fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {
     let host = rpc.text.strip_prefix("http://").or_else(|| rpc.text.strip_prefix("https://"));
     let is_url = host.is_some_and(|host| {
         !host.is_empty() && !host.starts_with('/') && host.bytes().all(|b| b.is_ascii_graphic())
@@ -319,8 +434,7 @@ fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConf
         let help = "write http:// or https:// and the rest; it is not repeated here, for it may hold a key";
         return Err(rpc.problem("chain.rpc is not a URL of http or https", help));
     }
-    let key = check_key(layers, key_file)?;
-    Ok(ChainConfig { rpc: RpcText(rpc.text), key })
+    Ok(RpcText(rpc.text))
 }
 
 /// The flag, then the variables, of which there may be one, then the file.
@@ -343,7 +457,7 @@ fn check_key(layers: &Layers<'_>, key_file: Option<Text>) -> Result<KeySource, P
     }
 }
 
-fn check_ledger(layers: &Layers<'_>, value: &Value) -> Result<LedgerConfig, Problem> {
+pub(super) fn check_ledger(layers: &Layers<'_>, value: &Value) -> Result<LedgerConfig, Problem> {
     let text = value.text.as_str();
     match text.split_once("://") {
         None if text == "memory" => Ok(LedgerConfig::Memory),

@@ -53,14 +53,19 @@ fn check_tariff(tariff: &RawTariff, asset: &OwnedAsset) -> Result<(Pricing, Amou
         return Err(Problem::new(origin, message, "use per_request, or `pricing: free`"));
     };
     check_currency(currency, asset)?;
-    let price = check_price(amount)?;
-    let tariff = Tariff::PerRequest { price };
+    let tariff = Tariff::PerRequest { price: check_price(amount)? };
+    Ok((Pricing::Paid(tariff), check_amount(amount, asset)?))
+}
+
+/// A price of one request, in atomic units of the asset.
+pub(super) fn check_amount(amount: &Text, asset: &OwnedAsset) -> Result<Amount, Problem> {
+    let tariff = Tariff::PerRequest { price: check_price(amount)? };
     let units = tariff.quote(asset.decimals).map_err(|error| misfit(amount, asset, error))?;
     if units == Amount::ZERO {
         let help = "write `pricing: free` for what costs nothing";
         return Err(Problem::new(Origin::of(amount), "the price is zero", help));
     }
-    Ok((Pricing::Paid(tariff), units))
+    Ok(units)
 }
 
 /// Whether the members are those of the model.

@@ -21,7 +21,11 @@ pub(super) struct RawConfig {
     pub(super) network: Option<Text>,
     pub(super) asset: Option<Spanned<RawAsset>>,
     pub(super) chain: Option<RawChain>,
+    pub(super) chains: Option<Vec<Spanned<RawOtherChain>>>,
+    pub(super) contract_wallets: Option<Text>,
+    pub(super) facilitator: Option<Spanned<RawFacilitator>>,
     pub(super) ledger: Option<Text>,
+    pub(super) public_url: Option<Text>,
     pub(super) routes: Option<Spanned<Vec<Spanned<RawRoute>>>>,
     pub(super) default: Option<Text>,
 }
@@ -31,6 +35,58 @@ pub(super) struct RawConfig {
 pub(super) struct RawChain {
     pub(super) rpc: Option<Text>,
     pub(super) key_file: Option<Text>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOtherChain {
+    pub(super) network: Text,
+    pub(super) rpc: Text,
+    pub(super) key_file: Text,
+}
+
+pub(super) enum RawFacilitator {
+    Word(String),
+    Remote(Box<RawRemote>),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRemote {
+    pub(super) url: Text,
+    pub(super) token_file: Option<Text>,
+    pub(super) confirm: Option<Text>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOffer {
+    pub(super) asset: Option<Spanned<RawAsset>>,
+    pub(super) network: Option<Text>,
+    pub(super) amount: Text,
+    pub(super) transfer: Option<Text>,
+}
+
+/// The file of a facilitator.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawService {
+    pub(super) listen: Option<Text>,
+    pub(super) ledger: Option<Text>,
+    pub(super) token_file: Option<Text>,
+    pub(super) contract_wallets: Option<Text>,
+    pub(super) chains: Option<Vec<Spanned<RawServed>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServed {
+    pub(super) network: Text,
+    pub(super) rpc: Text,
+    pub(super) key_file: Text,
+    pub(super) assets: Vec<Spanned<RawAsset>>,
+    pub(super) kinds: Option<Vec<Text>>,
+    pub(super) max_fee_per_gas: Option<Text>,
 }
 
 pub(super) enum RawAsset {
@@ -55,8 +111,11 @@ pub(super) struct RawRoute {
     pub(super) methods: Option<Spanned<Vec<Text>>>,
     pub(super) settle: Option<Text>,
     pub(super) pricing: Spanned<RawPricing>,
+    pub(super) offers: Option<Vec<Spanned<RawOffer>>>,
     pub(super) timeout: Option<Text>,
     pub(super) description: Option<Text>,
+    pub(super) mime_type: Option<Text>,
+    pub(super) discoverable: Option<Text>,
 }
 
 pub(super) enum RawPricing {
@@ -115,6 +174,14 @@ impl<'de> Deserialize<'de> for RawAsset {
         let expected = "a symbol such as USDC, or a map of address, decimals, name and version";
         let map = |token: RawToken| Self::Token(Box::new(token));
         deserializer.deserialize_any(WordOr { expected, word: Self::Symbol, map })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawFacilitator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "local, a URL, or a map with the key url";
+        let map = |remote: RawRemote| Self::Remote(Box::new(remote));
+        deserializer.deserialize_any(WordOr { expected, word: Self::Word, map })
     }
 }
 

@@ -1,10 +1,12 @@
 use serde_saphyr::Spanned;
+use x402_core::ChainId;
 
+use super::check::{check_asset, check_bool, check_network};
 use super::error::{Origin, Problem};
-use super::pricing::check_pricing;
-use super::raw::{RawRoute, Text};
+use super::pricing::{check_amount, check_pricing};
+use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
-use super::{OwnedAsset, PathPattern, Route};
+use super::{OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -19,6 +21,7 @@ type RawRoutes = Spanned<Vec<Spanned<RawRoute>>>;
 pub(super) fn check_routes(
     raw: Option<RawRoutes>,
     asset: &OwnedAsset,
+    has_chain: &dyn Fn(ChainId) -> bool,
 ) -> Result<Vec<Route>, Problem> {
     const HELP: &str = "add one: `- {path: /api/analyze, pricing: free}`";
     let Some(raw) = raw else {
@@ -30,7 +33,7 @@ pub(super) fn check_routes(
     let mut routes: Vec<(Route, Origin)> = Vec::with_capacity(raw.value.len());
     for raw in &raw.value {
         let origin = Origin::of(&raw.value.path);
-        let route = check_route(&raw.value, asset)?;
+        let route = check_route(&raw.value, asset, has_chain)?;
         for (earlier, at) in &routes {
             check_overlap(earlier, *at, &route, origin)?;
         }
@@ -39,15 +42,68 @@ pub(super) fn check_routes(
     Ok(routes.into_iter().map(|(route, _)| route).collect())
 }
 
-fn check_route(raw: &RawRoute, asset: &OwnedAsset) -> Result<Route, Problem> {
+fn check_route(
+    raw: &RawRoute,
+    asset: &OwnedAsset,
+    has_chain: &dyn Fn(ChainId) -> bool,
+) -> Result<Route, Problem> {
     let path = check_path(&raw.path)?;
     let methods = raw.methods.as_ref().map_or(Ok(Vec::new()), check_methods)?;
     raw.settle.as_ref().map_or(Ok(()), check_settle)?;
     let timeout = raw.timeout.as_ref();
     let max_timeout_seconds = timeout.map_or(Ok(DEFAULT_TIMEOUT_SECONDS), check_timeout)?;
     let (pricing, amount) = check_pricing(&raw.pricing, asset)?;
-    let description = raw.description.as_ref().map(|text| text.value.clone());
-    Ok(Route { path, methods, pricing, amount, max_timeout_seconds, description })
+    let offers = raw.offers.iter().flatten().map(|offer| check_offer(offer, asset, has_chain));
+    let offers: Vec<_> = offers.collect::<Result<_, _>>()?;
+    if let (Pricing::Free, Some(offer)) = (&pricing, raw.offers.iter().flatten().next()) {
+        let help = "give it a price in `pricing`, or leave the offers out";
+        return Err(Problem::new(Origin::of(offer), "what is free has no offers", help));
+    }
+    let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+    Ok(Route {
+        path,
+        methods,
+        pricing,
+        amount,
+        max_timeout_seconds,
+        offers,
+        description: text(&raw.description),
+        mime_type: text(&raw.mime_type),
+        discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
+    })
+}
+
+/// Another way to pay: nothing is converted, the amount is in units of the offer's own asset.
+fn check_offer(
+    raw: &Spanned<RawOffer>,
+    main: &OwnedAsset,
+    has_chain: &dyn Fn(ChainId) -> bool,
+) -> Result<RouteOffer, Problem> {
+    let network = raw.value.network.clone().map(|network| check_network(&network.into()));
+    let chain_id = network.transpose()?.unwrap_or(main.chain_id);
+    if !has_chain(chain_id) {
+        let message = format!("there is no chain for the offer's network, {chain_id}");
+        let help = "add it to `chains`: {network: …, rpc: …, key_file: …}";
+        return Err(Problem::new(Origin::of(raw), message, help));
+    }
+    let permit2 = match raw.value.transfer.as_ref().map(|text| (text, text.value.as_str())) {
+        None | Some((_, "eip3009")) => false,
+        Some((_, "permit2")) => true,
+        Some((text, other)) => {
+            let known = ["eip3009", "permit2"];
+            return Err(Problem::unknown(Origin::of(text), "transfer", other, &known));
+        }
+    };
+    let asset = match &raw.value.asset {
+        Some(asset) => check_asset(chain_id, &asset.value, Origin::of(asset))?,
+        None if chain_id == main.chain_id => main.clone(),
+        None => {
+            let help = "add `asset: USDC`, or which it is on that network";
+            return Err(Problem::new(Origin::of(raw), "the offer names no asset", help));
+        }
+    };
+    let amount = check_amount(&raw.value.amount, &asset)?;
+    Ok(RouteOffer { asset, amount, permit2 })
 }
 
 fn check_path(text: &Text) -> Result<PathPattern, Problem> {

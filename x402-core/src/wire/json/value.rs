@@ -8,7 +8,10 @@ pub struct Value<'a>(&'a str);
 
 /// The members of an object, in the order of the document.
 #[derive(Clone, Copy, Debug)]
-pub struct Object<'a>(&'a str);
+pub struct Object<'a> {
+    whole: &'a str,
+    members: &'a str,
+}
 
 /// The values of an array.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +32,8 @@ impl<'a> Value<'a> {
     /// The object, if it is one.
     #[must_use]
     pub fn as_object(self) -> Option<Object<'a>> {
-        self.0.strip_prefix('{')?.strip_suffix('}').map(Object)
+        let members = self.0.strip_prefix('{')?.strip_suffix('}')?;
+        Some(Object { whole: self.0, members })
     }
 
     /// The array, if it is one.
@@ -123,6 +127,12 @@ fn is_same_number(ours: &str, theirs: &str) -> bool {
 }
 
 impl<'a> Object<'a> {
+    /// As it stands in the document, braces included: what is echoed byte for byte.
+    #[must_use]
+    pub const fn raw(self) -> &'a str {
+        self.whole
+    }
+
     /// The member of that name.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Value<'a>> {
@@ -135,7 +145,7 @@ impl<'a> Object<'a> {
 
     /// Its members, in the order of the document.
     pub fn iter(self) -> impl Iterator<Item = (Text<'a>, Value<'a>)> {
-        let mut rest = self.0;
+        let mut rest = self.members;
         core::iter::from_fn(move || {
             let key = next(&mut rest)?.as_text()?;
             Some((key, next(&mut rest)?))

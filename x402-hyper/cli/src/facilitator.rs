@@ -1,0 +1,58 @@
+//! `facilitator`: verifies and settles for others, by its file.
+
+use std::sync::Arc;
+
+use x402_hyper::facilitator::FacilitatorService;
+use x402_std::Seller;
+use x402_std::chain::RpcOptions;
+use x402_std::config::FacilitatorConfig;
+use x402_std::facilitator::{LocalFacilitator, ServedChain};
+use x402_std::seller::{OnChain, Rail, SellerOptions};
+
+use crate::args::FacilitatorArgs;
+use crate::devnet::listen;
+use crate::exit::{Exit, Failure};
+use crate::serve::{describe_account, told_to_stop};
+use crate::{output, shop};
+
+pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
+    let config = FacilitatorConfig::load(&args.config);
+    let config = config.map_err(|error| Failure::configuration(&error))?;
+    let token = config.token_file.as_deref().map(shop::read_token).transpose()?;
+    let options =
+        SellerOptions { contract_wallets: config.contract_wallets, ..SellerOptions::default() };
+    let (mut rails, mut chains) = (Vec::new(), Vec::new());
+    for served in &config.chains {
+        let mut rpc = RpcOptions::new(served.chain_id);
+        rpc.max_fee_per_gas = served.max_fee_per_gas.unwrap_or(rpc.max_fee_per_gas);
+        let chain = shop::connect(&served.chain, rpc, args.allow_dev_key).await?;
+        shop::check_assets(&chain, served.chain_id, &served.assets).await?;
+        let chain = Arc::new(chain);
+        let rail = OnChain::new(Arc::clone(&chain) as _, options.settle_timeout, options.poll);
+        rails.push((served.chain_id, Arc::new(rail) as Arc<dyn Rail>));
+        chains.push((served, chain));
+    }
+    let ledger = shop::open_ledger(&config.ledger)?;
+    let seller = Seller::with_rails(ledger, rails, options);
+    let served = chains.iter().map(|(served, chain)| ServedChain {
+        chain_id: served.chain_id,
+        account: chain.address(),
+        assets: served.assets.clone(),
+        kinds: served.kinds.clone(),
+    });
+    let facilitator = LocalFacilitator::new(Arc::clone(&seller), served.collect());
+    let stop = told_to_stop();
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    output::line(format_args!("listening on http://{address}"));
+    for (served, chain) in &chains {
+        let symbols: Vec<_> = served.assets.iter().map(|asset| asset.symbol.as_str()).collect();
+        output::line(format_args!("settles {} on {}", symbols.join(", "), served.chain_id));
+        describe_account(chain).await;
+    }
+    let resolving = tokio::spawn(async move { shop::resolve(&seller).await });
+    let service = FacilitatorService::new(Arc::new(facilitator), token.as_deref());
+    service.serve(listener, stop).await;
+    resolving.abort();
+    Ok(Exit::Ok)
+}

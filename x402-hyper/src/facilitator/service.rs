@@ -1,0 +1,204 @@
+use core::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use x402_core::keccak256;
+use x402_core::wire::WireError;
+use x402_std::Facilitator;
+use x402_std::facilitator::{FacilitatorError, Request as Asked};
+
+use super::MAX_BODY;
+use super::metrics::Metrics;
+
+/// An answer of the service.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// The HTTP service of a facilitator. Clones share everything.
+#[derive(Clone)]
+pub struct FacilitatorService {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    facilitator: Arc<dyn Facilitator>,
+    /// The hash of the token that callers need: hashes take as long to compare however they differ.
+    token: Option<[u8; 32]>,
+    metrics: Metrics,
+}
+
+impl fmt::Debug for FacilitatorService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FacilitatorService").finish_non_exhaustive()
+    }
+}
+
+impl FacilitatorService {
+    /// A service before a facilitator. With a token, `/verify`, `/settle` and `/metrics` are answered
+    /// only to those who send it (`Authorization: Bearer …`).
+    #[must_use]
+    pub fn new(facilitator: Arc<dyn Facilitator>, token: Option<&str>) -> Self {
+        let token = token.map(|token| keccak256(&[token.as_bytes()]));
+        Self { shared: Arc::new(Shared { facilitator, token, metrics: Metrics::default() }) }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
+    {
+        let (head, body) = request.into_parts();
+        let endpoint = match head.uri.path() {
+            "/verify" => "verify",
+            "/settle" => "settle",
+            "/supported" => "supported",
+            "/healthz" => "healthz",
+            "/metrics" => "metrics",
+            _ => return fault(StatusCode::NOT_FOUND, "there is nothing at this path"),
+        };
+        let is_post = matches!(endpoint, "verify" | "settle");
+        let allowed = if is_post { "POST" } else { "GET, HEAD" };
+        let is_allowed = match head.method {
+            Method::POST => is_post,
+            Method::GET | Method::HEAD => !is_post,
+            _ => false,
+        };
+        let is_open = matches!(endpoint, "healthz" | "supported");
+        let answer = if !is_allowed {
+            let mut answer = fault(StatusCode::METHOD_NOT_ALLOWED, "there is no such method here");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+            answer
+        } else if !is_open && !self.is_let_in(&head.headers) {
+            let mut answer = fault(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
+        } else {
+            self.go(endpoint, body).await
+        };
+        self.shared.metrics.request(endpoint, answer.status().as_u16());
+        answer
+    }
+
+    fn is_let_in(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.shared.token else { return true };
+        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = sent.and_then(|value| value.split_once(' '));
+        sent.is_some_and(|(scheme, sent)| {
+            scheme.eq_ignore_ascii_case("bearer") && keccak256(&[sent.trim().as_bytes()]) == *token
+        })
+    }
+
+    async fn go<B>(&self, endpoint: &'static str, body: B) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
+    {
+        match endpoint {
+            "healthz" => text("ok\n"),
+            "metrics" => text(self.shared.metrics.to_text()),
+            "supported" => match self.shared.facilitator.supported().await {
+                Ok(supported) => json(StatusCode::OK, supported.to_json()),
+                Err(error) => no_verdict(&error),
+            },
+            "verify" => match read(body, "isValid", "invalidReason").await {
+                Ok(asked) => self.verify(&asked).await,
+                Err(answer) => answer,
+            },
+            _ => match read(body, "success", "errorReason").await {
+                Ok(asked) => self.settle(asked).await,
+                Err(answer) => answer,
+            },
+        }
+    }
+
+    async fn verify(&self, asked: &Asked) -> Answer {
+        match self.shared.facilitator.verify(asked).await {
+            Ok(verdict) => {
+                self.shared.metrics.verdict("verify", verdict.reason.as_deref());
+                json(StatusCode::OK, verdict.to_json())
+            }
+            Err(error) => no_verdict(&error),
+        }
+    }
+
+    /// In a task of its own: a seller that goes away changes nothing.
+    async fn settle(&self, asked: Asked) -> Answer {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move {
+            let start = Instant::now();
+            let settled = shared.facilitator.settle(&asked).await;
+            shared.metrics.settled_in(start.elapsed());
+            if let Ok(settled) = &settled {
+                shared.metrics.verdict("settle", settled.reason.as_deref());
+            }
+            settled
+        });
+        match task.await {
+            Ok(Ok(settled)) => json(StatusCode::OK, settled.to_json()),
+            Ok(Err(error)) => no_verdict(&error),
+            Err(error) => {
+                tracing::error!(%error, "settling panicked");
+                fault(StatusCode::INTERNAL_SERVER_ERROR, "there is no verdict")
+            }
+        }
+    }
+}
+
+/// The question in a body; else the answer to what is none.
+async fn read<B>(body: B, good: &str, reason: &str) -> Result<Asked, Answer>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
+{
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            fault(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB")
+        } else {
+            fault(StatusCode::BAD_REQUEST, "the body broke off")
+        }
+    })?;
+    Asked::parse(body.to_bytes().to_vec()).map_err(|error| {
+        let code = match error {
+            WireError::Version => "invalid_x402_version",
+            _ => "invalid_payload",
+        };
+        // Both for those who read verdicts and for those who read errors.
+        let rest = if good == "success" { r#","transaction":"","network":"""# } else { "" };
+        let text = format!(r#"{{"{good}":false,"{reason}":"{code}","error":"{error}"{rest}}}"#);
+        json(StatusCode::BAD_REQUEST, text)
+    })
+}
+
+/// Why there is none is in the log: it may tell of the inside.
+fn no_verdict(error: &FacilitatorError) -> Answer {
+    tracing::warn!(%error, "no verdict");
+    fault(StatusCode::INTERNAL_SERVER_ERROR, "there is no verdict")
+}
+
+fn fault(status: StatusCode, message: &str) -> Answer {
+    json(status, format!(r#"{{"error":"{message}"}}"#))
+}
+
+fn json(status: StatusCode, text: String) -> Answer {
+    let mut answer = Response::new(Full::from(text));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn text(text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(text.into()));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// The answer to a request that took too long, or whose body came too slowly.
+pub(super) fn late() -> Answer {
+    fault(StatusCode::REQUEST_TIMEOUT, "it took too long")
+}

@@ -1,0 +1,148 @@
+use core::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_saphyr::Spanned;
+use x402_core::{Amount, ChainId, Price};
+
+use super::check::{
+    Layers, check_asset, check_bool, check_ledger, check_listen, check_network, check_rpc,
+};
+use super::error::{Origin, Problem};
+use super::raw::{RawServed, RawService, Text};
+use super::snippet::quote;
+use super::{
+    ChainConfig, ConfigError, KeySource, LedgerConfig, Overrides, OwnedAsset, parse_raw, read,
+};
+use crate::facilitator::Kind;
+
+/// A facilitator's configuration, checked.
+///
+/// ```yaml
+/// listen: 127.0.0.1:4022
+/// ledger: ./facilitator.redb
+/// chains:
+///   - network: base-sepolia
+///     rpc: http://127.0.0.1:8545
+///     key_file: ./settler.key
+///     assets: [USDC]
+///     kinds: [exact, permit2, upto]
+/// ```
+#[derive(Debug)]
+pub struct FacilitatorConfig {
+    /// Where the service listens.
+    pub listen: SocketAddr,
+    /// Where payments are recorded.
+    pub ledger: LedgerConfig,
+    /// The file with the bearer token that callers need; there has to be one where others than this
+    /// machine can call.
+    pub token_file: Option<PathBuf>,
+    /// Whether payers may be contracts.
+    pub contract_wallets: bool,
+    /// What is settled.
+    pub chains: Vec<ServedConfig>,
+}
+
+/// A chain that a facilitator settles on.
+#[derive(Debug)]
+pub struct ServedConfig {
+    /// The chain.
+    pub chain_id: ChainId,
+    /// How it is reached, and who pays its fees.
+    pub chain: ChainConfig,
+    /// The tokens that are settled.
+    pub assets: Vec<OwnedAsset>,
+    /// By which schemes and methods.
+    pub kinds: Vec<Kind>,
+    /// The most that is paid for a unit of gas, in wei.
+    pub max_fee_per_gas: Option<u128>,
+}
+
+impl FacilitatorConfig {
+    /// Reads the file. Relative paths start from its folder; nothing is opened but the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with the first thing that is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = read(path).map_err(|problem| ConfigError::new(problem, &name, ""))?;
+        Self::parse(&text, &name)
+    }
+
+    /// As [`Self::load`], with the text of the file; `file_name` is for errors and relative paths.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+        let overrides = Overrides::default();
+        let layers = Layers { env: &|_| None, overrides: &overrides, folder };
+        let config = parse_raw(text).and_then(|raw| check(raw, &layers));
+        config.map_err(|problem| ConfigError::new(problem, file_name, text))
+    }
+}
+
+fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Problem> {
+    let missing = |key: &str, example: &str| {
+        let message = format!("`{key}` is missing or empty");
+        Problem::new(Origin::Whole, message, format!("add `{key}: {example}`"))
+    };
+    let listen = raw.listen.ok_or_else(|| missing("listen", "127.0.0.1:4022"))?;
+    let origin = Origin::of(&listen);
+    let listen = check_listen(&listen.into())?;
+    let ledger = raw.ledger.ok_or_else(|| missing("ledger", "./facilitator.redb"))?;
+    let ledger = check_ledger(layers, &ledger.into())?;
+    let token_file = raw.token_file.map(|file| layers.path(&file.into()));
+    if token_file.is_none() && !listen.ip().is_loopback() {
+        let message = "others than this machine could have payments settled at your expense";
+        let help = "add `token_file: ./token`, a file with the bearer token that callers need";
+        return Err(Problem::new(origin, message, help));
+    }
+    let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(true), check_bool)?;
+    let chains = raw.chains.filter(|chains| !chains.is_empty());
+    let chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
+    let chains = chains.iter().map(|chain| check_served(layers, chain));
+    let chains: Vec<_> = chains.collect::<Result<_, _>>()?;
+    Ok(FacilitatorConfig { listen, ledger, token_file, contract_wallets, chains })
+}
+
+fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedConfig, Problem> {
+    let served = &raw.value;
+    let chain_id = check_network(&served.network.clone().into())?;
+    let key = KeySource::File(layers.path(&served.key_file.clone().into()));
+    let chain = ChainConfig { rpc: check_rpc(served.rpc.clone().into())?, key };
+    if served.assets.is_empty() {
+        let help = "add those that are settled: `assets: [USDC]`";
+        return Err(Problem::new(Origin::of(raw), "the list of assets is empty", help));
+    }
+    let assets = served.assets.iter();
+    let assets = assets.map(|asset| check_asset(chain_id, &asset.value, Origin::of(asset)));
+    let assets: Vec<_> = assets.collect::<Result<_, _>>()?;
+    let kinds = served.kinds.as_ref().map(|kinds| kinds.iter().map(check_kind).collect());
+    let kinds = kinds.unwrap_or(Ok(vec![Kind::Eip3009]))?;
+    let max_fee_per_gas = served.max_fee_per_gas.as_ref().map(check_gwei).transpose()?;
+    Ok(ServedConfig { chain_id, chain, assets, kinds, max_fee_per_gas })
+}
+
+fn check_kind(text: &Text) -> Result<Kind, Problem> {
+    match text.value.as_str() {
+        "exact" => Ok(Kind::Eip3009),
+        "permit2" => Ok(Kind::Permit2),
+        "upto" => Ok(Kind::Upto),
+        other => {
+            let known = ["exact", "permit2", "upto"];
+            Err(Problem::unknown(Origin::of(text), "kind", other, &known))
+        }
+    }
+}
+
+/// A decimal number of gwei, in wei.
+fn check_gwei(text: &Text) -> Result<u128, Problem> {
+    let amount = Price::parse(&text.value).and_then(|price| price.to_amount(9));
+    let wei = amount.ok().and_then(|amount: Amount| amount.to_string().parse().ok());
+    wei.ok_or_else(|| {
+        let message = format!("{} is no price of gas", quote(&text.value));
+        Problem::new(Origin::of(text), message, "write a number of gwei: 0.5")
+    })
+}
