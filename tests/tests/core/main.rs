@@ -9,6 +9,7 @@ mod challenge;
 mod claim;
 mod digest;
 mod header;
+mod json;
 mod permit2;
 mod price;
 mod recovery;

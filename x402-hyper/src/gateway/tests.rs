@@ -43,7 +43,10 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
         pricing: if is_paid { Pricing::Paid(tariff) } else { Pricing::Free },
         amount: Amount::from_units(if is_paid { 10_000 } else { 0 }),
         max_timeout_seconds: 60,
+        offers: Vec::new(),
         description: None,
+        mime_type: None,
+        discoverable: false,
     }
 }
 

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use super::*;
 
 mod broken;
+mod more;
 
 /// The file of the design, as it stands.
 const MINIMAL: &str = r#"listen: 127.0.0.1:4021
@@ -71,9 +72,9 @@ fn the_minimal_file_means_what_it_says() {
     assert_eq!(config.upstream.base_path, "");
     assert_eq!(config.pay_to.to_string(), "0x209693Bc6afc0C5328bA36FaF03C514EF312287C");
     assert_eq!(config.asset.as_asset(), *Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
-    assert_eq!(config.chain.rpc.expose(), "http://127.0.0.1:8545");
+    assert_eq!(config.chain.as_ref().unwrap().rpc.expose(), "http://127.0.0.1:8545");
     assert!(
-        matches!(&config.chain.key, KeySource::File(path) if path == Path::new("shop/./settler.key"))
+        matches!(&config.chain.as_ref().unwrap().key, KeySource::File(path) if path == Path::new("shop/./settler.key"))
     );
     assert_eq!(config.ledger, LedgerConfig::File("shop/./x402.redb".into()));
     assert_eq!(config.default, DefaultRoute::NotFound);
@@ -252,8 +253,10 @@ fn the_environment_replaces_the_file_and_flags_replace_both() {
     assert_eq!(config.upstream.authority, "env");
     assert_eq!(config.pay_to.to_string(), env[2].1);
     assert_eq!(config.asset.as_asset(), *Asset::find(ChainId::BASE, "EURC").unwrap());
-    assert_eq!(config.chain.rpc.expose(), "http://env-rpc");
-    assert!(matches!(&config.chain.key, KeySource::File(path) if path == Path::new("env.key")));
+    assert_eq!(config.chain.as_ref().unwrap().rpc.expose(), "http://env-rpc");
+    assert!(
+        matches!(&config.chain.as_ref().unwrap().key, KeySource::File(path) if path == Path::new("env.key"))
+    );
     assert_eq!(config.ledger, LedgerConfig::File("env.redb".into()));
     let flags = Overrides {
         listen: Some("[::1]:81".into()),
@@ -270,8 +273,10 @@ fn the_environment_replaces_the_file_and_flags_replace_both() {
     assert_eq!(config.upstream.authority, "flag");
     assert_eq!(Some(config.pay_to.to_string()), flags.pay_to);
     assert_eq!(config.asset.as_asset(), *Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
-    assert_eq!(config.chain.rpc.expose(), "http://flag-rpc");
-    assert!(matches!(&config.chain.key, KeySource::File(path) if path == Path::new("flag.key")));
+    assert_eq!(config.chain.as_ref().unwrap().rpc.expose(), "http://flag-rpc");
+    assert!(
+        matches!(&config.chain.as_ref().unwrap().key, KeySource::File(path) if path == Path::new("flag.key"))
+    );
     assert_eq!(config.ledger, LedgerConfig::Memory);
 }
 
@@ -333,9 +338,9 @@ fn errors_of_other_layers_name_them() {
 fn a_key_of_the_environment_is_loaded_when_it_is_asked_for() {
     let key = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
     let config = parse_with(MINIMAL, &[("X402_KEY", key)], NO_FLAGS).unwrap();
-    assert!(config.chain.key.load().unwrap().signer().is_ok());
+    assert!(config.chain.as_ref().unwrap().key.load().unwrap().signer().is_ok());
     let config = parse_with(MINIMAL, &[("X402_KEY", "nonsense")], NO_FLAGS).unwrap();
-    let error = config.chain.key.load().unwrap_err().to_string();
+    let error = config.chain.as_ref().unwrap().key.load().unwrap_err().to_string();
     assert!(error.contains("X402_KEY") && !error.contains("nonsense"), "{error}");
 }
 

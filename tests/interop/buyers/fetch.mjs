@@ -1,0 +1,11 @@
+// A buyer of v2: fetch, wrapped by @x402/fetch.
+
+import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
+import { ExactEvmScheme } from "@x402/evm/exact/client";
+import { privateKeyToAccount } from "viem/accounts";
+
+const account = privateKeyToAccount(process.env.PRIVATE_KEY);
+const client = new x402Client().register(process.env.NETWORK, new ExactEvmScheme(account));
+const pay = wrapFetchWithPayment(fetch, client);
+const answer = await pay(process.env.URL);
+console.log(JSON.stringify({ status: answer.status, body: await answer.text() }));

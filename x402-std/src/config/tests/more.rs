@@ -1,0 +1,171 @@
+//! Other chains, other ways to pay, other people's facilitators; and a facilitator's own file.
+
+use super::*;
+use crate::facilitator::Kind;
+
+const OFFERS: &str = "  - path: /a
+    pricing: {model: per_request, amount: '0.01', currency: USDC}
+    description: A thing
+    mime_type: text/plain
+    discoverable: true
+    offers:
+      - {asset: EURC, amount: '0.009'}
+      - {amount: '0.011', transfer: permit2}
+      - {network: base, asset: USDC, amount: '0.008'}";
+
+#[test]
+fn a_route_has_several_offers_each_with_its_own_price() {
+    let chains = "chains: [{network: base, rpc: 'http://127.0.0.1:9545', key_file: ./base.key}]";
+    let text = format!("{}{chains}\n", with_routes(OFFERS));
+    let config = parse(&text).unwrap();
+    let route = &config.routes[0];
+    let offers: Vec<_> = route
+        .offers
+        .iter()
+        .map(|offer| {
+            (offer.asset.symbol.as_str(), offer.asset.chain_id, offer.amount, offer.permit2)
+        })
+        .collect();
+    let units = Amount::from_units;
+    assert_eq!(
+        offers,
+        [
+            ("EURC", ChainId::ETHEREUM, units(9_000), false),
+            ("USDC", ChainId::ETHEREUM, units(11_000), true),
+            ("USDC", ChainId::BASE, units(8_000), false),
+        ]
+    );
+    assert_eq!(route.description.as_deref(), Some("A thing"));
+    assert_eq!((route.mime_type.as_deref(), route.discoverable), (Some("text/plain"), true));
+    let [(chain_id, chain)] = &config.chains[..] else { panic!("{:?}", config.chains) };
+    assert_eq!((*chain_id, chain.rpc.expose()), (ChainId::BASE, "http://127.0.0.1:9545"));
+    assert!(matches!(&chain.key, KeySource::File(path) if path == Path::new("shop/./base.key")));
+}
+
+#[test]
+fn an_offer_needs_a_chain_or_a_facilitator() {
+    let error = parse(&with_routes(OFFERS)).unwrap_err().to_string();
+    assert!(error.contains("there is no chain for the offer's network, eip155:8453"), "{error}");
+    let remote = format!("facilitator: https://f.example\n{}", with_routes(OFFERS));
+    assert_eq!(parse(&remote).unwrap().routes[0].offers.len(), 3);
+    for (offer, word) in [
+        ("{amount: '0', asset: EURC}", "zero"),
+        ("{amount: '0,01'}", "no price"),
+        ("{amount: '0.0000001'}", "decimals"),
+        ("{amount: '1', transfer: eip2612}", "eip3009, permit2"),
+        ("{amount: '1', network: solana}", "network"),
+        ("{amount: '1', asset: DOGE}", "DOGE"),
+        ("{amount: '1', ammount: '1'}", "ammount"),
+        ("{asset: EURC}", "amount"),
+    ] {
+        let text = OFFERS.replace("{asset: EURC, amount: '0.009'}", offer);
+        let error = parse(&with_routes(&text)).unwrap_err();
+        assert!(error.to_string().contains(word) && error.line() == Some(15), "{error}");
+    }
+    let free = "  - {path: /a, pricing: free, offers: [{amount: '1'}]}";
+    assert!(parse(&with_routes(free)).is_err());
+}
+
+#[test]
+fn a_facilitator_is_local_or_somewhere_else() {
+    assert_eq!(parse(MINIMAL).unwrap().facilitator, FacilitatorChoice::Local);
+    let with = |value: &str| parse(&format!("{MINIMAL}facilitator: {value}\n"));
+    assert_eq!(with("local").unwrap().facilitator, FacilitatorChoice::Local);
+    let remote = |url: &str, token_file: Option<&str>, confirm| FacilitatorChoice::Remote {
+        url: url.into(),
+        token_file: token_file.map(Into::into),
+        confirm,
+    };
+    let config = with("https://f.example/x402/").unwrap();
+    assert_eq!(config.facilitator, remote("https://f.example/x402", None, false));
+    let config = with("{url: 'http://127.0.0.1:4022', token_file: ./t, confirm: chain}").unwrap();
+    assert_eq!(config.facilitator, remote("http://127.0.0.1:4022", Some("shop/./t"), true));
+    for (value, word) in [
+        ("http://f.example", "https only"),
+        ("https://", "neither local nor a URL"),
+        ("remote", "neither local nor a URL"),
+        ("'https://user:secret@f.example'", "has a user"),
+        ("'https://f.example/?key=secret'", "has a user, a query"),
+        ("{url: 'https://f.example', confirm: yes}", "confirmation"),
+        ("{uri: 'https://f.example'}", "uri"),
+        ("[https://f.example]", "local, a URL"),
+    ] {
+        let error = with(value).unwrap_err().to_string();
+        assert!(error.contains(word), "{value}: {error}");
+    }
+}
+
+#[test]
+fn without_a_chain_of_its_own_a_seller_needs_a_facilitator() {
+    let text: String = MINIMAL
+        .lines()
+        .filter(|line| !line.starts_with("chain"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert!(parse(&text).is_err());
+    let remote = format!("{text}facilitator: https://f.example\n");
+    assert!(parse(&remote).unwrap().chain.is_none());
+    let confirmed = format!("{text}facilitator: {{url: 'https://f.example', confirm: chain}}\n");
+    assert!(parse(&confirmed).is_err());
+}
+
+#[test]
+fn flags_of_the_seller_are_checked() {
+    let with = |line: &str| parse(&format!("{MINIMAL}{line}\n"));
+    assert!(with("contract_wallets: true").unwrap().contract_wallets);
+    assert!(!parse(MINIMAL).unwrap().contract_wallets);
+    let url = with("public_url: https://api.example.com/").unwrap().public_url;
+    assert_eq!(url.as_deref(), Some("https://api.example.com"));
+    for line in ["contract_wallets: yes", "contract_wallets: 1", "public_url: api.example.com"] {
+        assert!(with(line).is_err(), "{line}");
+    }
+}
+
+const FACILITATOR: &str = "listen: 127.0.0.1:4022
+ledger: ./facilitator.redb
+chains:
+  - network: base-sepolia
+    rpc: http://127.0.0.1:8545
+    key_file: ./settler.key
+    assets: [USDC]
+";
+
+fn facilitator(text: &str) -> Result<FacilitatorConfig, ConfigError> {
+    FacilitatorConfig::parse(text, "f/facilitator.yaml")
+}
+
+#[test]
+fn the_minimal_file_of_a_facilitator_means_what_it_says() {
+    let config = facilitator(FACILITATOR).unwrap();
+    assert_eq!(config.ledger, LedgerConfig::File("f/./facilitator.redb".into()));
+    assert!(config.token_file.is_none() && config.contract_wallets);
+    let [chain] = &config.chains[..] else { panic!("{config:?}") };
+    assert_eq!(chain.chain_id, ChainId::parse("base-sepolia").unwrap());
+    assert_eq!((chain.assets.len(), &chain.kinds[..]), (1, &[Kind::Eip3009][..]));
+    assert_eq!(chain.max_fee_per_gas, None);
+    let more = "    kinds: [exact, permit2, upto]\n    max_fee_per_gas: 0.5\n";
+    let config = facilitator(&format!("{FACILITATOR}{more}token_file: ./t\n")).unwrap();
+    assert_eq!(config.chains[0].kinds, [Kind::Eip3009, Kind::Permit2, Kind::Upto]);
+    assert_eq!(config.chains[0].max_fee_per_gas, Some(500_000_000));
+    assert_eq!(config.token_file.as_deref(), Some(Path::new("f/./t")));
+}
+
+#[test]
+fn a_facilitator_that_others_reach_needs_a_token() {
+    let open = FACILITATOR.replace("127.0.0.1:4022", "0.0.0.0:4022");
+    let error = facilitator(&open).unwrap_err();
+    assert!(error.to_string().contains("token_file") && error.line() == Some(1), "{error}");
+    assert!(facilitator(&format!("{open}token_file: ./t\n")).is_ok());
+    for (from, to, word) in [
+        ("assets: [USDC]", "assets: []", "assets"),
+        ("assets: [USDC]", "assets: [DOGE]", "DOGE"),
+        ("assets: [USDC]", "assets: [USDC]\n    kinds: [exakt]", "exakt"),
+        ("assets: [USDC]", "assets: [USDC]\n    max_fee_per_gas: many", "gas"),
+        ("listen: 127.0.0.1:4022\n", "", "`listen` is missing"),
+        ("ledger: ./facilitator.redb\n", "", "`ledger` is missing"),
+        ("chains:", "chain:", "chain"),
+        ("rpc: http://127.0.0.1:8545", "rpc: ftp://x", "chain.rpc"),
+    ] {
+        let error = facilitator(&FACILITATOR.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains(word), "{to}: {error}");
+    }
+}
