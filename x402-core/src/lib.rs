@@ -6,6 +6,9 @@ authorization (a token transfer that anyone may submit) and repeats the request 
 the seller checks it, settles it on an EVM chain, and serves. This crate is everything of that which
 is computation: it runs on a server and on a microcontroller alike.
 
+The [header dialect](headers) is this project's own, for devices and people; [`wire`] has the formats
+of x402 v1 and v2. All of them are the same [`Payment`] once they are read.
+
 # The seller's loop
 
 1. [`headers::PaymentHeaders::collect`] reads the payment out of a request's header fields.
@@ -22,7 +25,8 @@ is computation: it runs on a server and on a microcontroller alike.
 1. [`headers::ChallengeHeaders::collect`] reads a 402 answer.
 2. [`buyer::Policy::admit`] says whether it may be paid; a cap is not optional.
 3. [`buyer::Unsigned`] is the authorization to be signed by any [`Signer`].
-4. [`headers::SignedPayment::emit`] writes the header fields of the repeated request.
+4. [`headers::SignedPayment::emit`] writes the header fields of the repeated request, or
+   [`wire::SignedPayload`] the payload of v1 or v2.
 
 Time, randomness, signatures and the chain's answers are arguments; nothing here reads a clock or a
 socket.

@@ -4,7 +4,8 @@ x402 on std: chain access, settlement, the payment ledger, and configuration.
 [`x402_core`] judges a payment; this crate does what takes time. A [`Seller`] takes a payment to the
 end: it claims it in a [`Ledger`], asks the [`Chain`] whether the token would take it, journals and
 broadcasts the transaction that moves the money, waits until it has moved, and keeps the answer, so
-that no payment is served twice and none is lost. There is no HTTP server here (see `x402-hyper`).
+that no payment is served twice and none is lost. A [`Facilitator`] does that for other sellers. There
+is no HTTP server here (see `x402-hyper`).
 
 # Features
 

@@ -199,7 +199,8 @@ async fn touches_no_other_token_chain_or_kind() {
     let good = case(&sdk, "fv-01");
     let node = Node::start(&good).await;
     let facilitator = facilitator(&good, &node).await;
-    let changes: [(fn(&mut Value), &str); 4] = [
+    type Change = fn(&mut Value);
+    let changes: [(Change, &str); 4] = [
         (
             |case| case["paymentRequirements"]["asset"] = json!(format!("0x{}", "11".repeat(20))),
             "invalid_payment_requirements",
