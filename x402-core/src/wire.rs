@@ -8,7 +8,7 @@ The formats of x402 v1 and v2, as every other implementation sends them.
 | outcome | `X-PAYMENT-RESPONSE` | `PAYMENT-RESPONSE` |
 | networks | names: `base-sepolia` | CAIP-2: `eip155:84532` |
 
-Header fields carry [base64](base64) of [JSON](json). What is read is borrowed from the caller's
+Header fields carry [`base64`] of JSON ([`json`]). What is read is borrowed from the caller's
 bytes: a `PaymentX<'a>` is a thing *as sent*, whose members are of the right type and not yet judged.
 Members that are not known are kept and ignored. What is written is a [`core::fmt::Display`], whose
 length [`json::emitted_len`] tells beforehand.

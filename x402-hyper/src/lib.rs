@@ -1,5 +1,6 @@
 /*!
-x402 for hyper: a layer that sells, a client that buys, a gateway for what is there already.
+x402 for hyper: a layer that sells, a client that buys, a gateway for what is there already, and a
+facilitator's service.
 */
 
 #[cfg(feature = "client")]
