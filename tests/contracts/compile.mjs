@@ -1,6 +1,7 @@
-// Compiles the contracts beside this file to the hex texts that the development chain is built from.
+// Compiles the contracts beside this file to hex texts: those that the development chain is built
+// from, and those that tests put on other chains.
 //
-//   node compile.mjs           writes x402-std/src/devnet/bytecode/*.hex
+//   node compile.mjs           writes x402-std/src/devnet/bytecode/*.hex, and bytecode/*.hex here
 //   node compile.mjs --check   writes nothing; exits 1 and names the first text that is not as compiled
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,10 +9,19 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import solc from "solc";
 
-const CONTRACTS = ["Token", "Multicall3"];
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..", "..");
-const out = join(root, "x402-std", "src", "devnet", "bytecode");
+const devnet = join(root, "x402-std", "src", "devnet", "bytecode");
+const tests = join(here, "bytecode");
+
+/** Contract, file, and where its code goes. */
+const CONTRACTS = [
+  ["Token", "Token.sol", devnet],
+  ["Multicall3", "Multicall3.sol", devnet],
+  ["Permit2", "Permit2.sol", tests],
+  ["ExactProxy", "Proxies.sol", tests],
+  ["UptoProxy", "Proxies.sol", tests],
+];
 
 const fail = (text) => {
   console.error(text);
@@ -22,10 +32,7 @@ const fail = (text) => {
 const input = () => ({
   language: "Solidity",
   sources: Object.fromEntries(
-    CONTRACTS.map((name) => [
-      `${name}.sol`,
-      { content: readFileSync(join(here, `${name}.sol`), "utf8") },
-    ]),
+    CONTRACTS.map(([, file]) => [file, { content: readFileSync(join(here, file), "utf8") }]),
   ),
   settings: {
     evmVersion: "cancun",
@@ -36,16 +43,16 @@ const input = () => ({
   },
 });
 
-/** File name to hex text of all contracts. */
+/** Path and hex text of all contracts. */
 const compile = () => {
   const { contracts, errors = [] } = JSON.parse(solc.compile(JSON.stringify(input())));
   if (errors.length > 0) fail(errors.map((e) => e.formattedMessage).join("\n"));
-  return CONTRACTS.flatMap((name) => {
-    const { bytecode, deployedBytecode } = contracts[`${name}.sol`][name].evm;
-    return [
-      [`${name}.creation.hex`, `${bytecode.object}\n`],
-      [`${name}.runtime.hex`, `${deployedBytecode.object}\n`],
-    ];
+  return CONTRACTS.flatMap(([name, file, out]) => {
+    const { bytecode, deployedBytecode } = contracts[file][name].evm;
+    const runtime = [join(out, `${name}.runtime.hex`), `${deployedBytecode.object}\n`];
+    // What tests put on a chain is put there as it runs.
+    if (out === tests) return [runtime];
+    return [[join(out, `${name}.creation.hex`), `${bytecode.object}\n`], runtime];
   });
 };
 
@@ -58,9 +65,8 @@ const read = (path) => {
 };
 
 const check = process.argv.includes("--check");
-mkdirSync(out, { recursive: true });
-for (const [name, text] of compile()) {
-  const path = join(out, name);
+mkdirSync(tests, { recursive: true });
+for (const [path, text] of compile()) {
   if (!check) writeFileSync(path, text);
   else if (read(path) !== text) {
     fail(`${relative(root, path)} differs from what the contracts compile to: run node compile.mjs`);

@@ -1,5 +1,6 @@
 // Every buyer with every seller through every facilitator, in every cell in which one of the three
-// is ours: one real payment each, on a real node, with the balance checked.
+// is ours: one real payment each, on a real node, with the balance checked. Permit2 and the proxies of
+// x402 are contracts of tests/contracts that stand in for them, at their addresses.
 //
 //   X402=path/to/x402 node matrix.mjs            prints the table; exits 1 if a cell fails
 //   X402=path/to/x402 node matrix.mjs --markdown also prints it as README has it
@@ -12,6 +13,7 @@ const PRICE = 10_000;
 
 /** Why a buyer and a seller have nothing to say to each other; no reason where they have. */
 const mute = (buyer, seller) => {
+  if (!buyer.methods.includes(seller.method)) return `no ${seller.method}`;
   if (seller.isOurs || buyer.version === seller.version) return null;
   return `the seller speaks ${seller.version} only`;
 };

@@ -5,6 +5,7 @@ import { x402Facilitator } from "@x402/core/facilitator";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
 import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/facilitator";
+import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { createWalletClient, http, publicActions } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { baseSepolia } from "viem/chains";
@@ -17,6 +18,7 @@ const client = wallet.extend(publicActions);
 const signer = toFacilitatorEvmSigner(Object.assign(client, { address: account.address }));
 const facilitator = new x402Facilitator()
   .register(NETWORK, new ExactEvmScheme(signer))
+  .register(NETWORK, new UptoEvmScheme(signer))
   .registerV1("base-sepolia", new ExactEvmSchemeV1(signer));
 
 const answer = async (path, body) => {

@@ -18,6 +18,9 @@ export const BUYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 export const BUYER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 /** The third: pays the gas. */
 export const SETTLER_KEY = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+const PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
+const EXACT_PROXY = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001";
+const UPTO_PROXY = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002";
 export const PAY_TO = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 
 const word = (number) => number.toString(16).padStart(64, "0");
@@ -82,6 +85,19 @@ export class Chain {
     }
     // mint(address,uint256): 1,000 USDC
     await this.send({ from: OWNER, to: USDC, data: `0x40c10f19${address(BUYER)}${word(10 ** 9)}` });
+    await this.installPermit2();
+  }
+
+  /** Puts what stands in for Permit2 and the proxies where those are; the buyer approves Permit2. */
+  async installPermit2() {
+    const contracts = [["Permit2", PERMIT2], ["ExactProxy", EXACT_PROXY], ["UptoProxy", UPTO_PROXY]];
+    for (const [name, at] of contracts) {
+      const file = join(root, "tests/contracts/bytecode", `${name}.runtime.hex`);
+      await this.rpc("anvil_setCode", at, `0x${readFileSync(file, "utf8").trim()}`);
+    }
+    // approve(address,uint256), from an account that the node has unlocked
+    const data = `0x095ea7b3${address(PERMIT2)}${"f".repeat(64)}`;
+    await this.send({ from: BUYER, to: USDC, data });
   }
 
   /** Somebody's tokens, in atomic units. */

@@ -23,10 +23,11 @@ const settlerKey = write("settler.key", SETTLER_KEY);
 const buyer = (version, dialect) => ({
   name: `x402 pay (${dialect})`,
   version,
+  methods: version === "v2" ? ["eip3009", "permit2", "upto"] : ["eip3009"],
   isOurs: true,
   pay: async (url) => {
     const args = ["pay", url, "--max", "0.05", "--key-file", buyerKey, "--json"];
-    const { code, stdout, stderr } = await run(program, [...args, "--dialect", dialect]);
+    const { code, stdout, stderr } = await run(program, [...args, "--dialect", dialect, "--permit2"]);
     if (code !== 0) throw new Error(`x402 pay ended with ${code}: ${stdout} ${stderr}`);
     const { status, body, payment } = JSON.parse(stdout);
     if (payment.status !== "settled") throw new Error(`unproven: ${stdout}`);
@@ -48,6 +49,7 @@ const upstream = async () => {
 
 const seller = (name, facilitator) => ({
   name,
+  method: "eip3009",
   isOurs: true,
   isLocal: facilitator === null,
   start: async (url, chain) => {
@@ -96,6 +98,7 @@ chains:
     rpc: ${chain.url}
     key_file: ${settlerKey}
     assets: [USDC]
+    kinds: [exact, permit2, upto]
 `;
       const config = write(`facilitator-${files}.yaml`, text);
       const args = ["facilitator", "--config", config];

@@ -9,9 +9,10 @@ const here = join(dirname(fileURLToPath(import.meta.url)), "..");
 const python = process.env.INTEROP_PYTHON ?? "python3";
 
 /** A buyer that is a script: it pays once and prints {status, body}. */
-const buyer = (name, version, command, script) => ({
+const buyer = (name, version, command, script, methods = ["eip3009"]) => ({
   name,
   version,
+  methods,
   pay: async (url) => {
     const env = { URL: url, PRIVATE_KEY: BUYER_KEY, NETWORK };
     const { code, stdout, stderr } = await run(command, [join(here, script)], { env });
@@ -24,12 +25,14 @@ const buyer = (name, version, command, script) => ({
 });
 
 /** A seller that is a script: it sells /paid for 0.01 USDC, through a facilitator. */
-const seller = (name, version, command, script) => ({
+const seller = (name, version, command, script, method = "eip3009") => ({
   name,
   version,
+  method,
   start: async (facilitator) => {
     const port = await freePort();
     const env = {
+      METHOD: method,
       PORT: `${port}`,
       FACILITATOR_URL: facilitator,
       NETWORK,
@@ -43,7 +46,7 @@ const seller = (name, version, command, script) => ({
 });
 
 export const BUYERS = [
-  buyer("@x402/fetch", "v2", "node", "buyers/fetch.mjs"),
+  buyer("@x402/fetch", "v2", "node", "buyers/fetch.mjs", ["eip3009", "permit2", "upto"]),
   buyer("@x402/axios", "v2", "node", "buyers/axios.mjs"),
   buyer("x402-fetch", "v1", "node", "buyers/fetch-v1.mjs"),
   buyer("x402 (Python, httpx)", "v2", python, "buyers/httpx_buyer.py"),
@@ -51,6 +54,8 @@ export const BUYERS = [
 
 export const SELLERS = [
   seller("@x402/express", "v2", "node", "sellers/express.mjs"),
+  seller("@x402/express, permit2", "v2", "node", "sellers/express.mjs", "permit2"),
+  seller("@x402/express, upto", "v2", "node", "sellers/express.mjs", "upto"),
   seller("x402-express", "v1", "node", "sellers/express-v1.mjs"),
   seller("x402 (Python, FastAPI)", "v2", python, "sellers/fastapi_seller.py"),
 ];

@@ -3,6 +3,7 @@
 mod faults;
 mod harness;
 mod sending;
+mod settling;
 mod starting;
 mod usage;
 

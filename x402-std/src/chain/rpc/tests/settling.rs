@@ -1,0 +1,74 @@
+//! The facilitator's engine over a real chain: many at once, and what it costs.
+
+use std::sync::Arc;
+
+use x402_core::Offer;
+use x402_core::wire::PaymentFlow;
+
+use super::harness::{SETTLER, options, signer, usdc};
+use super::*;
+use crate::Facilitator as _;
+use crate::chain::Chain;
+use crate::config::OwnedAsset;
+use crate::facilitator::{Kind, LocalFacilitator, Request, ServedChain};
+use crate::ledger::MemoryLedger;
+use crate::seller::{Seller, SellerOptions};
+
+/// A facilitator before the shop's node.
+async fn facilitator(shop: &Shop) -> LocalFacilitator {
+    let url = RpcUrl::parse(&shop.url).unwrap();
+    let patient = RpcOptions { timeout: Duration::from_secs(30), ..options() };
+    let chain = Arc::new(RpcChain::connect(url, signer(&SETTLER), patient).await.unwrap());
+    let served = ServedChain {
+        chain_id: chain.chain_id(),
+        account: chain.account(),
+        assets: vec![OwnedAsset::from(&usdc())],
+        kinds: vec![Kind::Eip3009],
+    };
+    let seller = Seller::new(Arc::new(MemoryLedger::new()), chain, SellerOptions::default());
+    shop.calls();
+    LocalFacilitator::new(seller, vec![served])
+}
+
+fn request() -> Request {
+    let payment = Buyer::default().pays(PRICE);
+    let offer = Offer::new(usdc(), payment.transfer().to(), payment.amount(), 60);
+    Request::of(&payment, &[], &offer, PaymentFlow::Authorization)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_hundred_at_once_leave_no_gap() {
+    const COUNT: u64 = 300;
+    let shop = Shop::open().await;
+    let facilitator = Arc::new(facilitator(&shop).await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..COUNT {
+        let facilitator = Arc::clone(&facilitator);
+        tasks.spawn(async move { facilitator.settle(&request()).await.unwrap() });
+    }
+    let answers = tasks.join_all().await;
+    assert!(answers.iter().all(|answer| answer.reason.is_none()), "{answers:?}");
+    assert_eq!(shop.nonces(), (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(shop.received(), u128::from(COUNT) * PRICE);
+    let calls = shop.calls();
+    let count = |method: &str| calls.iter().filter(|call| *call == method).count();
+    assert_eq!((count("eth_sendRawTransaction"), count("eth_getTransactionCount")), (300, 1));
+}
+
+#[tokio::test]
+async fn a_verdict_costs_one_call_and_a_settlement_three() {
+    let shop = Shop::open().await;
+    let facilitator = facilitator(&shop).await;
+    // The first one learns the fees and the nonce.
+    facilitator.settle(&request()).await.unwrap();
+    shop.calls();
+    let request = request();
+    assert_eq!(facilitator.verify(&request).await.unwrap().reason, None);
+    assert_eq!(shop.calls(), ["eth_call"]);
+    assert_eq!(facilitator.settle(&request).await.unwrap().reason, None);
+    assert_eq!(shop.calls(), ["eth_call", "eth_sendRawTransaction", "eth_getTransactionReceipt"]);
+    // Again: nothing is asked, and the same is told.
+    assert!(facilitator.settle(&request).await.unwrap().transaction.is_some());
+    assert!(facilitator.verify(&request).await.unwrap().reason.is_some());
+    assert!(shop.calls().is_empty());
+}
