@@ -26,6 +26,7 @@ use crate::ledger::{Answer, Claiming, Entry, Ledger, LedgerError, RequestId, Ste
 use working::{Guard, Working};
 
 pub use on_chain::OnChain;
+pub(crate) use on_chain::since;
 pub use rail::{Rail, Steps};
 
 /// What tells a seller the time, in Unix seconds.

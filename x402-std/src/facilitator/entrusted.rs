@@ -9,7 +9,7 @@ use crate::BoxFuture;
 use crate::chain::{Chain, ChainError, Outcome, TxHash, Usage};
 use crate::config::OwnedAsset;
 use crate::ledger::{Entry, Step};
-use crate::seller::{Rail, Rejection, Steps};
+use crate::seller::{Rail, Rejection, Steps, since};
 
 /// Has the money moved by a facilitator, who pays for the gas.
 ///
@@ -63,7 +63,14 @@ impl Entrusted {
         }
     }
 
-    async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+    /// Has it settled. What a facilitator refuses when it is asked for the first time, it has not done;
+    /// later that is no proof: it may have been done before, by the request whose answer was lost.
+    async fn send(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        is_first: bool,
+    ) -> Result<TxHash, Rejection> {
         let request = self.request(entry).ok_or(Refusal::Unavailable)?;
         let answer = match self.facilitator.settle(&request).await {
             Ok(answer) => answer,
@@ -82,10 +89,16 @@ impl Entrusted {
             };
         };
         tracing::warn!(payment = %entry.id(), %reason, message = answer.message, "not settled");
-        if is_final(reason) {
+        if is_final(reason) && (is_first || self.is_unused(entry).await) {
             return self.failed(entry, steps, reason, answer.transaction).await;
         }
         self.look(entry, steps, answer.transaction).await
+    }
+
+    /// Whether the chain says that nobody has used the payment.
+    async fn is_unused(&self, entry: &Entry) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        matches!(chain.find(&entry.payment, since(entry)).await, Ok(Usage::Unused))
     }
 
     /// The facilitator says that the money has moved.
@@ -130,8 +143,8 @@ impl Entrusted {
             {
                 return steps.confirm(hash).await;
             }
-            let since = entry.claimed_at.saturating_sub(300);
-            if let Ok(Usage::Settled(_, hash)) = chain.find(&entry.payment, since).await {
+            let found = chain.find(&entry.payment, since(entry)).await;
+            if let Ok(Usage::Settled(_, hash)) = found {
                 return steps.confirm(hash).await;
             }
         }
@@ -162,7 +175,7 @@ impl Rail for Entrusted {
         Box::pin(async move {
             // Recorded before it is asked: from here on the money may move.
             steps.take(Step::Entrusted).await?;
-            self.send(entry, steps).await
+            self.send(entry, steps, true).await
         })
     }
 
@@ -173,12 +186,11 @@ impl Rail for Entrusted {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
         Box::pin(async move {
             if let Some(chain) = &self.chain
-                && let Ok(Usage::Settled(_, hash)) =
-                    chain.find(&entry.payment, entry.claimed_at.saturating_sub(300)).await
+                && let Ok(Usage::Settled(_, hash)) = chain.find(&entry.payment, since(entry)).await
             {
                 return steps.confirm(hash).await;
             }
-            self.send(entry, steps).await
+            self.send(entry, steps, false).await
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What the official TypeScript SDK's facilitator answered, and what ours does: the cases of
 //! `tests/vectors/sdk.json`, over a node that says what the SDK's chain said.
 
+mod entrusted;
 mod node;
 
 use core::time::Duration;

@@ -157,7 +157,7 @@ async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, 
 
 /// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the
 /// claim it was spent on something else; chain and seller may differ by some minutes.
-const fn since(entry: &Entry) -> u64 {
+pub(crate) const fn since(entry: &Entry) -> u64 {
     const CLOCK_SKEW_SECONDS: u64 = 300;
     entry.claimed_at.saturating_sub(CLOCK_SKEW_SECONDS)
 }

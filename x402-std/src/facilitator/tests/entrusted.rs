@@ -1,0 +1,199 @@
+//! A seller who leaves the money to a facilitator that is slow, forgetful, or lies.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use x402_core::hex;
+use x402_core::secp256k1::K256Signer;
+use x402_core::state::State;
+use x402_core::wire::Version;
+use x402_core::{
+    Amount, Authorization, Error, Nonce, Offer, Payment, Refusal, Timestamp, Transfer,
+};
+
+use super::*;
+use crate::chain::TxHash;
+use crate::ledger::{Ledger as _, RequestId};
+use crate::seller::{Admission, Rail, Rejection};
+
+const NOW: u64 = 1_790_000_000;
+const HASH: TxHash = TxHash([7; 32]);
+
+/// What the facilitator does when it is asked to settle; the last stays.
+#[derive(Clone, Debug)]
+enum Does {
+    Settles,
+    /// It settles, and the answer is lost.
+    Loses,
+    Refuses(&'static str),
+    Lies(fn(&mut SettleAnswer)),
+}
+
+struct Scripted {
+    does: Mutex<VecDeque<Does>>,
+    asked: AtomicUsize,
+}
+
+impl Facilitator for Scripted {
+    fn verify<'a>(
+        &'a self,
+        _: &'a Request,
+    ) -> BoxFuture<'a, Result<VerifyAnswer, FacilitatorError>> {
+        Box::pin(async { Ok(VerifyAnswer::default()) })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<SettleAnswer, FacilitatorError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut does = self.does.lock().unwrap();
+        let next = if does.len() > 1 { does.pop_front().unwrap() } else { does[0].clone() };
+        let view = request.view().unwrap();
+        let payer = view.payload.payment(Address::ZERO).unwrap().transfer.from();
+        let mut answer = SettleAnswer {
+            version: Version::V2,
+            reason: None,
+            message: String::new(),
+            transaction: Some(HASH),
+            chain_id: view.requirements.chain_id(),
+            payer: Some(payer),
+            amount: None,
+        };
+        let answer = match next {
+            Does::Settles => Ok(answer),
+            Does::Loses => Err(FacilitatorError::Unknown("it took too long".into())),
+            Does::Refuses(reason) => {
+                answer.reason = Some(reason.into());
+                answer.transaction = None;
+                Ok(answer)
+            }
+            Does::Lies(lie) => {
+                lie(&mut answer);
+                Ok(answer)
+            }
+        };
+        Box::pin(async move { answer })
+    }
+
+    fn supported(&self) -> BoxFuture<'_, Result<Supported, FacilitatorError>> {
+        Box::pin(async { Ok(Supported::default()) })
+    }
+}
+
+struct Shop {
+    seller: Arc<Seller>,
+    facilitator: Arc<Scripted>,
+    ledger: Arc<MemoryLedger>,
+    offer: Offer<'static>,
+}
+
+impl Shop {
+    fn new(does: &[Does]) -> Self {
+        let does = Mutex::new(does.iter().cloned().collect());
+        let facilitator = Arc::new(Scripted { does, asked: AtomicUsize::new(0) });
+        let asset = *Asset::find(ChainId::BASE, "USDC").unwrap();
+        let offer = Offer::new(asset, Address::new([2; 20]), Amount::from_units(10_000), 60);
+        let rail = Entrusted::new(Arc::clone(&facilitator) as _, vec![OwnedAsset::from(&asset)]);
+        let ledger = Arc::new(MemoryLedger::new());
+        let rails = vec![(ChainId::BASE, Arc::new(rail) as Arc<dyn Rail>)];
+        let options = SellerOptions { clock: Arc::new(|| NOW), ..SellerOptions::default() };
+        let seller = Seller::with_rails(Arc::clone(&ledger) as _, rails, options);
+        Self { seller, facilitator, ledger, offer }
+    }
+
+    fn payment(&self) -> Payment {
+        let key = K256Signer::from_bytes(&hex::decode(KEY).unwrap()).unwrap();
+        let terms = self.offer.requirements();
+        let authorization = Authorization {
+            from: key.address(),
+            to: terms.pay_to,
+            value: terms.amount,
+            valid_after: Timestamp::ZERO,
+            valid_before: Timestamp::from_secs(NOW + 60),
+            nonce: Nonce::new([9; 32]),
+        };
+        let Ok(signature) = key.sign(&authorization.digest(&terms.domain));
+        let transfer = Transfer::Eip3009(authorization);
+        let (chain_id, asset) = (terms.chain_id, terms.asset);
+        Payment { chain_id, asset, transfer, signature: Ok(signature) }
+    }
+
+    async fn admit(&self) -> Result<TxHash, Rejection> {
+        let request = RequestId::new("GET", "/");
+        let presented = self.payment().into();
+        match self.seller.admit(&presented, self.offer.requirements(), request).await? {
+            Admission::Serve(ticket) => Ok(ticket.receipt().transaction),
+            other @ Admission::Replay(..) => panic!("{other:?}"),
+        }
+    }
+
+    async fn state(&self) -> State {
+        let recover = &x402_core::secp256k1::K256;
+        let id = self.offer.requirements().identify(&self.payment(), recover).unwrap();
+        self.ledger.find(id).await.unwrap().unwrap().state
+    }
+}
+
+#[tokio::test]
+async fn what_the_facilitator_settles_is_served() {
+    let shop = Shop::new(&[Does::Settles]);
+    assert_eq!(shop.admit().await.unwrap(), HASH);
+    // It is owed still, and nobody is asked again.
+    assert_eq!(shop.admit().await.unwrap(), HASH);
+    assert_eq!(shop.facilitator.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_at_first_has_not_happened() {
+    let shop = Shop::new(&[Does::Refuses("invalid_exact_evm_insufficient_balance")]);
+    let rejection = shop.admit().await.unwrap_err();
+    assert_eq!(rejection.refusal, Refusal::Payment(Error::Balance));
+    assert_eq!(shop.state().await, State::Failed);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_is_never_a_failure() {
+    for refusal in [
+        "invalid_exact_evm_payload_authorization_valid_before",
+        "invalid_exact_evm_nonce_already_used",
+        "invalid_exact_evm_insufficient_balance",
+        "some words that nobody has laid down",
+    ] {
+        let shop = Shop::new(&[Does::Loses, Does::Refuses(refusal), Does::Settles]);
+        for _ in 0..2 {
+            let rejection = shop.admit().await.unwrap_err();
+            assert_eq!(rejection.refusal, Refusal::Pending, "{refusal}");
+            assert_eq!(shop.state().await, State::Pending);
+        }
+        assert_eq!(shop.admit().await.unwrap(), HASH);
+        assert_eq!(shop.state().await, State::Settled);
+    }
+}
+
+#[tokio::test]
+async fn what_is_open_is_resolved_without_its_payer() {
+    let shop = Shop::new(&[Does::Loses, Does::Settles]);
+    assert!(shop.admit().await.is_err());
+    assert_eq!(shop.seller.resolve_open().await.unwrap(), 0);
+    assert_eq!(shop.state().await, State::Settled);
+}
+
+#[tokio::test]
+async fn an_answer_about_something_else_is_not_believed() {
+    let lies: [fn(&mut SettleAnswer); 6] = [
+        |answer| answer.chain_id = Some(ChainId::ETHEREUM),
+        |answer| answer.chain_id = None,
+        |answer| answer.payer = Some(Address::new([1; 20])),
+        |answer| answer.transaction = None,
+        |answer| answer.transaction = Some(TxHash([0; 32])),
+        |answer| answer.amount = Some(Amount::from_units(1)),
+    ];
+    for lie in lies {
+        let shop = Shop::new(&[Does::Lies(lie)]);
+        let rejection = shop.admit().await.unwrap_err();
+        assert_eq!(rejection.refusal, Refusal::Pending);
+        assert_eq!(shop.state().await, State::Pending);
+    }
+}
