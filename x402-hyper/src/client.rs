@@ -43,11 +43,16 @@ origin that asked for it, and a redirect that answers it is handed to the caller
 
 # What this client does not do
 
-It does not keep a budget over several payments, and it does not ask the chain: that a payment is
-[`Status::Settled`] is the seller's word, with a transaction that anybody can look up.
+It does not ask the chain: that a payment is [`Status::Settled`] is the seller's word, with a
+transaction that anybody can look up.
+
+# Limits over many payments
+
+[`Limits`] are for one payment. A [`Budget`] counts, in a file, what is paid to a host and in a day.
 */
 
 mod attach;
+mod budget;
 mod choose;
 mod error;
 mod fetch;
@@ -68,6 +73,7 @@ use x402_core::headers::Field;
 use x402_core::{Address, Asset, ChainId, Price, Signer};
 use x402_std::config::OwnedAsset;
 
+pub use budget::{Budget, BudgetError};
 pub use error::{ClientError, FetchError, Foreign, Refused, Unresolved};
 pub use payment::{LoadError, Payment, Status};
 pub use terms::{Dialect, Terms};
@@ -254,6 +260,7 @@ pub struct PayingClient {
     quoting: QuotingClient,
     signer: Arc<dyn AnySigner>,
     limits: Arc<Limits>,
+    budget: Option<Arc<Budget>>,
 }
 
 impl fmt::Debug for PayingClient {
@@ -271,7 +278,8 @@ impl PayingClient {
     where
         S: Signer<Error: core::error::Error + Send + Sync + 'static> + Send + Sync + 'static,
     {
-        Builder { signer: Arc::new(signer), limits, options: HttpOptions::default() }
+        let options = HttpOptions::default();
+        Builder { signer: Arc::new(signer), limits, options, budget: None }
     }
 
     /// Who pays.
@@ -315,9 +323,35 @@ impl PayingClient {
         }
         let terms = choose::choose(&self.limits, &offers)?;
         watch(Event::Asked(terms));
-        let payment = sign::sign(&*self.signer, &self.limits.policy(), terms, &request)?;
-        watch(Event::Signed(&payment));
-        self.quoting.fetch.repeat(&request, payment, watch).await
+        let noted = self.note(&request, terms)?;
+        let sent = async {
+            let payment = sign::sign(&*self.signer, &self.limits.policy(), terms, &request)?;
+            watch(Event::Signed(&payment));
+            self.quoting.fetch.repeat(&request, payment, watch).await
+        };
+        let sent = sent.await;
+        // Refused, or never sent: everything else may have been taken.
+        let is_untaken = sent.as_ref().is_err_and(|error| {
+            error.payment().is_none() || matches!(error, ClientError::Refused(_))
+        });
+        if let (Some(noted), true) = (noted, is_untaken) {
+            noted.give_back();
+        }
+        sent
+    }
+
+    /// Notes a payment in the budget, before it is signed. It waits for the disk: a few
+    /// milliseconds, which a payment that moves money over a network does not feel.
+    fn note(
+        &self,
+        request: &Request<Bytes>,
+        terms: &Terms,
+    ) -> Result<Option<budget::Noted<'_>>, ClientError> {
+        let Some(budget) = &self.budget else { return Ok(None) };
+        let host = request.uri().authority().map_or("", http::uri::Authority::as_str);
+        let noted = budget.note(host, terms, sign::now()?);
+        let terms = || Box::new(terms.clone());
+        noted.map(Some).map_err(|error| ClientError::Budget { error, terms: terms() })
     }
 
     /// Goes on with a payment that was sent, and whose outcome is not known: the same payment for
@@ -361,6 +395,7 @@ pub struct Builder {
     signer: Arc<dyn AnySigner>,
     limits: Limits,
     options: HttpOptions,
+    budget: Option<Budget>,
 }
 
 impl fmt::Debug for Builder {
@@ -402,6 +437,13 @@ impl Builder {
     #[must_use]
     pub const fn network(mut self, network: ChainId) -> Self {
         self.limits.network = Some(network);
+        self
+    }
+
+    /// Pays no more than a budget allows, which counts over payments, restarts and processes.
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = Some(budget);
         self
     }
 
@@ -448,7 +490,8 @@ impl Builder {
     /// [`ClientError::Tls`] where TLS cannot be set up.
     pub fn build(self) -> Result<PayingClient, ClientError> {
         let quoting = QuotingClient::new(self.options)?;
-        Ok(PayingClient { quoting, signer: self.signer, limits: Arc::new(self.limits) })
+        let budget = self.budget.map(Arc::new);
+        Ok(PayingClient { quoting, signer: self.signer, limits: Arc::new(self.limits), budget })
     }
 }
 

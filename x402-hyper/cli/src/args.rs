@@ -197,6 +197,15 @@ pub(crate) struct PayArgs {
     /// offered.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) asset: Vec<String>,
+    /// Count what is paid in this file, for the limits that follow.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) budget: Option<PathBuf>,
+    /// The most to pay to one host, ever, in units of the asset.
+    #[arg(long, value_name = "AMOUNT", requires = "budget")]
+    pub(crate) max_per_host: Option<String>,
+    /// The most to pay in one day (UTC), in units of the asset.
+    #[arg(long, value_name = "AMOUNT", requires = "budget")]
+    pub(crate) max_per_day: Option<String>,
     /// Pay in no dialect but this.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) dialect: Option<DialectArg>,

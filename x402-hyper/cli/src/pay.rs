@@ -13,7 +13,7 @@ use x402_core::hex::Hex;
 use x402_core::secp256k1::K256Signer;
 use x402_core::{Address, ChainId, Price};
 use x402_hyper::client::{
-    Answer, ClientError, Event, Limits, PayingClient, Payment, QuotingClient, Status,
+    Answer, Budget, ClientError, Event, Limits, PayingClient, Payment, QuotingClient, Status,
 };
 use x402_std::key::SecretKey;
 
@@ -51,10 +51,12 @@ async fn pay(args: &PayArgs) -> Result<Outcome, Failure> {
     let limits = limits(args)?;
     let uri = request::uri(args.url.as_deref().unwrap_or_default())?;
     let request = request::build(uri, None, &args.request)?;
-    let client = PayingClient::builder(signer(args.key_file.as_deref())?, limits)
-        .http(request::options(&args.request))
-        .build()
-        .map_err(Failure::failed)?;
+    let mut client = PayingClient::builder(signer(args.key_file.as_deref())?, limits)
+        .http(request::options(&args.request));
+    if let Some(budget) = budget(args)? {
+        client = client.budget(budget);
+    }
+    let client = client.build().map_err(Failure::failed)?;
     let watch = Watch::new();
     watch.progress.doing("asking for the price");
     let mut tell = |event: Event<'_>| watch.tell(&event);
@@ -96,6 +98,22 @@ fn limits(args: &PayArgs) -> Result<Limits, Failure> {
         permit2: args.permit2,
         ..Limits::up_to(max)
     })
+}
+
+fn budget(args: &PayArgs) -> Result<Option<Budget>, Failure> {
+    let Some(path) = &args.budget else { return Ok(None) };
+    let price = |flag: &str, text: &Option<String>| {
+        let price = text.as_deref().map(Price::parse).transpose();
+        price.map_err(|error| Failure::usage(format!("{flag}: {error}")))
+    };
+    let mut budget = Budget::new(path);
+    if let Some(most) = price("--max-per-host", &args.max_per_host)? {
+        budget = budget.per_host(most);
+    }
+    if let Some(most) = price("--max-per-day", &args.max_per_day)? {
+        budget = budget.per_day(most);
+    }
+    Ok(Some(budget))
 }
 
 /// The payer's key: from the file, or from the variable. Never from the command line, which others

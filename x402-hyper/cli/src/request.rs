@@ -89,6 +89,10 @@ fn field(header: &str) -> Result<(HeaderName, HeaderValue), Failure> {
 /// needed to go on: `keep` puts it into a file and says how.
 pub(crate) fn failure(error: &ClientError, keep: impl Fn(&Payment) -> String) -> Failure {
     match error {
+        ClientError::Budget { error, terms } => {
+            let help = "nothing was signed; raise the limit, or wait for another day";
+            Failure::new(Exit::Limit, format!("not paid: {error}")).at(terms).help(help)
+        }
         ClientError::Limit { error, terms } => {
             let help = "nothing was signed; raise or change the limit if you agree to these terms";
             Failure::new(Exit::Limit, format!("not paid: {error}")).at(terms).help(help)

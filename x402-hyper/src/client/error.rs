@@ -7,7 +7,7 @@ use x402_core::headers::HeaderError;
 use x402_core::wire::WireError;
 use x402_core::{ChainId, Code};
 
-use super::{Payment, Terms};
+use super::{BudgetError, Payment, Terms};
 
 /// Why there is no answer. No text of it holds a key or a signature.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum ClientError {
     Limit {
         /// Which limit.
         error: PolicyError,
+        /// The terms.
+        terms: Box<Terms>,
+    },
+    /// The payment would be more than the budget allows; nothing was signed.
+    #[error("not paid: {error}: {terms}")]
+    Budget {
+        /// Which limit, or what is wrong with the file.
+        error: BudgetError,
         /// The terms.
         terms: Box<Terms>,
     },

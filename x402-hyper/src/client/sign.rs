@@ -29,6 +29,12 @@ where
     }
 }
 
+/// The time, in Unix seconds.
+pub(super) fn now() -> Result<u64, ClientError> {
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_err(|_| ClientError::System("time"))?;
+    Ok(now.as_secs())
+}
+
 /// Signs a payment for `request` if the policy admits the terms.
 pub(super) fn sign(
     signer: &dyn AnySigner,
@@ -39,10 +45,10 @@ pub(super) fn sign(
     let offer = terms.offer();
     let limit = |error| ClientError::Limit { error, terms: Box::new(terms.clone()) };
     policy.admit(&offer).map_err(limit)?;
-    let now = SystemTime::UNIX_EPOCH.elapsed().map_err(|_| ClientError::System("time"))?;
+    let now = now()?;
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce).map_err(|_| ClientError::System("randomness"))?;
-    let (nonce, now) = (Nonce::new(nonce), Timestamp::from_secs(now.as_secs()));
+    let (nonce, now) = (Nonce::new(nonce), Timestamp::from_secs(now));
     let unsigned = Unsigned::new(&offer, policy, signer.payer(), nonce, now).map_err(limit)?;
     let signature = signer.sign_digest(unsigned.digest()).map_err(ClientError::Signer)?;
     Payment::new(&unsigned.sign(signature), terms, request)

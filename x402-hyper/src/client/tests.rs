@@ -168,6 +168,7 @@ fn settled() -> Option<Body> {
     status(200, &proof, "served")
 }
 
+mod budget;
 mod dialects;
 
 fn signer() -> K256Signer {
