@@ -54,6 +54,24 @@ impl fmt::Debug for HttpFacilitator {
     }
 }
 
+/// What a facilitator says of a payment.
+trait Verdict {
+    /// Whether it says no.
+    fn is_refusal(&self) -> bool;
+}
+
+impl Verdict for VerifyAnswer {
+    fn is_refusal(&self) -> bool {
+        self.reason.is_some()
+    }
+}
+
+impl Verdict for SettleAnswer {
+    fn is_refusal(&self) -> bool {
+        self.reason.is_some()
+    }
+}
+
 /// What came of a call.
 enum Called {
     Answered(Response<Bytes>),
@@ -81,7 +99,7 @@ impl HttpFacilitator {
             _ => false,
         };
         let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
-        if !is_safe || has_user || uri.query().is_some() {
+        if !is_safe || has_user || url.contains(['?', '#']) {
             return Err(InvalidUrl);
         }
         let bearer = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
@@ -101,21 +119,25 @@ impl HttpFacilitator {
     }
 
     async fn call(&self, method: Method, path: &str, body: &[u8]) -> Called {
+        let called = timeout(self.timeout, self.follow(method, path, body)).await;
+        called.unwrap_or_else(|_| Called::Unanswered("it took too long".to_owned()))
+    }
+
+    async fn follow(&self, method: Method, path: &str, body: &[u8]) -> Called {
         let Ok(mut uri) = format!("{}{path}", self.base).parse::<Uri>() else {
             return Called::Unsent("the URL is none".to_owned());
         };
         for _ in 0..=REDIRECTS {
-            let answer = match timeout(self.timeout, self.once(&method, &uri, body)).await {
-                Ok(Called::Answered(answer)) => answer,
-                Ok(called) => return called,
-                Err(_) => return Called::Unanswered("it took too long".to_owned()),
+            let answer = match self.once(&method, &uri, body).await {
+                Called::Answered(answer) => answer,
+                called => return called,
             };
             match redirected(&uri, &answer) {
                 Some(next) => uri = next,
                 None => return Called::Answered(answer),
             }
         }
-        Called::Unsent("it redirects too often".to_owned())
+        Called::Unanswered("it redirects too often".to_owned())
     }
 
     async fn once(&self, method: &Method, uri: &Uri, body: &[u8]) -> Called {
@@ -141,8 +163,9 @@ impl HttpFacilitator {
         }
     }
 
-    /// Asks, and reads the verdict. An answer of another status is one too, if it has the form.
-    async fn ask<T>(
+    /// Asks, and reads the verdict. An answer of another status is one too, if it has the form and is
+    /// a refusal.
+    async fn ask<T: Verdict>(
         &self,
         path: &str,
         asked: &Asked,
@@ -152,7 +175,10 @@ impl HttpFacilitator {
             Called::Unsent(why) => Err(FacilitatorError::Unavailable(why)),
             Called::Unanswered(why) => Err(FacilitatorError::Unknown(why)),
             Called::Answered(answer) => match read(answer.body()) {
-                Some(verdict) => Ok(verdict),
+                Some(verdict) if answer.status().is_success() || verdict.is_refusal() => {
+                    Ok(verdict)
+                }
+                Some(_) => Err(FacilitatorError::Unbelievable("it says yes with another status")),
                 None if answer.status().is_success() => {
                     Err(FacilitatorError::Unbelievable("it has another form"))
                 }
@@ -191,11 +217,15 @@ impl HttpFacilitator {
         let version = asked.view().map_or(Version::V2, |view| view.payload.version);
         let read = |body: &[u8]| SettleAnswer::parse(body, version).ok();
         let answer = self.ask("/settle", asked, read).await?;
-        let is_pending = answer.reason.as_deref() == Some(Reason::SettlementPending.as_str());
-        if is_pending && answer.transaction.is_some() {
-            return Ok(self.ask("/settle", asked, read).await.unwrap_or(answer));
+        if !is_pending(&answer) {
+            return Ok(answer);
         }
-        Ok(answer)
+        // A refusal now says nothing of what was sent before: the hash is all there is to go by.
+        let again = self.ask("/settle", asked, read).await;
+        Ok(match again {
+            Ok(again) if again.reason.is_none() || is_pending(&again) => again,
+            Ok(_) | Err(_) => answer,
+        })
     }
 }
 
@@ -217,6 +247,12 @@ impl Facilitator for HttpFacilitator {
     fn supported(&self) -> BoxFuture<'_, Result<Supported, FacilitatorError>> {
         Box::pin(self.ask_supported())
     }
+}
+
+/// Sent, and not known yet.
+fn is_pending(answer: &SettleAnswer) -> bool {
+    let is_pending = answer.reason.as_deref() == Some(Reason::SettlementPending.as_str());
+    is_pending && answer.transaction.is_some()
 }
 
 /// `None` where TLS cannot be set up.

@@ -276,6 +276,7 @@ fn only_https_leaves_the_machine() {
         "http://10.0.0.1",
         "https://user:secret@facilitator.example",
         "https://facilitator.example/?key=1",
+        "https://facilitator.example/x#f",
         "ftp://127.0.0.1",
         "/x",
         "",
@@ -350,6 +351,12 @@ async fn a_verdict_is_one_whatever_its_status_and_prose_is_none() {
         let error = facilitator.verify(&asked()).await.unwrap_err();
         assert!(matches!(error, FacilitatorError::Unbelievable(_)), "{body}: {error}");
     }
+    for status in [302, 400, 500] {
+        let server = Server::start(move |_| says(status, &settled().to_string())).await;
+        let facilitator = HttpFacilitator::new(&server.url, None).unwrap();
+        let error = facilitator.settle(&asked()).await.unwrap_err();
+        assert!(matches!(error, FacilitatorError::Unbelievable(_)), "{status}: {error}");
+    }
     let server = Server::start(|_| says(200, &" ".repeat(MAX_BODY + 1))).await;
     let facilitator = HttpFacilitator::new(&server.url, None).unwrap();
     assert!(facilitator.verify(&asked()).await.is_err());
@@ -360,7 +367,12 @@ async fn asks_once_more_where_the_outcome_is_not_known_yet() {
     let mut pending = settled();
     pending["success"] = json!(false);
     pending["errorReason"] = json!("settlement_pending");
-    for (second, reason) in [(settled(), None), (pending.clone(), Some("settlement_pending"))] {
+    // A refusal after that is no news of what was sent.
+    let mut late = pending.clone();
+    late["errorReason"] = json!("invalid_exact_evm_payload_authorization_valid_before");
+    late["transaction"] = json!("");
+    let still = Some("settlement_pending");
+    for (second, reason) in [(settled(), None), (pending.clone(), still), (late, still)] {
         let first = pending.to_string();
         let second = second.to_string();
         let server =
@@ -368,6 +380,7 @@ async fn asks_once_more_where_the_outcome_is_not_known_yet() {
         let facilitator = HttpFacilitator::new(&server.url, None).unwrap();
         let answer = facilitator.settle(&asked()).await.unwrap();
         assert_eq!((answer.reason.as_deref(), server.asked().len()), (reason, 2));
+        assert_eq!(answer.transaction.unwrap().to_string(), HASH);
     }
 }
 

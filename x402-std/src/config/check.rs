@@ -13,7 +13,7 @@ use super::routes::check_routes;
 use super::snippet::quote;
 use super::{
     ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, Overrides,
-    OwnedAsset, RpcText, Upstream,
+    OwnedAsset, Route, RpcText, Upstream,
 };
 
 /// What is read besides the file.
@@ -134,17 +134,21 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         (FacilitatorChoice::Remote { confirm: false, .. }, None) => None,
         _ => Some(check_chain(layers, raw.chain)?),
     };
-    let chains = raw.chains.unwrap_or_default();
-    let chains = chains.iter().map(|chain| check_other_chain(layers, &chain.value));
+    let raw_chains = raw.chains;
+    let chains = raw_chains.iter().flatten();
+    let chains = chains.map(|chain| check_other_chain(layers, &chain.value));
     let chains: Vec<_> = chains.collect::<Result<_, _>>()?;
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
     let public_url = raw.public_url.as_ref().map(check_public_url).transpose()?;
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
-    let is_remote = facilitator != FacilitatorChoice::Local;
+    check_chains(chain_id, &chains, raw_chains.as_deref())?;
+    // What is to be confirmed is looked up on the offer's own chain.
+    let is_remote = matches!(facilitator, FacilitatorChoice::Remote { confirm: false, .. });
     let has_chain =
         |id: ChainId| is_remote || id == chain_id || chains.iter().any(|(known, _)| *known == id);
     let routes = check_routes(raw.routes, &asset, &has_chain)?;
+    check_recipient(pay_to, &routes)?;
     let default = check_default(raw.default)?;
     Ok(Config {
         listen,
@@ -224,6 +228,32 @@ fn check_public_url(text: &Text) -> Result<String, Problem> {
         message,
         "write what clients write: https://api.example.com",
     ))
+}
+
+/// Each chain once: two would count the nonces of one account.
+fn check_chains(
+    main: ChainId,
+    chains: &[(ChainId, ChainConfig)],
+    raw: Option<&[Spanned<RawOtherChain>]>,
+) -> Result<(), Problem> {
+    for (index, ((chain_id, _), raw)) in chains.iter().zip(raw.unwrap_or_default()).enumerate() {
+        let earlier = chains.iter().take(index).any(|(earlier, _)| earlier == chain_id);
+        if earlier || *chain_id == main {
+            let message = format!("the chain {chain_id} is given twice");
+            return Err(Problem::new(Origin::of(raw), message, "keep one of them"));
+        }
+    }
+    Ok(())
+}
+
+/// What is sent to a token's contract is lost.
+fn check_recipient(pay_to: Address, routes: &[Route]) -> Result<(), Problem> {
+    let mut offers = routes.iter().flat_map(|route| &route.offers);
+    if offers.any(|offer| offer.asset.address == pay_to) {
+        let message = "pay_to is the contract of a token: what is sent there is lost";
+        return Err(Problem::new(Origin::Whole, message, "write the address of your own account"));
+    }
+    Ok(())
 }
 
 pub(super) fn check_bool(text: &Text) -> Result<bool, Problem> {

@@ -101,9 +101,15 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     }
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(true), check_bool)?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());
-    let chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
-    let chains = chains.iter().map(|chain| check_served(layers, chain));
-    let chains: Vec<_> = chains.collect::<Result<_, _>>()?;
+    let raw_chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
+    let chains = raw_chains.iter().map(|chain| check_served(layers, chain));
+    let chains: Vec<ServedConfig> = chains.collect::<Result<_, _>>()?;
+    for (index, (chain, raw)) in chains.iter().zip(&raw_chains).enumerate() {
+        if chains.iter().take(index).any(|earlier| earlier.chain_id == chain.chain_id) {
+            let message = format!("the chain {} is given twice", chain.chain_id);
+            return Err(Problem::new(Origin::of(raw), message, "put its assets into one list"));
+        }
+    }
     Ok(FacilitatorConfig { listen, ledger, token_file, contract_wallets, chains })
 }
 
@@ -120,7 +126,11 @@ fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedC
     let assets = assets.map(|asset| check_asset(chain_id, &asset.value, Origin::of(asset)));
     let assets: Vec<_> = assets.collect::<Result<_, _>>()?;
     let kinds = served.kinds.as_ref().map(|kinds| kinds.iter().map(check_kind).collect());
-    let kinds = kinds.unwrap_or(Ok(vec![Kind::Eip3009]))?;
+    let kinds: Vec<_> = kinds.unwrap_or(Ok(vec![Kind::Eip3009]))?;
+    if kinds.is_empty() {
+        let help = "add those that are settled: `kinds: [exact]`";
+        return Err(Problem::new(Origin::of(raw), "the list of kinds is empty", help));
+    }
     let max_fee_per_gas = served.max_fee_per_gas.as_ref().map(check_gwei).transpose()?;
     Ok(ServedConfig { chain_id, chain, assets, kinds, max_fee_per_gas })
 }

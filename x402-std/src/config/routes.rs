@@ -55,6 +55,7 @@ fn check_route(
     let (pricing, amount) = check_pricing(&raw.pricing, asset)?;
     let offers = raw.offers.iter().flatten().map(|offer| check_offer(offer, asset, has_chain));
     let offers: Vec<_> = offers.collect::<Result<_, _>>()?;
+    check_distinct(asset, &offers, raw)?;
     if let (Pricing::Free, Some(offer)) = (&pricing, raw.offers.iter().flatten().next()) {
         let help = "give it a price in `pricing`, or leave the offers out";
         return Err(Problem::new(Origin::of(offer), "what is free has no offers", help));
@@ -71,6 +72,20 @@ fn check_route(
         mime_type: text(&raw.mime_type),
         discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
     })
+}
+
+/// Each way to pay once: of two prices for the same, buyers would take the lower.
+fn check_distinct(main: &OwnedAsset, offers: &[RouteOffer], raw: &RawRoute) -> Result<(), Problem> {
+    let mut ways = vec![(main.chain_id, main.address, false)];
+    for (offer, raw) in offers.iter().zip(raw.offers.iter().flatten()) {
+        let way = (offer.asset.chain_id, offer.asset.address, offer.permit2);
+        if ways.contains(&way) {
+            let message = "there is a price for this asset, network and transfer already";
+            return Err(Problem::new(Origin::of(raw), message, "keep one of them"));
+        }
+        ways.push(way);
+    }
+    Ok(())
 }
 
 /// Another way to pay: nothing is converted, the amount is in units of the offer's own asset.

@@ -62,6 +62,19 @@ fn an_offer_needs_a_chain_or_a_facilitator() {
         let error = parse(&with_routes(&text)).unwrap_err();
         assert!(error.to_string().contains(word) && error.line() == Some(15), "{error}");
     }
+    let confirmed = format!(
+        "facilitator: {{url: 'https://f.example', confirm: chain}}\n{}",
+        with_routes(OFFERS)
+    );
+    assert!(parse(&confirmed).is_err(), "nobody could confirm what is on base");
+    for twice in ["{amount: '0.02'}", "{asset: EURC, amount: '0.1'}, {asset: EURC, amount: '0.2'}"]
+    {
+        let text = format!(
+            "  - {{path: /a, pricing: {{model: per_request, amount: '0.01', currency: USDC}}, offers: [{twice}]}}"
+        );
+        let error = parse(&with_routes(&text)).unwrap_err().to_string();
+        assert!(error.contains("already"), "{error}");
+    }
     let free = "  - {path: /a, pricing: free, offers: [{amount: '1'}]}";
     assert!(parse(&with_routes(free)).is_err());
 }
@@ -106,6 +119,20 @@ fn without_a_chain_of_its_own_a_seller_needs_a_facilitator() {
     assert!(parse(&remote).unwrap().chain.is_none());
     let confirmed = format!("{text}facilitator: {{url: 'https://f.example', confirm: chain}}\n");
     assert!(parse(&confirmed).is_err());
+}
+
+#[test]
+fn a_chain_is_given_once() {
+    let chain = |network: &str| format!("{{network: {network}, rpc: 'http://a', key_file: k}}");
+    let with = |chains: &str| parse(&format!("{MINIMAL}chains: [{chains}]\n"));
+    assert!(with(&chain("base")).is_ok());
+    for twice in [chain("ethereum"), format!("{}, {}", chain("base"), chain("eip155:8453"))] {
+        let error = with(&twice).unwrap_err().to_string();
+        assert!(error.contains("is given twice"), "{error}");
+    }
+    let served = FACILITATOR.split_once("  - ").unwrap().1;
+    let error = facilitator(&format!("{FACILITATOR}  - {served}")).unwrap_err().to_string();
+    assert!(error.contains("is given twice"), "{error}");
 }
 
 #[test]
@@ -158,6 +185,7 @@ fn a_facilitator_that_others_reach_needs_a_token() {
     for (from, to, word) in [
         ("assets: [USDC]", "assets: []", "assets"),
         ("assets: [USDC]", "assets: [DOGE]", "DOGE"),
+        ("assets: [USDC]", "assets: [USDC]\n    kinds: []", "kinds"),
         ("assets: [USDC]", "assets: [USDC]\n    kinds: [exakt]", "exakt"),
         ("assets: [USDC]", "assets: [USDC]\n    max_fee_per_gas: many", "gas"),
         ("listen: 127.0.0.1:4022\n", "", "`listen` is missing"),
