@@ -33,6 +33,7 @@ mod routes;
 mod snippet;
 #[cfg(test)]
 mod tests;
+mod urls;
 
 use core::fmt;
 use core::net::SocketAddr;

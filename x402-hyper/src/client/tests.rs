@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use x402_core::buyer::PolicyError;
 use x402_core::headers::{HeaderError, PaymentHeaders, emit_challenge};
 use x402_core::secp256k1::{K256, K256Signer};
-use x402_core::{Code, Error, Moment, Offer};
+use x402_core::{Asset, Code, Error, Moment, Offer};
 
 use super::*;
 
