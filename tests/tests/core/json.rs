@@ -114,6 +114,8 @@ fn comparing_looks_at_what_is_meant() {
         ("\"\\u0061\\/\"", "\"a/\"", true, true),
         ("1.0", "1", true, true),
         ("1e2", "100", true, true),
+        ("9007199254740993", "9007199254740992", false, false),
+        ("1e400", "1e500", false, false),
         ("1", "\"1\"", false, false),
         ("null", "false", false, false),
         ("{}", "[]", false, false),
@@ -189,8 +191,11 @@ proptest! {
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] = byte }
         if let Ok(read) = json::parse(&bytes) {
-            let oracle: Oracle = serde_json::from_slice(&bytes).unwrap();
-            prop_assert_eq!(walked(read), oracle);
+            match serde_json::from_slice::<Oracle>(&bytes) {
+                Ok(oracle) => prop_assert_eq!(walked(read), oracle),
+                // Numbers of any size are texts here.
+                Err(error) => prop_assert!(error.to_string().contains("out of range"), "{error}"),
+            }
         }
     }
 

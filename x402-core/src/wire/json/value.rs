@@ -121,9 +121,11 @@ impl fmt::Debug for Value<'_> {
     }
 }
 
-/// As every reader does that has numbers of 64 bits only.
+/// As every reader does that has numbers of 64 bits only; integers are compared as they are written.
 fn is_same_number(ours: &str, theirs: &str) -> bool {
-    matches!((ours.parse::<f64>(), theirs.parse::<f64>()), (Ok(ours), Ok(theirs)) if ours == theirs)
+    let is_integer = |text: &str| !text.contains(['.', 'e', 'E']);
+    !(is_integer(ours) && is_integer(theirs))
+        && matches!((ours.parse::<f64>(), theirs.parse::<f64>()), (Ok(ours), Ok(theirs)) if ours == theirs && ours.is_finite())
 }
 
 impl<'a> Object<'a> {
