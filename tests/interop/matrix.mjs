@@ -2,19 +2,23 @@
 // is ours: one real payment each, on a real node, with the balance checked. Permit2 and the proxies of
 // x402 are contracts of tests/contracts that stand in for them, at their addresses.
 //
-//   X402=path/to/x402 node matrix.mjs            prints the table; exits 1 if a cell fails
-//   X402=path/to/x402 node matrix.mjs --markdown also prints it as README has it
+//   node matrix.mjs           prints the table; exits 1 if a cell fails, or README's table is another
+//   node matrix.mjs --readme  also writes the table into README
+//
+// It reads X402 (the program), INTEROP_PYTHON (an interpreter with requirements.txt) and INTEROP_RUST
+// (the folder of the programs of tests/interop/rust) from the environment.
 
 import * as ours from "./lib/ours.mjs";
 import * as peers from "./lib/peers.mjs";
 import { Chain, PAY_TO } from "./lib/chain.mjs";
+import * as readme from "./lib/readme.mjs";
 
 const PRICE = 10_000;
 
 /** Why a buyer and a seller have nothing to say to each other; no reason where they have. */
 const mute = (buyer, seller) => {
   if (!buyer.methods.includes(seller.method)) return `no ${seller.method}`;
-  if (seller.isOurs || buyer.version === seller.version) return null;
+  if (seller.isOurs || buyer.versions.includes(seller.version)) return null;
   return `the seller speaks ${seller.version} only`;
 };
 
@@ -75,8 +79,6 @@ rows.forEach((row) => console.log(line(row)));
 const count = (result) => rows.filter((row) => row.result === result).length;
 console.log(`${count("paid")} cells paid, ${count("FAILED")} failed, ` +
   `${rows.length - count("paid") - count("FAILED")} without a common language`);
-if (process.argv.includes("--markdown")) {
-  console.log(`| ${columns.join(" | ")} |\n|${columns.map(() => "---").join("|")}|`);
-  rows.forEach((row) => console.log(`| ${columns.map((column) => row[column]).join(" | ")} |`));
-}
-process.exit(count("FAILED") === 0 ? 0 : 1);
+if (count("FAILED") > 0) process.exit(1);
+if (process.argv.includes("--readme")) readme.write(rows);
+process.exit(readme.isTrue(rows) ? 0 : 1);

@@ -20,10 +20,10 @@ const write = (name, text) => {
 const buyerKey = write("buyer.key", BUYER_KEY);
 const settlerKey = write("settler.key", SETTLER_KEY);
 
-const buyer = (version, dialect) => ({
+const buyer = (dialect) => ({
   name: `x402 pay (${dialect})`,
-  version,
-  methods: version === "v2" ? ["eip3009", "permit2", "upto"] : ["eip3009"],
+  versions: [dialect],
+  methods: dialect === "v2" ? ["eip3009", "permit2", "upto"] : ["eip3009"],
   isOurs: true,
   pay: async (url) => {
     const args = ["pay", url, "--max", "0.05", "--key-file", buyerKey, "--json"];
@@ -35,7 +35,7 @@ const buyer = (version, dialect) => ({
   },
 });
 
-export const BUYERS = [buyer("v2", "v2"), buyer("v1", "v1"), buyer("headers", "headers")];
+export const BUYERS = [buyer("v2"), buyer("v1"), buyer("headers")];
 
 let files = 0;
 

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -30,10 +30,22 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
         Some(path) => resume(path, &args).await?,
         None => pay(&args).await?,
     };
-    let answer = result.map_err(|error| request::failure(&error, keep))?;
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Of all errors this one alone leaves a payment to be presented again.
+            if !matches!(error, ClientError::Unresolved(_)) {
+                watched.forget();
+            }
+            return Err(request::failure(&error, keep));
+        }
+    };
     let exit = exit_of(&answer);
     let owed = answer.payment.as_ref().filter(|_| exit == Exit::Unknown);
     let help = owed.map(keep);
+    if help.is_none() {
+        watched.forget();
+    }
     if args.json {
         let mut value = to_json(&answer, exit, &watched);
         value["help"] = help.as_deref().into();
@@ -59,7 +71,13 @@ async fn pay(args: &PayArgs) -> Result<Outcome, Failure> {
     let client = client.build().map_err(Failure::failed)?;
     let watch = Watch::new();
     watch.progress.doing("asking for the price");
-    let mut tell = |event: Event<'_>| watch.tell(&event);
+    // Kept before it is sent: whatever ends this program, the payment is not lost.
+    let mut tell = |event: Event<'_>| {
+        if let Event::Signed(payment) = event {
+            watch.keep(payment);
+        }
+        watch.tell(&event);
+    };
     let sent = client.send_watched(request, &mut tell);
     watch.finish(sent).await
 }
@@ -139,17 +157,31 @@ struct Watched {
     signed: Option<Instant>,
     answered: Option<Instant>,
     payment: Option<Payment>,
+    kept: Option<PathBuf>,
 }
 
 impl Watch {
     fn new() -> Self {
         let started = Instant::now();
-        let watched = Watched { started, asked: None, signed: None, answered: None, payment: None };
+        let (asked, signed, answered, payment, kept) = (None, None, None, None, None);
+        let watched = Watched { started, asked, signed, answered, payment, kept };
         Self { progress: Progress::new(), watched: Mutex::new(watched) }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, payment: &Payment) {
+        let kept = write_payment(payment);
+        if kept.is_none() {
+            self.progress.done("the payment could not be kept in a file");
+        }
+        self.lock().kept = kept;
+    }
+
     fn tell(&self, event: &Event<'_>) {
-        let mut watched = self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut watched = self.lock();
         match event {
             Event::Asked(terms) => {
                 watched.asked = Some(Instant::now());
@@ -177,9 +209,10 @@ impl Watch {
             () = signals::stop() => None,
         };
         self.progress.doing("");
-        let mut lock = self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lock = self.lock();
         lock.answered = Some(Instant::now());
-        let watched = Watched { payment: lock.payment.take(), ..*lock };
+        let (payment, kept) = (lock.payment.take(), lock.kept.take());
+        let watched = Watched { payment, kept, ..*lock };
         match (result, &watched.payment) {
             (Some(result), _) => Ok((watched, result)),
             (None, None) => Err(Failure::failed("interrupted").help("nothing was paid")),
@@ -192,6 +225,14 @@ impl Watch {
 }
 
 impl Watched {
+    /// Removes the file of a payment that nobody will present again.
+    fn forget(&self) {
+        if let Some(path) = &self.kept {
+            // A file left over does no harm: the payment is good for one answer.
+            drop(std::fs::remove_file(path));
+        }
+    }
+
     /// How long the unpaid request, the signature and the paid request took.
     fn split(&self) -> [Option<core::time::Duration>; 3] {
         let between = |from: Option<Instant>, to: Option<Instant>| Some(to? - from?);
@@ -273,10 +314,7 @@ fn payment_to_json(payment: &Payment) -> Value {
 
 /// Keeps a payment in a file that nobody else can read, and says how to go on with it.
 fn keep(payment: &Payment) -> String {
-    let nonce = Hex(payment.nonce.as_bytes().get(..8).unwrap_or_default()).to_string();
-    let name = format!("x402-payment-{}.json", nonce.trim_start_matches("0x"));
-    let places = [PathBuf::from(&name), std::env::temp_dir().join(&name)];
-    match places.into_iter().find(|path| write_private(path, &payment.save()).is_ok()) {
+    match write_payment(payment) {
         Some(path) => format!(
             "do not pay again; present the same payment, with the same -H and -d: x402 pay --resume {}",
             path.display()
@@ -289,10 +327,20 @@ fn keep(payment: &Payment) -> String {
     }
 }
 
+/// Writes a payment to a file of its own: here, or where temporary files go.
+fn write_payment(payment: &Payment) -> Option<PathBuf> {
+    let nonce = Hex(payment.nonce.as_bytes().get(..8).unwrap_or_default()).to_string();
+    let name = format!("x402-payment-{}.json", nonce.trim_start_matches("0x"));
+    let places = [PathBuf::from(&name), std::env::temp_dir().join(&name)];
+    places.into_iter().find(|path| write_private(path, &payment.save()).is_ok())
+}
+
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
