@@ -167,6 +167,40 @@ fn who_loses_patience_keeps_the_payment() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// The payment is in its file before it is sent, and the file goes with what it was for.
+#[test]
+fn what_is_killed_leaves_the_payment_behind() {
+    let seller = Scripted::start(|request, number| match number {
+        0 => challenge(),
+        1 => {
+            std::thread::sleep(std::time::Duration::from_secs(5));
+            challenge()
+        }
+        _ if is_paid(request) => settled(),
+        _ => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let url = seller.url();
+    let args = ["pay", &url, "--max", "1"];
+    let running = Running::start_in(folder.path(), &args, &[("X402_KEY", BUYER_KEY)]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while seller.signatures().is_empty() && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // Killed, without a word.
+    drop(running);
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    let [Ok(file)] = &files[..] else { panic!("{files:?}") };
+    let name = file.file_name().into_string().unwrap();
+    run_with(&["pay", "--resume", &name], &[], folder.path()).succeeded();
+    let signatures = seller.signatures();
+    assert!(signatures.len() == 2 && signatures[0] == signatures[1], "{signatures:?}");
+
+    std::fs::remove_file(folder.path().join(name)).unwrap();
+    pay(&url, &["--max", "1"], folder.path()).succeeded();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_key_file_must_be_closed() {
