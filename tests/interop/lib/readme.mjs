@@ -46,7 +46,7 @@ const table = (rows) => {
 };
 
 const section = (rows) =>
-  `${table(rows)}\nThe others are ${versions().join("; ").replaceAll("; ", ";\n")}.\n`;
+  `${table(rows)}\nThe others are ${versions().join(";\n")}.\n`;
 
 const parts = () => {
   const text = readFileSync(path, "utf8");

@@ -30,20 +30,22 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
         Some(path) => resume(path, &args).await?,
         None => pay(&args).await?,
     };
+    // A file that was named to us is its owner's to remove.
+    let is_new = args.resume.is_none();
     let answer = match result {
         Ok(answer) => answer,
         Err(error) => {
             // Of all errors this one alone leaves a payment to be presented again.
-            if !matches!(error, ClientError::Unresolved(_)) {
+            if is_new && !matches!(error, ClientError::Unresolved(_)) {
                 watched.forget();
             }
-            return Err(request::failure(&error, keep));
+            return Err(request::failure(&error, || watched.advice()));
         }
     };
     let exit = exit_of(&answer);
-    let owed = answer.payment.as_ref().filter(|_| exit == Exit::Unknown);
-    let help = owed.map(keep);
-    if help.is_none() {
+    let is_owed = exit == Exit::Unknown && answer.payment.is_some();
+    let help = is_owed.then(|| watched.advice());
+    if is_new && !is_owed {
         watched.forget();
     }
     if args.json {
@@ -89,6 +91,7 @@ async fn resume(path: &Path, args: &PayArgs) -> Result<Outcome, Failure> {
     let request = resumed(&payment, args)?;
     let client = QuotingClient::new(request::options(&args.request)).map_err(Failure::failed)?;
     let watch = Watch::new();
+    watch.lock().kept = Some(path.to_owned());
     watch.tell(&Event::Signed(&payment));
     let mut tell = |event: Event<'_>| watch.tell(&event);
     let sent = client.resume(request, payment, &mut tell);
@@ -173,7 +176,7 @@ impl Watch {
     }
 
     fn keep(&self, payment: &Payment) {
-        let kept = write_payment(payment);
+        let kept = write_file(payment);
         if kept.is_none() {
             self.progress.done("the payment could not be kept in a file");
         }
@@ -218,13 +221,26 @@ impl Watch {
             (None, None) => Err(Failure::failed("interrupted").help("nothing was paid")),
             (None, Some(payment)) => {
                 let text = "interrupted: the outcome of the payment is not known";
-                Err(Failure::new(Exit::Unknown, text).at(payment).help(keep(payment)))
+                Err(Failure::new(Exit::Unknown, text).at(payment).help(watched.advice()))
             }
         }
     }
 }
 
 impl Watched {
+    /// How to go on with the payment: its file was written before it was sent, and never again.
+    fn advice(&self) -> String {
+        match &self.kept {
+            Some(path) => format!(
+                "do not pay again; present the same payment, with the same -H and -d: x402 pay --resume {}",
+                path.display()
+            ),
+            None => "do not pay again; look at the recipient's account first. The payment could \
+                     not be kept in a file"
+                .to_owned(),
+        }
+    }
+
     /// Removes the file of a payment that nobody will present again.
     fn forget(&self) {
         if let Some(path) = &self.kept {
@@ -312,23 +328,8 @@ fn payment_to_json(payment: &Payment) -> Value {
     })
 }
 
-/// Keeps a payment in a file that nobody else can read, and says how to go on with it.
-fn keep(payment: &Payment) -> String {
-    match write_payment(payment) {
-        Some(path) => format!(
-            "do not pay again; present the same payment, with the same -H and -d: x402 pay --resume {}",
-            path.display()
-        ),
-        None => {
-            "do not pay again; look at the recipient's account first. The payment could not be \
-                 kept in a file"
-                .to_owned()
-        }
-    }
-}
-
-/// Writes a payment to a file of its own: here, or where temporary files go.
-fn write_payment(payment: &Payment) -> Option<PathBuf> {
+/// Writes a payment to a new file that nobody else can read: here, or where temporary files go.
+fn write_file(payment: &Payment) -> Option<PathBuf> {
     let nonce = Hex(payment.nonce.as_bytes().get(..8).unwrap_or_default()).to_string();
     let name = format!("x402-payment-{}.json", nonce.trim_start_matches("0x"));
     let places = [PathBuf::from(&name), std::env::temp_dir().join(&name)];
@@ -337,10 +338,14 @@ fn write_payment(payment: &Payment) -> Option<PathBuf> {
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // The disk is full, say: half a payment is of no use.
+        drop(std::fs::remove_file(path));
+    }
+    written
 }

@@ -19,7 +19,7 @@ pub(crate) async fn run(args: QuoteArgs) -> Result<Exit, Failure> {
     progress.doing("asking for the price");
     let quote = client.quote(request).await;
     drop(progress);
-    let quote = quote.map_err(|error| request::failure(&error, |_| String::new()))?;
+    let quote = quote.map_err(|error| request::failure(&error, String::new))?;
     let status = quote.response.status();
     let exit = match quote.terms() {
         None if !status.is_success() => Exit::Failed,

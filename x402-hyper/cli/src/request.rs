@@ -6,7 +6,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
-use x402_hyper::client::{ClientError, FetchError, HttpOptions, Payment};
+use x402_hyper::client::{ClientError, FetchError, HttpOptions};
 
 use crate::args::RequestArgs;
 use crate::exit::{Exit, Failure};
@@ -86,8 +86,8 @@ fn field(header: &str) -> Result<(HeaderName, HeaderValue), Failure> {
 }
 
 /// What an error of the client is to the user. An outcome that is not known comes with what is
-/// needed to go on: `keep` puts it into a file and says how.
-pub(crate) fn failure(error: &ClientError, keep: impl Fn(&Payment) -> String) -> Failure {
+/// needed to go on: `advice` says where the payment is kept.
+pub(crate) fn failure(error: &ClientError, advice: impl Fn() -> String) -> Failure {
     match error {
         ClientError::Budget { error, terms } => {
             let help = "nothing was signed; raise the limit, or wait for another day";
@@ -114,7 +114,7 @@ pub(crate) fn failure(error: &ClientError, keep: impl Fn(&Payment) -> String) ->
         }
         ClientError::Unresolved(unresolved) => {
             let payment = &unresolved.payment;
-            Failure::new(Exit::Unknown, error).at(payment).help(keep(payment))
+            Failure::new(Exit::Unknown, error).at(payment).help(advice())
         }
         ClientError::Request(_) => Failure::usage(error),
         ClientError::Unpaid(FetchError::Connect(_)) => Failure::failed(error)

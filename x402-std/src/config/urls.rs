@@ -47,8 +47,9 @@ fn check_url(url: &str, origin: Origin) -> Result<String, Problem> {
     if !rest.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['@', '?', '#']) {
         return problem("the URL has a user, a query or a letter that no URL has", "leave it out");
     }
-    let host = rest.split(['/', ':']).next().unwrap_or_default();
-    let is_here = matches!(host, "127.0.0.1" | "localhost") || rest.starts_with("[::1]");
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', ':']);
+    let here = ["127.0.0.1", "localhost", "[::1]"];
+    let is_here = here.iter().any(|host| rest.strip_prefix(host).is_some_and(ends));
     if url.starts_with("http://") && !is_here {
         return problem("a facilitator elsewhere is reached by https only", "write https://…");
     }

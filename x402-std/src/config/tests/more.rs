@@ -91,10 +91,14 @@ fn a_facilitator_is_local_or_somewhere_else() {
     };
     let config = with("https://f.example/x402/").unwrap();
     assert_eq!(config.facilitator, remote("https://f.example/x402", None, false));
+    let config = with("'http://[::1]:4022'").unwrap();
+    assert_eq!(config.facilitator, remote("http://[::1]:4022", None, false));
     let config = with("{url: 'http://127.0.0.1:4022', token_file: ./t, confirm: chain}").unwrap();
     assert_eq!(config.facilitator, remote("http://127.0.0.1:4022", Some("shop/./t"), true));
     for (value, word) in [
         ("http://f.example", "https only"),
+        ("http://127.0.0.1.f.example", "https only"),
+        ("'http://[::1].f.example'", "https only"),
         ("https://", "neither local nor a URL"),
         ("remote", "neither local nor a URL"),
         ("'https://user:secret@f.example'", "has a user"),

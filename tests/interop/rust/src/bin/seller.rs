@@ -14,6 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pay_to: Address = env::var("PAY_TO")?.parse()?;
     let amount = USDC::base_sepolia().amount(env::var("AMOUNT")?.parse::<u64>()?);
     let goods = get(|| async { "the goods" });
+    // Without a media type it says `mimeType: null` in v1, which x402-fetch refuses.
     let goods = if env::var("VERSION")? == "v1" {
         goods.layer(
             middleware
