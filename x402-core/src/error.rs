@@ -265,6 +265,8 @@ pub enum Error {
     Extension,
     /// Only another account may submit it.
     Facilitator,
+    /// The seller wants payments to have an identifier, and this one has none, or an ill-formed one.
+    Identifier,
     /// The payment headers cannot be read.
     Malformed(HeaderError),
     /// The chain lacks what the method needs: the token has no EIP-3009, or Permit2's spender is not
@@ -299,7 +301,7 @@ impl Error {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Malformed(_) => 400,
+            Self::Identifier | Self::Malformed(_) => 400,
             // An unknown version may be asked for again in one that is known.
             Self::Payload(error) => match error {
                 WireError::Version => 402,
@@ -348,7 +350,7 @@ impl Error {
             Self::Expired => Reason::ValidBefore,
             Self::Extension => Reason::ExtensionEcho,
             Self::Facilitator => Reason::UptoFacilitator,
-            Self::Malformed(_) => Reason::InvalidPayload,
+            Self::Identifier | Self::Malformed(_) => Reason::InvalidPayload,
             Self::Payload(WireError::Version) => Reason::InvalidX402Version,
             Self::Payload(_) => Reason::InvalidPayload,
             Self::Method => Reason::NotSupported,
@@ -424,6 +426,9 @@ impl Error {
             Self::Extension => "echo the extensions of this answer as they are; add, do not change",
             Self::Facilitator => "sign for the facilitator that the terms name",
             Self::Expired => "sign a new authorization that is valid long enough; check the clock",
+            Self::Identifier => {
+                "put 16 to 128 letters, digits, _ or - into extensions.payment-identifier.info.id"
+            }
             Self::Malformed(_) => "see the documentation of the X-Payment headers",
             Self::Method => "pay with another asset, or by another method",
             Self::Payload(_) => {
@@ -459,6 +464,7 @@ impl fmt::Display for Error {
             Self::Exceeds => "more is to be settled than was signed",
             Self::Extension => "an extension is not echoed as it was told",
             Self::Facilitator => "the permit is for another facilitator",
+            Self::Identifier => "the payment's identifier is missing, or is none",
             Self::Method => "the chain lacks what this method of payment needs",
             Self::Scheme => "the payment is by another scheme or method",
             Self::Spender => "the permit is for another spender",

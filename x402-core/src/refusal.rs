@@ -10,6 +10,8 @@ use crate::{Error, Reason};
 pub enum Refusal {
     /// The payment was accepted for another request.
     Conflict,
+    /// Another payment of this payer has its identifier (the extension `payment-identifier`).
+    IdentifierTaken,
     /// The payment was accepted for this request, whose answer is being made.
     InFlight,
     /// The payment is at fault.
@@ -30,7 +32,7 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Conflict | Self::InFlight | Self::Served => 409,
+            Self::Conflict | Self::IdentifierTaken | Self::InFlight | Self::Served => 409,
             Self::Payment(error) => error.status(),
             Self::Pending | Self::Unavailable => 503,
         }
@@ -40,7 +42,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Conflict | Self::InFlight | Self::Served => "409",
+            Self::Conflict | Self::IdentifierTaken | Self::InFlight | Self::Served => "409",
             Self::Payment(error) => match error.status() {
                 400 => "400",
                 409 => "409",
@@ -55,6 +57,7 @@ impl Refusal {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed,
+            Self::IdentifierTaken => Reason::InvalidPayload,
             Self::Payment(error) => error.reason(),
             Self::Pending => Reason::SettlementPending,
             Self::Unavailable => Reason::UnexpectedVerifyError,
@@ -66,6 +69,9 @@ impl Refusal {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Conflict => "sign a new authorization for this request",
+            Self::IdentifierTaken => {
+                "do not pay again for the same: repeat the first payment, or use a new identifier"
+            }
             Self::InFlight => "wait, and send the same request with the same payment",
             Self::Payment(error) => error.help(),
             Self::Pending => "do not pay again: send the same request with the same payment later",
@@ -117,6 +123,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Conflict => "the payment was used for another request",
+            Self::IdentifierTaken => "another payment of this payer has this identifier",
             Self::InFlight => "the payment's answer is being made",
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
@@ -143,6 +150,7 @@ mod tests {
             AuthorizationUsed,
             Balance,
             Expired,
+            Identifier,
             Missing,
             Network,
             NotYetValid,
@@ -157,6 +165,7 @@ mod tests {
         ];
         let others = [
             Refusal::Conflict,
+            Refusal::IdentifierTaken,
             Refusal::InFlight,
             Refusal::Pending,
             Refusal::Served,

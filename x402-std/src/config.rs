@@ -171,6 +171,17 @@ pub struct Route {
     pub mime_type: Option<String>,
     /// Whether marketplaces may list it.
     pub discoverable: bool,
+    /// Whether payers may, or must, name their purchases (the extension `payment-identifier`).
+    pub payment_identifier: Option<IdentifierRule>,
+}
+
+/// What is asked of payers' own names for their purchases.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IdentifierRule {
+    /// One is taken where it is given.
+    Optional,
+    /// A payment of v2 without one is refused. The other dialects have no place for it.
+    Required,
 }
 
 /// A way to pay for a route beside its pricing.

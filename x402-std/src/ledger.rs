@@ -11,7 +11,7 @@ use x402_core::{Claim, PaymentId};
 
 use crate::BoxFuture;
 
-pub use entry::{Answer, Entry, RequestId, Step};
+pub use entry::{Answer, Entry, Identifier, RequestId, Step};
 pub use memory::MemoryLedger;
 #[cfg(feature = "redb")]
 pub use redb::RedbLedger;
@@ -63,6 +63,8 @@ pub enum Claiming {
     New(Claim),
     /// It was recorded before.
     Known(Box<Entry>),
+    /// Another payment has its [`Identifier`], and has not failed: nothing was recorded.
+    Taken,
 }
 
 /// Why a ledger did not do what it was asked.

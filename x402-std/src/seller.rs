@@ -22,7 +22,7 @@ use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, Payme
 use x402_core::{Refusal, Requirements};
 
 use crate::chain::{Chain, ChainError, TxHash};
-use crate::ledger::{Answer, Claiming, Entry, Ledger, LedgerError, RequestId, Step};
+use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, LedgerError, RequestId, Step};
 use working::{Guard, Working};
 
 pub use on_chain::OnChain;
@@ -110,11 +110,13 @@ pub struct Presented {
     /// The signature's bytes, for a payer who is a contract; empty where the dialect has signatures
     /// of keys only.
     pub signature: Vec<u8>,
+    /// The payer's own name for the purchase, if it has one.
+    pub identifier: Option<Identifier>,
 }
 
 impl From<Payment> for Presented {
     fn from(payment: Payment) -> Self {
-        Self { payment, signature: Vec::new() }
+        Self { payment, signature: Vec::new(), identifier: None }
     }
 }
 
@@ -263,6 +265,7 @@ impl Seller {
             Ok((checked, signature)) => {
                 let checked = checked.of_amount(amount)?;
                 let entry = new_entry(checked, signature, request, &moment)?;
+                let entry = Entry { identifier: presented.identifier, ..entry };
                 tokio::spawn(async move { seller.claim(checked, entry).await })
             }
             // It may have been accepted when it still was in time, or at another price.
@@ -318,7 +321,7 @@ impl Seller {
         requirements: &Requirements,
         moment: &Moment,
     ) -> Result<(Checked, Vec<u8>), Rejection> {
-        let Presented { payment, signature } = presented;
+        let Presented { payment, signature, .. } = presented;
         let error = match requirements.check(payment, moment, &&*self.options.recover) {
             Ok(checked) => return Ok((checked, Vec::new())),
             Err(error) => error,
@@ -356,6 +359,7 @@ impl Seller {
                 Err(Error::Signer.into())
             }
             Claiming::Known(known) => self.resume(*known, entry.request, guard).await,
+            Claiming::Taken => Err(Refusal::IdentifierTaken.into()),
         }
     }
 

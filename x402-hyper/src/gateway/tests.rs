@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use x402_core::{Amount, Asset, ChainId, Price, Tariff};
-use x402_std::config::{DefaultRoute, OwnedAsset, PathPattern, Pricing, Route};
+use x402_std::config::{DefaultRoute, IdentifierRule, OwnedAsset, PathPattern, Pricing, Route};
 
 use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
@@ -47,7 +47,31 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
         description: None,
         mime_type: None,
         discoverable: false,
+        payment_identifier: None,
     }
+}
+
+#[test]
+fn what_a_route_declares_is_json() {
+    let mut paid = route(exact("/a"), &["GET"], true);
+    paid.payment_identifier = Some(IdentifierRule::Required);
+    let usdc = OwnedAsset::from(Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
+    let declared = |route: &Route| {
+        let router =
+            Router::new(&usdc, Address::ZERO, core::slice::from_ref(route), DefaultRoute::NotFound);
+        let (head, ()) = Request::get("/a").body(()).unwrap().into_parts();
+        let Quote::Paid(sale) = router.quote(&head) else { panic!("it has a price") };
+        sale.extensions.clone()
+    };
+    let alone: serde_json::Value = serde_json::from_str(&declared(&paid)).unwrap();
+    let identifier = &alone["payment-identifier"];
+    assert_eq!(identifier["info"], serde_json::json!({"required": true}));
+    assert_eq!(identifier["schema"]["properties"]["id"]["maxLength"], 128);
+    assert!(alone.get("bazaar").is_none());
+    paid.discoverable = true;
+    let both: serde_json::Value = serde_json::from_str(&declared(&paid)).unwrap();
+    assert_eq!(both["payment-identifier"], *identifier);
+    assert_eq!(both["bazaar"]["info"]["input"]["method"], "GET");
 }
 
 fn exact(path: &str) -> PathPattern {

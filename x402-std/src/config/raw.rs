@@ -116,6 +116,7 @@ pub(super) struct RawRoute {
     pub(super) description: Option<Text>,
     pub(super) mime_type: Option<Text>,
     pub(super) discoverable: Option<Text>,
+    pub(super) payment_identifier: Option<Text>,
 }
 
 pub(super) enum RawPricing {

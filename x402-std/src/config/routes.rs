@@ -6,7 +6,7 @@ use super::error::{Origin, Problem};
 use super::pricing::{check_amount, check_pricing};
 use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
-use super::{OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
+use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -71,6 +71,7 @@ fn check_route(
         description: text(&raw.description),
         mime_type: text(&raw.mime_type),
         discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
+        payment_identifier: raw.payment_identifier.as_ref().map(check_identifier).transpose()?,
     })
 }
 
@@ -182,6 +183,17 @@ fn check_settle(text: &Text) -> Result<(), Problem> {
         other => {
             let known = ["first", "after", "later"];
             Err(Problem::unknown(Origin::of(text), "time to settle", other, &known))
+        }
+    }
+}
+
+fn check_identifier(text: &Text) -> Result<IdentifierRule, Problem> {
+    match text.value.as_str() {
+        "optional" => Ok(IdentifierRule::Optional),
+        "required" => Ok(IdentifierRule::Required),
+        other => {
+            let known = ["optional", "required"];
+            Err(Problem::unknown(Origin::of(text), "payment_identifier", other, &known))
         }
     }
 }

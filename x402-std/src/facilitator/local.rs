@@ -120,7 +120,12 @@ impl LocalFacilitator {
         };
         let mut buffer = [0; MAX_SIGNATURE_LEN];
         let signature = payload.signature(&mut buffer).unwrap_or_default().to_vec();
-        Ok(Job { presented: Presented { payment, signature }, requirements, amount, version })
+        Ok(Job {
+            presented: Presented { payment, signature, identifier: None },
+            requirements,
+            amount,
+            version,
+        })
     }
 
     async fn judge(&self, request: &Request) -> Result<VerifyAnswer, FacilitatorError> {

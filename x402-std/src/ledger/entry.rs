@@ -3,7 +3,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use x402_core::hex::Hex;
 use x402_core::state::{Event, State, Transition};
-use x402_core::{Checked, Claimed, PaymentId, keccak256};
+use x402_core::{Address, Checked, Claimed, PaymentId, keccak256};
 
 use super::LedgerError;
 use crate::chain::{Transaction, TxHash};
@@ -24,6 +24,22 @@ impl RequestId {
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Hex(&self.0).fmt(f)
+    }
+}
+
+/// A payer's own name for a purchase (the extension `payment-identifier`): the Keccak-256 of the
+/// payer's address and the identifier, so that no payer can take another's.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Identifier(pub [u8; 32]);
+
+impl Identifier {
+    /// The identifier `id` of this payer; `None` where it is not of 16 to 128 ASCII letters, digits,
+    /// `_` or `-`.
+    #[must_use]
+    pub fn new(payer: Address, id: &str) -> Option<Self> {
+        let is_formed = (16..=128).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        is_formed.then(|| Self(keccak256(&[payer.as_bytes(), id.as_bytes()])))
     }
 }
 
@@ -82,6 +98,8 @@ pub struct Entry {
     /// What a payer who is a contract is shown ([EIP-1271](https://eips.ethereum.org/EIPS/eip-1271));
     /// empty for a payer with a key, whose signature is in the payment.
     pub wallet_signature: Vec<u8>,
+    /// The payer's own name for the purchase, which one payment has at a time.
+    pub identifier: Option<Identifier>,
     /// The request it was presented with.
     pub request: RequestId,
     /// When it was claimed, in Unix seconds.
@@ -108,6 +126,7 @@ impl Entry {
             state: State::Claimed,
             payment: Claimed::from_bytes(&payment.to_bytes()).map_err(|_| LedgerError::Corrupt)?,
             wallet_signature: Vec::new(),
+            identifier: None,
             request,
             claimed_at: now,
             transaction: None,
@@ -120,6 +139,12 @@ impl Entry {
     #[must_use]
     pub const fn id(&self) -> PaymentId {
         self.payment.id()
+    }
+
+    /// Whether its identifier can be given to another payment: its money will not arrive, as far as
+    /// is known.
+    pub(crate) fn frees_identifier(&self) -> bool {
+        self.state == State::Failed
     }
 
     /// Until when, in Unix seconds, the entry must be kept: while the authorization is valid, and a

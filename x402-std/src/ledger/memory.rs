@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use x402_core::{Claim, PaymentId};
 
-use super::{Claiming, Entry, Ledger, LedgerError, Step};
+use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step};
 use crate::BoxFuture;
 
 /// A ledger in memory: what it holds is forgotten when the program ends.
@@ -19,6 +19,8 @@ pub struct MemoryLedger {
 #[derive(Default)]
 struct Entries {
     by_id: HashMap<PaymentId, Entry>,
+    /// Which payment has an identifier.
+    identified: HashMap<Identifier, PaymentId>,
     /// When old entries were last looked for, in Unix seconds.
     swept_at: u64,
 }
@@ -54,8 +56,11 @@ impl MemoryLedger {
         if let Some(entry) = entries.by_id.get(&id) {
             return Ok(Claiming::Known(Box::new(entry.clone())));
         }
+        if entries.is_taken(&entry) {
+            return Ok(Claiming::Taken);
+        }
         entries.make_room(self.capacity, entry.claimed_at)?;
-        entries.by_id.insert(id, entry);
+        entries.insert(entry);
         Ok(Claiming::New(Claim::recorded(id)))
     }
 
@@ -63,14 +68,38 @@ impl MemoryLedger {
         let mut entries = self.lock();
         let entry = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
         match entry.clone().after(step)? {
-            Some(entry) => entries.by_id.insert(id, entry),
-            None => entries.by_id.remove(&id),
-        };
+            Some(entry) => drop(entries.by_id.insert(id, entry)),
+            None => entries.remove(id),
+        }
         Ok(())
     }
 }
 
 impl Entries {
+    /// Whether another payment has the entry's identifier.
+    fn is_taken(&self, entry: &Entry) -> bool {
+        let holder = entry.identifier.and_then(|identifier| self.identified.get(&identifier));
+        let holder = holder.and_then(|id| self.by_id.get(id));
+        holder.is_some_and(|holder| !holder.frees_identifier())
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let id = entry.id();
+        if let Some(identifier) = entry.identifier {
+            self.identified.insert(identifier, id);
+        }
+        self.by_id.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: PaymentId) {
+        let identifier = self.by_id.remove(&id).and_then(|entry| entry.identifier);
+        if let Some(identifier) = identifier
+            && self.identified.get(&identifier) == Some(&id)
+        {
+            self.identified.remove(&identifier);
+        }
+    }
+
     /// Forgets old entries from time to time, and whenever there is no room without.
     fn make_room(&mut self, capacity: usize, now: u64) -> Result<(), LedgerError> {
         let is_full = self.by_id.len() >= capacity;
@@ -79,6 +108,7 @@ impl Entries {
         if now >= self.swept_at.saturating_add(pause) {
             self.swept_at = now;
             self.by_id.retain(|_, entry| entry.state.is_open() || entry.keep_until() >= now);
+            self.identified.retain(|_, id| self.by_id.contains_key(id));
         }
         if self.by_id.len() >= capacity {
             return Err(LedgerError::Storage("full".into()));

@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefi
 use redb::{Durability, WriteTransaction};
 use x402_core::{Claim, PaymentId};
 
-use super::{Claiming, Entry, Ledger, LedgerError, Step};
+use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step};
 use crate::BoxFuture;
 
 type Key = &'static [u8; PaymentId::LEN];
@@ -21,6 +21,9 @@ const OPEN: TableDefinition<'_, Key, ()> = TableDefinition::new("open");
 /// When to look whether a payment can be forgotten, in Unix seconds. A row may be late or too many;
 /// what decides is the entry.
 const DUE: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("due");
+
+/// Which payment has an [`Identifier`].
+const IDENTIFIED: TableDefinition<'_, &[u8; 32], Key> = TableDefinition::new("identified");
 
 /// How many due payments are looked at when one is claimed: more than one, so that the ledger
 /// shrinks, and few, so that the claim does not wait.
@@ -123,9 +126,13 @@ fn claim(database: &Database, entry: &Entry) -> Result<Claiming, LedgerError> {
         if let Some(entry) = tables.entry(&id.to_bytes())? {
             return Ok(Claiming::Known(Box::new(entry)));
         }
+        if tables.is_taken(entry)? {
+            return Ok(Claiming::Taken);
+        }
         tables.sweep(entry.claimed_at)?;
         tables.put(&id.to_bytes(), entry)?;
         tables.due.insert((entry.keep_until(), &id.to_bytes()), ()).map_err(storage)?;
+        tables.identify(&id.to_bytes(), entry.identifier)?;
         Ok(Claiming::New(Claim::recorded(id)))
     })
 }
@@ -134,10 +141,10 @@ fn apply(database: &Database, id: &PaymentId, step: Step) -> Result<(), LedgerEr
     let key = id.to_bytes();
     write(database, |tables| {
         let entry = tables.entry(&key)?.ok_or(LedgerError::Missing)?;
-        let due = entry.keep_until();
+        let (due, identifier) = (entry.keep_until(), entry.identifier);
         match entry.after(step)? {
             Some(entry) => tables.put(&key, &entry),
-            None => tables.remove(&key, due),
+            None => tables.remove(&key, due, identifier),
         }
     })
 }
@@ -169,6 +176,7 @@ struct Tables<'t> {
     entries: Table<'t, Key, &'static [u8]>,
     open: Table<'t, Key, ()>,
     due: Table<'t, (u64, Key), ()>,
+    identified: Table<'t, &'static [u8; 32], Key>,
 }
 
 impl<'t> Tables<'t> {
@@ -177,6 +185,7 @@ impl<'t> Tables<'t> {
             entries: writing.open_table(ENTRIES).map_err(storage)?,
             open: writing.open_table(OPEN).map_err(storage)?,
             due: writing.open_table(DUE).map_err(storage)?,
+            identified: writing.open_table(IDENTIFIED).map_err(storage)?,
         })
     }
 
@@ -195,7 +204,40 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn remove(&mut self, key: &[u8; PaymentId::LEN], due: u64) -> Result<(), LedgerError> {
+    /// Whether another payment has the entry's identifier.
+    fn is_taken(&self, entry: &Entry) -> Result<bool, LedgerError> {
+        let Some(identifier) = entry.identifier else { return Ok(false) };
+        let Some(holder) = self.holder(identifier)? else { return Ok(false) };
+        Ok(self.entry(&holder)?.is_some_and(|holder| !holder.frees_identifier()))
+    }
+
+    fn holder(&self, identifier: Identifier) -> Result<Option<[u8; PaymentId::LEN]>, LedgerError> {
+        let holder = self.identified.get(&identifier.0).map_err(storage)?;
+        Ok(holder.map(|holder| *holder.value()))
+    }
+
+    fn identify(
+        &mut self,
+        key: &[u8; PaymentId::LEN],
+        identifier: Option<Identifier>,
+    ) -> Result<(), LedgerError> {
+        if let Some(identifier) = identifier {
+            self.identified.insert(&identifier.0, key).map_err(storage)?;
+        }
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        key: &[u8; PaymentId::LEN],
+        due: u64,
+        identifier: Option<Identifier>,
+    ) -> Result<(), LedgerError> {
+        if let Some(identifier) = identifier
+            && self.holder(identifier)? == Some(*key)
+        {
+            self.identified.remove(&identifier.0).map_err(storage)?;
+        }
         self.entries.remove(key).map_err(storage)?;
         self.open.remove(key).map_err(storage)?;
         self.due.remove((due, key)).map_err(storage)?;
@@ -226,7 +268,7 @@ impl<'t> Tables<'t> {
             Ok(None) => return Ok(()),
             Ok(Some(entry)) if entry.state.is_open() => now.saturating_add(SWEEP_AGAIN_SECONDS),
             Ok(Some(entry)) if entry.keep_until() >= now => entry.keep_until(),
-            Ok(Some(_)) => return self.remove(key, time),
+            Ok(Some(entry)) => return self.remove(key, time, entry.identifier),
             // One damaged entry must not stop all other payments.
             Err(LedgerError::Corrupt) => now.saturating_add(SWEEP_AGAIN_SECONDS),
             Err(error) => return Err(error),

@@ -10,7 +10,9 @@ use x402_core::{
     Signer as _, Timestamp, Transfer,
 };
 
-use super::{Answer, Claiming, Entry, Ledger, LedgerError, MemoryLedger, RequestId, Step};
+use super::{
+    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, MemoryLedger, RequestId, Step,
+};
 use crate::chain::{Transaction, TxHash};
 
 pub(super) const NOW: u64 = 1_700_000_000;
@@ -269,6 +271,69 @@ async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
     assert!(!is_known(&open).await);
 }
 
+async fn an_identifier_has_one_payment_that_has_not_failed(ledger: Arc<dyn Ledger>) {
+    let identified = |number, byte| {
+        let identifier = Some(Identifier([byte; 32]));
+        Entry { identifier, ..Entry::new(&payment(number), REQUEST, NOW).unwrap() }
+    };
+    let claim = async |number, byte| match ledger.claim(identified(number, byte)).await.unwrap() {
+        Claiming::New(_) => "new",
+        Claiming::Known(_) => "known",
+        Claiming::Taken => "taken",
+    };
+    assert_eq!(claim(1, 1).await, "new");
+    assert_eq!(claim(1, 1).await, "known");
+    assert_eq!(claim(2, 1).await, "taken");
+    assert!(ledger.find(payment(2).id()).await.unwrap().is_none());
+    assert_eq!(claim(2, 2).await, "new");
+    assert_eq!(entry(&*ledger, payment(2).id()).await.identifier, Some(Identifier([2; 32])));
+    // What is released has no identifier.
+    ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
+    assert_eq!(claim(3, 1).await, "new");
+    // What has failed leaves it to another, and does not take it away again.
+    let [journalled, confirmed] = [steps()[0].1.clone(), steps()[2].1.clone()];
+    ledger.apply(payment(3).id(), journalled).await.unwrap();
+    assert_eq!(claim(4, 1).await, "taken");
+    ledger.apply(payment(3).id(), Step::Reverted).await.unwrap();
+    assert_eq!(claim(4, 1).await, "new");
+    ledger.apply(payment(3).id(), confirmed).await.unwrap();
+    assert_eq!(claim(5, 1).await, "taken");
+    // Forgotten with its payment.
+    ledger.apply(payment(4).id(), Step::Refused).await.unwrap();
+    assert_eq!(claim(5, 1).await, "new");
+    ledger.apply(payment(5).id(), Step::Journalled(transaction(1))).await.unwrap();
+    ledger.apply(payment(5).id(), Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+    let later = |number, now| Entry { claimed_at: now, ..identified(number, 1) };
+    let taken = ledger.claim(later(6, NOW + DAY)).await.unwrap();
+    assert!(matches!(taken, Claiming::Taken), "{taken:?}");
+    let _ = ledger.claim(Entry::new(&payment(7), REQUEST, NOW + DAY + 61).unwrap()).await.unwrap();
+    assert!(matches!(ledger.claim(later(6, NOW + DAY + 61)).await.unwrap(), Claiming::New(_)));
+}
+
+async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
+    let barrier = Arc::new(Barrier::new(32));
+    let tasks: Vec<_> = (0..32)
+        .map(|number| {
+            let (ledger, barrier) = (Arc::clone(&ledger), Arc::clone(&barrier));
+            let identifier = Some(Identifier([1; 32]));
+            let entry = Entry::new(&payment(number), REQUEST, NOW).unwrap();
+            tokio::spawn(async move {
+                barrier.wait().await;
+                ledger.claim(Entry { identifier, ..entry }).await.unwrap()
+            })
+        })
+        .collect();
+    let mut new = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Claiming::New(_) => new += 1,
+            Claiming::Taken => {}
+            Claiming::Known(_) => panic!("each is another payment"),
+        }
+    }
+    assert_eq!(new, 1);
+}
+
 macro_rules! suite {
     (@each $ledger:ident: $open:expr; $($test:ident)*) => {
         mod $ledger {
@@ -292,6 +357,8 @@ macro_rules! suite {
         what_is_not_there_is_missing
         what_is_open_is_listed
         what_is_over_is_forgotten_in_time
+        an_identifier_has_one_payment_that_has_not_failed
+        of_those_who_race_for_an_identifier_one_wins
     })* };
 }
 

@@ -5,6 +5,7 @@ use x402_core::wire::base64::{self, Base64Error};
 use x402_core::wire::json;
 use x402_core::wire::{MAX_SIGNATURE_LEN, PaymentPayload, PaymentRequirements, Version, WireError};
 use x402_core::{Error, Offer};
+use x402_std::ledger::Identifier;
 use x402_std::seller::Presented;
 
 use super::challenge::is_for_headers;
@@ -56,11 +57,15 @@ impl<'h> Attached<'h> {
                 if payload.version != *version {
                     return Err(Error::Payload(WireError::Version));
                 }
-                check_echo(&payload, sale)?;
                 let resolved = sale.offers.iter().map(|offer| resolve(&payload, offer));
                 match version {
                     Version::V1 => signed_for(resolved),
-                    Version::V2 => nearest(resolved),
+                    Version::V2 => {
+                        let told = told(sale);
+                        check_echo(&payload, told)?;
+                        let id = identifier(&payload, told)?;
+                        nearest(resolved).and_then(|resolved| resolved.identified(id))
+                    }
                 }
             }
         }
@@ -71,6 +76,18 @@ impl<'h> Attached<'h> {
             Self::Headers(_) => Dialect::Headers,
             Self::Wire(version, _) => Dialect::Wire(*version),
         }
+    }
+}
+
+impl Resolved {
+    /// With the payer's own name for the purchase.
+    fn identified(mut self, id: Option<&str>) -> Result<Self, Error> {
+        let payer = self.presented.payment.transfer.from();
+        if let Some(id) = id {
+            let identifier = Identifier::new(payer, id).ok_or(Error::Identifier)?;
+            self.presented.identifier = Some(identifier);
+        }
+        Ok(self)
     }
 }
 
@@ -105,7 +122,7 @@ fn resolve(payload: &PaymentPayload<'_>, offer: &Offer<'static>) -> Result<Resol
     let payment = payload.payment(terms.asset)?;
     let mut buffer = [0; MAX_SIGNATURE_LEN];
     let signature = payload.signature(&mut buffer).unwrap_or_default().to_vec();
-    Ok(Resolved { presented: Presented { payment, signature }, offer: *offer })
+    Ok(Resolved { presented: Presented { payment, signature, identifier: None }, offer: *offer })
 }
 
 /// What a buyer says it accepted must be this offer in all that it is judged by; addresses are
@@ -128,12 +145,8 @@ fn check_accepted(accepted: &PaymentRequirements<'_>, offer: &Offer<'_>) -> Resu
 }
 
 /// What a client echoes of the extensions must have all that it was told of them.
-fn check_echo(payload: &PaymentPayload<'_>, sale: &Sale) -> Result<(), Error> {
-    let (Some(echoed), false) = (payload.extensions, sale.extensions.is_empty()) else {
-        return Ok(());
-    };
-    // Ours: what cannot be read was never told.
-    let told = json::parse(sale.extensions.as_bytes()).ok().and_then(json::Value::as_object);
+fn check_echo(payload: &PaymentPayload<'_>, told: Option<json::Object<'_>>) -> Result<(), Error> {
+    let Some(echoed) = payload.extensions else { return Ok(()) };
     for (name, told) in told.into_iter().flat_map(json::Object::iter) {
         let Some(echo) = echoed.iter().find(|(key, _)| *key == name).map(|(_, value)| value) else {
             continue;
@@ -147,6 +160,31 @@ fn check_echo(payload: &PaymentPayload<'_>, sale: &Sale) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What the seller declares of extensions. It is ours: what cannot be read was never told.
+fn told(sale: &Sale) -> Option<json::Object<'_>> {
+    json::parse(sale.extensions.as_bytes()).ok().and_then(json::Value::as_object)
+}
+
+/// The payer's own name for the purchase, where the seller wants to know it (the extension
+/// `payment-identifier`).
+fn identifier<'a>(
+    payload: &PaymentPayload<'a>,
+    told: Option<json::Object<'_>>,
+) -> Result<Option<&'a str>, Error> {
+    const NAME: &str = "payment-identifier";
+    let Some(told) = told.and_then(|told| told.get(NAME)) else { return Ok(None) };
+    let required = info(told).and_then(|info| info.as_object()?.get("required")?.as_bool());
+    let given = payload.extensions.and_then(|extensions| extensions.get(NAME)).and_then(info);
+    match given.and_then(|info| info.as_object()?.get("id")) {
+        Some(id) => {
+            let id = id.as_text().and_then(json::Text::plain);
+            id.map(Some).ok_or(Error::Identifier)
+        }
+        None if required == Some(true) => Err(Error::Identifier),
+        None => Ok(None),
+    }
 }
 
 fn info(value: json::Value<'_>) -> Option<json::Value<'_>> {

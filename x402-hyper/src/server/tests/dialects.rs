@@ -300,6 +300,55 @@ async fn an_unknown_outcome_is_told_with_the_transaction() {
 }
 
 #[tokio::test]
+async fn a_name_of_a_purchase_is_good_for_one_payment() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let named = |required: bool| Sale {
+        extensions: json!({"payment-identifier": {"info": {"required": required}}}).to_string(),
+        ..Sale::from(shop.offer)
+    };
+    let [must, may] = [true, false].map(|rule| sells(&shop, named(rule)).layer(echo(&seen)));
+    let told = from_base64(text(&send(&must, get(None)).await.0.headers, "payment-required"));
+    let payment = |nonce, id: Value| {
+        let mut payment = v2(&told, 0, &shop.offer, nonce);
+        payment["extensions"] = told["extensions"].clone();
+        payment["extensions"]["payment-identifier"]["info"]["id"] = id;
+        payment
+    };
+    let pay = async |service, payment: Value| {
+        let (head, body) =
+            send(service, get(Some(("PAYMENT-SIGNATURE", &to_base64(&payment))))).await;
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        (head.status.as_u16(), body["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let good = json!("pay_0123456789abcdef");
+    for id in [json!("short"), json!("a".repeat(129)), json!("pay 0123456789abcdef"), json!(7)] {
+        let (status, message) = pay(&must, payment(1, id.clone())).await;
+        assert_eq!(
+            (status, &*message),
+            (400, "the payment's identifier is missing, or is none"),
+            "{id}"
+        );
+    }
+    let mut bare = payment(1, good.clone());
+    bare["extensions"]["payment-identifier"]["info"] = json!({"required": true});
+    assert_eq!(pay(&must, bare.clone()).await.0, 400);
+    bare.as_object_mut().unwrap().remove("extensions");
+    assert_eq!(pay(&must, bare.clone()).await.0, 400);
+    assert_eq!((seen.runs(), shop.chain.asked()), (0, 0));
+    // The same bytes are the same purchase, another payment of that name is not.
+    for _ in 0..2 {
+        assert_eq!(pay(&must, payment(1, good.clone())).await.0, 200);
+    }
+    let (status, message) = pay(&must, payment(2, good.clone())).await;
+    assert_eq!((status, &*message), (409, "another payment of this payer has this identifier"));
+    assert_eq!((seen.runs(), shop.chain.broadcasts()), (1, 1));
+    assert_eq!(pay(&must, payment(2, json!("pay_fedcba9876543210"))).await.0, 200);
+    // Where it is not asked for, none is needed.
+    bare["payload"] = v2(&told, 0, &shop.offer, 3)["payload"].clone();
+    assert_eq!(pay(&may, bare).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_payment_of_one_dialect_is_the_same_in_another() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, sale(&shop)).layer(echo(&seen));

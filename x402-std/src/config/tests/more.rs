@@ -11,7 +11,8 @@ const OFFERS: &str = "  - path: /a
     offers:
       - {asset: EURC, amount: '0.009'}
       - {amount: '0.011', transfer: permit2}
-      - {network: base, asset: USDC, amount: '0.008'}";
+      - {network: base, asset: USDC, amount: '0.008'}
+    payment_identifier: required";
 
 #[test]
 fn a_route_has_several_offers_each_with_its_own_price() {
@@ -37,9 +38,18 @@ fn a_route_has_several_offers_each_with_its_own_price() {
     );
     assert_eq!(route.description.as_deref(), Some("A thing"));
     assert_eq!((route.mime_type.as_deref(), route.discoverable), (Some("text/plain"), true));
+    assert_eq!(route.payment_identifier, Some(IdentifierRule::Required));
     let [(chain_id, chain)] = &config.chains[..] else { panic!("{:?}", config.chains) };
     assert_eq!((*chain_id, chain.rpc.expose()), (ChainId::BASE, "http://127.0.0.1:9545"));
     assert!(matches!(&chain.key, KeySource::File(path) if path == Path::new("shop/./base.key")));
+}
+
+#[test]
+fn an_identifier_is_optional_or_required() {
+    let routes = with_routes(&OFFERS.replace("required", "require"));
+    let error =
+        parse(&format!("facilitator: https://f.example\n{routes}")).unwrap_err().to_string();
+    assert!(error.contains("did you mean `required`? There are: optional, required"), "{error}");
 }
 
 #[test]

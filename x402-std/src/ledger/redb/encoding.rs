@@ -1,8 +1,9 @@
 /*!
-An entry as bytes, format 2. Numbers are big-endian; a length counts the bytes that follow it.
+An entry as bytes, format 3. Numbers are big-endian; a length counts the bytes that follow it.
 
 ```text
 format (1) || state (1) || payment (Claimed::LEN) || length (8) || wallet signature
+  || 0 | 1 || identifier (32)
   || request (32) || claimed at (8)
   || 0 | 1 || hash (32) || length (8) || raw transaction
   || 0 | 1 || hash (32) of the settling transaction
@@ -19,15 +20,16 @@ use x402_core::Claimed;
 use x402_core::state::State;
 
 use crate::chain::{Transaction, TxHash};
-use crate::ledger::{Answer, Entry, LedgerError, RequestId};
+use crate::ledger::{Answer, Entry, Identifier, LedgerError, RequestId};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
     out.bytes(&[FORMAT, encode_state(entry.state)]);
     out.bytes(&entry.payment.to_bytes());
     out.sized(&entry.wallet_signature);
+    out.option(entry.identifier.as_ref(), |out, identifier| out.bytes(&identifier.0));
     out.bytes(&entry.request.0);
     out.bytes(&entry.claimed_at.to_be_bytes());
     out.option(entry.transaction.as_ref(), |out, transaction| {
@@ -110,6 +112,7 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         state: decode_state(state)?,
         payment: Claimed::from_bytes(&input.array()?).ok()?,
         wallet_signature: input.sized()?.to_vec(),
+        identifier: input.option(|input| input.array().map(Identifier))?,
         request: RequestId(input.array()?),
         claimed_at: u64::from_be_bytes(input.array()?),
         transaction: input.option(|input| {
@@ -183,9 +186,11 @@ mod tests {
         served.answer = Some(answer());
         let mut wallet = claimed.clone();
         wallet.wallet_signature = vec![3; 200];
+        let mut named = claimed.clone();
+        named.identifier = Some(Identifier([6; 32]));
         let mut bodiless = served.clone();
         bodiless.answer = Some(Answer { body: None, headers: Vec::new(), ..answer() });
-        vec![claimed, broadcast, served, wallet, bodiless]
+        vec![claimed, broadcast, served, wallet, named, bodiless]
     }
 
     #[test]
@@ -210,10 +215,10 @@ mod tests {
     #[test]
     fn the_layout_is_as_documented() {
         let bytes = encode(&entries()[0]);
-        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 32 + 8 + 3);
-        assert_eq!(bytes[..2], [2, 0]);
+        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 3);
+        assert_eq!(bytes[..2], [3, 0]);
         assert_eq!(bytes[2..][..Claimed::LEN], payment(1).to_bytes());
-        assert_eq!(bytes[2 + Claimed::LEN + 8..][..32], REQUEST.0);
+        assert_eq!(bytes[2 + Claimed::LEN + 9..][..32], REQUEST.0);
         assert_eq!(bytes[bytes.len() - 3..], [0; 3]);
     }
 

@@ -85,11 +85,11 @@ fn another_format_is_refused_by_its_number() {
     let database = Database::open(&path).unwrap();
     let writing = database.begin_write().unwrap();
     let about = TableDefinition::<&str, u64>::new("x402 ledger");
-    writing.open_table(about).unwrap().insert("format", 2).unwrap();
+    writing.open_table(about).unwrap().insert("format", 3).unwrap();
     writing.commit().unwrap();
     drop(database);
     let refusal = refusal(&path);
-    assert!(refusal.contains("format 2") && refusal.contains("x402.redb"), "{refusal}");
+    assert!(refusal.contains("format 3") && refusal.contains("x402.redb"), "{refusal}");
 }
 
 #[test]
