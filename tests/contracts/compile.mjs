@@ -21,6 +21,7 @@ const CONTRACTS = [
   ["Permit2", "Permit2.sol", tests],
   ["ExactProxy", "Proxies.sol", tests],
   ["UptoProxy", "Proxies.sol", tests],
+  ["WalletFactory", "Wallet.sol", tests],
 ];
 
 const fail = (text) => {

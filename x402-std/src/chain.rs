@@ -1,7 +1,9 @@
 //! What a seller asks of a chain.
 
+pub(crate) mod multicall;
 #[cfg(feature = "rpc")]
 mod rpc;
+pub(crate) mod wallet;
 
 use core::fmt;
 
@@ -9,6 +11,7 @@ use x402_core::{Address, ChainId, Claimed, Error, Settled, Signature};
 
 use crate::BoxFuture;
 use crate::ledger::{Entry, LedgerError};
+use wallet::Undeployed;
 
 #[cfg(feature = "rpc")]
 pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, StartError, UrlError};
@@ -43,8 +46,13 @@ pub struct Transaction {
 pub struct Call {
     /// The payment.
     pub payment: Claimed,
-    /// The calldata, for [`Claimed::target`].
+    /// The contract that is called: [`Claimed::target`], or Multicall3 where the payer's wallet is
+    /// deployed on the way.
+    pub target: Address,
+    /// The calldata.
     pub data: Vec<u8>,
+    /// Whether the payer's wallet is deployed on the way.
+    pub deploys: bool,
 }
 
 impl Call {
@@ -52,10 +60,18 @@ impl Call {
     /// with. A payer with a key has none.
     #[must_use]
     pub fn new(payment: Claimed, wallet_signature: &[u8]) -> Option<Self> {
-        let mut data = vec![0; Claimed::calldata_len(wallet_signature.len().max(Signature::LEN))];
-        let length = payment.calldata(wallet_signature, &mut data)?.len();
+        let wallet = Undeployed::parse(wallet_signature);
+        let signature = wallet.as_ref().map_or(wallet_signature, |wallet| wallet.signature);
+        let mut data = vec![0; Claimed::calldata_len(signature.len().max(Signature::LEN))];
+        let length = payment.calldata(signature, &mut data)?.len();
         data.truncate(length);
-        Some(Self { payment, data })
+        let target = payment.target();
+        let Some(Undeployed { factory, calldata, .. }) = wallet else {
+            return Some(Self { payment, target, data, deploys: false });
+        };
+        // Somebody may have deployed it meanwhile: then the factory's call fails, and does no harm.
+        let data = multicall::aggregate3(&[(factory, true, calldata), (target, false, &data)]);
+        Some(Self { payment, target: multicall::ADDRESS, data, deploys: true })
     }
 
     pub(crate) fn of(entry: &Entry) -> Result<Self, LedgerError> {

@@ -71,6 +71,8 @@ pub struct Config {
     pub facilitator: FacilitatorChoice,
     /// Whether payers may be contracts.
     pub contract_wallets: bool,
+    /// Who may deploy payers' wallets (ERC-6492).
+    pub wallet_factories: Vec<Address>,
     /// What the URLs of what is sold begin with, without a slash at the end.
     pub public_url: Option<String>,
     /// Where payments are recorded.

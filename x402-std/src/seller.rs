@@ -21,6 +21,7 @@ use x402_core::state::State;
 use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, PaymentId, Recover};
 use x402_core::{Refusal, Requirements};
 
+use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, LedgerError, RequestId, Step};
 use working::{Guard, Working};
@@ -44,6 +45,10 @@ pub struct SellerOptions {
     /// Whether payers may be contracts ([EIP-1271](https://eips.ethereum.org/EIPS/eip-1271)). Then a
     /// signature that is not the payer's key's costs a call of the chain: is there a contract?
     pub contract_wallets: bool,
+    /// Who may deploy payers' wallets that are not on the chain yet
+    /// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): each is called, by Multicall3, with
+    /// what the payer wants.
+    pub wallet_factories: Vec<Address>,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -57,6 +62,7 @@ impl Default for SellerOptions {
             margin_seconds: Moment::DEFAULT_MARGIN_SECONDS,
             poll: (Duration::from_millis(10), Duration::from_secs(1)),
             contract_wallets: false,
+            wallet_factories: Vec::new(),
             clock: Arc::new(system_time),
             recover: Arc::new(K256),
         }
@@ -70,6 +76,7 @@ impl fmt::Debug for SellerOptions {
             .field("margin_seconds", &self.margin_seconds)
             .field("poll", &self.poll)
             .field("contract_wallets", &self.contract_wallets)
+            .field("wallet_factories", &self.wallet_factories)
             .finish_non_exhaustive()
     }
 }
@@ -332,12 +339,23 @@ impl Seller {
         }
         let rail = self.rail(payment.chain_id)?;
         let has_code = rail.has_code(payment.transfer.from()).await;
-        if has_code.map_err(|error| Rejection::unavailable(&error))? {
-            let checked = requirements.check_wallet(payment, signature, moment)?;
-            return Ok((checked, signature.clone()));
-        }
-        let is_wrapped = signature.ends_with(&EIP_6492_SUFFIX);
-        Err(if is_wrapped { Error::Undeployed } else { error }.into())
+        let has_code = has_code.map_err(|error| Rejection::unavailable(&error))?;
+        let shown = Undeployed::shown(signature);
+        let kept = match (has_code, Undeployed::parse(signature)) {
+            (Some(true), _) => shown,
+            (None, _) => signature,
+            (Some(false), Some(wallet)) if self.may_deploy(&wallet, payment) => signature,
+            (Some(false), Some(_)) => return Err(Error::Undeployed.into()),
+            (Some(false), None) => return Err(error.into()),
+        };
+        Ok((requirements.check_wallet(payment, shown, moment)?, kept.to_vec()))
+    }
+
+    /// Whether a wallet is deployed for its payer. By `upto`, only the account itself may settle, and
+    /// Multicall3 is another.
+    fn may_deploy(&self, wallet: &Undeployed<'_>, payment: &Payment) -> bool {
+        let factories = &self.options.wallet_factories;
+        payment.transfer.facilitator().is_none() && factories.contains(&wallet.factory)
     }
 
     async fn claim(
@@ -355,7 +373,10 @@ impl Seller {
                 self.settle(entry, guard).await
             }
             // A key's signature was checked; a contract's was not: it has to be the same.
-            Claiming::Known(known) if known.wallet_signature != entry.wallet_signature => {
+            Claiming::Known(known)
+                if Undeployed::shown(&known.wallet_signature)
+                    != Undeployed::shown(&entry.wallet_signature) =>
+            {
                 Err(Error::Signer.into())
             }
             Claiming::Known(known) => self.resume(*known, entry.request, guard).await,
@@ -447,18 +468,6 @@ impl Seller {
         Ok(open)
     }
 }
-
-/// What the signature of a wallet ends with that is not on the chain yet
-/// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): 0x6492, sixteen times.
-const EIP_6492_SUFFIX: [u8; 32] = {
-    let mut suffix = [0x64; 32];
-    let mut index = 1;
-    while index < suffix.len() {
-        suffix[index] = 0x92;
-        index += 2;
-    }
-    suffix
-};
 
 fn new_entry(
     checked: Checked,

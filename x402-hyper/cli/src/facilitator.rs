@@ -19,8 +19,11 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let config = FacilitatorConfig::load(&args.config);
     let config = config.map_err(|error| Failure::configuration(&error))?;
     let token = config.token_file.as_deref().map(shop::read_token).transpose()?;
-    let options =
-        SellerOptions { contract_wallets: config.contract_wallets, ..SellerOptions::default() };
+    let options = SellerOptions {
+        contract_wallets: config.contract_wallets,
+        wallet_factories: config.wallet_factories.clone(),
+        ..SellerOptions::default()
+    };
     let (mut rails, mut chains) = (Vec::new(), Vec::new());
     for served in &config.chains {
         let mut rpc = RpcOptions::new(served.chain_id);

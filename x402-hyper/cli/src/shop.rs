@@ -29,8 +29,11 @@ impl Shop {
     /// Connects to the chains, or to the facilitator, makes sure that they are the right ones, and
     /// opens the ledger.
     pub(crate) async fn open(config: &Config, allow_dev_key: bool) -> Result<Self, Failure> {
-        let options =
-            SellerOptions { contract_wallets: config.contract_wallets, ..SellerOptions::default() };
+        let options = SellerOptions {
+            contract_wallets: config.contract_wallets,
+            wallet_factories: config.wallet_factories.clone(),
+            ..SellerOptions::default()
+        };
         let assets = assets_of(config);
         let mut chains = Vec::new();
         let main = config.chain.iter().map(|chain| (config.asset.chain_id, chain));

@@ -41,6 +41,8 @@ pub struct RpcOptions {
     /// The gas limit of each transaction and of its simulation. USDC needs about 100,000; chains
     /// that charge for the data in gas need more.
     pub gas_limit: u64,
+    /// What the gas limit is raised by where the payer's wallet is deployed on the way.
+    pub deploy_gas_limit: u64,
     /// How many blocks are searched for a log in one call. Providers have limits; 7,200 blocks are
     /// a day of Ethereum.
     pub log_range: u64,
@@ -63,11 +65,21 @@ impl RpcOptions {
             allow_plain_http: false,
             fee_cache: Duration::from_secs(10),
             gas_limit: 200_000,
+            deploy_gas_limit: 800_000,
             log_range: 7_200,
             max_fee_per_gas: 2_000_000_000_000,
             max_response: 4 * 1024 * 1024,
             timeout: Duration::from_secs(10),
         }
+    }
+}
+
+impl RpcOptions {
+    const fn gas_for(&self, call: &Call) -> u64 {
+        if call.deploys {
+            return self.gas_limit.saturating_add(self.deploy_gas_limit);
+        }
+        self.gas_limit
     }
 }
 
@@ -107,8 +119,12 @@ impl RpcChain {
             return Err(ChainError::Refused(Error::Network));
         }
         let from = self.account.address();
-        match self.node.simulate(call, from, self.options.gas_limit).await {
-            Ok(()) => Ok(()),
+        match self.node.simulate(call, from, self.options.gas_for(call)).await {
+            // An address without code takes every call: there is no Multicall3.
+            Ok(returned) if call.deploys && returned.is_empty() => {
+                Err(ChainError::Refused(Error::Undeployed))
+            }
+            Ok(_) => Ok(()),
             Err(fault) if fault.kind() == Some(Kind::Reverted) => {
                 let reason = self.reason(payment).await?;
                 tracing::debug!(payment = %payment.id(), %fault, %reason, "the token refuses");

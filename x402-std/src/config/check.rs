@@ -140,6 +140,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let chains = chains.map(|chain| check_other_chain(layers, &chain.value));
     let chains: Vec<_> = chains.collect::<Result<_, _>>()?;
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
+    let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let public_url = raw.public_url.as_ref().map(check_public_url).transpose()?;
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
@@ -160,6 +161,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         chains,
         facilitator,
         contract_wallets,
+        wallet_factories,
         public_url,
         ledger,
         routes,
@@ -181,6 +183,25 @@ fn check_chains(
         }
     }
     Ok(())
+}
+
+/// Who may deploy payers' wallets, which are contracts then.
+pub(super) fn check_factories(
+    raw: Option<Vec<Text>>,
+    contract_wallets: bool,
+) -> Result<Vec<Address>, Problem> {
+    let factory = |text: Text| {
+        if !contract_wallets {
+            let help = "add `contract_wallets: true`, or leave the factories out";
+            let message = "a factory makes wallets that are contracts, and those may not pay";
+            return Err(Problem::new(Origin::of(&text), message, help));
+        }
+        Address::parse(&text.value).map_err(|error| {
+            let message = format!("{} is no address: {error}", quote(&text.value));
+            Problem::new(Origin::of(&text), message, "write the factory's address: \"0x…\"")
+        })
+    };
+    raw.into_iter().flatten().map(factory).collect()
 }
 
 /// What is sent to a token's contract is lost.

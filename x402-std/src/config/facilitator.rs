@@ -2,10 +2,11 @@ use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::Spanned;
-use x402_core::{Amount, ChainId, Price};
+use x402_core::{Address, Amount, ChainId, Price};
 
 use super::check::{
-    Layers, check_asset, check_bool, check_ledger, check_listen, check_network, check_rpc,
+    Layers, check_asset, check_bool, check_factories, check_ledger, check_listen, check_network,
+    check_rpc,
 };
 use super::error::{Origin, Problem};
 use super::raw::{RawServed, RawService, Text};
@@ -38,6 +39,8 @@ pub struct FacilitatorConfig {
     pub token_file: Option<PathBuf>,
     /// Whether payers may be contracts.
     pub contract_wallets: bool,
+    /// Who may deploy payers' wallets (ERC-6492).
+    pub wallet_factories: Vec<Address>,
     /// What is settled.
     pub chains: Vec<ServedConfig>,
 }
@@ -100,6 +103,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
         return Err(Problem::new(origin, message, help));
     }
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(true), check_bool)?;
+    let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());
     let raw_chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
     let chains = raw_chains.iter().map(|chain| check_served(layers, chain));
@@ -110,7 +114,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
             return Err(Problem::new(Origin::of(raw), message, "put its assets into one list"));
         }
     }
-    Ok(FacilitatorConfig { listen, ledger, token_file, contract_wallets, chains })
+    Ok(FacilitatorConfig { listen, ledger, token_file, contract_wallets, wallet_factories, chains })
 }
 
 fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedConfig, Problem> {

@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
     pub(super) chain: Option<RawChain>,
     pub(super) chains: Option<Vec<Spanned<RawOtherChain>>>,
     pub(super) contract_wallets: Option<Text>,
+    pub(super) wallet_factories: Option<Vec<Text>>,
     pub(super) facilitator: Option<Spanned<RawFacilitator>>,
     pub(super) ledger: Option<Text>,
     pub(super) public_url: Option<Text>,
@@ -75,6 +76,7 @@ pub(super) struct RawService {
     pub(super) ledger: Option<Text>,
     pub(super) token_file: Option<Text>,
     pub(super) contract_wallets: Option<Text>,
+    pub(super) wallet_factories: Option<Vec<Text>>,
     pub(super) chains: Option<Vec<Spanned<RawServed>>>,
 }
 

@@ -155,12 +155,14 @@ impl Entrusted {
 }
 
 impl Rail for Entrusted {
-    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
-        match &self.chain {
-            Some(chain) => chain.has_code(address),
-            // The facilitator knows, and is asked about the payment anyway.
-            None => Box::pin(async { Ok(true) }),
-        }
+    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
+        Box::pin(async move {
+            match &self.chain {
+                Some(chain) => chain.has_code(address).await.map(Some),
+                // The facilitator knows, and is asked about the payment anyway.
+                None => Ok(None),
+            }
+        })
     }
 
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {

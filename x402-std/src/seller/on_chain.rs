@@ -118,8 +118,8 @@ impl OnChain {
 }
 
 impl Rail for OnChain {
-    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
-        self.chain.has_code(address)
+    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
+        Box::pin(async move { self.chain.has_code(address).await.map(Some) })
     }
 
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {

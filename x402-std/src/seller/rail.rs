@@ -8,12 +8,13 @@ use crate::ledger::{Entry, Ledger, LedgerError, Step};
 /// The way on which the money of claimed payments is moved: by transactions of one's own
 /// ([`OnChain`](super::OnChain)), or by a facilitator.
 pub trait Rail: Send + Sync + 'static {
-    /// Whether there is code at an address: whether a payer is a contract.
+    /// Whether there is code at an address: whether a payer is a contract. `None` where others find
+    /// out, and pay for what comes of it.
     ///
     /// # Errors
     ///
     /// [`ChainError::Unavailable`].
-    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>>;
+    fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>>;
 
     /// Asks whether a payment would be taken now.
     ///

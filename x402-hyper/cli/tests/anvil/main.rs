@@ -5,6 +5,7 @@ mod http;
 mod node;
 mod proxy;
 mod shop;
+mod wallet;
 
 use x402_core::{Amount, Asset, ChainId, Timestamp};
 

@@ -96,6 +96,22 @@ impl Node {
         self.send(json!({"from": OWNER, "to": USDC, "data": data}))
     }
 
+    /// Puts a contract's code, in hex, at an address.
+    pub fn install(&self, at: &str, code: &str) {
+        let code = code.trim().trim_start_matches("0x");
+        self.rpc("anvil_setCode", json!([at, format!("0x{code}")]));
+    }
+
+    /// Asks a contract for one word.
+    pub fn ask(&self, contract: &str, data: &str) -> String {
+        let word = self.rpc("eth_call", json!([{"to": contract, "data": data}, "latest"]));
+        word.as_str().expect("a word").to_owned()
+    }
+
+    pub fn has_code(&self, at: &str) -> bool {
+        self.rpc("eth_getCode", json!([at, "latest"])) != "0x"
+    }
+
     /// Somebody's tokens, in atomic units.
     pub fn balance(&self, of: &str) -> u128 {
         let of = of.trim_start_matches("0x").to_lowercase();

@@ -32,18 +32,26 @@ pub struct Shop {
     pub address: SocketAddr,
     folder: tempfile::TempDir,
     program: Option<Child>,
+    /// Lines of the program's file beside the usual ones.
+    extra: String,
 }
 
 impl Shop {
     /// Node, proxy, upstream and program, with a buyer who has 1 USDC.
     pub fn open() -> Self {
+        Self::open_with("")
+    }
+
+    /// With these lines in the program's file, too.
+    pub fn open_with(extra: &str) -> Self {
         let node = Node::start();
         node.mint(BUYER, 1_000_000);
         let proxy = Proxy::start(node.address);
         let upstream = Upstream::start();
         let folder = tempfile::tempdir().expect("a folder");
         let address = "127.0.0.1:1".parse().expect("an address");
-        let mut shop = Self { node, proxy, upstream, address, folder, program: None };
+        let extra = extra.to_owned();
+        let mut shop = Self { node, proxy, upstream, address, folder, program: None, extra };
         shop.start_program();
         shop
     }
@@ -94,8 +102,8 @@ impl Shop {
              chain: {{rpc: \"http://{}\"}}\nledger: ./x402.redb\nroutes:\n  - path: /api/analyze\n    \
              methods: [POST]\n    settle: first\n    pricing: {{model: \"per_request\", \
              amount: \"0.01\", currency: \"USDC\"}}\n  - {{path: /health, pricing: free}}\n\
-             default: not_found\n",
-            self.address, self.upstream.address, self.proxy.address
+             default: not_found\n{}",
+            self.address, self.upstream.address, self.proxy.address, self.extra
         )
     }
 

@@ -244,6 +244,35 @@ async fn what_does_not_fit_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_payment_that_is_there_twice_is_none() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, sale(&shop)).layer(echo(&seen));
+    let told = from_base64(text(&send(&service, get(None)).await.0.headers, "payment-required"));
+    let payments = [1, 2].map(|nonce| {
+        [
+            ("X-PAYMENT", to_base64(&v1(&shop.offer, nonce))),
+            ("PAYMENT-SIGNATURE", to_base64(&v2(&told, 0, &shop.offer, nonce))),
+        ]
+    });
+    let [[old, new], [old2, new2]] = &payments;
+    let twice = [[old, old2], [new, new2], [old, old], [new, new], [old, new], [new2, old]];
+    for fields in twice {
+        let mut request = Request::get("/paid?a=b").header("Host", "shop.example");
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let (head, body) = send(&service, request.body(full("")).unwrap()).await;
+        assert_eq!(head.status, StatusCode::BAD_REQUEST, "{body:?}");
+    }
+    for (name, value) in [old, new] {
+        let request = with(Request::get("/paid?a=b").header(*name, value), &shop.payment(3));
+        let (head, _) = send(&service, request.body(full("")).unwrap()).await;
+        assert_eq!(head.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!((seen.runs(), shop.chain.asked()), (0, 0));
+}
+
+#[tokio::test]
 async fn what_is_no_payload_is_a_bad_request() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, sale(&shop)).layer(echo(&seen));

@@ -94,10 +94,10 @@ impl Account {
         let transaction = TxEip1559 {
             chain_id: self.chain_id.get(),
             nonce,
-            gas_limit: self.options.gas_limit,
+            gas_limit: self.options.gas_for(call),
             max_fee_per_gas: fees.max,
             max_priority_fee_per_gas: fees.tip,
-            to: TxKind::Call(Address::from(*call.payment.target().as_bytes())),
+            to: TxKind::Call(Address::from(*call.target.as_bytes())),
             input: call.data.clone().into(),
             ..TxEip1559::default()
         };

@@ -157,14 +157,20 @@ impl Node {
     /// within it is refused.
     ///
     /// With the gas limit of the transaction to come, so that what would run out of gas is found.
-    pub(super) async fn simulate(&self, call: &Call, from: Address, gas: u64) -> Result<(), Fault> {
+    /// Gives what the call returns.
+    pub(super) async fn simulate(
+        &self,
+        call: &Call,
+        from: Address,
+        gas: u64,
+    ) -> Result<Bytes, Fault> {
         let call = json!({
             "from": from,
-            "to": Address::from(*call.payment.target().as_bytes()),
+            "to": Address::from(*call.target.as_bytes()),
             "gas": U64::from(gas),
             "data": hex::encode_prefixed(&call.data),
         });
-        self.ask("eth_call", json!([call, At::Latest.to_json()])).await.map(|_: Bytes| ())
+        self.ask("eth_call", json!([call, At::Latest.to_json()])).await
     }
 
     /// Asks a contract.

@@ -154,6 +154,15 @@ fn flags_of_the_seller_are_checked() {
     let with = |line: &str| parse(&format!("{MINIMAL}{line}\n"));
     assert!(with("contract_wallets: true").unwrap().contract_wallets);
     assert!(!parse(MINIMAL).unwrap().contract_wallets);
+    let factory = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+    let lines = format!("contract_wallets: true\nwallet_factories: ['{factory}']");
+    let factories = with(&lines).unwrap().wallet_factories;
+    assert_eq!(factories, [Address::parse(factory).unwrap()]);
+    assert!(parse(MINIMAL).unwrap().wallet_factories.is_empty());
+    let alone = with(&format!("wallet_factories: ['{factory}']")).unwrap_err().to_string();
+    assert!(alone.contains("add `contract_wallets: true`"), "{alone}");
+    let short = with("contract_wallets: true\nwallet_factories: ['0x12']").unwrap_err().to_string();
+    assert!(short.contains("is no address"), "{short}");
     let url = with("public_url: https://api.example.com/").unwrap().public_url;
     assert_eq!(url.as_deref(), Some("https://api.example.com"));
     for line in ["contract_wallets: yes", "contract_wallets: 1", "public_url: api.example.com"] {
