@@ -42,7 +42,12 @@ use x402_std::seller::{Seller, SellerOptions};
 #     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
 #         down()
 #     }
-#     fn rebroadcast<'a>(&'a self, _: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>> {
+#     fn rebroadcast<'a>(
+#         &'a self,
+#         _: &'a Call,
+#         _: &'a Transaction,
+#         _: &'a dyn Journal,
+#     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
 #         down()
 #     }
 #     fn outcome<'a>(

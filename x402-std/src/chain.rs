@@ -142,17 +142,22 @@ pub trait Chain: Send + Sync + 'static {
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>>;
 
-    /// Sends a journalled transaction again. A node that knows it already has taken it.
+    /// Sends a journalled transaction again. A node that knows it already has taken it. Where it
+    /// offers less than is asked now, another of the same account nonce is journalled and sent, which
+    /// offers more: one of the two can be mined, not both. Gives the one that was sent last.
     ///
     /// # Errors
     ///
-    /// [`ChainError::Unsent`] where the node refuses it for good (its account nonce was used by
-    /// another transaction, or the account cannot pay), [`ChainError::Unknown`] where the node did
-    /// not answer.
+    /// [`ChainError::Unsent`] where it can never be mined (its account nonce was used by another
+    /// transaction, or it is none), [`ChainError::Unknown`] where it may be: the node did not answer,
+    /// has another transaction of that nonce, or the account cannot pay at the moment;
+    /// [`ChainError::Journal`].
     fn rebroadcast<'a>(
         &'a self,
+        call: &'a Call,
         transaction: &'a Transaction,
-    ) -> BoxFuture<'a, Result<(), ChainError>>;
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>>;
 
     /// Looks for the receipt of a transaction and judges it.
     ///

@@ -99,6 +99,8 @@ pub struct ChainConfig {
     pub rpc: RpcText,
     /// Where the key is that signs the settling transactions.
     pub key: KeySource,
+    /// In how many blocks, its own counted, a transaction must be before it is believed.
+    pub confirmations: u64,
 }
 
 /// Who moves the money of the payments.

@@ -16,6 +16,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::task::{JoinError, JoinSet};
 use x402_core::secp256k1::K256;
 use x402_core::state::State;
 use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, PaymentId, Recover};
@@ -457,16 +458,36 @@ impl Seller {
     /// [`LedgerError`] where the ledger cannot be read.
     pub async fn resolve_open(self: &Arc<Self>) -> Result<usize, LedgerError> {
         let mut open = 0;
-        for entry in self.ledger.open_entries().await? {
-            let Some(_guard) = self.working.enter(entry.id()) else {
-                continue;
-            };
-            if entry.state == State::Claimed || self.follow(&entry).await.is_err() {
-                open += 1;
+        let mut tasks = JoinSet::new();
+        let mut entries = self.ledger.open_entries().await?;
+        // Who has waited longest comes first.
+        entries.sort_by_key(|entry| (entry.claimed_at, entry.id()));
+        for entry in entries {
+            if tasks.len() >= RESOLVED_AT_ONCE {
+                open += tasks.join_next().await.map_or(0, |is_open| usize::from(still(is_open)));
             }
+            tasks.spawn(Arc::clone(self).resolve(entry));
+        }
+        while let Some(is_open) = tasks.join_next().await {
+            open += usize::from(still(is_open));
         }
         Ok(open)
     }
+
+    /// Whether the payment still is open then.
+    async fn resolve(self: Arc<Self>, entry: Entry) -> bool {
+        // Whoever is busy with it finds out.
+        let Some(_guard) = self.working.enter(entry.id()) else { return false };
+        entry.state == State::Claimed || self.follow(&entry).await.is_err()
+    }
+}
+
+/// How many open payments are looked after at the same time.
+const RESOLVED_AT_ONCE: usize = 64;
+
+/// A task that panicked has not resolved anything.
+fn still(is_open: Result<bool, JoinError>) -> bool {
+    is_open.unwrap_or(true)
 }
 
 fn new_entry(

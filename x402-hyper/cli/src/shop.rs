@@ -112,6 +112,7 @@ pub(crate) async fn connect(
     if !allow_dev_key && !url.is_loopback() {
         refuse_dev_key(signer.address())?;
     }
+    let options = RpcOptions { confirmations: chain.confirmations, ..options };
     RpcChain::connect(url, signer, options).await.map_err(|error| start(&error))
 }
 

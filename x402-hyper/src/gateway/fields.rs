@@ -8,7 +8,8 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-use x402_core::Address;
+use x402_core::hex::Hex;
+use x402_core::{Address, PaymentId, keccak256};
 
 /// Fields of one connection.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -58,11 +59,14 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const PAYER: HeaderName = HeaderName::from_static("x-payer");
+const PAYMENT_ID: HeaderName = HeaderName::from_static("x-payment-id");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Who asks.
 pub(super) struct Origin {
     pub(super) peer: Option<IpAddr>,
-    pub(super) payer: Option<Address>,
+    /// Who has paid, and by which payment.
+    pub(super) paid: Option<(Address, PaymentId)>,
 }
 
 /// Makes the fields of a request those that the upstream is to see.
@@ -77,7 +81,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &
     for name in odd {
         headers.remove(name);
     }
-    if origin.payer.is_some() {
+    if origin.paid.is_some() {
         for name in CONDITIONAL {
             headers.remove(name);
         }
@@ -86,7 +90,13 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &
     set(headers, FORWARDED_HOST, asked);
     set(headers, FORWARDED_PROTO, Some(HeaderValue::from_static("http")));
     set(headers, FORWARDED_FOR, origin.peer.and_then(|peer| value(&peer)));
-    set(headers, PAYER, origin.payer.and_then(|payer| value(&payer)));
+    set(headers, PAYER, origin.paid.and_then(|(payer, _)| value(&payer)));
+    let id = origin.paid.and_then(|(_, payment)| value(&Hex(&keccak256(&[&payment.to_bytes()]))));
+    // Work that was cut off is asked for again: by this the upstream can tell that it is the same.
+    if id.is_some() && !headers.contains_key(IDEMPOTENCY_KEY) {
+        set(headers, IDEMPOTENCY_KEY, id.clone());
+    }
+    set(headers, PAYMENT_ID, id);
 }
 
 /// Makes the fields of an answer those that the client is to see.
@@ -189,7 +199,7 @@ mod tests {
         let host = HeaderValue::from_static("upstream:3000");
         let peer = Some(IpAddr::from([10, 0, 0, 1]));
         let mut free = headers(&sent);
-        to_upstream(&mut free, &host, &Origin { peer, payer: None });
+        to_upstream(&mut free, &host, &Origin { peer, paid: None });
         let common = [
             "accept-encoding",
             "content-length",
@@ -205,8 +215,17 @@ mod tests {
         };
         assert_eq!(names(&free), with(&["if-none-match", "range"]));
         let mut paid = headers(&sent);
-        to_upstream(&mut paid, &host, &Origin { peer, payer: Some(Address::new([0x11; 20])) });
-        assert_eq!(names(&paid), with(&["x-payer"]));
+        let payment = PaymentId::from_bytes(&[7; PaymentId::LEN]);
+        let payer = Some((Address::new([0x11; 20]), payment));
+        to_upstream(&mut paid, &host, &Origin { peer, paid: payer });
+        assert_eq!(names(&paid), with(&["idempotency-key", "x-payer", "x-payment-id"]));
+        assert_eq!(paid["idempotency-key"], paid["x-payment-id"]);
+        assert_eq!(paid["x-payment-id"].len(), 66);
+        assert!(paid["x-payment-id"].to_str().unwrap().starts_with(&payment.to_string()));
+        let mut keyed = headers(&[("Idempotency-Key", "the client's"), ("X-Payment-Id", "0xevil")]);
+        to_upstream(&mut keyed, &host, &Origin { peer, paid: payer });
+        assert_eq!(keyed["idempotency-key"], "the client's");
+        assert_eq!(keyed["x-payment-id"], paid["x-payment-id"]);
         assert_eq!(paid["x-payer"], "0x1111111111111111111111111111111111111111");
         assert_eq!(paid["host"], "upstream:3000");
         assert_eq!(paid["x-forwarded-for"], "10.0.0.1");

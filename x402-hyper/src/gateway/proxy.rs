@@ -120,9 +120,9 @@ impl Address {
     fn readdress(&self, head: &mut Parts) -> Option<()> {
         head.uri = self.uri(head.uri.path_and_query()?)?;
         head.version = http::Version::HTTP_11;
-        let payer = head.extensions.get::<Paid>().map(|paid| paid.payer);
+        let paid = head.extensions.get::<Paid>().map(|paid| (paid.payer, paid.payment));
         let peer = head.extensions.get::<Peer>().map(|peer| peer.0);
-        fields::to_upstream(&mut head.headers, &self.host, &Origin { peer, payer });
+        fields::to_upstream(&mut head.headers, &self.host, &Origin { peer, paid });
         // What hyper's server put there is of the client's connection.
         head.extensions.clear();
         Some(())

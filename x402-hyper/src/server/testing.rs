@@ -114,8 +114,13 @@ impl Chain for FakeChain {
         })
     }
 
-    fn rebroadcast<'a>(&'a self, _: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>> {
-        Box::pin(async { Ok(()) })
+    fn rebroadcast<'a>(
+        &'a self,
+        _: &'a Call,
+        sent: &'a Transaction,
+        _: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
+        Box::pin(async { Ok(sent.hash) })
     }
 
     fn outcome<'a>(

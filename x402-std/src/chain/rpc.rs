@@ -34,6 +34,9 @@ pub use url::{RpcUrl, UrlError};
 pub struct RpcOptions {
     /// The chain that the node must be on.
     pub chain_id: ChainId,
+    /// In how many blocks, its own counted, a transaction must be before what it did is believed: 1
+    /// for chains that do not go back on a block.
+    pub confirmations: u64,
     /// Whether `http` is allowed to other machines than this one.
     pub allow_plain_http: bool,
     /// For how long fees that were read are offered.
@@ -62,6 +65,7 @@ impl RpcOptions {
     pub const fn new(chain_id: ChainId) -> Self {
         Self {
             chain_id,
+            confirmations: 1,
             allow_plain_http: false,
             fee_cache: Duration::from_secs(10),
             gas_limit: 200_000,
@@ -203,9 +207,11 @@ impl Chain for RpcChain {
 
     fn rebroadcast<'a>(
         &'a self,
+        call: &'a Call,
         transaction: &'a Transaction,
-    ) -> BoxFuture<'a, Result<(), ChainError>> {
-        Box::pin(self.send_again(transaction))
+        journal: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
+        Box::pin(self.send_again(call, transaction, journal))
     }
 
     fn outcome<'a>(

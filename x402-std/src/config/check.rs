@@ -227,7 +227,9 @@ fn check_other_chain(
 ) -> Result<(ChainId, ChainConfig), Problem> {
     let chain_id = check_network(&Value::from(raw.network.clone()))?;
     let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())));
-    Ok((chain_id, ChainConfig { rpc: check_rpc(Value::from(raw.rpc.clone()))?, key }))
+    let confirmations = check_confirmations(raw.confirmations.as_ref())?;
+    let rpc = check_rpc(Value::from(raw.rpc.clone()))?;
+    Ok((chain_id, ChainConfig { rpc, key, confirmations }))
 }
 
 pub(super) fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
@@ -407,10 +409,23 @@ fn check_pay_to(value: &Value, asset: &OwnedAsset) -> Result<Address, Problem> {
 }
 
 fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConfig, Problem> {
-    let (rpc, key_file) = chain.map_or((None, None), |chain| (chain.rpc, chain.key_file));
+    let chain = chain.unwrap_or_default();
+    let (rpc, key_file) = (chain.rpc, chain.key_file);
     let rpc = check_rpc(layers.require(&RPC, layers.overrides.rpc.as_deref(), rpc)?)?;
     let key = check_key(layers, key_file)?;
-    Ok(ChainConfig { rpc, key })
+    let confirmations = check_confirmations(chain.confirmations.as_ref())?;
+    Ok(ChainConfig { rpc, key, confirmations })
+}
+
+/// A day of blocks of a second is more than anybody waits for.
+pub(super) fn check_confirmations(text: Option<&Text>) -> Result<u64, Problem> {
+    let Some(text) = text else { return Ok(1) };
+    let is_plain = text.value.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.value.parse().ok().filter(|number| is_plain && (1..=86_400).contains(number));
+    number.ok_or_else(|| {
+        let message = format!("{} is no number of blocks", quote(&text.value));
+        Problem::new(Origin::of(text), message, "write a whole number, from 1 to 86400")
+    })
 }
 
 pub(super) fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {

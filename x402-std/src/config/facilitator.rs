@@ -5,8 +5,8 @@ use serde_saphyr::Spanned;
 use x402_core::{Address, Amount, ChainId, Price};
 
 use super::check::{
-    Layers, check_asset, check_bool, check_factories, check_ledger, check_listen, check_network,
-    check_rpc,
+    Layers, check_asset, check_bool, check_confirmations, check_factories, check_ledger,
+    check_listen, check_network, check_rpc,
 };
 use super::error::{Origin, Problem};
 use super::raw::{RawServed, RawService, Text};
@@ -121,7 +121,8 @@ fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedC
     let served = &raw.value;
     let chain_id = check_network(&served.network.clone().into())?;
     let key = KeySource::File(layers.path(&served.key_file.clone().into()));
-    let chain = ChainConfig { rpc: check_rpc(served.rpc.clone().into())?, key };
+    let confirmations = check_confirmations(served.confirmations.as_ref())?;
+    let chain = ChainConfig { rpc: check_rpc(served.rpc.clone().into())?, key, confirmations };
     if served.assets.is_empty() {
         let help = "add those that are settled: `assets: [USDC]`";
         return Err(Problem::new(Origin::of(raw), "the list of assets is empty", help));

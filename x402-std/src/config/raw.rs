@@ -31,11 +31,12 @@ pub(super) struct RawConfig {
     pub(super) default: Option<Text>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawChain {
     pub(super) rpc: Option<Text>,
     pub(super) key_file: Option<Text>,
+    pub(super) confirmations: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -44,6 +45,7 @@ pub(super) struct RawOtherChain {
     pub(super) network: Text,
     pub(super) rpc: Text,
     pub(super) key_file: Text,
+    pub(super) confirmations: Option<Text>,
 }
 
 pub(super) enum RawFacilitator {
@@ -86,6 +88,7 @@ pub(super) struct RawServed {
     pub(super) network: Text,
     pub(super) rpc: Text,
     pub(super) key_file: Text,
+    pub(super) confirmations: Option<Text>,
     pub(super) assets: Vec<Spanned<RawAsset>>,
     pub(super) kinds: Option<Vec<Text>>,
     pub(super) max_fee_per_gas: Option<Text>,

@@ -106,6 +106,8 @@ pub struct Entry {
     pub claimed_at: u64,
     /// The transaction that was journalled last.
     pub transaction: Option<Transaction>,
+    /// Those that were journalled before it, the latest last: one of them may be mined in its stead.
+    pub replaced: Vec<TxHash>,
     /// The transaction that moved the money.
     pub settled_by: Option<TxHash>,
     /// The answer that was given.
@@ -115,6 +117,9 @@ pub struct Entry {
 impl Entry {
     /// How long an answer is kept at least, in seconds after the claim.
     pub const KEEP_SECONDS: u64 = 24 * 60 * 60;
+    /// How many earlier transactions are remembered. What pushes one out is another of the same
+    /// account nonce at twenty times its fee, or one that was refused.
+    const MAX_REPLACED: usize = 32;
 
     /// The entry of a payment that is being claimed.
     ///
@@ -130,6 +135,7 @@ impl Entry {
             request,
             claimed_at: now,
             transaction: None,
+            replaced: Vec::new(),
             settled_by: None,
             answer: None,
         })
@@ -139,6 +145,23 @@ impl Entry {
     #[must_use]
     pub const fn id(&self) -> PaymentId {
         self.payment.id()
+    }
+
+    fn journal(&mut self, transaction: Transaction) {
+        let hash = transaction.hash;
+        let Some(last) = self.transaction.replace(transaction) else { return };
+        if last.hash != hash {
+            self.replaced.push(last.hash);
+        }
+        if self.replaced.len() > Self::MAX_REPLACED {
+            self.replaced.remove(0);
+        }
+    }
+
+    /// The transactions that may have moved the money, the latest first.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = TxHash> {
+        let last = self.transaction.iter().map(|transaction| transaction.hash);
+        last.chain(self.replaced.iter().rev().copied())
     }
 
     /// Whether its identifier can be given to another payment: its money will not arrive, as far as
@@ -164,7 +187,7 @@ impl Entry {
         let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
         self.state = state;
         match step {
-            Step::Journalled(transaction) => self.transaction = Some(transaction),
+            Step::Journalled(transaction) => self.journal(transaction),
             Step::Confirmed(hash) => self.settled_by = Some(hash),
             Step::Answered(answer) => self.answer = Some(answer),
             Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}

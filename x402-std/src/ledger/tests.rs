@@ -216,6 +216,19 @@ async fn what_was_released_can_be_claimed_again(ledger: Arc<dyn Ledger>) {
     assert_eq!(state(&*ledger, payment.id()).await, State::Claimed);
 }
 
+async fn transactions_that_were_replaced_are_remembered(ledger: Arc<dyn Ledger>) {
+    let payment = payment(1);
+    claim_new(&*ledger, &payment).await;
+    for byte in [1, 1, 2, 3] {
+        ledger.apply(payment.id(), Step::Journalled(transaction(byte))).await.unwrap();
+    }
+    let entry = entry(&*ledger, payment.id()).await;
+    assert_eq!(entry.transaction, Some(transaction(3)));
+    assert_eq!(entry.replaced, [TxHash([1; 32]), TxHash([2; 32])]);
+    let hashes: Vec<_> = entry.hashes().map(|hash| hash.0[0]).collect();
+    assert_eq!(hashes, [3, 2, 1]);
+}
+
 async fn what_is_not_there_is_missing(ledger: Arc<dyn Ledger>) {
     let id = payment(1).id();
     assert!(ledger.find(id).await.unwrap().is_none());
@@ -354,6 +367,7 @@ macro_rules! suite {
         of_those_who_race_to_step_one_wins
         every_step_is_taken_or_changes_nothing
         what_was_released_can_be_claimed_again
+        transactions_that_were_replaced_are_remembered
         what_is_not_there_is_missing
         what_is_open_is_listed
         what_is_over_is_forgotten_in_time

@@ -10,6 +10,16 @@ use crate::BoxFuture;
 use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
 use crate::ledger::{Entry, LedgerError, Step};
 
+/// What the chain shows of a payment's transactions.
+enum Seen {
+    /// None is in a block.
+    Nothing,
+    /// This one moved the money.
+    Settled(TxHash),
+    /// One did nothing.
+    Reverted,
+}
+
 /// Moves the money by transactions of one's own.
 pub struct OnChain {
     chain: Arc<dyn Chain>,
@@ -45,24 +55,25 @@ impl OnChain {
     }
 
     async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let payment = &entry.payment;
         let Some(transaction) = &entry.transaction else {
             return Err(Rejection::unavailable(&LedgerError::Corrupt));
         };
-        match self.chain.outcome(payment, transaction.hash).await {
-            Ok(Outcome::Settled(_)) => return steps.confirm(transaction.hash).await,
-            Ok(Outcome::Reverted) => return self.reverted(entry, steps).await,
-            Ok(Outcome::Unknown) => {}
+        match self.look(entry).await {
+            Ok(Seen::Settled(hash)) => return steps.confirm(hash).await,
+            Ok(Seen::Reverted) => return self.reverted(entry, steps).await,
+            Ok(Seen::Nothing) => {}
             Err(error) => {
                 tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
                 return Err(Rejection::pending(entry));
             }
         }
-        match self.chain.rebroadcast(transaction).await {
+        let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
+        match self.chain.rebroadcast(&call, transaction, steps).await {
             // The transaction cannot be mined any more; another may carry the same authorization,
             // which the token takes at most once.
             Err(ChainError::Unsent(_)) => self.send_anew(entry, steps).await,
-            Ok(()) | Err(_) => self.wait(entry, steps).await,
+            Err(error @ ChainError::Journal(_)) => Err(Rejection::unavailable(&error)),
+            Ok(_) | Err(_) => self.wait(&steps.entry().await?, steps).await,
         }
     }
 
@@ -81,16 +92,13 @@ impl OnChain {
 
     /// Asks for the receipt until it is there or the time is up.
     async fn wait(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let Some(transaction) = &entry.transaction else {
-            return Err(Rejection::unavailable(&LedgerError::Corrupt));
-        };
         let deadline = tokio::time::Instant::now() + self.timeout;
         let (mut pause, longest) = self.poll;
         loop {
-            match self.chain.outcome(&entry.payment, transaction.hash).await {
-                Ok(Outcome::Settled(_)) => return steps.confirm(transaction.hash).await,
-                Ok(Outcome::Reverted) => return self.reverted(entry, steps).await,
-                Ok(Outcome::Unknown) => {}
+            match self.look(entry).await {
+                Ok(Seen::Settled(hash)) => return steps.confirm(hash).await,
+                Ok(Seen::Reverted) => return self.reverted(entry, steps).await,
+                Ok(Seen::Nothing) => {}
                 Err(error) => tracing::warn!(payment = %entry.id(), %error, "no receipt"),
             }
             if tokio::time::Instant::now() + pause > deadline {
@@ -100,6 +108,19 @@ impl OnChain {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
+    }
+
+    /// What the chain shows of the payment's transactions.
+    async fn look(&self, entry: &Entry) -> Result<Seen, ChainError> {
+        let mut seen = Seen::Nothing;
+        for hash in entry.hashes() {
+            match self.chain.outcome(&entry.payment, hash).await? {
+                Outcome::Settled(_) => return Ok(Seen::Settled(hash)),
+                Outcome::Reverted => seen = Seen::Reverted,
+                Outcome::Unknown => {}
+            }
+        }
+        Ok(seen)
     }
 
     /// Our transaction did nothing: somebody else's may have moved the money, or nobody's.

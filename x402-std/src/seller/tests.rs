@@ -111,11 +111,16 @@ impl Chain for Script {
         })
     }
 
-    fn rebroadcast<'a>(&'a self, _: &'a Transaction) -> BoxFuture<'a, Result<(), ChainError>> {
+    fn rebroadcast<'a>(
+        &'a self,
+        _: &'a Call,
+        sent: &'a Transaction,
+        _: &'a dyn Journal,
+    ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
         self.rebroadcasts.fetch_add(1, Ordering::SeqCst);
         Box::pin(async {
             match next(&self.rebroadcast, Says::Takes) {
-                Says::Takes => Ok(()),
+                Says::Takes => Ok(sent.hash),
                 Says::Refuses(_) => Err(ChainError::Unsent("nonce too low".into())),
                 _ => Err(ChainError::Unknown("no answer".into())),
             }

@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-use alloy_consensus::{SignableTransaction as _, TxEip1559};
-use alloy_eips::Encodable2718 as _;
+use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::{Decodable2718 as _, Encodable2718 as _};
 use alloy_primitives::{Address, Signature, TxKind, U256};
 use tokio::sync::{Mutex, MutexGuard};
 use x402_core::secp256k1::K256Signer;
@@ -87,6 +87,25 @@ impl Account {
         };
         state.next_nonce = Some(nonce);
         Ok((nonce, fees))
+    }
+
+    /// The nonce and the fees of a transaction of ours.
+    pub(super) fn terms_of(transaction: &Transaction) -> Option<(u64, Fees)> {
+        let decoded = TxEnvelope::decode_2718_exact(&transaction.raw).ok()?;
+        let tip = decoded.max_priority_fee_per_gas()?;
+        Some((decoded.nonce(), Fees { max: decoded.max_fee_per_gas(), tip }))
+    }
+
+    /// The fees of a transaction that is to take the place of one with these; `None` where those are
+    /// still enough.
+    pub(super) async fn raised(
+        &self,
+        state: &mut State,
+        node: &Node,
+        offered: Fees,
+    ) -> Result<Option<Fees>, FeeError> {
+        let (lifetime, cap) = (self.options.fee_cache, self.options.max_fee_per_gas);
+        state.fees.raised(node, lifetime, cap, offered).await
     }
 
     /// Signs the transaction that settles a payment.

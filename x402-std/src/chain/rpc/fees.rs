@@ -35,15 +35,29 @@ impl FeeCache {
         lifetime: Duration,
         cap: u128,
     ) -> Result<Fees, FeeError> {
-        let price = match self.0 {
-            Some((read_at, price)) if read_at.elapsed() < lifetime => price,
-            _ => {
-                let price = Price::read(node).await?;
-                self.0 = Some((Instant::now(), price));
-                price
-            }
-        };
-        price.within(cap)
+        self.price(node, lifetime).await?.within(cap)
+    }
+
+    /// The fees to offer in place of those that were; `None` where those are still enough.
+    pub(super) async fn raised(
+        &mut self,
+        node: &Node,
+        lifetime: Duration,
+        cap: u128,
+        offered: Fees,
+    ) -> Result<Option<Fees>, FeeError> {
+        self.price(node, lifetime).await?.above(offered, cap)
+    }
+
+    async fn price(&mut self, node: &Node, lifetime: Duration) -> Result<Price, Fault> {
+        if let Some((read_at, price)) = self.0
+            && read_at.elapsed() < lifetime
+        {
+            return Ok(price);
+        }
+        let price = Price::read(node).await?;
+        self.0 = Some((Instant::now(), price));
+        Ok(price)
     }
 
     /// Has the fees read anew, because the node says they are too low.
@@ -98,6 +112,22 @@ impl Price {
         }
         Ok(Fees { max: price.saturating_add(self.base).min(cap), tip: self.tip })
     }
+
+    /// Nodes take a transaction in place of another where both of its fees are a tenth higher.
+    fn above(self, offered: Fees, cap: u128) -> Result<Option<Fees>, FeeError> {
+        let asked = self.base.saturating_add(self.tip);
+        // Tips go up and down: one that is half of what is usual still is one.
+        if offered.max >= asked && offered.tip >= self.tip / 2 {
+            return Ok(None);
+        }
+        let fees = self.within(cap)?;
+        let more = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
+        let (max, tip) = (fees.max.max(more(offered.max)), fees.tip.max(more(offered.tip)));
+        if max > cap {
+            return Err(FeeError::AboveCap { price: max, cap });
+        }
+        Ok(Some(Fees { max, tip: tip.min(max) }))
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +148,27 @@ mod tests {
         assert_eq!(none.tip, 1);
         assert!(Price::of(&history(r#"{"baseFeePerGas":["0x0"]}"#)).is_none());
         assert!(Price::of(&history("{}")).is_none());
+    }
+
+    #[test]
+    fn what_is_too_little_now_is_raised_by_more_than_a_tenth() {
+        let price = Price { base: 100, tip: 4 };
+        let above = |max, tip| price.above(Fees { max, tip }, 1_000).unwrap();
+        assert_eq!(above(104, 4), None);
+        assert_eq!(above(204, 2), None, "half the tip");
+        assert_eq!(above(103, 4), Some(Fees { max: 204, tip: 5 }));
+        assert_eq!(above(300, 1), Some(Fees { max: 338, tip: 4 }));
+        assert_eq!(above(90, 90), Some(Fees { max: 204, tip: 102 }));
+        for (max, tip) in [(103, 4), (300, 1), (7, 7), (0, 0)] {
+            let raised = above(max, tip).unwrap();
+            assert!(
+                raised.max * 10 > max * 11
+                    && raised.tip * 10 > tip * 11
+                    && raised.tip <= raised.max
+            );
+        }
+        assert!(price.above(Fees { max: 950, tip: 1 }, 1_000).is_err(), "the cap");
+        assert_eq!(price.above(Fees { max: 950, tip: 2 }, 100).unwrap(), None);
     }
 
     #[test]

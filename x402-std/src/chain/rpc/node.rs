@@ -5,6 +5,7 @@ use core::fmt;
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256, hex};
 use alloy_rpc_client::RpcClient;
 use alloy_sol_types::{SolCall, sol};
+use alloy_transport::BoxTransport;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use x402_core::{Claimed, Settled, Transfer};
 use super::RpcOptions;
 use super::fault::Fault;
 use super::transport::HttpTransport;
-use super::url::RpcUrl;
+use super::url::{RpcUrl, UrlError};
 use crate::chain::{Call, TxHash};
 
 sol! {
@@ -77,6 +78,7 @@ pub(super) struct Receipt {
     transaction_hash: B256,
     /// Missing while the transaction is in no block.
     block_hash: Option<B256>,
+    block_number: Option<U64>,
     status: U64,
     logs: Vec<ReceiptLog>,
 }
@@ -101,6 +103,13 @@ pub(super) struct Use {
 }
 
 impl Node {
+    /// Over a transport of somebody else's.
+    pub(super) fn over(transport: BoxTransport) -> Result<Self, UrlError> {
+        // There is no URL, so nothing of it can be given away.
+        let url = RpcUrl::parse("http://localhost")?;
+        Ok(Self { client: RpcClient::new(transport, true), url })
+    }
+
     /// `None` where TLS cannot be set up.
     pub(super) fn new(url: RpcUrl, options: &RpcOptions) -> Option<Self> {
         let transport = HttpTransport::new(url.clone(), options)?;
@@ -286,6 +295,11 @@ impl Block {
 }
 
 impl Receipt {
+    /// The block it is in, where the node says so.
+    pub(super) fn block(&self) -> Option<u64> {
+        self.block_number.map(|number| number.to())
+    }
+
     /// Whether the transaction moved the money.
     pub(super) fn judge(&self, payment: &Claimed) -> Result<Settled, SettlementError> {
         let logs = self.logs.iter().filter(|log| !log.removed);

@@ -7,7 +7,7 @@
 //! than counted on.
 
 use super::RpcChain;
-use super::account::State;
+use super::account::{Account, State};
 use super::fault::{Fault, Kind};
 use crate::chain::{Call, ChainError, Journal, Transaction, TxHash};
 use tokio::sync::MutexGuard;
@@ -68,10 +68,10 @@ impl RpcChain {
         state.next_nonce = None;
         let answer = self.node.send(&transaction.raw).await;
         let unsent = |fault: Fault| Attempt::Failed(ChainError::Unsent(fault.to_string()));
-        let unknown = |fault: Fault| Attempt::Failed(ChainError::Unknown(fault.to_string()));
+        let not_known = |fault: Fault| Attempt::Failed(unknown(fault));
         let fault = match answer {
             Ok(hash) if hash == transaction.hash => return self.taken(state, nonce),
-            Ok(_) => return unknown(Fault::Malformed("the hash of another transaction")),
+            Ok(_) => return not_known(Fault::Malformed("the hash of another transaction")),
             Err(fault) => fault,
         };
         match fault.kind() {
@@ -98,7 +98,7 @@ impl RpcChain {
                 state.next_nonce = Some(nonce);
                 unsent(fault)
             }
-            Some(Kind::Failure) | None => unknown(fault),
+            Some(Kind::Failure) | None => not_known(fault),
         }
     }
 
@@ -108,29 +108,82 @@ impl RpcChain {
         Attempt::Taken
     }
 
-    pub(super) async fn send_again(&self, transaction: &Transaction) -> Result<(), ChainError> {
-        let unknown = |fault: Fault| ChainError::Unknown(fault.to_string());
+    pub(super) async fn send_again(
+        &self,
+        call: &Call,
+        transaction: &Transaction,
+        journal: &dyn Journal,
+    ) -> Result<TxHash, ChainError> {
         // Who sends again has reason to think that the chain lost something: perhaps more than
         // this, and then the nonces that follow are not those we count on.
         self.account.recount();
         let fault = match self.node.send(&transaction.raw).await {
-            Ok(hash) if hash == transaction.hash => return Ok(()),
+            Ok(hash) if hash == transaction.hash => {
+                return self.raise(call, transaction, journal).await;
+            }
             Ok(_) => return Err(unknown(Fault::Malformed("the hash of another transaction"))),
             Err(fault) => fault,
         };
         match fault.kind() {
-            Some(Kind::AlreadyKnown) => return Ok(()),
+            Some(Kind::AlreadyKnown | Kind::FeeTooLow) => {
+                self.raise(call, transaction, journal).await
+            }
             // The transaction that used up the nonce can be this very one.
             Some(Kind::NonceTooLow) => {
-                if self.node.receipt(transaction.hash).await.map_err(unknown)?.is_some() {
-                    return Ok(());
+                match self.node.receipt(transaction.hash).await.map_err(unknown)? {
+                    Some(_) => Ok(transaction.hash),
+                    None => Err(ChainError::Unsent(fault.to_string())),
                 }
             }
-            Some(Kind::Funds) => self.account.report_no_funds(&fault),
-            // The transactions before it are missing: they too are journalled, and will be sent.
-            Some(Kind::NonceTooHigh | Kind::Failure) | None => return Err(unknown(fault)),
-            Some(Kind::FeeTooLow | Kind::Rejected | Kind::Replacement | Kind::Reverted) => {}
+            Some(Kind::Funds) => {
+                self.account.report_no_funds(&fault);
+                Err(unknown(fault))
+            }
+            // The transactions before it are missing: they too are journalled, and will be sent. Or
+            // another has its nonce and waits: which of the two is mined, other nodes may decide.
+            Some(Kind::NonceTooHigh | Kind::Replacement | Kind::Failure) | None => {
+                Err(unknown(fault))
+            }
+            Some(Kind::Rejected | Kind::Reverted) => Err(ChainError::Unsent(fault.to_string())),
         }
-        Err(ChainError::Unsent(fault.to_string()))
     }
+
+    /// Sends another transaction of the same account nonce, where the first offers less than is
+    /// asked now.
+    async fn raise(
+        &self,
+        call: &Call,
+        transaction: &Transaction,
+        journal: &dyn Journal,
+    ) -> Result<TxHash, ChainError> {
+        let Some((nonce, offered)) = Account::terms_of(transaction) else {
+            return Ok(transaction.hash);
+        };
+        let Some(mut state) = self.account.turn().await else { return Ok(transaction.hash) };
+        let fees = match self.account.raised(&mut state, &self.node, offered).await {
+            Ok(Some(fees)) => fees,
+            Ok(None) => return Ok(transaction.hash),
+            Err(error) => {
+                tracing::debug!(%error, "the fees stay as they are");
+                return Ok(transaction.hash);
+            }
+        };
+        let raised = self.account.sign(call, nonce, fees);
+        journal.record(&raised).await.map_err(ChainError::Journal)?;
+        tracing::info!(from = %transaction.hash, to = %raised.hash, fee = fees.max, "more gas is offered");
+        match self.node.send(&raised.raw).await {
+            Ok(hash) if hash == raised.hash => Ok(hash),
+            Ok(_) => Err(unknown(Fault::Malformed("the hash of another transaction"))),
+            Err(fault) => match fault.kind() {
+                // One of the two is in a block.
+                Some(Kind::AlreadyKnown | Kind::NonceTooLow) => Ok(raised.hash),
+                _ => Err(unknown(fault)),
+            },
+        }
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unknown(fault: Fault) -> ChainError {
+    ChainError::Unknown(fault.to_string())
 }

@@ -4,6 +4,7 @@ use core::fmt;
 
 use alloy_primitives::{Address as Contract, B256};
 use alloy_sol_types::SolCall;
+use alloy_transport::BoxTransport;
 use x402_core::secp256k1::K256Signer;
 use x402_core::{Address, Asset, ChainId, DomainSeparator};
 
@@ -131,6 +132,30 @@ impl RpcChain {
             return Err(StartError::PlainHttp);
         }
         let node = Node::new(url, &options).ok_or(StartError::Tls)?;
+        Self::start(node, signer, options).await
+    }
+
+    /// As [`Self::connect`], over another transport than HTTP: a socket, several nodes at once, a
+    /// simulation. What bounds a call in time and size is the transport's own.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Unavailable`] or [`StartError::ChainId`].
+    pub async fn over(
+        transport: BoxTransport,
+        signer: K256Signer,
+        options: RpcOptions,
+    ) -> Result<Self, StartError> {
+        let node = Node::over(transport);
+        let node = node.map_err(|error| StartError::Unavailable(error.to_string()))?;
+        Self::start(node, signer, options).await
+    }
+
+    async fn start(
+        node: Node,
+        signer: K256Signer,
+        options: RpcOptions,
+    ) -> Result<Self, StartError> {
         let answered = node.chain_id().await.map(ChainId::new).map_err(unavailable)?;
         let configured = options.chain_id;
         if answered != configured {

@@ -47,7 +47,7 @@ async fn round_trips_are_as_promised() {
     assert_eq!(shop.calls(), ["eth_sendRawTransaction"]);
     shop.chain.outcome(&second, hash).await.unwrap();
     assert_eq!(shop.calls(), ["eth_getTransactionReceipt"]);
-    shop.chain.rebroadcast(&shop.last_sent()).await.unwrap();
+    shop.again(&shop.last_sent()).await.unwrap();
     assert_eq!(shop.calls(), ["eth_sendRawTransaction", "eth_getTransactionReceipt"]);
     assert!(matches!(shop.chain.find(&second, 0).await, Ok(Usage::Settled(_, by)) if by == hash));
     let find = ["eth_call", "eth_chainId", "eth_getBlockByNumber", "eth_getLogs"];

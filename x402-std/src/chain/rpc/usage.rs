@@ -20,6 +20,9 @@ impl RpcChain {
         let Some(receipt) = self.node.receipt(transaction).await? else {
             return Ok(Outcome::Unknown);
         };
+        if !self.is_deep(receipt.block()).await? {
+            return Ok(Outcome::Unknown);
+        }
         Ok(match receipt.judge(payment) {
             Ok(settled) => Outcome::Settled(settled),
             Err(SettlementError::Reverted) => Outcome::Reverted,
@@ -28,6 +31,16 @@ impl RpcChain {
                 Outcome::Reverted
             }
         })
+    }
+
+    /// Whether so many blocks follow that this one stays, as far as the operator wants to know.
+    async fn is_deep(&self, block: Option<u64>) -> Result<bool, ChainError> {
+        if self.options.confirmations <= 1 {
+            return Ok(true);
+        }
+        let block = block.ok_or(Fault::Malformed("a receipt without a block"))?;
+        let head = self.node.block(At::Latest).await?.number();
+        Ok(head.saturating_add(1).saturating_sub(block) >= self.options.confirmations)
     }
 
     pub(super) async fn look_up(&self, payment: &Claimed, since: u64) -> Result<Usage, ChainError> {
@@ -73,6 +86,9 @@ impl RpcChain {
                 && self.is_of(payment, hash).await?
                 && let Some(usage) = settled_by(payment, hash, &receipt)
             {
+                if !self.is_deep(Some(block.number())).await? {
+                    return Err(ChainError::Unavailable("the block may still go".into()));
+                }
                 return Ok(Some(usage));
             }
         }

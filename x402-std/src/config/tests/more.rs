@@ -153,6 +153,14 @@ fn a_chain_is_given_once() {
 fn flags_of_the_seller_are_checked() {
     let with = |line: &str| parse(&format!("{MINIMAL}{line}\n"));
     assert!(with("contract_wallets: true").unwrap().contract_wallets);
+    assert_eq!(parse(MINIMAL).unwrap().chain.unwrap().confirmations, 1);
+    let deep = MINIMAL.replace("key_file:", "confirmations: 12, key_file:");
+    assert_eq!(parse(&deep).unwrap().chain.unwrap().confirmations, 12);
+    for wrong in ["0", "-1", "+1", "1.5", "many", "86401"] {
+        let file = MINIMAL.replace("key_file:", &format!("confirmations: {wrong}, key_file:"));
+        let error = parse(&file).unwrap_err().to_string();
+        assert!(error.contains("is no number of blocks"), "{error}");
+    }
     assert!(!parse(MINIMAL).unwrap().contract_wallets);
     let factory = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let lines = format!("contract_wallets: true\nwallet_factories: ['{factory}']");

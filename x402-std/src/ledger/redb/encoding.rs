@@ -1,11 +1,12 @@
 /*!
-An entry as bytes, format 3. Numbers are big-endian; a length counts the bytes that follow it.
+An entry as bytes, format 4. Numbers are big-endian; a length counts the bytes that follow it.
 
 ```text
 format (1) || state (1) || payment (Claimed::LEN) || length (8) || wallet signature
   || 0 | 1 || identifier (32)
   || request (32) || claimed at (8)
   || 0 | 1 || hash (32) || length (8) || raw transaction
+  || count (8) || { hash (32) of an earlier transaction }
   || 0 | 1 || hash (32) of the settling transaction
   || 0 | 1 || status (2) || hash of the request's body (32)
            || count of headers (8) || { length (8) || name || length (8) || value }
@@ -22,7 +23,7 @@ use x402_core::state::State;
 use crate::chain::{Transaction, TxHash};
 use crate::ledger::{Answer, Entry, Identifier, LedgerError, RequestId};
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
@@ -36,6 +37,8 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
         out.bytes(&transaction.hash.0);
         out.sized(&transaction.raw);
     });
+    out.length(entry.replaced.len());
+    entry.replaced.iter().for_each(|hash| out.bytes(&hash.0));
     out.option(entry.settled_by.as_ref(), |out, hash| out.bytes(&hash.0));
     out.option(entry.answer.as_ref(), Writer::answer);
     out.0
@@ -118,6 +121,7 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         transaction: input.option(|input| {
             Some(Transaction { hash: TxHash(input.array()?), raw: input.sized()?.to_vec() })
         })?,
+        replaced: input.hashes()?,
         settled_by: input.option(|input| input.array().map(TxHash))?,
         answer: input.option(Reader::answer)?,
     };
@@ -155,6 +159,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn hashes(&mut self) -> Option<Vec<TxHash>> {
+        // A count that lies ends the loop and reserves nothing.
+        let count = self.length()?;
+        let mut hashes = Vec::new();
+        for _ in 0..count {
+            hashes.push(TxHash(self.array()?));
+        }
+        Some(hashes)
+    }
+
     fn answer(&mut self) -> Option<Answer> {
         let status = u16::from_be_bytes(self.array()?);
         let request_body = self.array()?;
@@ -180,6 +194,7 @@ mod tests {
         let mut broadcast = claimed.clone();
         broadcast.state = State::Broadcast;
         broadcast.transaction = Some(transaction(7));
+        broadcast.replaced = vec![TxHash([8; 32]), TxHash([5; 32])];
         let mut served = broadcast.clone();
         served.state = State::Served;
         served.settled_by = Some(TxHash([9; 32]));
@@ -215,11 +230,11 @@ mod tests {
     #[test]
     fn the_layout_is_as_documented() {
         let bytes = encode(&entries()[0]);
-        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 3);
-        assert_eq!(bytes[..2], [3, 0]);
+        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 8 + 2);
+        assert_eq!(bytes[..2], [4, 0]);
         assert_eq!(bytes[2..][..Claimed::LEN], payment(1).to_bytes());
         assert_eq!(bytes[2 + Claimed::LEN + 9..][..32], REQUEST.0);
-        assert_eq!(bytes[bytes.len() - 3..], [0; 3]);
+        assert_eq!(bytes[bytes.len() - 11..], [0; 11]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ async fn assert_fails(chain: &RpcChain) -> Vec<ChainError> {
     errors.push(chain.find(&payment, 0).await.unwrap_err());
     errors.push(chain.balance().await.unwrap_err());
     assert!(errors.iter().all(|error| matches!(error, ChainError::Unavailable(_))), "{errors:?}");
-    let again = chain.rebroadcast(&transaction).await.unwrap_err();
+    let again = chain.rebroadcast(&call(&payment), &transaction, &pages).await.unwrap_err();
     assert!(matches!(again, ChainError::Unknown(_)), "{again:?}");
     errors.push(again);
     let start = chain.check_asset(&usdc()).await.unwrap_err();

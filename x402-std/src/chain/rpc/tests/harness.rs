@@ -120,6 +120,12 @@ impl Shop {
         RpcChain::connect(url, signer(key), options()).await.unwrap()
     }
 
+    /// Sends a transaction again.
+    pub(super) async fn again(&self, transaction: &Transaction) -> Result<TxHash, ChainError> {
+        let call = call(&Buyer::default().pays(PRICE));
+        self.chain.rebroadcast(&call, transaction, &Pages::default()).await
+    }
+
     /// Stops the node, connections and all.
     pub(super) async fn close(&mut self) {
         self.server.abort();

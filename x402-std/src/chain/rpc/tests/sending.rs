@@ -158,7 +158,7 @@ async fn an_answer_that_is_lost_is_found() {
     let pages = Pages::default();
     let result = shop.chain.broadcast(&call(&payment), &pages).await;
     assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
-    shop.chain.rebroadcast(&pages.last()).await.unwrap();
+    shop.again(&pages.last()).await.unwrap();
     let outcome = shop.chain.outcome(&payment, pages.last().hash).await.unwrap();
     assert!(matches!(outcome, Outcome::Settled(_)));
     assert_eq!(send(&shop).await.1.nonces(), [1]);
@@ -188,7 +188,7 @@ async fn a_node_that_is_down_was_sent_nothing() {
     assert!(matches!(result, Err(ChainError::Unsent(_))), "{result:?}");
     assert_eq!(pages.nonces(), [1]);
     assert_eq!(shop.chain.account.turn().await.unwrap().next_nonce, Some(1));
-    let result = shop.chain.rebroadcast(&pages.last()).await;
+    let result = shop.again(&pages.last()).await;
     assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
 }
 
@@ -243,15 +243,15 @@ async fn sending_again_says_what_became_of_it() {
     let hash = result.unwrap();
     let transaction = pages.last();
     // It waits: the node has it.
-    shop.chain.rebroadcast(&transaction).await.unwrap();
+    shop.again(&transaction).await.unwrap();
     // It was forgotten: the node takes it again.
     shop.rpc("anvil_dropTransaction", json!([hash.to_string()]));
-    shop.chain.rebroadcast(&transaction).await.unwrap();
+    shop.again(&transaction).await.unwrap();
     // It is in a block.
     shop.rpc("evm_mine", json!([]));
-    shop.chain.rebroadcast(&transaction).await.unwrap();
+    shop.again(&transaction).await.unwrap();
     shop.play("eth_getTransactionReceipt", &[Trick::Status(502)]);
-    let result = shop.chain.rebroadcast(&transaction).await;
+    let result = shop.again(&transaction).await;
     assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
 
     // Its nonce went to another.
@@ -260,10 +260,57 @@ async fn sending_again_says_what_became_of_it() {
     let other = shop.chain_of(&SETTLER).await;
     other.broadcast(&call(&Buyer::default().pays(PRICE)), &Pages::default()).await.unwrap();
     shop.rpc("evm_mine", json!([]));
-    let result = shop.chain.rebroadcast(&lost.last()).await;
+    let result = shop.again(&lost.last()).await;
     assert!(matches!(result, Err(ChainError::Unsent(_))), "{result:?}");
     // From there the nonces are those of the node.
     assert_eq!(send(&shop).await.1.nonces(), [2]);
+}
+
+fn tips(answer: &mut Value, wei: &str) {
+    answer["result"]["reward"] = json!([[wei]]);
+}
+
+#[tokio::test]
+async fn what_offers_too_little_is_replaced_and_one_of_the_two_is_mined() {
+    let shop = Shop::with(RpcOptions { fee_cache: Duration::ZERO, ..options() }).await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let (payment, pages) = (Buyer::default().pays(PRICE), Pages::default());
+    shop.play("eth_feeHistory", &[Trick::Edit(|answer| tips(answer, "0x1"))]);
+    let first = shop.chain.broadcast(&call(&payment), &pages).await.unwrap();
+    let again = async || shop.chain.rebroadcast(&call(&payment), &pages.last(), &pages).await;
+    // What is asked now is what was offered.
+    shop.play("eth_feeHistory", &[Trick::Edit(|answer| tips(answer, "0x1"))]);
+    assert_eq!(again().await.unwrap(), first);
+    shop.play("eth_feeHistory", &[Trick::Edit(|answer| tips(answer, "0x3b9aca00"))]);
+    let second = again().await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!((pages.nonces(), pages.last().hash), (vec![0, 0], second));
+    // It is the one that waits now, and the next payment is not in its way.
+    shop.play("eth_feeHistory", &[Trick::Edit(|answer| tips(answer, "0x3b9aca00"))]);
+    assert_eq!(again().await.unwrap(), second);
+    assert_eq!(send(&shop).await.1.nonces(), [1]);
+    shop.rpc("evm_mine", json!([]));
+    let outcome = async |hash| shop.chain.outcome(&payment, hash).await.unwrap();
+    assert!(matches!(outcome(second).await, Outcome::Settled(_)));
+    assert_eq!(outcome(first).await, Outcome::Unknown);
+    assert_eq!(shop.received(), 2 * PRICE);
+}
+
+#[tokio::test]
+async fn a_block_that_may_still_go_is_not_believed() {
+    let shop = Shop::with(RpcOptions { confirmations: 3, ..options() }).await;
+    let (payment, pages) = (Buyer::default().pays(PRICE), Pages::default());
+    let hash = shop.chain.broadcast(&call(&payment), &pages).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(shop.chain.outcome(&payment, hash).await.unwrap(), Outcome::Unknown);
+        let found = shop.chain.find(&payment, 0).await;
+        assert!(matches!(found, Err(ChainError::Unavailable(_))), "{found:?}");
+        shop.rpc("evm_mine", json!([]));
+    }
+    assert!(matches!(shop.chain.outcome(&payment, hash).await.unwrap(), Outcome::Settled(_)));
+    assert!(
+        matches!(shop.chain.find(&payment, 0).await.unwrap(), Usage::Settled(_, by) if by == hash)
+    );
 }
 
 #[tokio::test]
@@ -274,11 +321,11 @@ async fn a_gap_is_filled() {
     let (_, stuck) = send(&shop).await;
     shop.rpc("anvil_dropTransaction", json!([lost.last().hash.to_string()]));
     // The node has it; it waits for one that the node has no more.
-    shop.chain.rebroadcast(&stuck.last()).await.unwrap();
+    shop.again(&stuck.last()).await.unwrap();
     assert_eq!(send(&shop).await.1.nonces(), [0]);
     shop.rpc("evm_mine", json!([]));
     assert_eq!(shop.received(), 2 * PRICE);
-    let result = shop.chain.rebroadcast(&lost.last()).await;
+    let result = shop.again(&lost.last()).await;
     assert!(matches!(result, Err(ChainError::Unsent(_))), "{result:?}");
 }
 
