@@ -109,6 +109,7 @@ async fn settle<P>(
     let mut hashed = None;
     let pumped = loop {
         tokio::select! {
+            biased;
             pumped = &mut pump => break pumped,
             hash = &mut hash, if hashed.is_none() => hashed = Some(hash),
         }

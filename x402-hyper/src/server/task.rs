@@ -83,6 +83,7 @@ where
             sleep(time).await;
         };
         tokio::select! {
+            biased;
             () = self.answer(request, call) => {}
             () = alone => tracing::warn!("paid work took too long without its client"),
         }

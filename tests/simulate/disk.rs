@@ -1,0 +1,92 @@
+//! The ledger, on a disk that fails.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::time::sleep;
+use x402_core::PaymentId;
+use x402_std::BoxFuture;
+use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, Step};
+
+use crate::world::{Shared, index_of, lock};
+
+/// What [`MemoryLedger`] holds survives the seller's crashes here, as what is on a disk does.
+pub(crate) struct Disk {
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) world: Shared,
+}
+
+enum Write {
+    Done,
+    /// It fails, and nothing was written.
+    Fails,
+    /// It is written, and said to have failed.
+    Unsaid,
+}
+
+impl Disk {
+    async fn write(&self) -> Write {
+        let (write, time) = {
+            let mut world = lock(&self.world);
+            let weather = world.weather;
+            let slow = world.chance(weather.write_slow);
+            let time = world.random.below(if slow { 5_000 } else { 5 });
+            if world.chance(weather.disk_full) {
+                world.disk_full_until = world.milliseconds() + 60_000;
+            }
+            let is_full = world.milliseconds() < world.disk_full_until;
+            let write = if is_full || world.chance(weather.write_fails) {
+                Write::Fails
+            } else if world.chance(weather.written_unsaid) {
+                Write::Unsaid
+            } else {
+                Write::Done
+            };
+            (write, time)
+        };
+        sleep(Duration::from_millis(time)).await;
+        write
+    }
+}
+
+fn failed() -> LedgerError {
+    LedgerError::Storage("the disk fails".into())
+}
+
+impl Ledger for Disk {
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
+        Box::pin(async move {
+            match self.write().await {
+                Write::Fails => Err(failed()),
+                Write::Unsaid => self.ledger.claim(entry).await.and(Err(failed())),
+                Write::Done => self.ledger.claim(entry).await,
+            }
+        })
+    }
+
+    fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let is_answer = matches!(step, Step::Answered(_));
+            let index = index_of(*id.nonce.as_bytes());
+            let write = self.write().await;
+            let result = match write {
+                Write::Fails => Err(failed()),
+                Write::Done | Write::Unsaid => self.ledger.apply(id, step).await,
+            };
+            if is_answer {
+                let mut world = lock(&self.world);
+                if result.is_ok() { world.kept(index) } else { world.excuse(index) }
+            }
+            // What is not released is claimed still, and goes on from there.
+            if matches!(write, Write::Unsaid) { result.and(Err(failed())) } else { result }
+        })
+    }
+
+    fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
+        self.ledger.find(id)
+    }
+
+    fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        self.ledger.open_entries()
+    }
+}

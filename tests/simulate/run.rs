@@ -1,0 +1,338 @@
+//! One run: a seller with several lives, its clients, and the end of the accounts.
+
+use core::convert::Infallible;
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
+
+use alloy_transport::{BoxTransport, IntoBoxTransport as _};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use tokio::time::sleep;
+use tower::ServiceExt as _;
+use tower_layer::Layer as _;
+use x402_core::headers::{SignatureForm, SignedPayment};
+use x402_core::secp256k1::K256Signer;
+use x402_core::{
+    Address, Amount, Asset, Authorization, ChainId, Digest, Nonce, Offer, Recover, Signature,
+    SignatureError, Timestamp,
+};
+use x402_hyper::server::{Paid, PaymentLayer, PaymentService, RequestBody};
+use x402_std::Seller;
+use x402_std::chain::{RpcChain, RpcOptions};
+use x402_std::ledger::{Ledger as _, MemoryLedger};
+use x402_std::seller::{OnChain, Rail, SellerOptions};
+
+use crate::disk::Disk;
+use crate::node::word;
+use crate::weather::Weather;
+use crate::wire::Wire;
+use crate::world::{BEGIN, Counts, Payment, Shared, Signers, World, index_of, lock};
+
+/// The recipient, who does nothing.
+const PAY_TO: Address = Address::new([0xaa; 20]);
+const PRICE: u64 = 10_000;
+const BLOCK: Duration = Duration::from_secs(2);
+/// The longest that a run goes on when nothing fails any more, in Unix seconds.
+const END: u64 = 2 * 60 * 60;
+
+pub(crate) struct Ended {
+    pub(crate) counts: Counts,
+    pub(crate) violations: Vec<String>,
+    pub(crate) trace: u64,
+}
+
+/// Takes the word of the run for who signed: the curve is not what is tested here.
+struct Book(Signers);
+
+impl Recover for Book {
+    fn recover(&self, digest: &Digest, _: &Signature) -> Result<Address, SignatureError> {
+        self.0.get(digest.as_bytes()).copied().ok_or(SignatureError::Unrecoverable)
+    }
+}
+
+/// What all lives of the seller have in common.
+struct Stage {
+    world: Shared,
+    ledger: Arc<MemoryLedger>,
+    book: Arc<Book>,
+    offer: Offer<'static>,
+    /// The fields of each payment.
+    payments: Vec<Vec<(&'static str, String)>>,
+}
+
+pub(crate) fn run(seed: u64, count: usize) -> Ended {
+    let stage = Arc::new(Stage::new(seed, count));
+    let lives = lock(&stage.world).random.below(4);
+    for _ in 0..lives {
+        let (length, pause) = {
+            let mut world = lock(&stage.world);
+            world.counts.crashes += 1;
+            (world.random.below(120_000), world.random.below(60_000))
+        };
+        live(&stage, pause, Some(Duration::from_millis(length)));
+    }
+    lock(&stage.world).weather = Weather::default();
+    lock(&stage.world).disk_full_until = 0;
+    lock(&stage.world).skew = 0;
+    lock(&stage.world).node.told = None;
+    lock(&stage.world).node.has_no_gas = false;
+    live(&stage, 1_000, None);
+    let mut world = lock(&stage.world);
+    world.settle_accounts();
+    Ended {
+        counts: world.counts,
+        violations: std::mem::take(&mut world.violations),
+        trace: world.trace,
+    }
+}
+
+/// One life of the seller; it ends by a crash at any await, or when all clients are content.
+fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        lock(&stage.world).begin_life(pause);
+        let end = async {
+            match length {
+                Some(length) => sleep(length).await,
+                None => stage.content().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = end => {}
+            () = stage.chain_goes_on() => {}
+            () = Arc::clone(stage).sell() => {}
+        }
+    });
+    // Whatever waits is dropped where it waits.
+    drop(runtime);
+    lock(&stage.world).end_life();
+}
+
+impl Stage {
+    fn new(seed: u64, count: usize) -> Self {
+        let mut world = World::new(seed);
+        let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+        let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
+        let mut signers = Signers::new();
+        let mut payments = Vec::new();
+        let mut signature = [0; 65];
+        (signature[31], signature[63], signature[64]) = (1, 1, 27);
+        let signature = Signature::from_rsv(&signature).unwrap();
+        for index in 0..count as u64 {
+            let valid = BEGIN + 30 + world.random.below(600);
+            let mut from = [0x11; 20];
+            from[12..].copy_from_slice(&index.to_be_bytes());
+            let authorization = Authorization {
+                from: Address::new(from),
+                to: PAY_TO,
+                value: Amount::from_units(PRICE.into()),
+                valid_after: Timestamp::ZERO,
+                valid_before: Timestamp::from_secs(valid),
+                nonce: Nonce::new(word(index)),
+            };
+            let digest = authorization.digest(&offer.requirements().domain);
+            signers.insert(*digest.as_bytes(), authorization.from);
+            let mut fields = Vec::new();
+            SignedPayment { authorization, signature }.emit(
+                &usdc,
+                SignatureForm::Packed,
+                |field, value| fields.push((field.name(), value.to_owned())),
+            );
+            payments.push(fields);
+            world.payments.push(Payment::until(valid));
+        }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            ledger: Arc::new(MemoryLedger::new()),
+            book: Arc::new(Book(signers)),
+            offer,
+            payments,
+        }
+    }
+
+    /// Starts the seller as the program does, and its clients.
+    async fn sell(self: Arc<Self>) {
+        let chain = loop {
+            let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
+            let options = RpcOptions {
+                confirmations: lock(&self.world).confirmations,
+                fee_cache: Duration::from_secs(5),
+                ..RpcOptions::new(ChainId::ETHEREUM)
+            };
+            let wire: BoxTransport = Wire(Arc::clone(&self.world)).into_box_transport();
+            match RpcChain::over(wire, signer, options).await {
+                Ok(chain) => break Arc::new(chain),
+                Err(_) => sleep(Duration::from_secs(1)).await,
+            }
+        };
+        let world = Arc::clone(&self.world);
+        let options = SellerOptions {
+            settle_timeout: Duration::from_secs(30),
+            poll: (Duration::from_millis(500), Duration::from_secs(4)),
+            clock: Arc::new(move || lock(&world).clock()),
+            recover: Arc::clone(&self.book) as _,
+            ..SellerOptions::default()
+        };
+        let rail = OnChain::new(chain, options.settle_timeout, options.poll);
+        let rails = vec![(ChainId::ETHEREUM, Arc::new(rail) as Arc<dyn Rail>)];
+        let disk = Disk { ledger: Arc::clone(&self.ledger), world: Arc::clone(&self.world) };
+        let seller = Seller::with_rails(Arc::new(disk), rails, options);
+        let offer = self.offer;
+        let layer = PaymentLayer::new(Arc::clone(&seller), move |_: &Parts| offer.into());
+        let world = Arc::clone(&self.world);
+        let work = move |request| work(Arc::clone(&world), request);
+        let service = layer.layer(tower::service_fn(work));
+        for index in 0..self.payments.len() {
+            let raced = {
+                let mut world = lock(&self.world);
+                let permille = world.weather.raced;
+                if world.chance(permille) { 3 } else { 1 }
+            };
+            for _ in 0..raced {
+                tokio::spawn(Arc::clone(&self).client(index, service.clone()));
+            }
+        }
+        loop {
+            let _ = seller.resolve_open().await;
+            sleep(Duration::from_secs(10)).await;
+        }
+    }
+
+    /// One client: the same bytes until they are served, or refused for good.
+    async fn client<S>(self: Arc<Self>, index: usize, service: PaymentService<S>)
+    where
+        PaymentService<S>: tower_service::Service<
+                Request<Full<Bytes>>,
+                Response = Response<x402_hyper::server::PaymentBody<Full<Bytes>>>,
+                Error = Infallible,
+                Future: Send,
+            > + Clone
+            + Send,
+    {
+        let pause = lock(&self.world).random.below(20_000);
+        sleep(Duration::from_millis(pause)).await;
+        loop {
+            let patience = {
+                let mut world = lock(&self.world);
+                let gone = world.weather.client_gone;
+                let most = if world.chance(gone) { 10_000 } else { 600_000 };
+                if most > 10_000 { most } else { world.random.below(most) }
+            };
+            let answer = async {
+                let mut request = Request::get("/paid");
+                for (name, value) in &self.payments[index] {
+                    request = request.header(*name, value);
+                }
+                let request = request.body(Full::default()).unwrap();
+                let Ok(answer) = service.clone().oneshot(request).await;
+                let (head, body) = answer.into_parts();
+                body.collect().await.ok().map(|body| (head.status, body.to_bytes()))
+            };
+            let answer = tokio::time::timeout(Duration::from_millis(patience), answer).await;
+            let Some(pause) = self.judge(index, answer.ok().flatten()) else { return };
+            sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// How long to wait before the next attempt, in milliseconds; `None` after the last.
+    fn judge(&self, index: usize, answer: Option<(StatusCode, Bytes)>) -> Option<u64> {
+        let mut world = lock(&self.world);
+        let pause = world.random.below(3_000);
+        let Some((status, body)) = answer else { return Some(pause + 1_000) };
+        match status.as_u16() {
+            200 => {
+                world.served(index, String::from_utf8_lossy(&body).into_owned());
+                return None;
+            }
+            402 | 409 => world.payments[index].refused += 1,
+            500 | 503 => {}
+            _ => world.violated(format!("payment {index} is answered {status}")),
+        }
+        Some(pause + 5_000)
+    }
+
+    /// Blocks come; some go.
+    async fn chain_goes_on(&self) {
+        loop {
+            sleep(BLOCK).await;
+            let mut world = lock(&self.world);
+            let weather = world.weather;
+            if world.chance(weather.fee_moves) {
+                world.node.base_fee = 200 + world.random.below(4_000);
+            }
+            if world.chance(weather.dropped) && !world.node.pool.is_empty() {
+                let waiting = world.node.pool.len() as u64;
+                let at = world.random.below(waiting);
+                world.node.pool.remove(at as usize);
+            }
+            world.node.has_no_gas = world.chance(weather.no_gas);
+            let is_full = world.chance(weather.block_full);
+            let now = world.now();
+            world.node.mine(now, is_full);
+            let depth = world.confirmations - 1;
+            if depth > 0 && world.chance(weather.reorg) {
+                world.counts.reorgs += 1;
+                let World { node, random, .. } = &mut *world;
+                node.go_back(1 + random.below(depth), || random.chance(300));
+                let now = world.now();
+                world.node.mine(now, false);
+            }
+            let hidden = world.chance(weather.receipt_late);
+            world.node.told = hidden.then_some(0);
+            if world.chance(weather.clock_steps) {
+                world.skew = i64::try_from(world.random.below(8)).unwrap() - 4;
+            }
+        }
+    }
+
+    /// Until each payment is served, or will not be.
+    async fn content(&self) {
+        loop {
+            sleep(Duration::from_secs(5)).await;
+            let open = self.ledger.open_entries().await.unwrap().len();
+            let mut world = lock(&self.world);
+            let now = world.now();
+            let over = world.payments.iter().all(|payment| {
+                payment.served.is_some() || payment.refused >= 3 && now > payment.valid_before + 60
+            });
+            let waits = world.node.pool.iter().any(|sent| sent.nonce.is_some());
+            if over && open == 0 && !waits {
+                return;
+            }
+            if now > BEGIN + END {
+                world.violated(format!(
+                    "it does not end: {open} entries are open, something waits: {waits}"
+                ));
+                return;
+            }
+        }
+    }
+}
+
+/// The work that is sold.
+async fn work<B>(
+    world: Shared,
+    request: Request<RequestBody<B>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let paid = request.extensions().get::<Paid>().expect("it is paid for");
+    let index = index_of(*paid.payment.nonce.as_bytes());
+    let (run, time) = {
+        let mut world = lock(&world);
+        let run = world.work_begins(index);
+        (run, world.random.below(8_000))
+    };
+    sleep(Duration::from_millis(time)).await;
+    let mut world = lock(&world);
+    let fails = world.weather.work_fails;
+    let fails = world.chance(fails);
+    world.work_ends(index, !fails);
+    let mut answer = Response::new(Full::from(format!("payment {index}, run {run}")));
+    if fails {
+        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    Ok(answer)
+}

@@ -1,0 +1,267 @@
+//! Everything that outlives the seller, and what must be true of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::time::Instant;
+
+use crate::node::{Node, Terms, Use, word};
+use crate::random::Random;
+use crate::weather::Weather;
+
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// When a run begins, in Unix seconds.
+pub(crate) const BEGIN: u64 = 1_790_000_000;
+
+#[derive(Default)]
+pub(crate) struct Payment {
+    pub(crate) valid_before: u64,
+    /// The answer that its clients were given.
+    pub(crate) served: Option<String>,
+    /// How many times in a row it was refused for good.
+    pub(crate) refused: u32,
+    is_running: bool,
+    runs: u32,
+    /// The work was done once.
+    is_done: bool,
+    /// The answer is in the ledger.
+    is_kept: bool,
+    /// Something happened after which the work may be done again.
+    is_excused: bool,
+    /// Account nonce and hash of each transaction that the node has taken for it.
+    taken: Vec<(u64, [u8; 32])>,
+}
+
+impl Payment {
+    pub(crate) fn until(valid_before: u64) -> Self {
+        Self { valid_before, ..Self::default() }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) weather: Weather,
+    pub(crate) node: Node,
+    pub(crate) payments: Vec<Payment>,
+    pub(crate) confirmations: u64,
+    pub(crate) skew: i64,
+    pub(crate) disk_full_until: u64,
+    /// Milliseconds before this life of the seller.
+    before: u64,
+    life: Option<Instant>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) counts: Counts,
+    /// A digest of everything that was decided: two runs of a seed have the same.
+    pub(crate) trace: u64,
+}
+
+/// What happened in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) payments: u64,
+    pub(crate) served: u64,
+    pub(crate) moved: u64,
+    pub(crate) runs: u64,
+    pub(crate) crashes: u64,
+    pub(crate) faults: u64,
+    pub(crate) reorgs: u64,
+    pub(crate) replaced: u64,
+    pub(crate) by_others: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let weather = Weather::of(&mut random);
+        let confirmations = 1 + random.below(3);
+        Self {
+            random,
+            weather,
+            node: Node::start(BEGIN),
+            payments: Vec::new(),
+            confirmations,
+            skew: 0,
+            disk_full_until: 0,
+            before: 0,
+            life: None,
+            violations: Vec::new(),
+            counts: Counts::default(),
+            trace: seed,
+        }
+    }
+
+    /// A new life of the seller begins, so much after the last.
+    pub(crate) fn begin_life(&mut self, pause: u64) {
+        self.before = self.milliseconds() + pause;
+        self.life = Some(Instant::now());
+    }
+
+    pub(crate) fn end_life(&mut self) {
+        self.before = self.milliseconds();
+        self.life = None;
+        for payment in &mut self.payments {
+            payment.is_running = false;
+            payment.is_excused |= !payment.is_kept;
+        }
+    }
+
+    pub(crate) fn milliseconds(&self) -> u64 {
+        let lived = self.life.map_or(0, |life| life.elapsed().as_millis());
+        self.before + u64::try_from(lived).unwrap()
+    }
+
+    /// Unix seconds.
+    pub(crate) fn now(&self) -> u64 {
+        BEGIN + self.milliseconds() / 1000
+    }
+
+    /// The seller's clock.
+    pub(crate) fn clock(&self) -> u64 {
+        self.now().saturating_add_signed(self.skew)
+    }
+
+    pub(crate) fn chance(&mut self, permille: u64) -> bool {
+        let is = permille > 0 && self.random.chance(permille);
+        self.note(u64::from(is) + self.milliseconds());
+        self.counts.faults += u64::from(is);
+        is
+    }
+
+    pub(crate) fn note(&mut self, what: u64) {
+        self.trace = Random::new(self.trace ^ what).next();
+    }
+
+    pub(crate) fn violated(&mut self, what: String) {
+        self.violations.push(format!("at {} ms: {what}", self.milliseconds()));
+    }
+
+    /// The node has taken a transaction for a payment.
+    pub(crate) fn taken(&mut self, terms: Terms, account_nonce: u64, hash: [u8; 32]) {
+        let index = index_of(terms.nonce());
+        let (mined, node) = (self.node.account, &self.node);
+        let payment = &mut self.payments[index];
+        if payment.taken.iter().any(|(_, known)| *known == hash) {
+            return;
+        }
+        let alive = payment.taken.iter().find(|(nonce, earlier)| {
+            *nonce != account_nonce && *nonce >= mined && !node.is_mined(*earlier)
+        });
+        let alive = alive.copied();
+        self.counts.replaced += u64::from(!payment.taken.is_empty());
+        payment.taken.push((account_nonce, hash));
+        if let Some((nonce, _)) = alive {
+            self.violated(format!(
+                "I4: payment {index} is sent with account nonce {account_nonce} while {nonce} may be mined"
+            ));
+        }
+        if self.node.use_of(terms.nonce()) == Some(Use::Moved) && self.is_plain() {
+            self.violated(format!("I4: payment {index} is sent again after it moved the money"));
+        }
+    }
+
+    /// Whether the node says what it knows.
+    const fn is_plain(&self) -> bool {
+        let Weather {
+            call_fails,
+            answer_lost,
+            call_slow,
+            receipt_late,
+            reorg,
+            stranger,
+            cancelled,
+            ..
+        } = self.weather;
+        call_fails + answer_lost + call_slow + receipt_late + reorg + stranger + cancelled == 0
+    }
+
+    pub(crate) fn work_begins(&mut self, index: usize) -> u32 {
+        self.counts.runs += 1;
+        let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+        let payment = &mut self.payments[index];
+        let fault = if payment.is_running {
+            Some("it is being done")
+        } else if payment.is_kept {
+            Some("its answer is kept")
+        } else if payment.is_done && !payment.is_excused {
+            Some("it was done, and nothing has failed since")
+        } else if !moved {
+            Some("the money has not arrived")
+        } else {
+            None
+        };
+        payment.is_running = true;
+        payment.is_excused = false;
+        payment.is_done = false;
+        payment.runs += 1;
+        let runs = payment.runs;
+        if let Some(fault) = fault {
+            self.violated(format!("I3: the work of payment {index} is begun, and {fault}"));
+        }
+        runs
+    }
+
+    pub(crate) fn work_ends(&mut self, index: usize, is_done: bool) {
+        let payment = &mut self.payments[index];
+        payment.is_running = false;
+        payment.is_done = is_done;
+        payment.is_excused |= !is_done;
+    }
+
+    pub(crate) fn excuse(&mut self, index: usize) {
+        self.payments[index].is_excused = true;
+    }
+
+    pub(crate) fn kept(&mut self, index: usize) {
+        self.payments[index].is_kept = true;
+    }
+
+    pub(crate) fn served(&mut self, index: usize, body: String) {
+        self.note(index as u64);
+        let is_paid = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+        let payment = &mut self.payments[index];
+        let differs = payment.served.as_ref().is_some_and(|earlier| *earlier != body);
+        payment.served = Some(body);
+        payment.refused = 0;
+        if !is_paid {
+            self.violated(format!("I1: payment {index} is served, and nothing was received"));
+        }
+        if differs {
+            self.violated(format!("payment {index} is given two answers"));
+        }
+    }
+
+    /// What must be true when all is over.
+    pub(crate) fn settle_accounts(&mut self) {
+        for index in 0..self.payments.len() {
+            let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+            let is_served = self.payments[index].served.is_some();
+            self.counts.payments += 1;
+            self.counts.moved += u64::from(moved);
+            self.counts.served += u64::from(is_served);
+            if moved && !is_served {
+                self.violated(format!(
+                    "I2: payment {index} was received, and its repetition is not served"
+                ));
+            }
+            if is_served && !moved {
+                self.violated(format!("I1: payment {index} was served, and nothing was received"));
+            }
+        }
+        if self.node.pool.iter().any(|sent| sent.nonce.is_some()) {
+            self.violated("a transaction of ours waits for ever".into());
+        }
+    }
+}
+
+pub(crate) fn index_of(nonce: [u8; 32]) -> usize {
+    let [.., a, b, c, d] = nonce;
+    u32::from_be_bytes([a, b, c, d]) as usize
+}
+
+/// Who signed what, by the digest.
+pub(crate) type Signers = HashMap<[u8; 32], x402_core::Address>;
+
+pub(crate) fn lock(world: &Shared) -> MutexGuard<'_, World> {
+    world.lock().unwrap()
+}
