@@ -68,6 +68,7 @@ impl Ledger for Disk {
         Box::pin(async move {
             let is_answer = matches!(step, Step::Answered(_));
             let index = index_of(*id.nonce.as_bytes());
+            tracing::debug!(at = lock(&self.world).milliseconds(), index, ?step);
             let write = self.write().await;
             let result = match write {
                 Write::Fails => Err(failed()),

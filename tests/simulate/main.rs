@@ -2,8 +2,10 @@
 //! access and ledger code on a scripted clock, scheduler, node, disk and clients. A seed decides a run.
 //!
 //! ```text
-//! simulate [--seeds N] [--from SEED] [--payments N]
+//! simulate [--seeds N] [--from SEED] [--payments N] [--log]
 //! ```
+//!
+//! With `--log` it tells what happens, for a seed that failed.
 //!
 //! What must be true (I1 to I4 of SECURITY.md) is looked at all the time, and once more at the end of
 //! each run, when nothing fails any more and each client has repeated its bytes.
@@ -36,6 +38,10 @@ fn option(name: &str, default: u64) -> u64 {
 fn main() -> ExitCode {
     let (seeds, from) = (option("--seeds", 1_000), option("--from", 0));
     let payments = option("--payments", 20) as usize;
+    if std::env::args().any(|arg| arg == "--log") {
+        let log = tracing_subscriber::fmt().without_time().with_writer(std::io::stderr);
+        log.with_max_level(tracing::Level::DEBUG).init();
+    }
     let (next, begun) = (AtomicU64::new(from), Instant::now());
     let total = Mutex::new((Counts::default(), 0_u64));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

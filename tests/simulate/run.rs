@@ -106,10 +106,10 @@ fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
             () = stage.chain_goes_on() => {}
             () = Arc::clone(stage).sell() => {}
         }
+        lock(&stage.world).end_life();
     });
     // Whatever waits is dropped where it waits.
     drop(runtime);
-    lock(&stage.world).end_life();
 }
 
 impl Stage {

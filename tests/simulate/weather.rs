@@ -46,6 +46,14 @@ pub(crate) struct Weather {
 }
 
 impl Weather {
+    /// The node says what it knows, and nobody else acts.
+    pub(crate) const fn is_plain(&self) -> bool {
+        let Self { call_fails, answer_lost, call_slow, receipt_late, .. } = self;
+        let Self { reorg, stranger, cancelled, .. } = self;
+        *call_fails + *answer_lost + *call_slow + *receipt_late + *reorg + *stranger + *cancelled
+            == 0
+    }
+
     /// Most kinds of trouble are absent from most runs, so that what they do is seen undisturbed.
     pub(crate) fn of(random: &mut Random) -> Self {
         let mut some = |most: u64| {

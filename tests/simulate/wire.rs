@@ -37,7 +37,9 @@ impl Wire {
         if self.happens(|weather| weather.call_fails) {
             return Err(TransportErrorKind::custom_str("lost on the way there"));
         }
-        let result = self.ask(request["method"].as_str().unwrap(), &request["params"]);
+        let method = request["method"].as_str().unwrap();
+        let result = self.ask(method, &request["params"]);
+        tracing::debug!(at = lock(&self.0).milliseconds(), method, ?result);
         self.travel().await;
         if self.happens(|weather| weather.answer_lost) {
             return Err(TransportErrorKind::custom_str("lost on the way back"));

@@ -42,6 +42,8 @@ impl Payment {
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) weather: Weather,
+    /// The node says what it knows, and nobody else acts, in the whole of the run.
+    is_plain: bool,
     pub(crate) node: Node,
     pub(crate) payments: Vec<Payment>,
     pub(crate) confirmations: u64,
@@ -78,6 +80,7 @@ impl World {
         Self {
             random,
             weather,
+            is_plain: weather.is_plain(),
             node: Node::start(BEGIN),
             payments: Vec::new(),
             confirmations,
@@ -97,6 +100,7 @@ impl World {
         self.life = Some(Instant::now());
     }
 
+    /// The seller is gone: what it was at may be done again, unless its answer is safe.
     pub(crate) fn end_life(&mut self) {
         self.before = self.milliseconds();
         self.life = None;
@@ -133,6 +137,7 @@ impl World {
     }
 
     pub(crate) fn violated(&mut self, what: String) {
+        tracing::error!(at = self.milliseconds(), what);
         self.violations.push(format!("at {} ms: {what}", self.milliseconds()));
     }
 
@@ -155,24 +160,9 @@ impl World {
                 "I4: payment {index} is sent with account nonce {account_nonce} while {nonce} may be mined"
             ));
         }
-        if self.node.use_of(terms.nonce()) == Some(Use::Moved) && self.is_plain() {
+        if self.node.use_of(terms.nonce()) == Some(Use::Moved) && self.is_plain {
             self.violated(format!("I4: payment {index} is sent again after it moved the money"));
         }
-    }
-
-    /// Whether the node says what it knows.
-    const fn is_plain(&self) -> bool {
-        let Weather {
-            call_fails,
-            answer_lost,
-            call_slow,
-            receipt_late,
-            reorg,
-            stranger,
-            cancelled,
-            ..
-        } = self.weather;
-        call_fails + answer_lost + call_slow + receipt_late + reorg + stranger + cancelled == 0
     }
 
     pub(crate) fn work_begins(&mut self, index: usize) -> u32 {

@@ -13,13 +13,13 @@ use tokio::time::timeout;
 use x402_std::ledger::Answer;
 use x402_std::seller::Ticket;
 
-use super::BoxError;
 use super::body::Piece;
 use super::dialect;
 use super::future::Head;
 use super::layer::Limits;
 use super::request_body::{Rest, Unhashed};
 use super::task::Client;
+use super::{BoxError, answer};
 
 /// How long the rest of a request's body may take once its answer is there.
 const REST_TIME: Duration = Duration::from_secs(5);
@@ -77,8 +77,13 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         let answer = Answer { status, headers: self.kept, body, request_body };
         let id = self.ticket.id();
         if let Err(error) = self.ticket.complete(answer).await {
-            // The client has paid, and has nearly all of it.
+            // What is not kept is not given either: else its repetition would be work of its own,
+            // and one payment had bought two.
             tracing::error!(payment = %id, %error, "the answer is not kept");
+            if let Some(First { client, .. }) = first {
+                drop(client.send(Ok(Head::Own(answer::broken()))));
+            }
+            return send(&client.pieces, Piece::Failed(error.into())).await;
         }
         deliver(first);
         if let Some(last) = pumped.last {
