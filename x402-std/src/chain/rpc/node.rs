@@ -295,9 +295,10 @@ impl Block {
 }
 
 impl Receipt {
-    /// The block it is in, where the node says so.
-    pub(super) fn block(&self) -> Option<u64> {
-        self.block_number.map(|number| number.to())
+    /// The number and the hash of the block it is in.
+    pub(super) fn block(&self) -> Result<(u64, B256), Fault> {
+        let block = self.block_number.map(|number| number.to()).zip(self.block_hash);
+        block.ok_or(Fault::Malformed("a receipt without a block"))
     }
 
     /// Whether the transaction moved the money.

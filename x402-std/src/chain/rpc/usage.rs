@@ -20,7 +20,7 @@ impl RpcChain {
         let Some(receipt) = self.node.receipt(transaction).await? else {
             return Ok(Outcome::Unknown);
         };
-        if !self.is_deep(receipt.block()).await? {
+        if !self.is_deep(transaction, &receipt).await? {
             return Ok(Outcome::Unknown);
         }
         Ok(match receipt.judge(payment) {
@@ -33,14 +33,19 @@ impl RpcChain {
         })
     }
 
-    /// Whether so many blocks follow that this one stays, as far as the operator wants to know.
-    async fn is_deep(&self, block: Option<u64>) -> Result<bool, ChainError> {
+    /// Whether so many blocks follow that the transaction stays, as far as the operator wants to know.
+    async fn is_deep(&self, transaction: TxHash, receipt: &Receipt) -> Result<bool, ChainError> {
         if self.options.confirmations <= 1 {
             return Ok(true);
         }
-        let block = block.ok_or(Fault::Malformed("a receipt without a block"))?;
+        let block = receipt.block()?;
         let head = self.node.block(At::Latest).await?.number();
-        Ok(head.saturating_add(1).saturating_sub(block) >= self.options.confirmations)
+        if head.saturating_add(1).saturating_sub(block.0) < self.options.confirmations {
+            return Ok(false);
+        }
+        // The chain may have gone back between the two answers, and come as far again without it.
+        let again = self.node.receipt(transaction).await?;
+        Ok(again.map(|receipt| receipt.block()).transpose()? == Some(block))
     }
 
     pub(super) async fn look_up(&self, payment: &Claimed, since: u64) -> Result<Usage, ChainError> {
@@ -86,7 +91,7 @@ impl RpcChain {
                 && self.is_of(payment, hash).await?
                 && let Some(usage) = settled_by(payment, hash, &receipt)
             {
-                if !self.is_deep(Some(block.number())).await? {
+                if !self.is_deep(hash, &receipt).await? {
                     return Err(ChainError::Unavailable("the block may still go".into()));
                 }
                 return Ok(Some(usage));
