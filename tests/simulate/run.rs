@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use alloy_transport::{BoxTransport, IntoBoxTransport as _};
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -26,7 +27,6 @@ use x402_std::seller::{OnChain, Rail, SellerOptions};
 
 use crate::disk::Disk;
 use crate::node::word;
-use crate::weather::Weather;
 use crate::wire::Wire;
 use crate::world::{BEGIN, Counts, Payment, Shared, Signers, World, index_of, lock};
 
@@ -73,11 +73,7 @@ pub(crate) fn run(seed: u64, count: usize) -> Ended {
         };
         live(&stage, pause, Some(Duration::from_millis(length)));
     }
-    lock(&stage.world).weather = Weather::default();
-    lock(&stage.world).disk_full_until = 0;
-    lock(&stage.world).skew = 0;
-    lock(&stage.world).node.told = None;
-    lock(&stage.world).node.has_no_gas = false;
+    lock(&stage.world).calm();
     live(&stage, 1_000, None);
     let mut world = lock(&stage.world);
     world.settle_accounts();
@@ -230,7 +226,10 @@ impl Stage {
                 let request = request.body(Full::default()).unwrap();
                 let Ok(answer) = service.clone().oneshot(request).await;
                 let (head, body) = answer.into_parts();
-                body.collect().await.ok().map(|body| (head.status, body.to_bytes()))
+                let body = body.collect().await.ok()?.to_bytes();
+                // Who is to come again is not refused.
+                let is_final = !head.headers.contains_key(RETRY_AFTER);
+                Some((head.status, is_final, body))
             };
             let answer = tokio::time::timeout(Duration::from_millis(patience), answer).await;
             let Some(pause) = self.judge(index, answer.ok().flatten()) else { return };
@@ -239,16 +238,16 @@ impl Stage {
     }
 
     /// How long to wait before the next attempt, in milliseconds; `None` after the last.
-    fn judge(&self, index: usize, answer: Option<(StatusCode, Bytes)>) -> Option<u64> {
+    fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
-        let Some((status, body)) = answer else { return Some(pause + 1_000) };
+        let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };
         match status.as_u16() {
             200 => {
                 world.served(index, String::from_utf8_lossy(&body).into_owned());
                 return None;
             }
-            402 | 409 => world.payments[index].refused += 1,
+            402 | 409 => world.payments[index].refused += u32::from(is_final),
             500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),
         }
@@ -296,9 +295,7 @@ impl Stage {
             let open = self.ledger.open_entries().await.unwrap().len();
             let mut world = lock(&self.world);
             let now = world.now();
-            let over = world.payments.iter().all(|payment| {
-                payment.served.is_some() || payment.refused >= 3 && now > payment.valid_before + 60
-            });
+            let over = world.all_are_content();
             let waits = world.node.pool.iter().any(|sent| sent.nonce.is_some());
             if over && open == 0 && !waits {
                 return;
