@@ -2,10 +2,11 @@
 //! access and ledger code on a scripted clock, scheduler, node, disk and clients. A seed decides a run.
 //!
 //! ```text
-//! simulate [--seeds N] [--from SEED] [--payments N] [--log]
+//! simulate [--seeds N] [--from SEED] [--payments N] [--log] [--broken]
 //! ```
 //!
-//! With `--log` it tells what happens, for a seed that failed.
+//! With `--log` it tells what happens, for a seed that failed; with `--broken` the ledger forgets what
+//! is to be sent, and the runs must fail.
 //!
 //! What must be true (I1 to I4 of SECURITY.md) is looked at all the time, and once more at the end of
 //! each run, when nothing fails any more and each client has repeated its bytes.
@@ -35,10 +36,15 @@ fn option(name: &str, default: u64) -> u64 {
     args.next().map_or(default, |value| value.parse().expect("a number"))
 }
 
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
+}
+
 fn main() -> ExitCode {
     let (seeds, from) = (option("--seeds", 1_000), option("--from", 0));
     let payments = option("--payments", 20) as usize;
-    if std::env::args().any(|arg| arg == "--log") {
+    let is_broken = flag("--broken");
+    if flag("--log") {
         let log = tracing_subscriber::fmt().without_time().with_writer(std::io::stderr);
         log.with_max_level(tracing::Level::DEBUG).init();
     }
@@ -53,7 +59,7 @@ fn main() -> ExitCode {
                     if seed >= from + seeds || total.lock().unwrap().1 >= 10 {
                         return;
                     }
-                    let (counts, failed) = one(seed, payments, seed - from < TWICE);
+                    let (counts, failed) = one(seed, payments, seed - from < TWICE, is_broken);
                     let mut total = total.lock().unwrap();
                     total.0.add(counts);
                     total.1 += u64::from(failed);
@@ -67,10 +73,10 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, payments: usize, twice: bool) -> (Counts, bool) {
-    let ended = run::run(seed, payments);
+fn one(seed: u64, payments: usize, twice: bool, is_broken: bool) -> (Counts, bool) {
+    let ended = run::run(seed, payments, is_broken);
     let mut violations = ended.violations;
-    if twice && run::run(seed, payments).trace != ended.trace {
+    if twice && run::run(seed, payments, is_broken).trace != ended.trace {
         violations.push("it runs otherwise the second time".into());
     }
     for violation in &violations {

@@ -60,10 +60,11 @@ struct Stage {
     offer: Offer<'static>,
     /// The fields of each payment.
     payments: Vec<Vec<(&'static str, String)>>,
+    is_broken: bool,
 }
 
-pub(crate) fn run(seed: u64, count: usize) -> Ended {
-    let stage = Arc::new(Stage::new(seed, count));
+pub(crate) fn run(seed: u64, count: usize, is_broken: bool) -> Ended {
+    let stage = Arc::new(Stage { is_broken, ..Stage::new(seed, count) });
     let lives = lock(&stage.world).random.below(4);
     for _ in 0..lives {
         let (length, pause) = {
@@ -147,6 +148,7 @@ impl Stage {
             book: Arc::new(Book(signers)),
             offer,
             payments,
+            is_broken: false,
         }
     }
 
@@ -175,7 +177,8 @@ impl Stage {
         };
         let rail = OnChain::new(chain, options.settle_timeout, options.poll);
         let rails = vec![(ChainId::ETHEREUM, Arc::new(rail) as Arc<dyn Rail>)];
-        let disk = Disk { ledger: Arc::clone(&self.ledger), world: Arc::clone(&self.world) };
+        let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.world));
+        let disk = Disk { ledger, world, is_broken: self.is_broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
         let offer = self.offer;
         let layer = PaymentLayer::new(Arc::clone(&seller), move |_: &Parts| offer.into());

@@ -26,12 +26,26 @@ impl Answer {
 
 /// Sends a request with `Connection: close` and reads the answer to its end.
 pub fn exchange(to: SocketAddr, request: &str) -> Answer {
-    let mut stream = TcpStream::connect(to).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set a time limit");
-    stream.write_all(request.as_bytes()).expect("send");
+    try_exchange(to, request).expect("an answer")
+}
+
+/// As [`exchange`]; `None` where no whole answer comes.
+pub fn try_exchange(to: SocketAddr, request: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(to).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("read");
-    parse(&bytes)
+    stream.read_to_end(&mut bytes).ok()?;
+    let answer = bytes.windows(4).any(|end| end == b"\r\n\r\n").then(|| parse(&bytes))?;
+    let length = answer.header("Content-Length").and_then(|length| length.parse().ok());
+    length.is_none_or(|length: usize| answer.body.len() == length).then_some(answer)
+}
+
+/// Sends a request and hangs up after a while, whatever has come by then.
+pub fn abandon(to: SocketAddr, request: &str, after: Duration) {
+    let Ok(mut stream) = TcpStream::connect(to) else { return };
+    let _ = stream.write_all(request.as_bytes());
+    std::thread::sleep(after);
 }
 
 /// A request with these header fields and this body.

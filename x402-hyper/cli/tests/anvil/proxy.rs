@@ -1,10 +1,12 @@
-//! Stands between the program and its node and counts what is asked.
+//! Stands between the program and its node: counts what is asked, and loses some of it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use serde_json::json;
 
 use crate::http;
 
@@ -17,6 +19,12 @@ struct Shared {
     node: SocketAddr,
     methods: Mutex<Vec<String>>,
     is_cut: AtomicBool,
+    /// Receipts are not told.
+    withholds: AtomicBool,
+    /// Receipts take so many milliseconds.
+    delay: AtomicU64,
+    /// What decides which calls get lost; 0 where none does.
+    luck: AtomicU64,
 }
 
 impl Proxy {
@@ -24,7 +32,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let methods = Mutex::default();
-        let shared = Arc::new(Shared { node, methods, is_cut: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            node,
+            methods,
+            is_cut: AtomicBool::new(false),
+            withholds: AtomicBool::new(false),
+            delay: AtomicU64::new(0),
+            luck: AtomicU64::new(0),
+        });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -44,9 +59,35 @@ impl Proxy {
     pub fn cut(&self, is_cut: bool) {
         self.shared.is_cut.store(is_cut, Ordering::SeqCst);
     }
+
+    /// From now on the node knows of no receipt, or does again.
+    pub fn withhold_receipts(&self, withholds: bool) {
+        self.shared.withholds.store(withholds, Ordering::SeqCst);
+    }
+
+    /// From now on a receipt takes so long.
+    pub fn delay_receipts(&self, by: Duration) {
+        let by = by.as_millis().try_into().expect("a short time");
+        self.shared.delay.store(by, Ordering::SeqCst);
+    }
+
+    /// From now on calls are slow, get lost on the way there, or on the way back, as the seed says; 0
+    /// ends it.
+    pub fn lose(&self, seed: u64) {
+        self.shared.luck.store(seed, Ordering::SeqCst);
+    }
 }
 
 impl Shared {
+    /// The next number of the seed, below 2,000; 0 where nothing is to go wrong.
+    fn luck(&self) -> u64 {
+        let next =
+            |luck: u64| luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1 << 33 | 1);
+        let step = |luck| (luck != 0).then(|| next(luck).max(1));
+        let luck = self.luck.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
+        luck.map_or(0, |luck| (luck >> 33) % 2_000)
+    }
+
     /// Serves one connection, request after request, until it ends.
     fn serve(&self, mut stream: TcpStream) {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
@@ -55,8 +96,25 @@ impl Shared {
                 let _ = stream.shutdown(Shutdown::Both);
                 return;
             }
-            self.methods.lock().expect("the list").push(method(&body));
-            let answer = http::post_json(self.node, &body);
+            let luck = self.luck();
+            std::thread::sleep(Duration::from_millis(luck / 100 % 20));
+            if luck % 100 >= 95 {
+                return;
+            }
+            let method = method(&body);
+            let is_receipt = method == "eth_getTransactionReceipt";
+            self.methods.lock().expect("the list").push(method);
+            let mut answer = http::post_json(self.node, &body);
+            if luck % 100 >= 90 {
+                return;
+            }
+            if is_receipt {
+                std::thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
+            }
+            if is_receipt && self.withholds.load(Ordering::SeqCst) {
+                let id = answer.json()["id"].clone();
+                answer.body = json!({"jsonrpc": "2.0", "id": id, "result": null}).to_string();
+            }
             let head = format!(
                 "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                 answer.status,

@@ -4,8 +4,8 @@ use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use x402_core::headers::{SignatureForm, SignedPayment};
@@ -58,11 +58,11 @@ impl Shop {
 
     /// Stops the program the hard way and starts it again on the same ledger.
     pub fn restart(&mut self) {
-        self.stop_program();
+        self.kill();
         self.start_program();
     }
 
-    fn start_program(&mut self) {
+    pub fn start_program(&mut self) {
         self.address = free_address();
         let config = self.folder.path().join("x402.yaml");
         std::fs::write(&config, self.config()).expect("write the config");
@@ -89,7 +89,8 @@ impl Shop {
         self.program = Some(program);
     }
 
-    fn stop_program(&mut self) {
+    /// Kills the program where it stands.
+    pub fn kill(&mut self) {
         if let Some(mut program) = self.program.take() {
             let _ = program.kill();
             let _ = program.wait();
@@ -126,7 +127,7 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        self.stop_program();
+        self.kill();
     }
 }
 
@@ -181,34 +182,47 @@ pub fn set(fields: &mut [(&'static str, String)], name: &str, value: &str) {
     value.clone_into(old);
 }
 
-/// A small HTTP server that counts how often it was reached.
+/// A small HTTP server that counts how often it was reached, and what work it did: each idempotency
+/// key once, and then it gives the same answer.
 pub struct Upstream {
     pub address: SocketAddr,
-    hits: Arc<AtomicUsize>,
+    work: Arc<Work>,
+}
+
+#[derive(Default)]
+struct Work {
+    hits: AtomicUsize,
+    /// How often each key came.
+    keys: Mutex<Vec<(String, usize)>>,
 }
 
 impl Upstream {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let hits = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&hits);
+        let work = Arc::<Work>::default();
+        let shared = Arc::clone(&work);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let counter = Arc::clone(&counter);
-                std::thread::spawn(move || answer_one(stream, &counter));
+                let work = Arc::clone(&shared);
+                std::thread::spawn(move || answer_one(stream, &work));
             }
         });
-        Self { address, hits }
+        Self { address, work }
     }
 
     pub fn hits(&self) -> usize {
-        self.hits.load(Ordering::SeqCst)
+        self.work.hits.load(Ordering::SeqCst)
+    }
+
+    /// How many payments it has worked for.
+    pub fn payments(&self) -> usize {
+        self.work.keys.lock().expect("the keys").len()
     }
 }
 
 /// Reads a request to the end of its body, counts it and closes.
-fn answer_one(mut stream: TcpStream, hits: &AtomicUsize) {
+fn answer_one(mut stream: TcpStream, work: &Work) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"words")
@@ -224,7 +238,8 @@ fn answer_one(mut stream: TcpStream, hits: &AtomicUsize) {
     if bytes.is_empty() {
         return;
     }
-    let served = hits.fetch_add(1, Ordering::SeqCst) + 1;
+    work.hits.fetch_add(1, Ordering::SeqCst);
+    let served = work.of(&String::from_utf8_lossy(&bytes));
     let body = format!("{{\"served\":{served}}}");
     let length = body.len();
     let _ = write!(
@@ -232,6 +247,22 @@ fn answer_one(mut stream: TcpStream, hits: &AtomicUsize) {
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n{body}"
     );
+}
+
+impl Work {
+    /// The number of the work that a request asks for.
+    fn of(&self, request: &str) -> usize {
+        let fields = request.lines().filter_map(|line| line.split_once(": "));
+        let mut key = fields.filter(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        let key = key.next().map_or("none", |(_, key)| key);
+        let mut keys = self.keys.lock().expect("the keys");
+        if let Some(at) = keys.iter().position(|(known, _)| known == key) {
+            keys[at].1 += 1;
+            return at + 1;
+        }
+        keys.push((key.to_owned(), 1));
+        keys.len()
+    }
 }
 
 fn free_address() -> SocketAddr {

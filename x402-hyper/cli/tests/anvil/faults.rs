@@ -1,0 +1,172 @@
+//! The ledger under fire, on a real node: the program is killed, calls get lost, clients hang up.
+//!
+//! `X402_LONG=1` makes the long form of it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::http::{self, Answer};
+use crate::shop::{Shop, four_fields, terms};
+
+const PRICE: u128 = 10_000;
+
+fn rounds(short: u64, long: u64) -> u64 {
+    if std::env::var_os("X402_LONG").is_some() { long } else { short }
+}
+
+fn request(nonce: &str) -> String {
+    let fields = four_fields(&terms(nonce), nonce);
+    http::request("POST /api/analyze", &fields, "some words")
+}
+
+/// Repeats a request until it is served.
+fn insist(to: SocketAddr, request: &str) -> Answer {
+    let mut last = None;
+    for _ in 0..400 {
+        match http::try_exchange(to, request) {
+            Some(answer) if answer.status == 200 => return answer,
+            Some(answer) => {
+                assert!(matches!(answer.status, 409 | 503 | 500), "{}", answer.body);
+                last = Some(answer.body);
+            }
+            None => {}
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+    panic!("it is not served: {last:?}");
+}
+
+/// Numbers that follow from a seed (Knuth's MMIX generator).
+fn after(seed: u64) -> u64 {
+    seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+}
+
+#[test]
+fn who_is_killed_at_any_instant_serves_what_was_paid() {
+    const AT_ONCE: u64 = 8;
+    let mut shop = Shop::open();
+    shop.node.mint(crate::shop::BUYER, 100_000_000);
+    let (rounds, begun) = (rounds(20, 200), Instant::now());
+    let mut luck = 42;
+    for round in 0..rounds {
+        let requests: Vec<_> =
+            (0..AT_ONCE).map(|n| request(&(1 + round * AT_ONCE + n).to_string())).collect();
+        shop.proxy.lose(round + 1);
+        luck = after(luck);
+        let instant = Duration::from_micros((luck >> 33) % 120_000);
+        let to = shop.address;
+        thread::scope(|scope| {
+            for request in &requests {
+                scope.spawn(move || http::try_exchange(to, request));
+            }
+            thread::sleep(instant);
+            shop.kill();
+        });
+        // A program that cannot ask its chain at the start says so and ends; that is not the point here.
+        shop.proxy.lose(0);
+        shop.start_program();
+        shop.proxy.lose(round + 1);
+        let to = shop.address;
+        let answers: Vec<_> = thread::scope(|scope| {
+            let insisting: Vec<_> =
+                requests.iter().map(|request| scope.spawn(move || insist(to, request))).collect();
+            insisting.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+        });
+        // What was served is served again, and is the same.
+        for (request, answer) in requests.iter().zip(&answers) {
+            assert_eq!(insist(to, request).body, answer.body);
+        }
+        let served = (round + 1) * AT_ONCE;
+        assert_eq!(
+            shop.recipient_balance(),
+            u128::from(served) * PRICE,
+            "round {round}, {instant:?}"
+        );
+        assert_eq!(shop.upstream.payments() as u64, served, "round {round}, {instant:?}");
+    }
+    let again = shop.upstream.hits() - shop.upstream.payments();
+    println!(
+        "{rounds} kills with {AT_ONCE} payments under way: served and received {}, work asked for again {again} times, {:.1} s",
+        rounds * AT_ONCE,
+        begun.elapsed().as_secs_f32()
+    );
+}
+
+#[test]
+fn of_a_thousand_equal_requests_one_is_served() {
+    let shop = Shop::open();
+    shop.node.mint(crate::shop::BUYER, 100_000_000);
+    // All of them come while the first waits.
+    shop.proxy.delay_receipts(Duration::from_secs(3));
+    let rounds = rounds(5, 100);
+    for round in 0..rounds {
+        let request = request(&(1 + round).to_string());
+        shop.proxy.take();
+        let left = &AtomicUsize::new(1_000);
+        let answers: Vec<_> = thread::scope(|scope| {
+            let request = &request;
+            let threads: Vec<_> =
+                (0..64).map(|_| scope.spawn(move || race(shop.address, request, left))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("answers")).collect()
+        });
+        assert_eq!(answers.len(), 1_000);
+        let served = answers.iter().filter(|status| **status == 200).count();
+        assert_eq!(served, 1, "round {round}");
+        assert!(answers.iter().all(|status| matches!(status, 200 | 409)), "round {round}");
+        let sent = shop.proxy.take();
+        let sent = sent.iter().filter(|method| *method == "eth_sendRawTransaction").count();
+        assert_eq!((sent, shop.upstream.hits() as u64), (1, round + 1), "round {round}");
+        assert_eq!(shop.recipient_balance(), u128::from(round + 1) * PRICE);
+    }
+    println!(
+        "{rounds} races of 1,000 equal requests on 64 connections: one served, one run, one broadcast each"
+    );
+}
+
+/// Equal requests, one after the other, as long as there are some left.
+fn race(to: SocketAddr, request: &str, left: &AtomicUsize) -> Vec<u16> {
+    let take = || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+    core::iter::from_fn(|| take().ok()).map(|_| http::exchange(to, request).status).collect()
+}
+
+#[test]
+fn a_client_who_hangs_up_at_any_instant_is_served_later() {
+    let shop = Shop::open();
+    shop.node.mint(crate::shop::BUYER, 100_000_000);
+    let rounds = rounds(40, 400);
+    let mut luck = 7;
+    for round in 0..rounds {
+        let request = request(&(1 + round).to_string());
+        luck = after(luck);
+        http::abandon(shop.address, &request, Duration::from_micros((luck >> 33) % 60_000));
+        assert_eq!(insist(shop.address, &request).status, 200);
+        assert_eq!(shop.upstream.hits() as u64, round + 1);
+        assert_eq!(shop.recipient_balance(), u128::from(round + 1) * PRICE);
+    }
+}
+
+#[test]
+fn a_receipt_that_is_withheld_is_waited_for_and_never_paid_twice() {
+    let shop = Shop::open();
+    let request = request("1");
+    shop.proxy.withhold_receipts(true);
+    let begun = Instant::now();
+    let withheld = Duration::from_secs(90);
+    while begun.elapsed() < withheld {
+        let answer = http::exchange(shop.address, &request);
+        assert!(matches!(answer.status, 409 | 503), "{}", answer.body);
+        if answer.status == 503 {
+            assert_eq!(answer.header("X-Payment-Status"), Some("pending"));
+            assert!(answer.header("X-Payment-Transaction").is_some());
+            assert!(answer.header("X-Payment-Required").is_none());
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 0));
+    shop.proxy.withhold_receipts(false);
+    assert_eq!(insist(shop.address, &request).json()["served"], 1);
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 1));
+    assert_eq!(shop.node.balance(crate::shop::BUYER), 1_000_000 - PRICE);
+}
