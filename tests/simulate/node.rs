@@ -192,7 +192,11 @@ impl Node {
             "eth_chainId" => json!("0x1"),
             "eth_getCode" => json!("0x"),
             "eth_call" => json!(self.call(&bytes(&params[0]["data"]))?),
-            "eth_getTransactionCount" => json!(format!("{:#x}", self.next_nonce())),
+            "eth_getTransactionCount" => {
+                let height = number(&params[1]);
+                let count = height.map_or_else(|| self.next_nonce(), |at| self.nonce_at(at));
+                json!(format!("{count:#x}"))
+            }
             "eth_feeHistory" => {
                 let base = format!("{:#x}", self.base_fee);
                 json!({"baseFeePerGas": [base, base], "reward": [["0x64"]]})
@@ -228,6 +232,12 @@ impl Node {
             "0x70a08231" => Ok(word_of(u64::MAX)),
             other => unreachable!("{other}"),
         }
+    }
+
+    fn nonce_at(&self, height: u64) -> u64 {
+        let blocks = self.blocks.iter().take(height as usize + 1);
+        let mined = blocks.flat_map(|block| &block.mined);
+        mined.filter(|mined| mined.sent.nonce.is_some()).count() as u64
     }
 
     fn next_nonce(&self) -> u64 {

@@ -1,6 +1,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use x402_core::state::State;
 use x402_core::{Address, Error};
 
@@ -9,6 +10,9 @@ use super::rail::{Rail, Steps};
 use crate::BoxFuture;
 use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
 use crate::ledger::{Entry, LedgerError, Step};
+
+/// After how long a transaction that is in no block is sent again, for a node forgets some.
+const SEND_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the chain shows of a payment's transactions.
 enum Seen {
@@ -39,49 +43,38 @@ impl OnChain {
     async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
         let id = entry.id();
         let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        match self.chain.broadcast(&call, steps).await {
-            Ok(hash) => tracing::info!(payment = %id, transaction = %hash, "broadcast"),
+        let sent = match self.chain.broadcast(&call, steps).await {
+            Ok(hash) => {
+                tracing::info!(payment = %id, transaction = %hash, "broadcast");
+                Some(Instant::now())
+            }
             Err(ChainError::Unknown(error)) => {
                 tracing::warn!(payment = %id, %error, "it is not known whether the chain has it");
+                None
             }
             Err(error @ ChainError::Unsent(_)) => return Err(Rejection::unavailable(&error)),
             Err(error) => {
                 steps.release().await;
                 return Err(Rejection::unavailable(&error));
             }
-        }
+        };
         // With the transaction that was journalled last.
-        self.wait(&steps.entry().await?, steps).await
+        self.pursue(steps.entry().await?, steps, sent).await
     }
 
     async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let Some(transaction) = &entry.transaction else {
-            return Err(Rejection::unavailable(&LedgerError::Corrupt));
-        };
-        match self.look(entry).await {
-            Ok(Seen::Settled(hash)) => return steps.confirm(hash).await,
-            Ok(Seen::Reverted) => return self.reverted(entry, steps).await,
-            Ok(Seen::Nothing) => {}
-            Err(error) => {
-                tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
-                return Err(Rejection::pending(entry));
-            }
+        if let Err(error) = self.look(entry).await {
+            tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
+            return Err(Rejection::pending(entry));
         }
-        let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        match self.chain.rebroadcast(&call, transaction, steps).await {
-            // The transaction cannot be mined any more; another may carry the same authorization,
-            // which the token takes at most once.
-            Err(ChainError::Unsent(_)) => self.send_anew(entry, steps).await,
-            Err(error @ ChainError::Journal(_)) => Err(Rejection::unavailable(&error)),
-            Ok(_) | Err(_) => self.wait(&steps.entry().await?, steps).await,
-        }
+        self.pursue(entry.clone(), steps, None).await
     }
 
     async fn send_anew(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
         match self.chain.find(&entry.payment, since(entry)).await {
             Ok(Usage::Settled(_, hash)) => steps.confirm(hash).await,
             Ok(Usage::Unused) => match self.verify(entry).await {
-                Ok(()) => Box::pin(self.send(entry, steps)).await,
+                Ok(()) => self.send(entry, steps).await,
                 Err(ChainError::Refused(error)) => fail(entry, steps, error).await,
                 Err(_) => Err(Rejection::pending(entry)),
             },
@@ -90,24 +83,57 @@ impl OnChain {
         }
     }
 
-    /// Asks for the receipt until it is there or the time is up.
-    async fn wait(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
+    /// Asks for the receipt until it is there or the time is up, and sees to it that the node has the
+    /// transaction: `sent` is when it was seen to take it.
+    async fn pursue(
+        &self,
+        mut entry: Entry,
+        steps: &Steps<'_>,
+        mut sent: Option<Instant>,
+    ) -> Result<TxHash, Rejection> {
+        let deadline = Instant::now() + self.timeout;
         let (mut pause, longest) = self.poll;
         loop {
-            match self.look(entry).await {
+            match self.look(&entry).await {
                 Ok(Seen::Settled(hash)) => return steps.confirm(hash).await,
-                Ok(Seen::Reverted) => return self.reverted(entry, steps).await,
-                Ok(Seen::Nothing) => {}
+                Ok(Seen::Reverted) => return self.reverted(&entry, steps).await,
+                Ok(Seen::Nothing) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
+                Ok(Seen::Nothing) => match self.send_again(&entry, steps).await {
+                    Ok(again) => (entry, sent) = (again, Some(Instant::now())),
+                    // It cannot be mined any more; another may carry the same authorization, which
+                    // the token takes at most once.
+                    Err(ChainError::Unsent(_)) => {
+                        return Box::pin(self.send_anew(&entry, steps)).await;
+                    }
+                    Err(error @ ChainError::Journal(_)) => {
+                        return Err(Rejection::unavailable(&error));
+                    }
+                    Err(error) => tracing::debug!(payment = %entry.id(), %error, "not sent again"),
+                },
                 Err(error) => tracing::warn!(payment = %entry.id(), %error, "no receipt"),
             }
-            if tokio::time::Instant::now() + pause > deadline {
-                steps.take(Step::TimedOut).await?;
-                return Err(Rejection::pending(entry));
+            if Instant::now() + pause > deadline {
+                if entry.state == State::Broadcast {
+                    steps.take(Step::TimedOut).await?;
+                }
+                return Err(Rejection::pending(&entry));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
+    }
+
+    /// Sends the last transaction again, or one that offers more, and gives the entry as it is then.
+    async fn send_again(&self, entry: &Entry, steps: &Steps<'_>) -> Result<Entry, ChainError> {
+        let transaction = entry.transaction.as_ref();
+        let transaction = transaction.ok_or(ChainError::Journal(LedgerError::Corrupt))?;
+        let call = Call::of(entry).map_err(ChainError::Journal)?;
+        let hash = self.chain.rebroadcast(&call, transaction, steps).await?;
+        if hash == transaction.hash {
+            return Ok(entry.clone());
+        }
+        let again = steps.entry().await;
+        again.map_err(|_| ChainError::Unavailable("the ledger cannot be read".into()))
     }
 
     /// What the chain shows of the payment's transactions.

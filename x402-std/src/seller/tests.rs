@@ -331,7 +331,8 @@ async fn an_unknown_outcome_is_pending_and_is_served_when_it_is_known() {
     shop.now.store(NOW + 600, Ordering::SeqCst);
     assert_eq!(shop.serve(&payment).await.receipt().transaction, TxHash([1; 32]));
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
-    assert_eq!(shop.chain.rebroadcasts.load(Ordering::SeqCst), 1);
+    // Once because it was not known whether the node has it, once because it was asked for again.
+    assert_eq!(shop.chain.rebroadcasts.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

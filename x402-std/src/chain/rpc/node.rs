@@ -149,6 +149,12 @@ impl Node {
         count.map(|count: U64| count.to())
     }
 
+    /// How many transactions of the account are in blocks up to this one.
+    pub(super) async fn nonce_at(&self, account: Address, at: At) -> Result<u64, Fault> {
+        let count = self.ask("eth_getTransactionCount", json!([account, at.to_json()])).await;
+        count.map(|count: U64| count.to())
+    }
+
     pub(super) async fn fee_history(&self) -> Result<FeeHistory, Fault> {
         let params = json!([U64::from(FEE_BLOCKS), "latest", [50.0]]);
         self.ask("eth_feeHistory", params).await

@@ -9,6 +9,7 @@
 use super::RpcChain;
 use super::account::{Account, State};
 use super::fault::{Fault, Kind};
+use super::node::At;
 use crate::chain::{Call, ChainError, Journal, Transaction, TxHash};
 use tokio::sync::MutexGuard;
 
@@ -132,7 +133,10 @@ impl RpcChain {
             Some(Kind::NonceTooLow) => {
                 match self.node.receipt(transaction.hash).await.map_err(unknown)? {
                     Some(_) => Ok(transaction.hash),
-                    None => Err(ChainError::Unsent(fault.to_string())),
+                    None if self.is_spent(transaction).await.map_err(unknown)? => {
+                        Err(ChainError::Unsent(fault.to_string()))
+                    }
+                    None => Err(unknown(fault)),
                 }
             }
             Some(Kind::Funds) => {
@@ -146,6 +150,19 @@ impl RpcChain {
             }
             Some(Kind::Rejected | Kind::Reverted) => Err(ChainError::Unsent(fault.to_string())),
         }
+    }
+
+    /// Whether the transaction's account nonce was used so many blocks ago that it stays so: until then
+    /// the chain may go back, and mine it after all.
+    async fn is_spent(&self, transaction: &Transaction) -> Result<bool, Fault> {
+        let confirmations = self.options.confirmations;
+        let Some((nonce, _)) = Account::terms_of(transaction) else { return Ok(true) };
+        if confirmations <= 1 {
+            return Ok(true);
+        }
+        let head = self.node.block(At::Latest).await?.number();
+        let deep = At::Number(head.saturating_add(1).saturating_sub(confirmations));
+        Ok(self.node.nonce_at(self.account.address(), deep).await? > nonce)
     }
 
     /// Sends another transaction of the same account nonce, where the first offers less than is
