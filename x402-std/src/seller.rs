@@ -340,12 +340,20 @@ impl Seller {
         Err(if is_wrapped { Error::Undeployed } else { error }.into())
     }
 
+    /// Takes a payment up, for as long as the guard is there; nobody else works on it then, here or
+    /// in another process.
+    async fn enter(&self, id: PaymentId) -> Result<Guard, Rejection> {
+        let guard = self.working.enter(&self.ledger, id).await;
+        let guard = guard.map_err(|error| Rejection::unavailable(&error))?;
+        guard.ok_or_else(|| Refusal::InFlight.into())
+    }
+
     async fn claim(
         self: Arc<Self>,
         checked: Checked,
         entry: Entry,
     ) -> Result<Admission, Rejection> {
-        let guard = self.working.enter(checked.id()).ok_or(Refusal::InFlight)?;
+        let guard = self.enter(checked.id()).await?;
         let claiming = self.ledger.claim(entry.clone()).await;
         match claiming.map_err(|error| Rejection::unavailable(&error))? {
             Claiming::New(claim) => {
@@ -369,7 +377,7 @@ impl Seller {
         request: RequestId,
         error: Error,
     ) -> Result<Admission, Rejection> {
-        let guard = self.working.enter(id).ok_or(Refusal::InFlight)?;
+        let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
             Ok(Some(entry)) => self.resume(entry, request, guard).await,
             Ok(None) => Err(error.into()),
@@ -437,7 +445,12 @@ impl Seller {
     pub async fn resolve_open(self: &Arc<Self>) -> Result<usize, LedgerError> {
         let mut open = 0;
         for entry in self.ledger.open_entries().await? {
-            let Some(_guard) = self.working.enter(entry.id()) else {
+            let Some(_guard) = self.working.enter(&self.ledger, entry.id()).await? else {
+                continue;
+            };
+            // The list is as old as the first of it: another process may have ended this one.
+            let entry = self.ledger.find(entry.id()).await?;
+            let Some(entry) = entry.filter(|entry| entry.state.is_open()) else {
                 continue;
             };
             if entry.state == State::Claimed || self.follow(&entry).await.is_err() {

@@ -13,6 +13,8 @@ use crate::BoxFuture;
 use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
 use crate::ledger::MemoryLedger;
 
+mod leases;
+
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
@@ -156,7 +158,7 @@ impl Chain for Script {
 struct Shop {
     seller: Arc<Seller>,
     chain: Arc<Script>,
-    ledger: Arc<MemoryLedger>,
+    ledger: Arc<dyn Ledger>,
     now: Arc<AtomicU64>,
     offer: Offer<'static>,
 }
@@ -166,7 +168,7 @@ impl Shop {
         Self::with(Arc::new(MemoryLedger::default()), Arc::new(script))
     }
 
-    fn with(ledger: Arc<MemoryLedger>, chain: Arc<Script>) -> Self {
+    fn with(ledger: Arc<dyn Ledger>, chain: Arc<Script>) -> Self {
         let now = Arc::new(AtomicU64::new(NOW));
         let time = Arc::clone(&now);
         let options = SellerOptions {
@@ -408,7 +410,7 @@ async fn a_client_who_goes_away_changes_nothing() {
 
 #[tokio::test]
 async fn after_a_crash_everything_open_is_asked_for() {
-    let ledger = Arc::new(MemoryLedger::default());
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
     let script = Script { outcome: queue([Says::Nothing]), ..Script::default() };
     let before = Shop::with(ledger.clone(), Arc::new(script));
     let payment = before.payment();
