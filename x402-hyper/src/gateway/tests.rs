@@ -16,11 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use x402_core::{Amount, Asset, ChainId, Price, Tariff};
+use x402_core::{Address, Amount, Asset, ChainId, Price, Tariff};
 use x402_std::config::{DefaultRoute, IdentifierRule, OwnedAsset, PathPattern, Pricing, Route};
 
 use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
+use crate::server::{Pricing as _, Quote};
 
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 

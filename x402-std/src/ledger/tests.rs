@@ -271,10 +271,11 @@ async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
     assert!(!is_known(&open).await);
 }
 
-#[cfg_attr(
-    not(any(feature = "redb", feature = "test-servers")),
-    expect(dead_code, reason = "memory sweeps all of it at once")
-)]
+// Memory sweeps all of it at once.
+#[cfg(any(
+    feature = "redb",
+    all(feature = "test-servers", any(feature = "postgres", feature = "redis"))
+))]
 async fn an_old_ledger_shrinks(ledger: &dyn Ledger) {
     for number in 0..40 {
         claim_new(ledger, &payment(number)).await;
@@ -356,7 +357,7 @@ async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
 }
 
 /// Leases of ledgers that several processes share.
-#[cfg(feature = "test-servers")]
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
 mod leases;
 #[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
 use leases::{
@@ -404,7 +405,7 @@ suite! {
     in_a_file: file::new_ledger();
 }
 
-#[cfg(feature = "test-servers")]
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
 macro_rules! shared_suite {
     ($($ledger:ident, $leases:ident: $open:expr;)*) => {
         suite! { $($ledger: $open;)* }

@@ -1,9 +1,10 @@
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use x402_core::eip3009::Authorization;
-use x402_core::secp256k1::K256Signer;
+use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
 use x402_core::{Amount, Asset, ChainId, Claimed, Nonce, Offer, Settled, Signer as _, Timestamp};
 use x402_core::{Transfer, hex};

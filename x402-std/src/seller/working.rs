@@ -48,6 +48,11 @@ impl Working {
         Ok(is_leased.then(|| Guard::new(place, Arc::clone(ledger), owner)))
     }
 
+    /// Whether somebody in this process works on a payment.
+    pub(super) fn is_busy(&self, id: PaymentId) -> bool {
+        self.table.lock().contains_key(&id)
+    }
+
     /// Drawn when it is needed: making a seller does not fail.
     fn owner(&self) -> Result<Owner, LedgerError> {
         if let Some(owner) = self.owner.get() {

@@ -178,16 +178,21 @@ impl Chain {
 
 /// Posts a body with these header fields, and reads the answer to its end: its status and body.
 pub fn exchange(to: SocketAddr, path: &str, fields: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(to).unwrap();
+    try_exchange(to, path, fields, body).unwrap()
+}
+
+/// As [`exchange`]; `None` where no whole head comes back.
+pub fn try_exchange(to: SocketAddr, path: &str, fields: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(to).ok()?;
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(head.as_bytes()).ok()?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
 }

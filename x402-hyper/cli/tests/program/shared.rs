@@ -12,7 +12,9 @@ use x402_core::{
 };
 
 use crate::process::{Running, run_with};
-use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange};
+use crate::seller::{
+    BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange, try_exchange,
+};
 
 /// Accounts 2 and 3 of the development mnemonic: each gateway pays the gas with a key of its own.
 const SECOND_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
@@ -145,8 +147,8 @@ fn unique() -> String {
     format!("cli_{}_{nanoseconds}", std::process::id())
 }
 
-#[test]
-fn two_gateways_on_one_postgres_serve_a_payment_once() {
+/// A URL with a schema of its own.
+fn new_postgres() -> String {
     let (url, schema) = (server("X402_TEST_POSTGRES"), unique());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -155,13 +157,66 @@ fn two_gateways_on_one_postgres_serve_a_payment_once() {
         tokio::spawn(connection);
         client.batch_execute(&format!("CREATE SCHEMA {schema}")).await.unwrap();
     });
-    two_gateways_serve_a_payment_once(&format!("{url}?options=-csearch_path%3D{schema}"));
+    format!("{url}?options=-csearch_path%3D{schema}")
+}
+
+/// A URL with a prefix of its own.
+fn new_redis() -> String {
+    format!("{}?prefix={}:", server("X402_TEST_REDIS"), unique())
+}
+
+#[test]
+fn two_gateways_on_one_postgres_serve_a_payment_once() {
+    two_gateways_serve_a_payment_once(&new_postgres());
 }
 
 #[test]
 fn two_gateways_on_one_redis_serve_a_payment_once() {
-    let url = server("X402_TEST_REDIS");
-    two_gateways_serve_a_payment_once(&format!("{url}?prefix={}:", unique()));
+    two_gateways_serve_a_payment_once(&new_redis());
+}
+
+/// The first gateway is killed while its upstream works; the second does the work that is owed, once
+/// the lease has run out, and charges nothing for it.
+fn what_a_killed_gateway_owes_the_other_does(ledger: &str) {
+    let mut shops = Shops::open(ledger);
+    let (fields, before) = (payment(1), shops.transactions());
+    let first = shops.addresses[0].parse().unwrap();
+    let lost = {
+        let fields = fields.clone();
+        std::thread::spawn(move || try_exchange(first, "/api/analyze", &fields, "some words"))
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while shops.upstream.requests.lock().unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "nothing reached the upstream");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let killed = Instant::now();
+    shops.gateways[0].kill();
+    assert!(lost.join().unwrap().is_none(), "it was killed before it had an answer");
+    let second = shops.addresses[1].parse().unwrap();
+    loop {
+        let (status, body) = exchange(second, "/api/analyze", &fields, "some words");
+        if status == 200 {
+            assert_eq!(body, "served 1");
+            break;
+        }
+        assert_eq!(status, 409, "{body}");
+        assert!(killed.elapsed() < Duration::from_secs(50), "the lease does not run out");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(killed.elapsed() > Duration::from_secs(15), "the lease was not respected");
+    assert_eq!(shops.upstream.requests.lock().unwrap().len(), 2);
+    assert_eq!((shops.chain.balance(PAY_TO), shops.transactions() - before), (10_000, 1));
+}
+
+#[test]
+fn what_a_killed_gateway_on_postgres_owes_the_other_does() {
+    what_a_killed_gateway_owes_the_other_does(&new_postgres());
+}
+
+#[test]
+fn what_a_killed_gateway_on_redis_owes_the_other_does() {
+    what_a_killed_gateway_owes_the_other_does(&new_redis());
 }
 
 #[test]

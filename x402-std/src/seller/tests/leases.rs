@@ -107,6 +107,24 @@ async fn a_lease_is_given_back_before_the_next_is_taken() {
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
 }
 
+/// What is done is repeated to everybody at once, whoever has the lease.
+#[tokio::test]
+async fn an_answer_is_repeated_without_a_lease() {
+    let (shop, ledger) = shop();
+    let payment = shop.payment();
+    shop.serve(&payment).await.complete(answer()).await.unwrap();
+    ledger.say([Ok(false), down()]);
+    for _ in 0..3 {
+        let Ok(Admission::Replay(_, kept)) = shop.admit(&payment, "/a").await else { panic!() };
+        assert_eq!(kept, answer());
+    }
+    // By then it is too late for the payment, which was accepted in time.
+    shop.now.store(NOW + 600, Ordering::SeqCst);
+    assert!(matches!(shop.admit(&payment, "/a").await, Ok(Admission::Replay(..))));
+    assert_eq!(shop.admit(&payment, "/b").await.unwrap_err().refusal, Refusal::Conflict);
+    assert_eq!(ledger.counts()[0], 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_while_the_work_goes_on() {
     let (shop, ledger) = shop();
@@ -166,15 +184,7 @@ async fn of_two_sellers_one_serves(ledgers: [Arc<dyn Ledger>; 2]) {
     }
     tickets.pop().unwrap().complete(answer()).await.unwrap();
     for shop in &shops {
-        // The lease goes back in the background.
-        let mut admission = shop.admit(&payment, "/a").await;
-        for _ in 0..100 {
-            if admission.is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            admission = shop.admit(&payment, "/a").await;
-        }
+        let admission = shop.admit(&payment, "/a").await;
         let Ok(Admission::Replay(_, kept)) = admission else { panic!("{admission:?}") };
         assert_eq!(kept, answer());
     }
