@@ -21,7 +21,7 @@ default: not_found
 The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
 [`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the
 file, the line and the column, what is wrong there, and what to write instead. No error, and nothing
-that is shown of a [`Config`], holds a key or the URL of the node.
+that is shown of a [`Config`], holds a key, the URL of the node, or that of the ledger.
 */
 
 mod check;
@@ -143,7 +143,15 @@ pub enum LedgerConfig {
     File(PathBuf),
     /// Memory: forgotten when the program ends.
     Memory,
+    /// A database of PostgreSQL, for several processes.
+    Postgres(LedgerUrl),
+    /// Redis, for several processes.
+    Redis(LedgerUrl),
 }
+
+/// A database's URL, which may hold a password and is never shown.
+#[derive(Clone, Eq, PartialEq)]
+pub struct LedgerUrl(Zeroizing<String>);
 
 /// What becomes of a request that no route matches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -324,7 +332,7 @@ fn parse_raw<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
 }
 
 impl fmt::Debug for Overrides {
-    /// Which there are, not what they say: one of them is the URL of the node.
+    /// Which there are, not what they say: the URLs of the node and of the ledger are among them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { listen, upstream, pay_to, network, asset, rpc, key_file, ledger } = self;
         let all = [
@@ -355,6 +363,20 @@ impl RpcText {
 impl fmt::Debug for RpcText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RpcText(..)")
+    }
+}
+
+impl LedgerUrl {
+    /// The URL itself, for the one who connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LedgerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LedgerUrl(..)")
     }
 }
 

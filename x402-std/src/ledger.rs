@@ -1,20 +1,36 @@
 //! What a seller remembers of payments: never twice, never lost.
 
+#[cfg(any(feature = "postgres", feature = "redb", feature = "redis"))]
+mod encoding;
 mod entry;
+mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod remote;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+use core::future::ready;
 
 use x402_core::{Claim, PaymentId};
 
 use crate::BoxFuture;
 
 pub use entry::{Answer, Entry, Identifier, RequestId, Step};
+pub use lease::Owner;
 pub use memory::MemoryLedger;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresLedger;
 #[cfg(feature = "redb")]
 pub use redb::RedbLedger;
+#[cfg(feature = "redis")]
+pub use redis::RedisLedger;
 
 /// The record of payments, keyed by [`PaymentId`].
 ///
@@ -54,6 +70,36 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// The storage's own failure.
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>>;
+
+    /// Takes the lease of a payment for so many seconds from now, or renews one's own; `false` while
+    /// another owner's is running. The payment need not be recorded. What "now" is, the ledger's
+    /// server says: the clocks of those who share it may differ.
+    ///
+    /// A ledger of one process needs no leases, and gives them to everybody; so does this
+    /// implementation. A ledger that several processes share must have its own.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure; then the lease may have been taken all the same.
+    fn lease(
+        &self,
+        id: PaymentId,
+        owner: Owner,
+        seconds: u32,
+    ) -> BoxFuture<'_, Result<bool, LedgerError>> {
+        let _ = (id, owner, seconds);
+        Box::pin(ready(Ok(true)))
+    }
+
+    /// Ends the owner's lease of a payment. Another owner's stays, and none is as well.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure; then the lease runs out by itself.
+    fn release_lease(&self, id: PaymentId, owner: Owner) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let _ = (id, owner);
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// What became of an attempt to claim.

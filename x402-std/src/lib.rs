@@ -13,10 +13,13 @@ is no HTTP server here (see `x402-hyper`).
 |---|---|
 | `rpc` | [`chain::RpcChain`]: an EVM chain over JSON-RPC |
 | `redb` | [`ledger::RedbLedger`]: the ledger in one file |
+| `postgres` | [`ledger::PostgresLedger`]: the ledger of several processes, in PostgreSQL |
+| `redis` | [`ledger::RedisLedger`]: the ledger of several processes, in Redis |
 | `devnet` | an EVM chain in process, for demonstrations and tests |
 | `vectors` | the conformance runner over known answers |
 
-Features only add: none changes what the rest does.
+Features only add: none changes what the rest does. (`test-servers` adds tests, which need the servers
+that `tests/run` starts.)
 */
 
 pub mod chain;
@@ -26,6 +29,8 @@ pub mod devnet;
 pub mod facilitator;
 pub mod key;
 pub mod ledger;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "rpc"))]
+mod percent;
 pub mod seller;
 #[cfg(feature = "vectors")]
 pub mod vectors;

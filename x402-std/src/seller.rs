@@ -8,18 +8,16 @@ asks the chain what became of everything that was under way.
 */
 
 mod on_chain;
+mod options;
 mod rail;
 mod working;
 
 use core::fmt;
-use core::time::Duration;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::task::{JoinError, JoinSet};
-use x402_core::secp256k1::K256;
 use x402_core::state::State;
-use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, PaymentId, Recover};
+use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, PaymentId};
 use x402_core::{Refusal, Requirements};
 
 use crate::chain::wallet::Undeployed;
@@ -29,63 +27,8 @@ use working::{Guard, Working};
 
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
+pub use options::{Clock, SellerOptions};
 pub use rail::{Rail, Steps};
-
-/// What tells a seller the time, in Unix seconds.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// How a seller goes about it.
-#[derive(Clone)]
-pub struct SellerOptions {
-    /// How long a request waits for the money's arrival before it is answered "pending".
-    pub settle_timeout: Duration,
-    /// How many seconds before its end an authorization is refused.
-    pub margin_seconds: u32,
-    /// How often, at most and at least, the chain is asked for a receipt; the pause doubles.
-    pub poll: (Duration, Duration),
-    /// Whether payers may be contracts ([EIP-1271](https://eips.ethereum.org/EIPS/eip-1271)). Then a
-    /// signature that is not the payer's key's costs a call of the chain: is there a contract?
-    pub contract_wallets: bool,
-    /// Who may deploy payers' wallets that are not on the chain yet
-    /// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): each is called, by Multicall3, with
-    /// what the payer wants.
-    pub wallet_factories: Vec<Address>,
-    /// The clock.
-    pub clock: Clock,
-    /// Who recovers signers.
-    pub recover: Arc<dyn Recover + Send + Sync>,
-}
-
-impl Default for SellerOptions {
-    fn default() -> Self {
-        Self {
-            settle_timeout: Duration::from_secs(30),
-            margin_seconds: Moment::DEFAULT_MARGIN_SECONDS,
-            poll: (Duration::from_millis(10), Duration::from_secs(1)),
-            contract_wallets: false,
-            wallet_factories: Vec::new(),
-            clock: Arc::new(system_time),
-            recover: Arc::new(K256),
-        }
-    }
-}
-
-impl fmt::Debug for SellerOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SellerOptions")
-            .field("settle_timeout", &self.settle_timeout)
-            .field("margin_seconds", &self.margin_seconds)
-            .field("poll", &self.poll)
-            .field("contract_wallets", &self.contract_wallets)
-            .field("wallet_factories", &self.wallet_factories)
-            .finish_non_exhaustive()
-    }
-}
-
-fn system_time() -> u64 {
-    // A clock before 1970 is as good as none: every payment then looks not yet valid.
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
-}
 
 /// A seller: chains to be paid on, and a memory of what was paid.
 pub struct Seller {
@@ -359,12 +302,31 @@ impl Seller {
         payment.transfer.facilitator().is_none() && factories.contains(&wallet.factory)
     }
 
+    /// Takes a payment up, for as long as the guard is there; nobody else works on it then, here or
+    /// in another process.
+    async fn enter(&self, id: PaymentId) -> Result<Guard, Rejection> {
+        let guard = self.working.enter(&self.ledger, id).await;
+        let guard = guard.map_err(|error| Rejection::unavailable(&error))?;
+        guard.ok_or_else(|| Refusal::InFlight.into())
+    }
+
+    /// The payment, where its work is done. It is looked for first: nobody has to be kept from it,
+    /// and a repetition writes nothing, not even a lease.
+    async fn served(&self, id: PaymentId) -> Result<Option<Entry>, Rejection> {
+        let entry = self.ledger.find(id).await;
+        let entry = entry.map_err(|error| Rejection::unavailable(&error))?;
+        Ok(entry.filter(|entry| entry.state == State::Served))
+    }
+
     async fn claim(
         self: Arc<Self>,
         checked: Checked,
         entry: Entry,
     ) -> Result<Admission, Rejection> {
-        let guard = self.working.enter(checked.id()).ok_or(Refusal::InFlight)?;
+        if let Some(known) = self.served(checked.id()).await? {
+            return replay(known.signed_as(&entry)?, entry.request);
+        }
+        let guard = self.enter(checked.id()).await?;
         let claiming = self.ledger.claim(entry.clone()).await;
         match claiming.map_err(|error| Rejection::unavailable(&error))? {
             Claiming::New(claim) => {
@@ -373,14 +335,9 @@ impl Seller {
                 tracing::info!(payment = %payment.id(), payer = %payment.payer(), "claimed");
                 self.settle(entry, guard).await
             }
-            // A key's signature was checked; a contract's was not: it has to be the same.
-            Claiming::Known(known)
-                if Undeployed::shown(&known.wallet_signature)
-                    != Undeployed::shown(&entry.wallet_signature) =>
-            {
-                Err(Error::Signer.into())
+            Claiming::Known(known) => {
+                self.resume(known.signed_as(&entry)?, entry.request, guard).await
             }
-            Claiming::Known(known) => self.resume(*known, entry.request, guard).await,
             Claiming::Taken => Err(Refusal::IdentifierTaken.into()),
         }
     }
@@ -391,7 +348,10 @@ impl Seller {
         request: RequestId,
         error: Error,
     ) -> Result<Admission, Rejection> {
-        let guard = self.working.enter(id).ok_or(Refusal::InFlight)?;
+        if let Some(known) = self.served(id).await? {
+            return replay(known, request);
+        }
+        let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
             Ok(Some(entry)) => self.resume(entry, request, guard).await,
             Ok(None) => Err(error.into()),
@@ -402,25 +362,21 @@ impl Seller {
     /// Goes on with a payment from where it stands.
     async fn resume(
         self: Arc<Self>,
-        mut entry: Entry,
+        entry: Entry,
         request: RequestId,
         guard: Guard,
     ) -> Result<Admission, Rejection> {
         if entry.request != request {
             return Err(Refusal::Conflict.into());
         }
-        let payer = entry.payment.payer();
-        let receipt = entry.settled_by.map(|transaction| Receipt { payer, transaction });
-        match (entry.state, receipt, entry.answer.take()) {
-            (State::Served, Some(receipt), Some(answer)) if answer.body.is_some() => {
-                Ok(Admission::Replay(receipt, answer))
-            }
-            (State::Served, ..) => Err(Refusal::Served.into()),
-            (State::Settled, Some(receipt), _) => Ok(self.ticket(entry.id(), receipt, guard)),
-            (State::Claimed, ..) => self.settle(entry, guard).await,
+        match (entry.state, entry.receipt()) {
+            (State::Served, _) => replay(entry, request),
+            (State::Settled, Some(receipt)) => Ok(self.ticket(entry.id(), receipt, guard)),
+            (State::Claimed, _) => self.settle(entry, guard).await,
             _ => {
                 let transaction = self.follow(&entry).await?;
-                Ok(self.ticket(entry.id(), Receipt { payer, transaction }, guard))
+                let receipt = Receipt { payer: entry.payment.payer(), transaction };
+                Ok(self.ticket(entry.id(), receipt, guard))
             }
         }
     }
@@ -464,21 +420,29 @@ impl Seller {
         entries.sort_by_key(|entry| (entry.claimed_at, entry.id()));
         for entry in entries {
             if tasks.len() >= RESOLVED_AT_ONCE {
-                open += tasks.join_next().await.map_or(0, |is_open| usize::from(still(is_open)));
+                open += tasks.join_next().await.map_or(Ok(0), still)?;
             }
             tasks.spawn(Arc::clone(self).resolve(entry));
         }
         while let Some(is_open) = tasks.join_next().await {
-            open += usize::from(still(is_open));
+            open += still(is_open)?;
         }
         Ok(open)
     }
 
     /// Whether the payment still is open then.
-    async fn resolve(self: Arc<Self>, entry: Entry) -> bool {
+    async fn resolve(self: Arc<Self>, entry: Entry) -> Result<bool, LedgerError> {
+        let id = entry.id();
+        if entry.state == State::Claimed {
+            // There is nothing to ask for, and its payer is not to be kept out meanwhile.
+            return Ok(!self.working.is_busy(id));
+        }
         // Whoever is busy with it finds out.
-        let Some(_guard) = self.working.enter(entry.id()) else { return false };
-        entry.state == State::Claimed || self.follow(&entry).await.is_err()
+        let Some(_guard) = self.working.enter(&self.ledger, id).await? else { return Ok(false) };
+        // The list is as old as the first of it: somebody may have ended this one.
+        let entry = self.ledger.find(id).await?;
+        let Some(entry) = entry.filter(|entry| is_sent(entry.state)) else { return Ok(false) };
+        Ok(self.follow(&entry).await.is_err())
     }
 }
 
@@ -486,8 +450,42 @@ impl Seller {
 const RESOLVED_AT_ONCE: usize = 64;
 
 /// A task that panicked has not resolved anything.
-fn still(is_open: Result<bool, JoinError>) -> bool {
-    is_open.unwrap_or(true)
+fn still(is_open: Result<Result<bool, LedgerError>, JoinError>) -> Result<usize, LedgerError> {
+    is_open.unwrap_or(Ok(true)).map(usize::from)
+}
+
+/// Whether something was sent of which the chain has to say what became of it.
+const fn is_sent(state: State) -> bool {
+    state.is_open() && !matches!(state, State::Claimed)
+}
+
+impl Entry {
+    fn receipt(&self) -> Option<Receipt> {
+        let payer = self.payment.payer();
+        self.settled_by.map(|transaction| Receipt { payer, transaction })
+    }
+
+    /// The entry, if it is signed as the one that is presented. A key's signature was checked; a
+    /// contract's was not: it has to be the same.
+    fn signed_as(self, presented: &Self) -> Result<Self, Rejection> {
+        let [ours, theirs] =
+            [&self, presented].map(|entry| Undeployed::shown(&entry.wallet_signature));
+        let is_same = ours == theirs;
+        is_same.then_some(self).ok_or_else(|| Error::Signer.into())
+    }
+}
+
+/// The answer to a payment whose work is done.
+fn replay(entry: Entry, request: RequestId) -> Result<Admission, Rejection> {
+    if entry.request != request {
+        return Err(Refusal::Conflict.into());
+    }
+    match (entry.receipt(), entry.answer) {
+        (Some(receipt), Some(answer)) if answer.body.is_some() => {
+            Ok(Admission::Replay(receipt, answer))
+        }
+        _ => Err(Refusal::Served.into()),
+    }
 }
 
 fn new_entry(

@@ -76,6 +76,9 @@ The file, its smallest form:
       methods: [POST]
       pricing: {model: \"per_request\", amount: \"0.01\", currency: \"USDC\"}
 
+Several gateways of one recipient share a ledger: postgres://user:password@host/database, or
+redis://:password@host. Each has a key of its own to pay the gas with.
+
 Above the file: X402_LISTEN, X402_UPSTREAM, X402_PAY_TO, X402_NETWORK, X402_ASSET, X402_RPC, X402_KEY,
 X402_KEY_FILE and X402_LEDGER; above them, the flags. The key has no flag: others could read it.";
 
@@ -107,8 +110,9 @@ pub(crate) struct ServeArgs {
     /// The file with the key that pays the gas.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<String>,
-    /// Where payments are recorded: a file, or memory.
-    #[arg(long, value_name = "FILE")]
+    /// Where payments are recorded: a file, memory, or the URL of PostgreSQL or Redis. Others can read
+    /// a flag: a URL with a password belongs in the file.
+    #[arg(long, value_name = "FILE|URL")]
     pub(crate) ledger: Option<String>,
     /// Let the well-known development keys pay the gas on a chain that is not on this machine.
     #[arg(long)]

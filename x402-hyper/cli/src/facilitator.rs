@@ -35,7 +35,7 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         rails.push((served.chain_id, Arc::new(rail) as Arc<dyn Rail>));
         chains.push((served, chain));
     }
-    let ledger = shop::open_ledger(&config.ledger)?;
+    let ledger = shop::open_ledger(&config.ledger).await?;
     let seller = Seller::with_rails(ledger, rails, options);
     let served = chains.iter().map(|(served, chain)| ServedChain {
         chain_id: served.chain_id,

@@ -10,7 +10,7 @@ use x402_hyper::facilitator::HttpFacilitator;
 use x402_std::chain::{RpcChain, RpcOptions, RpcUrl, StartError};
 use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset};
 use x402_std::facilitator::Entrusted;
-use x402_std::ledger::{MemoryLedger, RedbLedger};
+use x402_std::ledger::{LedgerError, MemoryLedger, PostgresLedger, RedbLedger, RedisLedger};
 use x402_std::seller::{OnChain, Rail, SellerOptions};
 use x402_std::{Facilitator as _, Ledger, Seller, devnet};
 
@@ -56,7 +56,7 @@ impl Shop {
                 entrust(url, token_file.as_deref(), &assets, &chains).await?
             }
         };
-        let ledger = open_ledger(&config.ledger)?;
+        let ledger = open_ledger(&config.ledger).await?;
         let seller = Seller::with_rails(ledger, rails, options);
         let chains = match &config.facilitator {
             FacilitatorChoice::Local => chains.into_iter().map(|(_, chain)| chain).collect(),
@@ -203,7 +203,7 @@ fn start(error: &StartError) -> Failure {
     }
 }
 
-pub(crate) fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Failure> {
+pub(crate) async fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Failure> {
     match config {
         LedgerConfig::Memory => Ok(Arc::new(MemoryLedger::new())),
         LedgerConfig::File(path) => match RedbLedger::open(path) {
@@ -212,5 +212,18 @@ pub(crate) fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Fail
                 "a ledger belongs to one process; name another file in ledger, or stop the other",
             )),
         },
+        LedgerConfig::Postgres(url) => match PostgresLedger::connect(url.expose()).await {
+            Ok(ledger) => Ok(Arc::new(ledger)),
+            Err(error) => Err(no_server(error)),
+        },
+        LedgerConfig::Redis(url) => match RedisLedger::connect(url.expose()).await {
+            Ok(ledger) => Ok(Arc::new(ledger)),
+            Err(error) => Err(no_server(error)),
+        },
     }
+}
+
+/// The error does not hold the URL.
+fn no_server(error: LedgerError) -> Failure {
+    Failure::failed(error).help("is the server running, and the URL in ledger right?")
 }

@@ -13,8 +13,8 @@ use super::routes::check_routes;
 use super::snippet::quote;
 use super::urls::{check_facilitator, check_public_url};
 use super::{
-    ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, Overrides,
-    OwnedAsset, Route, RpcText, Upstream,
+    ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, LedgerUrl,
+    Overrides, OwnedAsset, Route, RpcText, Upstream,
 };
 
 /// What is read besides the file.
@@ -461,20 +461,28 @@ fn check_key(layers: &Layers<'_>, key_file: Option<Text>) -> Result<KeySource, P
 }
 
 pub(super) fn check_ledger(layers: &Layers<'_>, value: &Value) -> Result<LedgerConfig, Problem> {
+    const KINDS: &str = "name a file, memory, or the URL of a database: postgres://… or redis://…";
     let text = value.text.as_str();
     match text.split_once("://") {
         None if text == "memory" => Ok(LedgerConfig::Memory),
-        None if text.is_empty() => {
-            Err(value.problem("`ledger` is empty", "name a file, or memory"))
-        }
+        None if text.is_empty() => Err(value.problem("`ledger` is empty", KINDS)),
         None => Ok(LedgerConfig::File(layers.path(value))),
-        Some(("postgres" | "postgresql" | "redis" | "rediss", _)) => {
-            let scheme = text.split(':').next().unwrap_or_default();
-            let message = format!("a ledger of {scheme} is not built yet");
-            Err(value.problem(message, "use a file or memory: `ledger: ./x402.redb`"))
+        Some(("postgres" | "postgresql", rest)) => {
+            check_ledger_url(value, rest).map(LedgerConfig::Postgres)
         }
-        Some(_) => Err(value.problem("unknown kind of ledger", "name a file, or memory")),
+        Some(("redis" | "rediss", rest)) => check_ledger_url(value, rest).map(LedgerConfig::Redis),
+        Some(_) => Err(value.problem("unknown kind of ledger", KINDS)),
     }
+}
+
+/// The rest is judged by the one who connects.
+fn check_ledger_url(value: &Value, rest: &str) -> Result<LedgerUrl, Problem> {
+    if rest.is_empty() || !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let help = "write ://user:password@host:port/database, percent-encoded; \
+                    it is not repeated here, for it may hold a password";
+        return Err(value.problem("the ledger's URL is malformed", help));
+    }
+    Ok(LedgerUrl(value.text.clone()))
 }
 
 fn check_default(text: Option<Text>) -> Result<DefaultRoute, Problem> {

@@ -7,7 +7,7 @@ use super::snippet::{cut, quote, snippet};
 /// Why a configuration was refused.
 ///
 /// [`Display`](fmt::Display) writes what a program prints: what is wrong, where, the line with a
-/// mark, and what to do. It never holds a key or the URL of a node.
+/// mark, and what to do. It never holds a key or the URL of a node or a database.
 #[derive(Debug)]
 pub struct ConfigError {
     message: String,

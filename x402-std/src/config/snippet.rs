@@ -1,4 +1,4 @@
-//! What an error may show of a file: never a key, never the URL of a node.
+//! What an error may show of a file: never a key, never the URL of a node or a database.
 
 use core::fmt::Write as _;
 
@@ -105,7 +105,10 @@ fn mask_values(line: &str) -> String {
 /// Hides what might be secret, one character for each: the rest of a URL behind its scheme, long
 /// runs of hexadecimal digits, the value of `rpc`. What would confuse a terminal becomes blank.
 fn mask(line: &str) -> String {
-    let end = ["chain", "rpc"].iter().filter_map(|key| value_of(line, key)).min();
+    // A ledger is a file's name, or a URL with a password.
+    let ledger = line.contains("://").then_some("ledger");
+    let keys = ["chain", "rpc"].into_iter().chain(ledger);
+    let end = keys.filter_map(|key| value_of(line, key)).min();
     let line = hide_from(line, end.unwrap_or(line.len()));
     let is_upstream = value_of(&line, "upstream").is_some() && !line.contains(['@', '?']);
     let line = if is_upstream { line } else { hide_urls(&line) };
@@ -171,6 +174,8 @@ mod tests {
             ("asset: https://host/key, b", "asset: https://********, b"),
             ("upstream: http://127.0.0.1:1", "upstream: http://127.0.0.1:1"),
             ("upstream: http://me:pw@h", "upstream: http://*******"),
+            ("ledger: postgres://me:p,w@h/d", "ledger: *********************"),
+            ("ledger: ./x402.redb", "ledger: ./x402.redb"),
             ("{rpc: host/key, a: b}", "{rpc: ********* ** **"),
             ("chain: {\"rpc\": x}", "chain: ******* **"),
             ("\u{1b}[31mred", " [31mred"),

@@ -384,14 +384,45 @@ fn nothing_shows_a_secret() {
         format!("{MINIMAL}\"{rpc}\": a\n"),
         with("upstream: http://user:CANARY@host"),
         with("upstream: https://user:CANARY@host"),
-        with("ledger: postgres://user:CANARY@host/db"),
-        with("ledger: redis://:CANARY@host"),
+        with("ledger: postgres://user:CANARY@host /db"),
+        with("ledger: redis://:CANARY@hôst"),
+        with("ledger: mysql://user:a,CANARY@host"),
+        with("ledger: [postgres://user:CANARY@host/db]"),
+        with("ledger: {postgres://user:CANARY@host/db: a}"),
+        with("ledger: postgres://user:a,CANARY@host/db\nledger: postgres://user:a,CANARY@host/db"),
         "{listen: a, chain: {rpc: node.example/v3/CANARY}}".to_owned(),
         format!("# {rpc}\nlisten: [\n"),
     ] {
         let error = parse(&text).unwrap_err();
         let shown = format!("{error}\n{error:?}");
         assert!(!shown.contains("59c6") && !shown.contains("CANARY"), "{shown}\n{text}");
+    }
+}
+
+#[test]
+fn a_ledger_may_be_in_a_database_whose_url_is_not_shown() {
+    let check = |config: &Config, url: &str| {
+        let (LedgerConfig::Postgres(found) | LedgerConfig::Redis(found)) = &config.ledger else {
+            panic!("{:?}", config.ledger)
+        };
+        assert_eq!(found.expose(), url);
+        assert!(!format!("{config:?}").contains("CANARY"), "{config:?}");
+    };
+    for url in [
+        "postgres://app:CANARY@127.0.0.1:5432/x402?options=-csearch_path%3Dshop",
+        "postgresql://app:CANARY@db.example/x402",
+        "redis://:CANARY@127.0.0.1/1",
+        "rediss://app:CANARY@db.example:6380?prefix=shop:",
+    ] {
+        let config = parse(&with(&format!("ledger: '{url}'"))).unwrap();
+        check(&config, url);
+        let is_redis = matches!(config.ledger, LedgerConfig::Redis(_));
+        assert_eq!(is_redis, url.starts_with("redis"), "{url}");
+        let env = |name: &str| (name == "X402_LEDGER").then(|| url.to_owned());
+        check(&Config::parse(MINIMAL, "x402.yaml", env, NO_FLAGS).unwrap(), url);
+        let flags = Overrides { ledger: Some(url.to_owned()), ..Overrides::default() };
+        check(&Config::parse(MINIMAL, "x402.yaml", |_| None, &flags).unwrap(), url);
+        assert!(!format!("{flags:?}").contains("CANARY"));
     }
 }
 

@@ -1,4 +1,3 @@
-mod encoding;
 mod file;
 
 use core::fmt;
@@ -9,7 +8,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefi
 use redb::{Durability, WriteTransaction};
 use x402_core::{Claim, PaymentId};
 
-use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step};
+use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step, encoding};
 use crate::BoxFuture;
 
 type Key = &'static [u8; PaymentId::LEN];

@@ -11,7 +11,7 @@ use x402_core::{
 };
 
 use super::{
-    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, MemoryLedger, RequestId, Step,
+    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, MemoryLedger, Owner, RequestId, Step,
 };
 use crate::chain::{Transaction, TxHash};
 
@@ -284,6 +284,28 @@ async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
     assert!(!is_known(&open).await);
 }
 
+// Memory sweeps all of it at once.
+#[cfg(any(
+    feature = "redb",
+    all(feature = "test-servers", any(feature = "postgres", feature = "redis"))
+))]
+async fn an_old_ledger_shrinks(ledger: &dyn Ledger) {
+    for number in 0..40 {
+        claim_new(ledger, &payment(number)).await;
+        ledger.apply(payment(number).id(), Step::Journalled(transaction(1))).await.unwrap();
+        ledger.apply(payment(number).id(), Step::Reverted).await.unwrap();
+    }
+    // A few at a time: no claim pays for all.
+    for (number, left) in [(100, 24), (101, 8), (102, 0)] {
+        ledger.claim(Entry::new(&payment(number), REQUEST, NOW + 2 * DAY).unwrap()).await.unwrap();
+        let mut kept = 0;
+        for number in 0..40 {
+            kept += usize::from(ledger.find(payment(number).id()).await.unwrap().is_some());
+        }
+        assert_eq!(kept, left);
+    }
+}
+
 async fn an_identifier_has_one_payment_that_has_not_failed(ledger: Arc<dyn Ledger>) {
     let identified = |number, byte| {
         let identifier = Some(Identifier([byte; 32]));
@@ -347,6 +369,18 @@ async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
     assert_eq!(new, 1);
 }
 
+/// Leases of ledgers that several processes share.
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
+mod leases;
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
+use leases::{
+    a_lease_is_of_one_payment, a_lease_runs_out_unless_it_is_renewed,
+    of_those_who_race_for_a_lease_one_wins, only_its_owner_gives_a_lease_back,
+};
+/// Servers that a test starts for itself, and stops.
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
+mod server;
+
 macro_rules! suite {
     (@each $ledger:ident: $open:expr; $($test:ident)*) => {
         mod $ledger {
@@ -383,6 +417,51 @@ suite! {
 #[cfg(feature = "redb")]
 suite! {
     in_a_file: file::new_ledger();
+}
+
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
+macro_rules! shared_suite {
+    ($($ledger:ident, $leases:ident: $open:expr;)*) => {
+        suite! { $($ledger: $open;)* }
+
+        $(
+            mod $leases {
+                use super::*;
+
+                suite! { @each tests: $open;
+                    of_those_who_race_for_a_lease_one_wins
+                    a_lease_runs_out_unless_it_is_renewed
+                    only_its_owner_gives_a_lease_back
+                    a_lease_is_of_one_payment
+                }
+            }
+        )*
+    };
+}
+
+#[cfg(all(feature = "test-servers", feature = "postgres"))]
+shared_suite! {
+    in_postgres, leases_in_postgres: postgres::new_ledger().await;
+}
+
+#[cfg(all(feature = "test-servers", feature = "redis"))]
+shared_suite! {
+    in_redis, leases_in_redis: redis::new_ledger().await;
+}
+
+#[cfg(all(feature = "test-servers", feature = "postgres"))]
+pub(crate) mod postgres;
+#[cfg(all(feature = "test-servers", feature = "redis"))]
+pub(crate) mod redis;
+
+#[tokio::test]
+async fn a_ledger_of_one_process_gives_leases_to_everybody() {
+    let (ledger, id) = (MemoryLedger::new(), payment(1).id());
+    for owner in [Owner([1; 16]), Owner([2; 16])] {
+        assert!(ledger.lease(id, owner, 30).await.unwrap());
+        ledger.release_lease(id, owner).await.unwrap();
+    }
+    assert_ne!(Owner::random().unwrap(), Owner::random().unwrap());
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use x402_core::eip3009::Authorization;
-use x402_core::secp256k1::K256Signer;
+use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
 use x402_core::{Amount, Asset, ChainId, Claimed, Nonce, Offer, Settled, Signer as _, Timestamp};
 use x402_core::{Transfer, hex};
@@ -12,6 +13,8 @@ use super::*;
 use crate::BoxFuture;
 use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
 use crate::ledger::MemoryLedger;
+
+mod leases;
 
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -161,7 +164,7 @@ impl Chain for Script {
 struct Shop {
     seller: Arc<Seller>,
     chain: Arc<Script>,
-    ledger: Arc<MemoryLedger>,
+    ledger: Arc<dyn Ledger>,
     now: Arc<AtomicU64>,
     offer: Offer<'static>,
 }
@@ -171,7 +174,7 @@ impl Shop {
         Self::with(Arc::new(MemoryLedger::default()), Arc::new(script))
     }
 
-    fn with(ledger: Arc<MemoryLedger>, chain: Arc<Script>) -> Self {
+    fn with(ledger: Arc<dyn Ledger>, chain: Arc<Script>) -> Self {
         let now = Arc::new(AtomicU64::new(NOW));
         let time = Arc::clone(&now);
         let options = SellerOptions {
@@ -414,7 +417,7 @@ async fn a_client_who_goes_away_changes_nothing() {
 
 #[tokio::test]
 async fn after_a_crash_everything_open_is_asked_for() {
-    let ledger = Arc::new(MemoryLedger::default());
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
     let script = Script { outcome: queue([Says::Nothing]), ..Script::default() };
     let before = Shop::with(ledger.clone(), Arc::new(script));
     let payment = before.payment();

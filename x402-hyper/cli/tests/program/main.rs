@@ -7,6 +7,8 @@ mod pay;
 mod process;
 mod seller;
 mod serve;
+#[cfg(feature = "shared-ledgers")]
+mod shared;
 mod vectors;
 
 use process::run;

@@ -130,6 +130,13 @@ impl Running {
         }
     }
 
+    /// Stops it the hard way.
+    #[cfg(feature = "shared-ledgers")]
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

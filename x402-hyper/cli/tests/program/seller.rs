@@ -169,17 +169,30 @@ impl Chain {
     pub fn rpc(&self, method: &str, params: &Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let body = body.to_string();
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let body = answer.split_once("\r\n\r\n").unwrap().1;
-        let body: Value = serde_json::from_str(body).unwrap();
+        let fields = "Content-Type: application/json\r\n";
+        let (_, body) = exchange(self.address, "/", fields, &body);
+        let body: Value = serde_json::from_str(&body).unwrap();
         body["result"].clone()
     }
+}
+
+/// Posts a body with these header fields, and reads the answer to its end: its status and body.
+pub fn exchange(to: SocketAddr, path: &str, fields: &str, body: &str) -> (u16, String) {
+    try_exchange(to, path, fields, body).unwrap()
+}
+
+/// As [`exchange`]; `None` where no whole head comes back.
+pub fn try_exchange(to: SocketAddr, path: &str, fields: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(to).ok()?;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Connection: close\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
 }

@@ -10,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 
+use crate::percent;
+
 /// Parts of a URL shorter than this are words such as `v3`, not keys.
 const SHORTEST_SECRET: usize = 4;
 /// What is shown in place of a word that gives a part of the URL away.
@@ -152,7 +154,7 @@ fn split_userinfo(authority: &Authority) -> (&str, &str) {
 
 fn credentials(userinfo: &str) -> Result<(String, String), UrlError> {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let decode = |text| percent_decoded(text).ok_or(UrlError::Credentials);
+    let decode = |text| percent::decoded(text).ok_or(UrlError::Credentials);
     Ok((decode(user)?, decode(password)?))
 }
 
@@ -168,23 +170,8 @@ fn secrets_of(uri: &Uri) -> Vec<String> {
     let members = uri.query().unwrap_or_default().split('&');
     let values = members.map(|member| member.split_once('=').map_or(member, |(_, value)| value));
     let written: Vec<&str> = uri.path().split('/').chain(values).collect();
-    let decoded = written.iter().filter_map(|text| percent_decoded(text));
+    let decoded = written.iter().filter_map(|text| percent::decoded(text));
     decoded.chain(written.iter().map(|text| (*text).to_owned())).collect()
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let high = char::from(rest.next()?).to_digit(16)?;
-        let low = char::from(rest.next()?).to_digit(16)?;
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Neither a control character nor one that is invisible or turns the direction of writing: what a

@@ -82,8 +82,8 @@ members! {
     chain_with_a_key: "chain: {rpc: 'http://a', key: a}", 6, "did you mean `key_file`?";
     chain_without_a_url: "chain: {rpc: 127.0.0.1, key_file: a}", 6, "chain.rpc is not a URL";
     chain_over_a_web_socket: "chain: {rpc: 'ws://a', key_file: a}", 6, "http or https";
-    ledger_in_postgres: "ledger: postgres://a/b", 7, "not built yet";
-    ledger_in_redis: "ledger: redis://a", 7, "use a file or memory";
+    ledger_in_postgres_nowhere: "ledger: 'postgres://'", 7, "the ledger's URL is malformed";
+    ledger_in_redis_with_a_blank: "ledger: 'redis://a b'", 7, "it is not repeated here";
     ledger_of_another_kind: "ledger: s3://a", 7, "unknown kind";
     ledger_empty: "ledger: ''", 7, "empty";
     default_misspelt: "default: notfound", 14, "did you mean `not_found`?";

@@ -1,0 +1,287 @@
+mod pool;
+mod schema;
+mod tls;
+
+use core::fmt;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
+use x402_core::{Claim, PaymentId};
+
+use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Owner, Step, encoding};
+use crate::BoxFuture;
+use pool::{Pool, storage};
+
+/// How often a claim looks again whose payment was claimed and released under its eyes.
+const ATTEMPTS: usize = 8;
+
+/// Forgets a few payments whose time is over, by the caller's clock and by the server's: one gateway
+/// whose clock is ahead must not forget what the others still need. What is open is never over. With
+/// them go leases that ran out: their holders crashed.
+const SWEEP: &str = "
+    WITH old AS (
+        SELECT id FROM x402_entries
+        WHERE NOT open AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
+        ORDER BY due LIMIT 16 FOR UPDATE SKIP LOCKED
+    ), forgotten AS (
+        DELETE FROM x402_entries WHERE id IN (SELECT id FROM old) RETURNING id
+    ), abandoned AS (
+        SELECT id FROM x402_leases WHERE until < now() - interval '1 hour'
+        LIMIT 16 FOR UPDATE SKIP LOCKED
+    ), unleased AS (
+        DELETE FROM x402_leases WHERE id IN (SELECT id FROM abandoned)
+    )
+    DELETE FROM x402_identifiers WHERE id IN (SELECT id FROM forgotten)";
+const FIND: &str = "SELECT entry FROM x402_entries WHERE id = $1";
+const FIND_TO_CHANGE: &str = "SELECT entry FROM x402_entries WHERE id = $1 FOR UPDATE";
+const FIND_OPEN: &str = "SELECT entry FROM x402_entries WHERE open";
+const INSERT: &str = "
+    INSERT INTO x402_entries (id, entry, open, due) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO NOTHING";
+const UPDATE: &str = "UPDATE x402_entries SET entry = $2, open = $3, due = $4 WHERE id = $1";
+const DELETE: &str = "DELETE FROM x402_entries WHERE id = $1";
+/// Makes the row, or locks the one that is there; either way, says whose it is.
+const IDENTIFY: &str = "
+    INSERT INTO x402_identifiers (identifier, id) VALUES ($1, $2)
+    ON CONFLICT (identifier) DO UPDATE SET identifier = x402_identifiers.identifier
+    RETURNING id";
+const HAND_OVER: &str = "UPDATE x402_identifiers SET id = $2 WHERE identifier = $1";
+const FORGET_IDENTIFIER: &str = "DELETE FROM x402_identifiers WHERE id = $1";
+const LEASE: &str = "
+    INSERT INTO x402_leases (id, owner, until)
+    VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second')
+    ON CONFLICT (id) DO UPDATE SET owner = EXCLUDED.owner, until = EXCLUDED.until
+    WHERE x402_leases.owner = EXCLUDED.owner OR x402_leases.until < clock_timestamp()";
+const RELEASE_LEASE: &str = "DELETE FROM x402_leases WHERE id = $1 AND owner = $2";
+
+/// A ledger in PostgreSQL, which several processes share.
+///
+/// A change is as safe as the server makes a commit: with `synchronous_commit` and `fsync` on, as they
+/// are unless somebody turned them off, it is on the server's disk when the call returns; with
+/// `synchronous_commit = remote_apply` and a synchronous standby it is on two. Where they are off, a
+/// warning is logged. The tables hold signatures of payments under way and the answers that were
+/// given: give the role, and the schema that is first in its `search_path`, to the gateways only. The
+/// first to connect makes the tables; afterwards the right to read and write their rows is enough.
+///
+/// It has a pool of a few connections. One connection to pipeline everything would do one commit after
+/// the other, each with a wait for the disk; commits of several connections share the wait. Many would
+/// do no better, and would count against the server's `max_connections` with every gateway. A
+/// connection that failed, or was in the middle of a call that was given up, is closed, and the next
+/// call opens another; the server then undoes what was not committed.
+///
+/// Every call ends within 5 seconds, with an error if need be; then it is not known whether it took
+/// effect. Sessions are changed (`SET statement_timeout`), so a pooler in between has to pool
+/// sessions, not transactions.
+pub struct PostgresLedger {
+    pool: Pool,
+}
+
+impl PostgresLedger {
+    /// Connects to `postgres://user:password@host:port/database`, and makes the tables where there are
+    /// none. Other members of libpq's URLs are taken too, such as `options=-csearch_path%3Dx402`.
+    ///
+    /// To another machine than this one everything goes by TLS, with the certificate checked as by
+    /// `sslmode=verify-full`: by the authorities in the file `sslrootcert` or else by those of the
+    /// web. On this machine there is TLS where `sslmode` is `require` or more.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Storage`] where the URL is malformed, the server cannot be reached or does not
+    /// let us in, or the tables are of another version. No error holds the URL or its password.
+    pub async fn connect(url: &str) -> Result<Self, LedgerError> {
+        let pool = Pool::new(url)?;
+        let ready = async {
+            let mut turn = pool.take().await?;
+            let result = schema::prepare(turn.client()).await;
+            turn.end(result)
+        };
+        pool.call(ready).await?;
+        Ok(Self { pool })
+    }
+}
+
+impl fmt::Debug for PostgresLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresLedger").finish_non_exhaustive()
+    }
+}
+
+impl Ledger for PostgresLedger {
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = claim(turn.client(), &entry).await;
+            turn.end(result)
+        }))
+    }
+
+    fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = apply(turn.client(), &id.to_bytes(), step).await;
+            turn.end(result)
+        }))
+    }
+
+    fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = find(turn.client(), &id.to_bytes()).await;
+            turn.end(result)
+        }))
+    }
+
+    fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let rows = turn.client().query_typed(FIND_OPEN, &[]).await.map_err(storage);
+            turn.end(rows.and_then(|rows| rows.iter().map(decode).collect()))
+        }))
+    }
+
+    fn lease(
+        &self,
+        id: PaymentId,
+        owner: Owner,
+        seconds: u32,
+    ) -> BoxFuture<'_, Result<bool, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let (key, owner, seconds) = (id.to_bytes(), owner.0, i64::from(seconds));
+            let (key, owner) = (&key[..], &owner[..]);
+            let values =
+                [(&key as _, Type::BYTEA), (&owner as _, Type::BYTEA), (&seconds as _, Type::INT8)];
+            let mut turn = self.pool.take().await?;
+            let rows = turn.client().execute_typed(LEASE, &values).await;
+            turn.end(rows.map(|rows| rows == 1).map_err(storage))
+        }))
+    }
+
+    fn release_lease(&self, id: PaymentId, owner: Owner) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let (key, owner) = (id.to_bytes(), owner.0);
+            let (key, owner) = (&key[..], &owner[..]);
+            let values = [(&key as _, Type::BYTEA), (&owner as _, Type::BYTEA)];
+            let mut turn = self.pool.take().await?;
+            let rows = turn.client().execute_typed(RELEASE_LEASE, &values).await;
+            turn.end(rows.map(drop).map_err(storage))
+        }))
+    }
+}
+
+async fn find(client: &Client, key: &[u8]) -> Result<Option<Entry>, LedgerError> {
+    let row = client.query_typed_opt(FIND, &[(&key, Type::BYTEA)]).await.map_err(storage)?;
+    row.as_ref().map(decode).transpose()
+}
+
+fn decode(row: &Row) -> Result<Entry, LedgerError> {
+    encoding::decode(row.try_get(0).map_err(storage)?)
+}
+
+async fn claim(client: &mut Client, entry: &Entry) -> Result<Claiming, LedgerError> {
+    let key = entry.id().to_bytes();
+    let now = to_column(entry.claimed_at);
+    for attempt in 0..ATTEMPTS {
+        // A repetition is answered without a transaction.
+        if let Some(entry) = find(client, &key).await? {
+            return Ok(Claiming::Known(Box::new(entry)));
+        }
+        if attempt == 0 {
+            // By itself: whoever holds old rows and waits for a claim must not hold up that claim.
+            client.execute_typed(SWEEP, &[(&now, Type::INT8)]).await.map_err(storage)?;
+        }
+        if let Some(claiming) = insert(client, &key, entry).await? {
+            return Ok(claiming);
+        }
+    }
+    Err(LedgerError::Storage("the payment is claimed and released all the time".into()))
+}
+
+/// Records the payment; `None` where another has done so since we looked.
+async fn insert(
+    client: &mut Client,
+    key: &[u8],
+    entry: &Entry,
+) -> Result<Option<Claiming>, LedgerError> {
+    let bytes = encoding::encode(entry);
+    let (is_open, due) = (entry.state.is_open(), to_column(entry.keep_until()));
+    let values = [
+        (&key as _, Type::BYTEA),
+        (&bytes as _, Type::BYTEA),
+        (&is_open as _, Type::BOOL),
+        (&due as _, Type::INT8),
+    ];
+    // Dropped without a commit, a transaction leaves nothing behind.
+    let transaction = begin(client).await?;
+    if transaction.execute_typed(INSERT, &values).await.map_err(storage)? == 0 {
+        return Ok(None);
+    }
+    if let Some(identifier) = entry.identifier
+        && !identify(&transaction, key, identifier).await?
+    {
+        return Ok(Some(Claiming::Taken));
+    }
+    transaction.commit().await.map_err(storage)?;
+    Ok(Some(Claiming::New(Claim::recorded(entry.id()))))
+}
+
+/// Gives the identifier to this payment; `false` where another has it, and has not failed.
+///
+/// The other's entry is read and not locked: its own changes may be waiting for the identifier's row,
+/// which is ours now.
+async fn identify(
+    transaction: &Transaction<'_>,
+    key: &[u8],
+    identifier: Identifier,
+) -> Result<bool, LedgerError> {
+    let identifier = &identifier.0[..];
+    let values = [(&identifier as _, Type::BYTEA), (&key as _, Type::BYTEA)];
+    let row = transaction.query_typed_one(IDENTIFY, &values).await.map_err(storage)?;
+    let holder: &[u8] = row.try_get(0).map_err(storage)?;
+    if holder == key {
+        return Ok(true);
+    }
+    let holder = transaction.query_typed_opt(FIND, &[(&holder, Type::BYTEA)]).await;
+    let holder = holder.map_err(storage)?.as_ref().map(decode).transpose()?;
+    if holder.is_some_and(|holder| !holder.frees_identifier()) {
+        return Ok(false);
+    }
+    transaction.execute_typed(HAND_OVER, &values).await.map_err(storage)?;
+    Ok(true)
+}
+
+async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), LedgerError> {
+    let transaction = begin(client).await?;
+    let row = transaction.query_typed_opt(FIND_TO_CHANGE, &[(&key, Type::BYTEA)]).await;
+    let row = row.map_err(storage)?.ok_or(LedgerError::Missing)?;
+    match decode(&row)?.after(step)? {
+        Some(entry) => {
+            let (bytes, is_open) = (encoding::encode(&entry), entry.state.is_open());
+            let due = to_column(entry.keep_until());
+            let values = [
+                (&key as _, Type::BYTEA),
+                (&bytes as _, Type::BYTEA),
+                (&is_open as _, Type::BOOL),
+                (&due as _, Type::INT8),
+            ];
+            transaction.execute_typed(UPDATE, &values).await.map_err(storage)?;
+        }
+        None => {
+            for statement in [DELETE, FORGET_IDENTIFIER] {
+                let deleted = transaction.execute_typed(statement, &[(&key, Type::BYTEA)]).await;
+                deleted.map_err(storage)?;
+            }
+        }
+    }
+    transaction.commit().await.map_err(storage)
+}
+
+/// What is written here counts on locks on rows, whatever the server's own default is.
+async fn begin(client: &mut Client) -> Result<Transaction<'_>, LedgerError> {
+    let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+    builder.start().await.map_err(storage)
+}
+
+/// Unix seconds as a column has them; what is later than all time is the end of it.
+fn to_column(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,191 @@
+mod check;
+mod scripts;
+mod server;
+
+use core::fmt;
+
+use ::redis::Script;
+use x402_core::hex::Hex;
+use x402_core::{Claim, PaymentId};
+
+use super::remote::failed;
+use super::{Claiming, Entry, Ledger, LedgerError, Owner, Step, encoding};
+use crate::BoxFuture;
+use server::Server;
+
+/// How often a step is tried that others keep forestalling. Each time one of them has taken a step, and
+/// a payment has but a few.
+const ATTEMPTS: usize = 16;
+
+/// A ledger in Redis, which several processes share. It needs Redis 5 or a server that does the same.
+///
+/// Redis forgets in a crash what it has not written: the server must run with `appendonly yes` and
+/// `appendfsync always`, and must never evict (`maxmemory-policy noeviction`). Whether it does is looked
+/// up at [`Self::connect`], as far as the server lets us: where `CONFIG` is forbidden, a warning is
+/// logged. A replica gets what is written only afterwards: after a failover to one, payments may be
+/// missing that were recorded. The token takes each authorization once even then; what was paid and not
+/// served may be lost. A cluster of several shards is not supported.
+///
+/// Its keys begin with a prefix, and hold signatures of payments under way and the answers that were
+/// given. Entries have no time to live: what is open is never forgotten, and what is over goes, a few
+/// at each claim, once it is old.
+///
+/// There is one connection, over which all calls are pipelined: the server does one thing after the
+/// other anyway, each script as a whole, and writes to the disk once for all that came meanwhile. When
+/// it fails, the next call opens another. Every call ends within 5 seconds, with an error if need be;
+/// then it is not known whether it took effect.
+pub struct RedisLedger {
+    server: Server,
+}
+
+impl RedisLedger {
+    /// Connects to `redis://user:password@host:port/database`, or by TLS to `rediss://…`, which is for
+    /// every host but this machine. Members of the query: `prefix`, what all keys begin with (`x402:`),
+    /// and `sslrootcert`, a file with the authorities that the server's certificate is checked by,
+    /// instead of those of the web.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Storage`] where the URL is malformed, the server cannot be reached or does not let
+    /// us in, would forget payments, or holds a ledger of another version. No error holds the URL or its
+    /// password.
+    pub async fn connect(url: &str) -> Result<Self, LedgerError> {
+        let server = Server::new(url)?;
+        server.call(check::check(&server)).await?;
+        Ok(Self { server })
+    }
+
+    /// Runs a script on an entry: its key, what is open and what is over, and then the arguments.
+    async fn run<T: ::redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        id: &str,
+        arguments: &[&[u8]],
+    ) -> Result<T, LedgerError> {
+        let mut call = script.prepare_invoke();
+        call.key(self.server.key("entry:", id));
+        call.key(self.server.key("open", "")).key(self.server.key("due", ""));
+        call.arg(self.server.key("", "")).arg(id);
+        for argument in arguments {
+            call.arg(*argument);
+        }
+        let mut line = self.server.line().await?;
+        let result = call.invoke_async(line.connection()).await;
+        line.end(result)
+    }
+
+    async fn read(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let mut command = ::redis::cmd("HGET");
+        command.arg(self.server.key("entry:", id)).arg("entry");
+        let mut line = self.server.line().await?;
+        let result = command.query_async(line.connection()).await;
+        line.end(result)
+    }
+
+    async fn claim_now(&self, entry: &Entry) -> Result<Claiming, LedgerError> {
+        let identifier = entry.identifier.map(|identifier| hex(&identifier.0)).unwrap_or_default();
+        let now = to_score(entry.claimed_at);
+        let bytes = encoding::encode(entry);
+        let arguments =
+            [&bytes[..], stage(entry).as_bytes(), identifier.as_bytes(), now.as_bytes()];
+        let answer: Vec<Vec<u8>> =
+            self.run(&scripts::CLAIM, &key_of(entry.id()), &arguments).await?;
+        match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
+            [b"new"] => Ok(Claiming::New(Claim::recorded(entry.id()))),
+            [b"taken"] => Ok(Claiming::Taken),
+            [b"known", entry] => Ok(Claiming::Known(Box::new(encoding::decode(entry)?))),
+            _ => Err(failed("Redis answered a claim with something else")),
+        }
+    }
+
+    /// Reads the entry, has it take the step here, and writes it back if it still is as it was read.
+    async fn apply_now(&self, id: PaymentId, step: &Step) -> Result<(), LedgerError> {
+        let id = key_of(id);
+        for _ in 0..ATTEMPTS {
+            let old = self.read(&id).await?.ok_or(LedgerError::Missing)?;
+            let is_done: bool = match encoding::decode(&old)?.after(step.clone())? {
+                Some(entry) => {
+                    let (new, due) = (encoding::encode(&entry), to_score(entry.keep_until()));
+                    let arguments = [&old[..], &new, stage(&entry).as_bytes(), due.as_bytes()];
+                    self.run(&scripts::SWAP, &id, &arguments).await?
+                }
+                None => self.run(&scripts::REMOVE, &id, &[&old]).await?,
+            };
+            if is_done {
+                return Ok(());
+            }
+        }
+        Err(failed("others keep changing the payment"))
+    }
+}
+
+impl fmt::Debug for RedisLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLedger").finish_non_exhaustive()
+    }
+}
+
+impl Ledger for RedisLedger {
+    fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
+        Box::pin(self.server.call(async move { self.claim_now(&entry).await }))
+    }
+
+    fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.server.call(async move { self.apply_now(id, &step).await }))
+    }
+
+    fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
+        Box::pin(self.server.call(async move {
+            let entry = self.read(&key_of(id)).await?;
+            entry.map(|entry| encoding::decode(&entry)).transpose()
+        }))
+    }
+
+    fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(self.server.call(async move {
+            let entries: Vec<Vec<u8>> = self.run(&scripts::OPEN, "", &[]).await?;
+            entries.iter().map(|entry| encoding::decode(entry)).collect()
+        }))
+    }
+
+    fn lease(
+        &self,
+        id: PaymentId,
+        owner: Owner,
+        seconds: u32,
+    ) -> BoxFuture<'_, Result<bool, LedgerError>> {
+        Box::pin(self.server.call(async move {
+            let milliseconds = (u64::from(seconds) * 1000).to_string();
+            let arguments = [&owner.0[..], milliseconds.as_bytes()];
+            self.run(&scripts::LEASE, &key_of(id), &arguments).await
+        }))
+    }
+
+    fn release_lease(&self, id: PaymentId, owner: Owner) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.server.call(async move {
+            self.run::<bool>(&scripts::RELEASE_LEASE, &key_of(id), &[&owner.0]).await.map(drop)
+        }))
+    }
+}
+
+fn key_of(id: PaymentId) -> String {
+    hex(&id.to_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Hex(bytes).to_string()
+}
+
+/// What the scripts have to know of a state.
+fn stage(entry: &Entry) -> &'static str {
+    match entry {
+        entry if entry.frees_identifier() => "failed",
+        entry if entry.state.is_open() => "open",
+        _ => "over",
+    }
+}
+
+/// Unix seconds as the server can count them: a double is exact up to here.
+fn to_score(seconds: u64) -> String {
+    seconds.min(1 << 53).to_string()
+}

@@ -1,0 +1,189 @@
+use std::time::Instant;
+
+use tokio_postgres::{Client, NoTls};
+
+use super::server::{
+    PASSWORD, Server, assert_storage, command, eventually, give, nobody, silent, url_of_tests,
+    write_certificate,
+};
+use super::{
+    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, claim_new, payment, state,
+};
+use crate::ledger::{Owner, PostgresLedger};
+
+/// A ledger in a schema of its own, with its URL.
+pub(crate) async fn new_ledger() -> (PostgresLedger, String) {
+    let url = new_url().await;
+    (PostgresLedger::connect(&url).await.unwrap(), url)
+}
+
+async fn new_url() -> String {
+    let url = url_of_tests("X402_TEST_POSTGRES");
+    let name = format!("x402_{:x}", u128::from_be_bytes(Owner::random().unwrap().0));
+    let client = client(&url).await;
+    client.batch_execute(&format!("CREATE SCHEMA {name}")).await.unwrap();
+    format!("{url}?options=-csearch_path%3D{name}")
+}
+
+async fn client(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A cluster of one's own, with a password and, if need be, TLS.
+fn server(has_tls: bool) -> Server {
+    let mut server = Server::new("postgres");
+    let folder = server.folder.path();
+    let (data, word) = (folder.join("data"), folder.join("password"));
+    std::fs::write(&word, PASSWORD).unwrap();
+    give(folder);
+    give(&word);
+    let [data, word] = [data, word].map(|path| path.display().to_string());
+    let made = command("initdb")
+        .args(["-D", &data, "-U", "x402", "-A", "scram-sha-256", "--pwfile", &word, "--no-sync"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let socket = folder.display().to_string();
+    let port = server.port.to_string();
+    let mut arguments: Vec<String> =
+        ["-D", &data, "-p", &port, "-h", "localhost", "-k", &socket].map(Into::into).into();
+    if has_tls {
+        let (certificate, key) = write_certificate(folder);
+        for setting in
+            ["ssl=on".into(), format!("ssl_cert_file={certificate}"), format!("ssl_key_file={key}")]
+        {
+            arguments.extend(["-c".to_owned(), setting]);
+        }
+    }
+    server.arguments = arguments;
+    server.start();
+    server
+}
+
+fn url(server: &Server, password: &str) -> String {
+    format!("postgres://x402:{password}@localhost:{}/postgres", server.port)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postgres_forgets_nothing() {
+    let mut server = server(false);
+    let url = url(&server, PASSWORD);
+    let ledger = eventually(async || PostgresLedger::connect(&url).await).await;
+    let error = PostgresLedger::connect(&url.replace(PASSWORD, "CANARY-other")).await.unwrap_err();
+    assert_storage(&error);
+    assert!(error.to_string().contains("28P01"), "{error}");
+    super::server::a_server_that_is_killed_forgets_nothing(&mut server, Arc::new(ledger)).await;
+}
+
+#[tokio::test]
+async fn postgres_is_spoken_to_by_tls() {
+    let server = server(true);
+    let url = url(&server, PASSWORD);
+    let roots = server.folder.path().join("server.crt").display().to_string();
+    let sure = format!("{url}?sslmode=verify-full&sslrootcert={roots}");
+    let ledger = eventually(async || PostgresLedger::connect(&sure).await).await;
+    claim_new(&ledger, &payment(1)).await;
+    for (wrong, word) in [
+        (format!("{url}?sslmode=require"), "UnknownIssuer"),
+        (sure.replace("localhost", "127.0.0.1"), "not valid for"),
+    ] {
+        let error = PostgresLedger::connect(&wrong).await.unwrap_err();
+        assert_storage(&error);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_gone_or_silent_is_an_error_without_its_url() {
+    let (_listener, port) = silent();
+    for port in [nobody(), port] {
+        let start = Instant::now();
+        let url = format!("postgres://x402:{PASSWORD}@127.0.0.1:{port}/CANARY-base");
+        assert_storage(&PostgresLedger::connect(&url).await.unwrap_err());
+        assert!(start.elapsed().as_secs() < 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_connect_at_once_and_one_makes_the_tables() {
+    let url = new_url().await;
+    let tasks: Vec<_> = (0..8)
+        .map(|number| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let ledger = PostgresLedger::connect(&url).await.unwrap();
+                claim_new(&ledger, &payment(number)).await;
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let ledger = PostgresLedger::connect(&url).await.unwrap();
+    assert_eq!(ledger.open_entries().await.unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn tables_of_another_format_are_refused_by_their_number() {
+    let (ledger, url) = new_ledger().await;
+    claim_new(&ledger, &payment(1)).await;
+    client(&url).await.execute("UPDATE x402_ledger SET format = 7", &[]).await.unwrap();
+    let error = PostgresLedger::connect(&url).await.unwrap_err().to_string();
+    assert!(error.contains("format 7") && error.contains("reads format 1"), "{error}");
+}
+
+#[tokio::test]
+async fn who_may_only_read_and_write_rows_uses_the_tables_that_are_there() {
+    let (_ledger, url) = new_ledger().await;
+    let name = url.rsplit("%3D").next().unwrap();
+    let role = format!("role_{name}");
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {name} TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {role}"
+    );
+    client(&url).await.batch_execute(&grants).await.unwrap();
+    let (_, rest) = url.split_once('@').unwrap();
+    let ledger = PostgresLedger::connect(&format!("postgres://{role}@{rest}")).await.unwrap();
+    claim_new(&ledger, &payment(1)).await;
+    ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
+    assert!(ledger.lease(payment(1).id(), Owner([1; 16]), 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_of_its_own_payment() {
+    let (ledger, url) = new_ledger().await;
+    claim_new(&ledger, &payment(1)).await;
+    claim_new(&ledger, &payment(2)).await;
+    let key = &payment(1).id().to_bytes()[..];
+    let damage = "UPDATE x402_entries SET entry = 'x' WHERE id = $1";
+    client(&url).await.execute(damage, &[&key]).await.unwrap();
+    let id = payment(1).id();
+    assert!(matches!(ledger.find(id).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.apply(id, Step::Refused).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
+    assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
+    claim_new(&ledger, &payment(3)).await;
+}
+
+/// A connection that the server closes while nobody uses it costs nobody a call.
+#[tokio::test]
+async fn a_connection_that_was_closed_is_replaced() {
+    let url = format!("{}&application_name=x402-closed", new_url().await);
+    let ledger = PostgresLedger::connect(&url).await.unwrap();
+    claim_new(&ledger, &payment(1)).await;
+    let close = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE application_name = 'x402-closed' AND pid <> pg_backend_pid()";
+    let closed = client(&url).await.query(close, &[]).await.unwrap();
+    assert!(!closed.is_empty());
+    tokio::time::sleep(core::time::Duration::from_millis(200)).await;
+    assert_eq!(state(&ledger, payment(1).id()).await, State::Claimed);
+}
+
+#[tokio::test]
+async fn an_old_ledger_in_postgres_shrinks_as_new_payments_come() {
+    let (ledger, _url) = new_ledger().await;
+    an_old_ledger_shrinks(&ledger).await;
+}

@@ -1,0 +1,208 @@
+use std::time::Instant;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{RedisConnectionInfo, cmd};
+use tokio::net::TcpStream;
+
+use super::server::{
+    PASSWORD, Server, assert_storage, eventually, nobody, silent, url_of_tests, write_certificate,
+};
+use super::{
+    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, claim_new, payment, state,
+};
+use crate::ledger::{Owner, RedisLedger};
+
+/// A ledger behind a prefix of its own, with its URL.
+pub(crate) async fn new_ledger() -> (RedisLedger, String) {
+    let url = url_of_tests("X402_TEST_REDIS");
+    let prefix = u128::from_be_bytes(Owner::random().unwrap().0);
+    let url = format!("{url}?prefix={prefix:x}:");
+    (RedisLedger::connect(&url).await.unwrap(), url)
+}
+
+/// Sends a command to a server without a password, by its URL or its port.
+async fn command(url: &str, words: &[&[u8]]) {
+    let place = url.trim_start_matches("redis://");
+    let place = place.split(['/', '?']).next().unwrap();
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    let stream = TcpStream::connect(place).await.unwrap();
+    let config = ::redis::AsyncConnectionConfig::new();
+    let login = match url.contains(PASSWORD) {
+        true => RedisConnectionInfo::default().set_password(PASSWORD),
+        false => RedisConnectionInfo::default(),
+    };
+    let (mut connection, driver) =
+        MultiplexedConnection::new_with_config(&login, stream, config).await.unwrap();
+    tokio::spawn(driver);
+    let (name, rest) = words.split_first().unwrap();
+    let mut command = cmd(core::str::from_utf8(name).unwrap());
+    for word in rest {
+        command.arg(*word);
+    }
+    let _: ::redis::Value = command.query_async(&mut connection).await.unwrap();
+}
+
+fn prefix(url: &str) -> &str {
+    url.rsplit('=').next().unwrap()
+}
+
+/// A server of one's own, with a password.
+fn server(has_tls: bool) -> Server {
+    let mut server = Server::new("redis-server");
+    let folder = server.folder.path().display().to_string();
+    let port = server.port.to_string();
+    let ports =
+        if has_tls { ["--port", "0", "--tls-port", &port] } else { ["--port", &port, "", ""] };
+    let rest = ["--bind", "127.0.0.1", "--dir", &folder, "--save", "", "--requirepass", PASSWORD];
+    let safe = ["--appendonly", "yes", "--appendfsync", "always"];
+    let ports = &ports[..if has_tls { 4 } else { 2 }];
+    server.arguments = [ports, &rest, &safe].concat().into_iter().map(Into::into).collect();
+    if has_tls {
+        let (certificate, key) = write_certificate(server.folder.path());
+        let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+        let files = files.into_iter().chain(["--tls-auth-clients", "no"]).map(str::to_owned);
+        server.arguments.extend(files);
+    }
+    server.start();
+    server
+}
+
+fn url(server: &Server, password: &str) -> String {
+    format!("redis://:{password}@localhost:{}", server.port)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_redis_forgets_nothing() {
+    let mut server = server(false);
+    let url = url(&server, PASSWORD);
+    let ledger = eventually(async || RedisLedger::connect(&url).await).await;
+    for wrong in [url.replace(PASSWORD, "CANARY-other"), url.replace(&format!(":{PASSWORD}@"), "")]
+    {
+        assert_storage(&RedisLedger::connect(&wrong).await.unwrap_err());
+    }
+    super::server::a_server_that_is_killed_forgets_nothing(&mut server, Arc::new(ledger)).await;
+}
+
+/// A server that hangs is an error in time, and is used again once it goes on.
+#[tokio::test]
+async fn a_redis_that_hangs_is_an_error_in_time() {
+    let server = server(false);
+    let url = url(&server, PASSWORD);
+    let ledger = eventually(async || RedisLedger::connect(&url).await).await;
+    claim_new(&ledger, &payment(1)).await;
+    server.signal("-STOP");
+    let start = Instant::now();
+    assert_storage(&ledger.find(payment(1).id()).await.unwrap_err());
+    assert!(start.elapsed().as_secs() < 10);
+    server.signal("-CONT");
+    let found = eventually(async || ledger.find(payment(1).id()).await).await;
+    assert_eq!(found.unwrap().state, State::Claimed);
+}
+
+#[tokio::test]
+async fn redis_is_spoken_to_by_tls() {
+    let server = server(true);
+    let url = url(&server, PASSWORD).replace("redis://", "rediss://");
+    let roots = server.folder.path().join("server.crt").display().to_string();
+    let sure = format!("{url}?sslrootcert={roots}");
+    let ledger = eventually(async || RedisLedger::connect(&sure).await).await;
+    claim_new(&ledger, &payment(1)).await;
+    for (wrong, word) in
+        [(url, "UnknownIssuer"), (sure.replace("localhost", "127.0.0.1"), "not valid for")]
+    {
+        let error = RedisLedger::connect(&wrong).await.unwrap_err();
+        assert_storage(&error);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_gone_or_silent_is_an_error_without_its_url() {
+    let (_listener, port) = silent();
+    for port in [nobody(), port] {
+        let start = Instant::now();
+        let url = format!("redis://x402:{PASSWORD}@127.0.0.1:{port}/?prefix=CANARY");
+        assert_storage(&RedisLedger::connect(&url).await.unwrap_err());
+        assert!(start.elapsed().as_secs() < 10);
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_would_forget_payments_is_refused() {
+    let server = server(false);
+    let url = url(&server, PASSWORD);
+    drop(eventually(async || RedisLedger::connect(&url).await).await);
+    for (name, value, sound) in [
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+        ("appendfsync", "everysec", "always"),
+        ("appendonly", "no", "yes"),
+    ] {
+        let set = |value: &'static str| {
+            let words = [&b"CONFIG"[..], b"SET", name.as_bytes(), value.as_bytes()];
+            let url = &url;
+            async move { command(url, &words).await }
+        };
+        set(value).await;
+        let error = RedisLedger::connect(&url).await.unwrap_err();
+        assert_storage(&error);
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(value) && text.contains(sound), "{text}");
+        set(sound).await;
+        RedisLedger::connect(&url).await.unwrap();
+    }
+    // Where it may not be asked it is believed.
+    let user: Vec<&[u8]> = vec![
+        b"ACL",
+        b"SETUSER",
+        b"shop",
+        b"on",
+        b">CANARY-shop",
+        b"~*",
+        b"&*",
+        b"+@all",
+        b"-config",
+    ];
+    command(&url, &user).await;
+    let shop = format!("redis://shop:CANARY-shop@localhost:{}", server.port);
+    claim_new(&RedisLedger::connect(&shop).await.unwrap(), &payment(1)).await;
+}
+
+#[tokio::test]
+async fn keys_of_another_format_are_refused_by_their_number() {
+    let (_ledger, url) = new_ledger().await;
+    let key = format!("{}format", prefix(&url));
+    command(&url, &[b"SET", key.as_bytes(), b"7"]).await;
+    let error = RedisLedger::connect(&url).await.unwrap_err().to_string();
+    assert!(error.contains("format 7") && error.contains("reads format 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_key_is_an_error_of_its_own_payment() {
+    let (ledger, url) = new_ledger().await;
+    claim_new(&ledger, &payment(1)).await;
+    claim_new(&ledger, &payment(2)).await;
+    let id = payment(1).id();
+    let hex = x402_core::hex::Hex(&id.to_bytes()).to_string();
+    let key = format!("{}entry:{hex}", prefix(&url));
+    command(&url, &[b"HSET", key.as_bytes(), b"entry", b"x"]).await;
+    assert!(matches!(ledger.find(id).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.apply(id, Step::Refused).await, Err(LedgerError::Corrupt)));
+    assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
+    assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
+    claim_new(&ledger, &payment(3)).await;
+}
+
+/// Scripts are forgotten by a server that is told to, or starts anew.
+#[tokio::test]
+async fn scripts_are_sent_again() {
+    let (ledger, url) = new_ledger().await;
+    claim_new(&ledger, &payment(1)).await;
+    command(&url, &[b"SCRIPT", b"FLUSH"]).await;
+    claim_new(&ledger, &payment(2)).await;
+}
+
+#[tokio::test]
+async fn an_old_ledger_in_redis_shrinks_as_new_payments_come() {
+    let (ledger, _url) = new_ledger().await;
+    an_old_ledger_shrinks(&ledger).await;
+}

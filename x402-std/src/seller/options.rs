@@ -1,0 +1,63 @@
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use x402_core::secp256k1::K256;
+use x402_core::{Address, Moment, Recover};
+
+/// What tells a seller the time, in Unix seconds.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How a seller goes about it.
+#[derive(Clone)]
+pub struct SellerOptions {
+    /// How long a request waits for the money's arrival before it is answered "pending".
+    pub settle_timeout: Duration,
+    /// How many seconds before its end an authorization is refused.
+    pub margin_seconds: u32,
+    /// How often, at most and at least, the chain is asked for a receipt; the pause doubles.
+    pub poll: (Duration, Duration),
+    /// Whether payers may be contracts ([EIP-1271](https://eips.ethereum.org/EIPS/eip-1271)). Then a
+    /// signature that is not the payer's key's costs a call of the chain: is there a contract?
+    pub contract_wallets: bool,
+    /// Who may deploy payers' wallets that are not on the chain yet
+    /// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): each is called, by Multicall3, with
+    /// what the payer wants.
+    pub wallet_factories: Vec<Address>,
+    /// The clock.
+    pub clock: Clock,
+    /// Who recovers signers.
+    pub recover: Arc<dyn Recover + Send + Sync>,
+}
+
+impl Default for SellerOptions {
+    fn default() -> Self {
+        Self {
+            settle_timeout: Duration::from_secs(30),
+            margin_seconds: Moment::DEFAULT_MARGIN_SECONDS,
+            poll: (Duration::from_millis(10), Duration::from_secs(1)),
+            contract_wallets: false,
+            wallet_factories: Vec::new(),
+            clock: Arc::new(system_time),
+            recover: Arc::new(K256),
+        }
+    }
+}
+
+impl fmt::Debug for SellerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SellerOptions")
+            .field("settle_timeout", &self.settle_timeout)
+            .field("margin_seconds", &self.margin_seconds)
+            .field("poll", &self.poll)
+            .field("contract_wallets", &self.contract_wallets)
+            .field("wallet_factories", &self.wallet_factories)
+            .finish_non_exhaustive()
+    }
+}
+
+fn system_time() -> u64 {
+    // A clock before 1970 is as good as none: every payment then looks not yet valid.
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+}
