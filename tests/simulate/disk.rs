@@ -92,6 +92,10 @@ impl Ledger for Disk {
         self.ledger.find(id)
     }
 
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        self.ledger.ids()
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.ledger.open_entries()
     }

@@ -149,6 +149,23 @@ pub enum LedgerConfig {
     Redis(LedgerUrl),
 }
 
+impl LedgerConfig {
+    /// The ledger of this name, as a configuration file would have it: a file (from where the process
+    /// is), `memory`, or a database's URL. `None` for what is none of these.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = || LedgerUrl(text.to_owned().into());
+        match text.split_once("://") {
+            None if text.is_empty() => None,
+            None if text == "memory" => Some(Self::Memory),
+            None => Some(Self::File(text.into())),
+            Some(("postgres" | "postgresql", _)) => Some(Self::Postgres(url())),
+            Some(("redis" | "rediss", _)) => Some(Self::Redis(url())),
+            Some(_) => None,
+        }
+    }
+}
+
 /// A database's URL, which may hold a password and is never shown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct LedgerUrl(Zeroizing<String>);

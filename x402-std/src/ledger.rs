@@ -71,6 +71,14 @@ pub trait Ledger: Send + Sync + 'static {
     /// The storage's own failure.
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>>;
 
+    /// All payments that are recorded, in ascending order of their ids: for those who look at the
+    /// books. What is claimed or forgotten meanwhile may be there or not.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>>;
+
     /// Takes the lease of a payment for so many seconds from now, or renews one's own; `false` while
     /// another owner's is running. The payment need not be recorded. What "now" is, the ledger's
     /// server says: the clocks of those who share it may differ.

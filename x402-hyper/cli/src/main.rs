@@ -1,6 +1,6 @@
 /*!
 The program `x402`: sell (`serve`), buy (`pay`, `quote`), settle for
-others (`facilitator`), try (`demo`, `devnet`), and compare
+others (`facilitator`), look at the books (`ledger`), try (`demo`, `devnet`), and compare
 (`vectors`). What it is told, and how it ends, is in `args.rs`.
 */
 
@@ -9,6 +9,7 @@ mod demo;
 mod devnet;
 mod exit;
 mod facilitator;
+mod ledger;
 mod output;
 mod pay;
 mod quote;
@@ -16,6 +17,7 @@ mod request;
 mod serve;
 mod shop;
 mod signals;
+mod time;
 mod vectors;
 
 use std::process::ExitCode;
@@ -53,6 +55,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Facilitator(args) => facilitator::run(args).await,
+        Command::Ledger(args) => ledger::run(args.command).await,
         Command::Pay(args) => pay::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Devnet(args) => devnet::run(args).await,
@@ -66,9 +69,11 @@ const fn wants_json(command: &Command) -> bool {
         Command::Pay(args) => args.json,
         Command::Quote(args) => args.json,
         Command::Demo(args) => args.json,
-        Command::Serve(_) | Command::Facilitator(_) | Command::Devnet(_) | Command::Vectors(_) => {
-            false
-        }
+        Command::Serve(_)
+        | Command::Facilitator(_)
+        | Command::Ledger(_)
+        | Command::Devnet(_)
+        | Command::Vectors(_) => false,
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) async fn resolve(seller: &Arc<Seller>) {
 }
 
 /// The tokens of all offers, each once.
-fn assets_of(config: &Config) -> Vec<OwnedAsset> {
+pub(crate) fn assets_of(config: &Config) -> Vec<OwnedAsset> {
     let others = config.routes.iter().flat_map(|route| &route.offers).map(|offer| &offer.asset);
     let mut assets = vec![config.asset.clone()];
     for asset in others {

@@ -166,6 +166,10 @@ impl Ledger for SlowLedger {
         self.0.find(id)
     }
 
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        self.0.ids()
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.0.open_entries()
     }

@@ -142,6 +142,14 @@ impl Ledger for MemoryLedger {
         Box::pin(async move { Ok(self.lock().by_id.get(&id).cloned()) })
     }
 
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(async move {
+            let mut ids: Vec<_> = self.lock().by_id.keys().copied().collect();
+            ids.sort_unstable();
+            Ok(ids)
+        })
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         Box::pin(async move {
             let entries = self.lock();

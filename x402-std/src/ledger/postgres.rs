@@ -35,6 +35,7 @@ const SWEEP: &str = "
 const FIND: &str = "SELECT entry FROM x402_entries WHERE id = $1";
 const FIND_TO_CHANGE: &str = "SELECT entry FROM x402_entries WHERE id = $1 FOR UPDATE";
 const FIND_OPEN: &str = "SELECT entry FROM x402_entries WHERE open";
+const FIND_IDS: &str = "SELECT id FROM x402_entries ORDER BY id";
 const INSERT: &str = "
     INSERT INTO x402_entries (id, entry, open, due) VALUES ($1, $2, $3, $4)
     ON CONFLICT (id) DO NOTHING";
@@ -131,6 +132,14 @@ impl Ledger for PostgresLedger {
         }))
     }
 
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let rows = turn.client().query_typed(FIND_IDS, &[]).await.map_err(storage);
+            turn.end(rows.and_then(|rows| rows.iter().map(decode_id).collect()))
+        }))
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         Box::pin(self.pool.call(async move {
             let mut turn = self.pool.take().await?;
@@ -175,6 +184,11 @@ async fn find(client: &Client, key: &[u8]) -> Result<Option<Entry>, LedgerError>
 
 fn decode(row: &Row) -> Result<Entry, LedgerError> {
     encoding::decode(row.try_get(0).map_err(storage)?)
+}
+
+fn decode_id(row: &Row) -> Result<PaymentId, LedgerError> {
+    let id: &[u8] = row.try_get(0).map_err(storage)?;
+    id.try_into().map(PaymentId::from_bytes).map_err(|_| LedgerError::Corrupt)
 }
 
 async fn claim(client: &mut Client, entry: &Entry) -> Result<Claiming, LedgerError> {

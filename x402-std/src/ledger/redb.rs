@@ -57,6 +57,19 @@ impl RedbLedger {
         Ok(Self { database: Arc::new(database) })
     }
 
+    /// Reads the file as it is now, also while another process has it open: a copy of it, which is gone
+    /// when the ledger is dropped. What is written to it changes nothing.
+    ///
+    /// A copy that was made while a change was being written is seen to be torn, and made again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], but for [`LedgerError::Locked`]; and where there is no file.
+    pub fn open_copy(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
+        let database = file::open_copy(path.as_ref())?;
+        Ok(Self { database: Arc::new(database) })
+    }
+
     /// Does the work where waiting for the disk holds nobody else up.
     async fn run<T: Send + 'static>(
         &self,
@@ -90,6 +103,10 @@ impl Ledger for RedbLedger {
         Box::pin(self.run(move |database| find(database, &id)))
     }
 
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(self.run(ids))
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         Box::pin(self.run(open_entries))
     }
@@ -100,6 +117,14 @@ fn find(database: &Database, id: &PaymentId) -> Result<Option<Entry>, LedgerErro
     let entries = reading.open_table(ENTRIES).map_err(storage)?;
     let value = entries.get(&id.to_bytes()).map_err(storage)?;
     value.map(|value| encoding::decode(value.value())).transpose()
+}
+
+fn ids(database: &Database) -> Result<Vec<PaymentId>, LedgerError> {
+    let reading = database.begin_read().map_err(storage)?;
+    let entries = reading.open_table(ENTRIES).map_err(storage)?;
+    let rows = entries.iter().map_err(storage)?;
+    rows.map(|row| row.map(|(key, _)| PaymentId::from_bytes(key.value())).map_err(storage))
+        .collect()
 }
 
 fn open_entries(database: &Database) -> Result<Vec<Entry>, LedgerError> {

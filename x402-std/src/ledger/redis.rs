@@ -82,6 +82,34 @@ impl RedisLedger {
         line.end(result)
     }
 
+    /// The ids, as the names of the entries' keys have them.
+    async fn ids_now(&self) -> Result<Vec<PaymentId>, LedgerError> {
+        let prefix = self.server.key("entry:", "");
+        let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '^' | '\\');
+        let escape = |c: char| if special(c) { format!("\\{c}") } else { c.to_string() };
+        let pattern = format!("{}*", prefix.chars().map(escape).collect::<String>());
+        let (mut ids, mut cursor) = (Vec::new(), 0_u64);
+        loop {
+            let mut command = ::redis::cmd("SCAN");
+            command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1_000);
+            let mut line = self.server.line().await?;
+            let result = command.query_async(line.connection()).await;
+            let (next, keys): (u64, Vec<String>) = line.end(result)?;
+            for key in keys {
+                let id = key.strip_prefix(&prefix).and_then(|id| ::x402_core::hex::decode(id).ok());
+                ids.push(PaymentId::from_bytes(&id.ok_or(LedgerError::Corrupt)?));
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        // A key may be told twice.
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
     async fn claim_now(&self, entry: &Entry) -> Result<Claiming, LedgerError> {
         let identifier = entry.identifier.map(|identifier| hex(&identifier.0)).unwrap_or_default();
         let now = to_score(entry.claimed_at);
@@ -139,6 +167,10 @@ impl Ledger for RedisLedger {
             let entry = self.read(&key_of(id)).await?;
             entry.map(|entry| encoding::decode(&entry)).transpose()
         }))
+    }
+
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(self.server.call(self.ids_now()))
     }
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {

@@ -256,6 +256,23 @@ async fn what_is_open_is_listed(ledger: Arc<dyn Ledger>) {
     assert_eq!(open_ids(&*ledger).await, expected);
 }
 
+async fn all_are_listed_in_order(ledger: Arc<dyn Ledger>) {
+    assert!(ledger.ids().await.unwrap().is_empty());
+    let mut expected = Vec::new();
+    for (number, (_, way)) in (0..).zip(ways()) {
+        let payment = payment(number * 7 % 11);
+        claim_new(&*ledger, &payment).await;
+        for step in way {
+            ledger.apply(payment.id(), step).await.unwrap();
+        }
+        expected.push(payment.id());
+    }
+    ledger.apply(payment(0).id(), Step::Refused).await.unwrap();
+    expected.retain(|id| *id != payment(0).id());
+    expected.sort();
+    assert_eq!(ledger.ids().await.unwrap(), expected);
+}
+
 async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
     let [settled, open, long] = [payment(1), payment(2), payment_until(3, NOW + 3 * DAY)];
     for payment in [&settled, &open, &long] {
@@ -404,6 +421,7 @@ macro_rules! suite {
         transactions_that_were_replaced_are_remembered
         what_is_not_there_is_missing
         what_is_open_is_listed
+        all_are_listed_in_order
         what_is_over_is_forgotten_in_time
         an_identifier_has_one_payment_that_has_not_failed
         of_those_who_race_for_an_identifier_one_wins

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod demo;
+mod ledger;
 mod pay;
 mod process;
 mod seller;
@@ -15,7 +16,7 @@ use process::run;
 
 #[test]
 fn help_of_each_command_shows_an_example() {
-    for command in ["serve", "pay", "quote", "devnet", "demo", "vectors"] {
+    for command in ["serve", "facilitator", "ledger", "pay", "quote", "devnet", "demo", "vectors"] {
         let help = run(&[command, "--help"]).succeeded();
         assert!(
             help.contains("Examples:\n") && help.contains(&format!("x402 {command}")),

@@ -25,6 +25,42 @@ pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
         LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
     };
     let file = open_file(path).map_err(|error| failed(&error))?;
+    let database = open_database(path, file)?;
+    sync_folder(path).map_err(|error| failed(&error))?;
+    Ok(database)
+}
+
+/// How often a copy is made that turns out to be torn.
+const COPIES: usize = 20;
+
+/// Opens a copy of the file, which nobody else sees and which is gone when it is closed.
+pub(super) fn open_copy(path: &Path) -> Result<Database, LedgerError> {
+    let mut result = try_copy(path);
+    for _ in 1..COPIES {
+        if result.is_ok() {
+            break;
+        }
+        result = try_copy(path);
+    }
+    result
+}
+
+fn try_copy(path: &Path) -> Result<Database, LedgerError> {
+    let failed = |error: &dyn Display| {
+        LedgerError::Storage(format!("{} cannot be read: {error}", path.display()))
+    };
+    let mut original = File::open(path).map_err(|error| failed(&error))?;
+    let mut copy = tempfile::tempfile().map_err(|error| failed(&error))?;
+    std::io::copy(&mut original, &mut copy).map_err(|error| failed(&error))?;
+    // A page that is damaged makes the library panic: here it says that the copy is torn.
+    let opened = std::panic::catch_unwind(|| open_database(path, copy));
+    opened.unwrap_or_else(|_| Err(failed(&"it is damaged")))
+}
+
+fn open_database(path: &Path, file: File) -> Result<Database, LedgerError> {
+    let failed = |error: &dyn Display| {
+        LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
+    };
     let file = FileBackend::new(file).map_err(|error| failed(&error))?;
     let mut builder = Builder::new();
     // What is damaged is found now, not under somebody's payment.
@@ -39,7 +75,6 @@ pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
         LedgerError::Storage(text) => failed(&text),
         error => error,
     })?;
-    sync_folder(path).map_err(|error| failed(&error))?;
     Ok(database)
 }
 

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use ::redb::{Database, ReadableDatabase as _, TableDefinition};
 use tempfile::TempDir;
@@ -56,6 +57,45 @@ async fn a_file_that_was_never_closed_has_everything() {
     let copy = folder.path().join("copy.redb");
     std::fs::copy(folder.path().join("x402.redb"), &copy).unwrap();
     expect_all(&RedbLedger::open(&copy).unwrap()).await;
+}
+
+/// As the books are read while the gateway runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_file_in_use_is_whole() {
+    let (ledger, folder) = new_ledger();
+    let path = folder.path().join("x402.redb");
+    fill(&ledger).await;
+    let ledger = Arc::new(ledger);
+    let writing = {
+        let ledger = Arc::clone(&ledger);
+        tokio::spawn(async move {
+            for number in 1_000.. {
+                claim_new(&*ledger, &payment(number)).await;
+                ledger.apply(payment(number).id(), Step::Journalled(transaction(1))).await.unwrap();
+            }
+        })
+    };
+    let mut last = 0;
+    for _ in 0..50 {
+        let copy = RedbLedger::open_copy(&path).unwrap();
+        let ids = copy.ids().await.unwrap();
+        assert!(ids.len() >= last.max(6), "{} after {last}", ids.len());
+        last = ids.len();
+        for id in ids {
+            assert!(copy.find(id).await.unwrap().is_some());
+        }
+    }
+    assert!(last > 6, "nothing was written meanwhile");
+    writing.abort();
+    let _ = writing.await;
+    // What is done to a copy is done to the copy.
+    let copy = RedbLedger::open_copy(&path).unwrap();
+    copy.apply(payment(0).id(), Step::Refused).await.unwrap();
+    drop(copy);
+    assert_eq!(state(&*ledger, payment(0).id()).await, State::Claimed);
+    assert!(RedbLedger::open_copy(folder.path().join("other")).is_err());
+    std::fs::write(folder.path().join("text"), "no ledger").unwrap();
+    assert!(RedbLedger::open_copy(folder.path().join("text")).is_err());
 }
 
 #[test]

@@ -38,6 +38,10 @@ impl Ledger for Leasing {
         self.memory.find(id)
     }
 
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        self.memory.ids()
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.memory.open_entries()
     }

@@ -1,0 +1,118 @@
+//! What is shown of a payment. Its signature, its raw transaction and its answer's body never are.
+
+use serde_json::{Value, json};
+use x402_core::hex::Hex;
+use x402_core::state::State;
+use x402_core::{Amount, Asset};
+use x402_std::config::OwnedAsset;
+use x402_std::ledger::Entry;
+
+use crate::time::rfc3339;
+
+/// The columns of an export, in their order.
+pub(super) const COLUMNS: [&str; 13] = [
+    "id",
+    "state",
+    "claimed_at",
+    "chain",
+    "asset",
+    "symbol",
+    "payer",
+    "pay_to",
+    "amount_units",
+    "amount",
+    "nonce",
+    "transaction",
+    "status",
+];
+
+pub(super) struct Row {
+    pub(super) entry: Entry,
+    pub(super) symbol: String,
+    pub(super) decimals: Option<u8>,
+}
+
+impl Row {
+    pub(super) fn new(entry: Entry, assets: &[OwnedAsset]) -> Self {
+        let (chain_id, token) = (entry.payment.chain_id(), entry.payment.asset());
+        let configured = assets.iter().map(OwnedAsset::as_asset);
+        let mut configured =
+            configured.filter(|asset| (asset.chain_id, asset.address) == (chain_id, token));
+        let known = || Asset::find_by_address(chain_id, token).copied();
+        let (symbol, decimals) = match configured.next().or_else(known) {
+            Some(asset) => (asset.symbol.to_owned(), Some(asset.decimals)),
+            None => (String::new(), None),
+        };
+        Self { entry, symbol, decimals }
+    }
+
+    pub(super) const fn units(&self) -> Amount {
+        self.entry.payment.amount()
+    }
+
+    /// In units of the asset, where its decimals are known.
+    pub(super) fn amount(&self) -> Option<String> {
+        Some(self.units().to_price(self.decimals?).to_string())
+    }
+
+    /// Whether the money has arrived.
+    pub(super) const fn is_received(&self) -> bool {
+        matches!(self.entry.state, State::Settled | State::Served)
+    }
+
+    pub(super) const fn state(&self) -> &'static str {
+        name_of(self.entry.state)
+    }
+
+    /// The transaction that moved the money, or else the one that was sent last.
+    pub(super) fn transaction(&self) -> Option<String> {
+        let sent = self.entry.transaction.as_ref().map(|transaction| transaction.hash);
+        self.entry.settled_by.or(sent).map(|hash| hash.to_string())
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.entry.answer.as_ref().map(|answer| answer.status)
+    }
+
+    /// In the order of [`COLUMNS`]; empty for what is not there.
+    pub(super) fn fields(&self) -> [String; 13] {
+        let payment = &self.entry.payment;
+        [
+            self.entry.id().to_string(),
+            self.state().to_owned(),
+            rfc3339(self.entry.claimed_at),
+            payment.chain_id().to_string(),
+            payment.asset().to_string(),
+            self.symbol.clone(),
+            payment.payer().to_string(),
+            payment.transfer().to().to_string(),
+            self.units().to_string(),
+            self.amount().unwrap_or_default(),
+            Hex(payment.transfer().nonce().as_bytes()).to_string(),
+            self.transaction().unwrap_or_default(),
+            self.status().map(|status| status.to_string()).unwrap_or_default(),
+        ]
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let fields = COLUMNS.into_iter().zip(self.fields());
+        let members = fields.map(|(name, text)| {
+            let value = if text.is_empty() { Value::Null } else { text.into() };
+            (name.to_owned(), value)
+        });
+        let mut object: Value = members.collect::<serde_json::Map<_, _>>().into();
+        object["status"] = json!(self.status());
+        object
+    }
+}
+
+pub(super) const fn name_of(state: State) -> &'static str {
+    match state {
+        State::Claimed => "claimed",
+        State::Broadcast => "broadcast",
+        State::Pending => "pending",
+        State::Settled => "settled",
+        State::Served => "served",
+        State::Failed => "failed",
+    }
+}
