@@ -86,6 +86,7 @@ fn who_is_killed_at_any_instant_serves_what_was_paid() {
         );
         assert_eq!(shop.upstream.payments() as u64, served, "round {round}, {instant:?}");
     }
+    assert_eq!(shop.exported(), shop.recipient_balance(), "the books add up");
     let again = shop.upstream.hits() - shop.upstream.payments();
     println!(
         "{rounds} kills with {AT_ONCE} payments under way: served and received {}, work asked for again {again} times, {:.1} s",
@@ -145,6 +146,43 @@ fn a_client_who_hangs_up_at_any_instant_is_served_later() {
         assert_eq!(shop.upstream.hits() as u64, round + 1);
         assert_eq!(shop.recipient_balance(), u128::from(round + 1) * PRICE);
     }
+}
+
+/// A file that may not grow is a disk that is full.
+#[test]
+fn on_a_full_disk_nothing_is_charged_that_is_not_recorded() {
+    let mut shop = Shop::open();
+    shop.node.mint(crate::shop::BUYER, 100_000_000);
+    insist(shop.address, &request("1"));
+    shop.kill();
+    let size = std::fs::metadata(shop.path().join("x402.redb")).expect("the ledger").len();
+    shop.start_limited(size.div_ceil(1024));
+    let mut full = None;
+    for nonce in 2..5_000 {
+        let request = request(&nonce.to_string());
+        let answer = http::exchange(shop.address, &request);
+        if answer.status != 200 {
+            full = Some((request, answer));
+            break;
+        }
+    }
+    let (first, answer) = full.expect("the file is full at last");
+    assert!(matches!(answer.status, 500 | 503), "{}", answer.body);
+    assert!(answer.header("X-Payment-Required").is_none());
+    // From then on nothing new is taken, and prices are told.
+    let before = shop.recipient_balance();
+    for nonce in 5_000..5_010 {
+        let answer = shop.send(&four_fields(&terms(&nonce.to_string()), &nonce.to_string()));
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert!(answer.header("Retry-After").is_some());
+    }
+    assert_eq!(shop.send(&[]).status, 402);
+    assert_eq!(shop.recipient_balance(), before);
+    // With room again, what was under way is served, and the books add up.
+    shop.restart();
+    insist(shop.address, &first);
+    assert_eq!(shop.recipient_balance(), shop.upstream.payments() as u128 * PRICE);
+    assert_eq!(shop.exported(), shop.recipient_balance());
 }
 
 #[test]

@@ -63,10 +63,22 @@ impl Shop {
     }
 
     pub fn start_program(&mut self) {
+        self.start(Command::new(env!("CARGO_BIN_EXE_x402")));
+    }
+
+    /// Starts it so that no file of its can be longer than so many KiB.
+    pub fn start_limited(&mut self, kib: u64) {
+        let mut program = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        program.args(["-c", &script, env!("CARGO_BIN_EXE_x402")]);
+        self.start(program);
+    }
+
+    fn start(&mut self, mut program: Command) {
         self.address = free_address();
         let config = self.folder.path().join("x402.yaml");
         std::fs::write(&config, self.config()).expect("write the config");
-        let mut program = Command::new(env!("CARGO_BIN_EXE_x402"))
+        let mut program = program
             .arg("serve")
             .arg("--config")
             .arg(&config)
@@ -118,6 +130,20 @@ impl Shop {
 
     pub fn send_body(&self, headers: &[(&str, String)], body: &str) -> Answer {
         http::exchange(self.address, &http::request("POST /api/analyze", headers, body))
+    }
+
+    /// The sum of what was received, as the books have it, which are read while the program runs.
+    pub fn exported(&self) -> u128 {
+        let output = Command::new(env!("CARGO_BIN_EXE_x402"))
+            .args(["ledger", "export", "--format", "json", "--ledger"])
+            .arg(self.folder.path().join("x402.redb"))
+            .output()
+            .expect("the books");
+        let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let rows = rows.as_array().expect("rows").iter();
+        let received = rows.filter(|row| row["state"] == "served" || row["state"] == "settled");
+        let units = received.map(|row| row["amount_units"].as_str().expect("an amount"));
+        units.map(|units| units.parse::<u128>().expect("a number")).sum()
     }
 
     pub fn recipient_balance(&self) -> u128 {

@@ -25,7 +25,8 @@ pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
         LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
     };
     let file = open_file(path).map_err(|error| failed(&error))?;
-    let database = open_database(path, file)?;
+    let mut database = open_database(path, file)?;
+    compact(&mut database)?;
     sync_folder(path).map_err(|error| failed(&error))?;
     Ok(database)
 }
@@ -76,6 +77,22 @@ fn open_database(path: &Path, file: File) -> Result<Database, LedgerError> {
         error => error,
     })?;
     Ok(database)
+}
+
+/// Gives back what a large ledger has no use for any more. It rewrites what is there, so it is done where
+/// that is little.
+fn compact(database: &mut Database) -> Result<(), LedgerError> {
+    const WORTHWHILE_BYTES: u64 = 16 << 20;
+    let writing = database.begin_write().map_err(storage)?;
+    let stats = writing.stats().map_err(storage)?;
+    let size =
+        stats.allocated_pages().saturating_mul(u64::try_from(stats.page_size()).unwrap_or(0));
+    writing.abort().map_err(storage)?;
+    let used = stats.stored_bytes().saturating_add(stats.metadata_bytes());
+    if size > WORTHWHILE_BYTES && size / 4 > used {
+        database.compact().map_err(storage)?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -59,6 +59,56 @@ async fn a_file_that_was_never_closed_has_everything() {
     expect_all(&RedbLedger::open(&copy).unwrap()).await;
 }
 
+/// A hundred thousand payments under way, as after a bad night.
+#[tokio::test]
+async fn a_large_ledger_is_opened_at_once_and_does_not_stay_large() {
+    const COUNT: u128 = 100_000;
+    let (ledger, folder) = new_ledger();
+    drop(ledger);
+    let path = folder.path().join("x402.redb");
+    let database = Database::open(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    {
+        let entries = TableDefinition::<&[u8; PaymentId::LEN], &[u8]>::new("entries");
+        let open = TableDefinition::<&[u8; PaymentId::LEN], ()>::new("open");
+        let mut entries = writing.open_table(entries).unwrap();
+        let mut open = writing.open_table(open).unwrap();
+        let pending = Entry::new(&payment(1), REQUEST, NOW).unwrap();
+        let pending = pending.after(Step::Journalled(transaction(1))).unwrap().unwrap();
+        let bytes = crate::ledger::encoding::encode(&pending);
+        for number in 0..COUNT {
+            // The payments differ in their keys only: signing so many takes longer than the test.
+            let mut key = payment(1).id().to_bytes();
+            key[PaymentId::LEN - 16..].copy_from_slice(&number.to_be_bytes());
+            entries.insert(&key, bytes.as_slice()).unwrap();
+            open.insert(&key, ()).unwrap();
+        }
+    }
+    writing.commit().unwrap();
+    drop(database);
+    let size = std::fs::metadata(&path).unwrap().len();
+    let begun = std::time::Instant::now();
+    let ledger = RedbLedger::open(&path).unwrap();
+    let open = ledger.open_entries().await.unwrap();
+    println!("{} open entries of {} MiB in {:?}", open.len(), size >> 20, begun.elapsed());
+    assert_eq!(open.len() as u128, COUNT);
+    // A debug build on a busy machine; a release build takes a fifth of it.
+    assert!(begun.elapsed().as_secs() < 10);
+    drop(ledger);
+
+    let database = Database::open(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    let entries = TableDefinition::<&[u8; PaymentId::LEN], &[u8]>::new("entries");
+    let open = TableDefinition::<&[u8; PaymentId::LEN], ()>::new("open");
+    writing.open_table(entries).unwrap().retain(|_, _| false).unwrap();
+    writing.open_table(open).unwrap().retain(|_, ()| false).unwrap();
+    writing.commit().unwrap();
+    drop(database);
+    drop(RedbLedger::open(&path).unwrap());
+    let small = std::fs::metadata(&path).unwrap().len();
+    assert!(small < size / 10, "{small} of {size} bytes");
+}
+
 /// As the books are read while the gateway runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_a_file_in_use_is_whole() {
