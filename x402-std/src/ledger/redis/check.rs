@@ -1,4 +1,4 @@
-use ::redis::{ErrorKind, RedisResult, cmd};
+use ::redis::{RedisResult, cmd};
 
 use super::server::Server;
 use crate::ledger::LedgerError;
@@ -34,7 +34,7 @@ async fn setting(server: &Server, name: &'static str) -> Result<Option<String>, 
         cmd("CONFIG").arg("GET").arg(name).query_async(line.connection()).await;
     let value = match answer {
         // It is forbidden, or there is no such command.
-        Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => None,
+        Err(error) if error.code().is_some() => None,
         answer => line.end(answer)?.into_iter().nth(1),
     };
     if value.is_none() {

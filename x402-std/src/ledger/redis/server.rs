@@ -185,7 +185,7 @@ async fn greet(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<MultiplexedConnection, LedgerError> {
     // How long a call may take is for the call to say.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let config = AsyncConnectionConfig::new();
     let connected = MultiplexedConnection::new_with_config(login, stream, config).await;
     let (connection, driver) = connected.map_err(|error| storage(&error))?;
     tokio::spawn(driver);
@@ -208,17 +208,10 @@ fn split_port(place: &str) -> Option<(&str, u16)> {
 fn login(user: &str, database: &str) -> Option<RedisConnectionInfo> {
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let (user, password) = (percent::decoded(user)?, percent::decoded(password)?);
-    let mut login = RedisConnectionInfo::default();
-    if !user.is_empty() {
-        login = login.set_username(user);
-    }
-    if !password.is_empty() {
-        login = login.set_password(password);
-    }
-    match database {
-        "" => Some(login),
-        number => Some(login.set_db(number.parse().ok()?)),
-    }
+    let db = if database.is_empty() { 0 } else { database.parse().ok()? };
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    let (username, password) = (given(user), given(password));
+    Some(RedisConnectionInfo { db, username, password, ..RedisConnectionInfo::default() })
 }
 
 #[cfg(test)]
@@ -230,15 +223,18 @@ mod tests {
         let read = |url| Address::read(url).unwrap();
         let address = read("redis://127.0.0.1");
         assert_eq!((address.host.as_str(), address.port), ("127.0.0.1", 6379));
-        assert!(address.tls.is_none() && address.login.username().is_none());
+        assert!(address.tls.is_none() && address.login.username.is_none());
         let address = read("rediss://me:p%40ss@db.example:1/7");
         assert_eq!((address.host.as_str(), address.port), ("db.example", 1));
-        assert_eq!(address.login.username(), Some("me"));
-        assert_eq!((address.login.password(), address.login.db()), (Some("p@ss"), 7));
+        assert_eq!(address.login.username.as_deref(), Some("me"));
+        assert_eq!((address.login.password.as_deref(), address.login.db), (Some("p@ss"), 7));
         assert!(address.tls.is_some());
         let address = read("redis://:pass@[::1]:2/");
         assert_eq!((address.host.as_str(), address.port), ("::1", 2));
-        assert_eq!((address.login.username(), address.login.password()), (None, Some("pass")));
+        assert_eq!(
+            (address.login.username.as_deref(), address.login.password.as_deref()),
+            (None, Some("pass"))
+        );
     }
 
     #[test]

@@ -27,10 +27,8 @@ async fn command(url: &str, words: &[&[u8]]) {
     let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
     let stream = TcpStream::connect(place).await.unwrap();
     let config = ::redis::AsyncConnectionConfig::new();
-    let login = match url.contains(PASSWORD) {
-        true => RedisConnectionInfo::default().set_password(PASSWORD),
-        false => RedisConnectionInfo::default(),
-    };
+    let password = url.contains(PASSWORD).then(|| PASSWORD.to_owned());
+    let login = RedisConnectionInfo { password, ..RedisConnectionInfo::default() };
     let (mut connection, driver) =
         MultiplexedConnection::new_with_config(&login, stream, config).await.unwrap();
     tokio::spawn(driver);
