@@ -31,7 +31,7 @@ fn tests_in(folder: &Path, found: &mut Vec<String>) {
 #[test]
 fn every_test_that_is_named_exists() {
     let mut known = Vec::new();
-    for folder in ["x402-core", "x402-std", "x402-hyper", "tests/tests"] {
+    for folder in ["x402-core", "x402-std", "x402-hyper", "tests/tests", "tests/simulate"] {
         tests_in(&root().join(folder), &mut known);
     }
     let text = fs::read_to_string(root().join("SECURITY.md")).expect("SECURITY.md");

@@ -26,7 +26,7 @@ pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
     };
     let file = open_file(path).map_err(|error| failed(&error))?;
     let mut database = open_database(path, file)?;
-    compact(&mut database)?;
+    compact(path, &mut database).map_err(|error| failed(&error))?;
     sync_folder(path).map_err(|error| failed(&error))?;
     Ok(database)
 }
@@ -81,12 +81,11 @@ fn open_database(path: &Path, file: File) -> Result<Database, LedgerError> {
 
 /// Gives back what a large ledger has no use for any more. It rewrites what is there, so it is done where
 /// that is little.
-fn compact(database: &mut Database) -> Result<(), LedgerError> {
+fn compact(path: &Path, database: &mut Database) -> Result<(), LedgerError> {
     const WORTHWHILE_BYTES: u64 = 16 << 20;
     let writing = database.begin_write().map_err(storage)?;
     let stats = writing.stats().map_err(storage)?;
-    let size =
-        stats.allocated_pages().saturating_mul(u64::try_from(stats.page_size()).unwrap_or(0));
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     writing.abort().map_err(storage)?;
     let used = stats.stored_bytes().saturating_add(stats.metadata_bytes());
     if size > WORTHWHILE_BYTES && size / 4 > used {

@@ -76,9 +76,10 @@ async fn a_large_ledger_is_opened_at_once_and_does_not_stay_large() {
         let pending = Entry::new(&payment(1), REQUEST, NOW).unwrap();
         let pending = pending.after(Step::Journalled(transaction(1))).unwrap().unwrap();
         let bytes = crate::ledger::encoding::encode(&pending);
+        let first = pending.id().to_bytes();
         for number in 0..COUNT {
             // The payments differ in their keys only: signing so many takes longer than the test.
-            let mut key = payment(1).id().to_bytes();
+            let mut key = first;
             key[PaymentId::LEN - 16..].copy_from_slice(&number.to_be_bytes());
             entries.insert(&key, bytes.as_slice()).unwrap();
             open.insert(&key, ()).unwrap();
@@ -100,8 +101,10 @@ async fn a_large_ledger_is_opened_at_once_and_does_not_stay_large() {
     let writing = database.begin_write().unwrap();
     let entries = TableDefinition::<&[u8; PaymentId::LEN], &[u8]>::new("entries");
     let open = TableDefinition::<&[u8; PaymentId::LEN], ()>::new("open");
-    writing.open_table(entries).unwrap().retain(|_, _| false).unwrap();
-    writing.open_table(open).unwrap().retain(|_, ()| false).unwrap();
+    writing.delete_table(entries).unwrap();
+    writing.delete_table(open).unwrap();
+    writing.open_table(entries).unwrap();
+    writing.open_table(open).unwrap();
     writing.commit().unwrap();
     drop(database);
     drop(RedbLedger::open(&path).unwrap());
