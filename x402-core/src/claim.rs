@@ -168,6 +168,16 @@ impl Claimed {
         self.0.amount
     }
 
+    /// Takes only so much of what was signed, which the scheme `upto` allows: once the work is done, it
+    /// is known how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checked::of_amount`].
+    pub fn of_amount(self, amount: Amount) -> Result<Self, Error> {
+        Checked(self.0).of_amount(amount).map(|checked| Self(checked.0))
+    }
+
     /// The signature of the payer's key; `None` where the payer is a contract.
     #[must_use]
     pub const fn signature(&self) -> Option<&Signature> {

@@ -278,6 +278,8 @@ pub enum Error {
     Network,
     /// The begin of its validity is not past.
     NotYetValid,
+    /// An earlier payment of this payer was served, and the chain did not take it.
+    Owing,
     /// The payload of v1 or v2 cannot be read.
     Payload(WireError),
     /// The authorization pays somebody else.
@@ -321,6 +323,7 @@ impl Error {
             | Self::Missing
             | Self::Network
             | Self::NotYetValid
+            | Self::Owing
             | Self::Recipient
             | Self::Scheme
             | Self::Signature(_)
@@ -345,7 +348,7 @@ impl Error {
             Self::Amount => Reason::ValueMismatch,
             Self::Asset => Reason::InvalidPaymentRequirements,
             Self::AuthorizationUsed => Reason::NonceAlreadyUsed,
-            Self::Balance => Reason::InsufficientFunds,
+            Self::Balance | Self::Owing => Reason::InsufficientFunds,
             Self::Exceeds => Reason::UptoExceeds,
             Self::Expired => Reason::ValidBefore,
             Self::Extension => Reason::ExtensionEcho,
@@ -437,6 +440,7 @@ impl Error {
             Self::Missing => "repeat the request with a payment for the terms of this answer",
             Self::Network => "pay on the network that this answer names",
             Self::NotYetValid => "set validAfter to 0, or check the clock",
+            Self::Owing => "fund the paying account and send the earlier payment again, or ask the seller",
             Self::Recipient => "sign a transfer to the recipient that this answer names",
             Self::Scheme => "pay by the scheme and the method that this answer names",
             Self::Signature(_) => "send 65 bytes r, s, v with a low s and a v of 27 or 28",
@@ -473,6 +477,7 @@ impl fmt::Display for Error {
             Self::Missing => "this resource has a price",
             Self::Network => "the payment is on another network",
             Self::NotYetValid => "the authorization is not valid yet",
+            Self::Owing => "an earlier payment that was served has not been paid",
             Self::Recipient => "the authorization pays another recipient",
             Self::Signer => "the signature is not the payer's over these terms",
             Self::Simulation => "the token refuses the transfer",

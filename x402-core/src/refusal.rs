@@ -154,6 +154,7 @@ mod tests {
             Missing,
             Network,
             NotYetValid,
+            Owing,
             Recipient,
             Signer,
             Simulation,

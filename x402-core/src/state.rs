@@ -3,11 +3,16 @@ The states of a claimed payment, and what moves it from one to the next.
 
 ```text
 Claimed --journalled--> Broadcast --confirmed--> Settled --answered--> Served
-   |                        |-- timed out --> Pending --confirmed--> Settled
-   |                        '-- reverted --> Failed <-- reverted -- Pending
-   |                                           '-- confirmed --> Settled
+   |                    ^   |-- timed out --> Pending --confirmed--> Settled
+   |-- worked --> Worked    '-- reverted --> Failed <-- reverted -- Pending
+   |                 |                         |'-- confirmed --> Settled
+   |                 '-- refused --> Failed    '-- journalled --> Broadcast
    '-- refused --> (released)
 ```
+
+The work is done when the money has arrived, or before: then its answer is kept first ([`State::Worked`]),
+and the payment that follows is never forgotten, whatever becomes of it. What is settled and has its
+answer is served.
 
 A payment is journalled (raw transaction and hash, safe on disk) before it is broadcast, so that
 whatever happens next can be found out. What is unknown is not failed: it is [`State::Pending`], and
@@ -21,6 +26,8 @@ use core::fmt;
 pub enum State {
     /// Recorded for one caller; nothing has been sent.
     Claimed,
+    /// The work is done and its answer kept; nothing has been sent.
+    Worked,
     /// A transaction is journalled and may have been sent.
     Broadcast,
     /// A transaction was sent and its outcome is not known in time.
@@ -36,6 +43,8 @@ pub enum State {
 /// What happens to a payment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Event {
+    /// The work is done before the money moves, and its answer is safe.
+    Worked,
     /// The transaction that settles it is safe in the journal.
     Journalled,
     /// The chain shows the money's arrival.
@@ -66,16 +75,19 @@ impl State {
     ///
     /// [`IllegalTransition`] for an event that cannot happen here: the caller has lost count.
     pub const fn on(self, event: Event) -> Result<Transition, IllegalTransition> {
-        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled};
+        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled, Worked};
         let to = match (self, event) {
             (Claimed, Event::Refused) => return Ok(Transition::Release),
+            (Claimed, Event::Worked) => Worked,
             // Journalled anew: another transaction for the same authorization, which the token takes
-            // at most once, because the one before can no longer be mined.
-            (Claimed | Broadcast | Pending, Event::Journalled) => Broadcast,
-            // Failed: somebody else submitted the authorization after our transaction had reverted.
-            (Broadcast | Pending | Failed, Event::Confirmed) => Settled,
+            // at most once, because the one before can no longer be mined, or has reverted.
+            (Claimed | Worked | Broadcast | Pending | Failed, Event::Journalled) => Broadcast,
+            // Somebody else submitted the authorization: before we did, or after our transaction had
+            // reverted.
+            (Worked | Broadcast | Pending | Failed, Event::Confirmed) => Settled,
             (Broadcast | Pending, Event::TimedOut) => Pending,
-            (Broadcast | Pending, Event::Reverted) => Failed,
+            // What the work was done for is not released: its payer has had it.
+            (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,
             (Settled, Event::Answered) => Served,
             _ => return Err(IllegalTransition { state: self, event }),
         };
@@ -86,7 +98,7 @@ impl State {
     #[must_use]
     pub const fn is_open(self) -> bool {
         match self {
-            Self::Claimed | Self::Broadcast | Self::Pending => true,
+            Self::Claimed | Self::Worked | Self::Broadcast | Self::Pending => true,
             Self::Settled | Self::Served | Self::Failed => false,
         }
     }
@@ -125,13 +137,15 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
-        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut};
-        for event in [Answered, Confirmed, Journalled, Refused, Reverted, TimedOut] {
+        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut, Worked};
+        for event in [Answered, Confirmed, Journalled, Refused, Reverted, TimedOut, Worked] {
+            assert!(State::Worked.on(event) != Ok(Transition::Release));
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
             assert!(State::Served.on(event).is_err());
-            assert_eq!(State::Failed.on(event).is_ok(), event == Confirmed);
+            assert_eq!(State::Failed.on(event).is_ok(), matches!(event, Confirmed | Journalled));
         }
         assert_eq!(State::Claimed.on(Refused), Ok(Transition::Release));
+        assert_eq!(State::Worked.on(Refused), Ok(Transition::To(State::Failed)));
     }
 }

@@ -108,6 +108,13 @@ Taking the payment, calling the inner service and reading its answer happen in a
 answer's body goes to the client as it comes, and no faster than the client reads; a client who is
 gone is not waited for. When the answer is complete it is kept, and only then its end is sent.
 
+# When the money moves
+
+By [`Sale::settle`]: before the work, as above; after it ([`Settle::After`](x402_std::ledger::Settle)),
+and then the answer is held, up to what is kept, until the money has arrived; or later, together with
+other payments, and then the answer goes to the client as it comes, and says `accepted`. In the last two
+cases nothing is charged for an answer with a status of 400 and above, or one that breaks off.
+
 # The same payment again
 
 * The same request — method, path, query, body — is given the same answer; the inner service is not
@@ -137,10 +144,12 @@ mod answer;
 mod body;
 mod dialect;
 mod future;
+mod held;
 mod layer;
 mod pricing;
 mod relay;
 mod request_body;
+mod right;
 mod service;
 mod task;
 #[cfg(test)]
@@ -166,13 +175,13 @@ pub(crate) use dialect::has_payment;
 /// An error of a body.
 pub(crate) type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
-/// The payment of a request, in its extensions: checked, and arrived.
+/// The payment of a request, in its extensions: checked, and arrived, or good to be settled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Paid {
     /// Who paid.
     pub payer: Address,
-    /// The transaction that moved the money.
-    pub transaction: TxHash,
+    /// The transaction that moved the money; `None` where it moves after the work.
+    pub transaction: Option<TxHash>,
     /// Which payment it is: what an order or an invoice may be filed under.
     pub payment: PaymentId,
 }

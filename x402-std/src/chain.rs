@@ -6,6 +6,7 @@ mod rpc;
 pub(crate) mod wallet;
 
 use core::fmt;
+use core::future::ready;
 
 use x402_core::{Address, ChainId, Claimed, Error, Settled, Signature};
 
@@ -14,7 +15,7 @@ use crate::ledger::{Entry, LedgerError};
 use wallet::Undeployed;
 
 #[cfg(feature = "rpc")]
-pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, StartError, UrlError};
+pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, Spent, StartError, UrlError};
 
 /// The hash of a transaction.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -41,13 +42,13 @@ pub struct Transaction {
     pub raw: Vec<u8>,
 }
 
-/// The call that settles a payment.
+/// The call that settles a payment, or a batch of them.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The payment.
-    pub payment: Claimed,
-    /// The contract that is called: [`Claimed::target`], or Multicall3 where the payer's wallet is
-    /// deployed on the way.
+    /// The payment; or several, in their order.
+    pub payments: Vec<Claimed>,
+    /// The contract that is called: [`Claimed::target`], or Multicall3 for several payments, and where
+    /// the payer's wallet is deployed on the way.
     pub target: Address,
     /// The calldata.
     pub data: Vec<u8>,
@@ -67,11 +68,32 @@ impl Call {
         data.truncate(length);
         let target = payment.target();
         let Some(Undeployed { factory, calldata, .. }) = wallet else {
-            return Some(Self { payment, target, data, deploys: false });
+            return Some(Self { payments: vec![payment], target, data, deploys: false });
         };
         // Somebody may have deployed it meanwhile: then the factory's call fails, and does no harm.
         let data = multicall::aggregate3(&[(factory, true, calldata), (target, false, &data)]);
-        Some(Self { payment, target: multicall::ADDRESS, data, deploys: true })
+        Some(Self { payments: vec![payment], target: multicall::ADDRESS, data, deploys: true })
+    }
+
+    /// The calls of several payments in one transaction; one that fails harms no other.
+    #[must_use]
+    pub fn batch(calls: &[Self]) -> Self {
+        let parts: Vec<_> = calls.iter().map(|call| (call.target, true, &call.data[..])).collect();
+        Self {
+            payments: calls.iter().flat_map(|call| call.payments.iter().copied()).collect(),
+            target: multicall::ADDRESS,
+            data: multicall::aggregate3(&parts),
+            deploys: false,
+        }
+    }
+
+    /// Whether it may be one of several in a transaction: anybody may make the call, and its gas is
+    /// known, for the payer is no contract.
+    pub(crate) fn can_be_batched(&self) -> bool {
+        let is_plain = |payment: &Claimed| {
+            payment.signature().is_some() && payment.transfer().facilitator().is_none()
+        };
+        !self.deploys && self.payments.iter().all(is_plain)
     }
 
     pub(crate) fn of(entry: &Entry) -> Result<Self, LedgerError> {
@@ -129,6 +151,20 @@ pub trait Chain: Send + Sync + 'static {
     /// [`ChainError::Refused`] with the reason, or [`ChainError::Unavailable`].
     fn simulate<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), ChainError>>;
 
+    /// Asks which payments of a batch ([`Call::batch`]) would be taken now, in their order: one call.
+    /// `None` where this chain has no batches, as here unless an implementation says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn simulate_batch<'a>(
+        &'a self,
+        batch: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<Vec<bool>>, ChainError>> {
+        let _ = batch;
+        Box::pin(ready(Ok(None)))
+    }
+
     /// Signs the transaction that settles the payment, has it journalled, and sends it.
     ///
     /// # Errors
@@ -169,6 +205,25 @@ pub trait Chain: Send + Sync + 'static {
         payment: &'a Claimed,
         transaction: TxHash,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>>;
+
+    /// As [`Self::outcome`], of several payments that one transaction settles, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn outcomes<'a>(
+        &'a self,
+        payments: &'a [Claimed],
+        transaction: TxHash,
+    ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(payments.len());
+            for payment in payments {
+                outcomes.push(self.outcome(payment, transaction).await?);
+            }
+            Ok(outcomes)
+        })
+    }
 
     /// Looks for the use of the payment's authorization by any transaction, in blocks whose time is
     /// not earlier than `since` (Unix seconds).

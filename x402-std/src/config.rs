@@ -27,6 +27,7 @@ that is shown of a [`Config`], holds a key, the URL of the node, or that of the 
 mod check;
 mod error;
 mod facilitator;
+mod later;
 mod pricing;
 mod raw;
 mod routes;
@@ -37,14 +38,16 @@ mod urls;
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::budget::Budget;
 
-use x402_core::{Address, Amount, Asset, ChainId, Tariff, TransferMethod};
+use x402_core::{Address, Amount, Asset, ChainId, Price, Tariff, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
+use crate::ledger::Settle;
 use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
@@ -77,6 +80,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Where payments are recorded.
     pub ledger: LedgerConfig,
+    /// How payments are settled whose answers are given before.
+    pub later: LaterConfig,
+    /// Where the gateway's metrics can be read, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// What is sold: the first route that matches a request decides.
     pub routes: Vec<Route>,
     /// What becomes of a request that no route matches.
@@ -170,6 +177,17 @@ impl LedgerConfig {
 #[derive(Clone, Eq, PartialEq)]
 pub struct LedgerUrl(Zeroizing<String>);
 
+/// How payments are settled whose answers are given before ([`Settle::Later`]).
+#[derive(Clone, Copy, Debug)]
+pub struct LaterConfig {
+    /// How many payments one transaction settles at most.
+    pub max_batch: usize,
+    /// How long a payment waits for others.
+    pub max_delay: Duration,
+    /// How much one payer may owe, in units of each asset.
+    pub max_owed: Price,
+}
+
 /// What becomes of a request that no route matches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DefaultRoute {
@@ -186,6 +204,8 @@ pub struct Route {
     pub path: PathPattern,
     /// The methods it is for; empty for all of them.
     pub methods: Vec<String>,
+    /// When the money moves.
+    pub settle: Settle,
     /// How it is priced.
     pub pricing: Pricing,
     /// What a request costs in atomic units; zero where it is free.

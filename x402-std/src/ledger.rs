@@ -18,11 +18,11 @@ pub(crate) mod tests;
 
 use core::future::ready;
 
-use x402_core::{Claim, PaymentId};
+use x402_core::{Address, Claim, PaymentId};
 
 use crate::BoxFuture;
 
-pub use entry::{Answer, Entry, Identifier, RequestId, Step};
+pub use entry::{Answer, Entry, Identifier, RequestId, Settle, Step};
 pub use lease::Owner;
 pub use memory::MemoryLedger;
 #[cfg(feature = "postgres")]
@@ -70,6 +70,14 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// The storage's own failure.
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>>;
+
+    /// What this payer owes ([`Entry::is_owed`]): what was served and is not settled yet, what is being
+    /// served, and what the chain did not take.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>>;
 
     /// All payments that are recorded, in ascending order of their ids: for those who look at the
     /// books. What is claimed or forgotten meanwhile may be there or not.
@@ -125,6 +133,9 @@ pub enum Claiming {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
+    /// The amount is not what was signed, or more than that.
+    #[error("the amount is not one that the payer signed")]
+    Amount,
     /// The entry cannot be read: it was not written by this version, or was damaged.
     #[error("an entry of the ledger cannot be read")]
     Corrupt,

@@ -3,31 +3,39 @@ Takes a payment from its check to its answer, so that it is never served twice a
 
 [`Seller::admit`] is the whole way to the money's arrival; it runs in a task of its own, so that a
 client who goes away changes nothing. It gives a [`Ticket`] — the right to do the work once — or the
-answer that was given before, or a [`Rejection`]. [`Seller::resolve_open`] is for after a crash: it
+answer that was given before, or a [`Rejection`]. Where the money is to move after the work
+([`Settle`]), it gives a [`Pledge`] instead: the payment is good and recorded. [`Seller::resolve_open`] is for after a crash: it
 asks the chain what became of everything that was under way.
 */
 
+mod batch;
 mod on_chain;
 mod options;
+mod pledge;
 mod rail;
+mod resolve;
+mod tab;
 mod working;
 
 use core::fmt;
 use std::sync::Arc;
 
-use tokio::task::{JoinError, JoinSet};
 use x402_core::state::State;
 use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, PaymentId};
 use x402_core::{Refusal, Requirements};
 
 use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, TxHash};
-use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, LedgerError, RequestId, Step};
+use crate::ledger::{
+    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, RequestId, Settle, Step,
+};
+use tab::Tab;
 use working::{Guard, Working};
 
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
-pub use options::{Clock, SellerOptions};
+pub use options::{Clock, Later, SellerOptions};
+pub use pledge::Pledge;
 pub use rail::{Rail, Steps};
 
 /// A seller: chains to be paid on, and a memory of what was paid.
@@ -36,6 +44,7 @@ pub struct Seller {
     rails: Vec<(ChainId, Arc<dyn Rail>)>,
     options: SellerOptions,
     working: Working,
+    tab: Tab,
 }
 
 impl fmt::Debug for Seller {
@@ -49,8 +58,19 @@ impl fmt::Debug for Seller {
 pub struct Receipt {
     /// Who paid.
     pub payer: Address,
-    /// The transaction that moved the money.
-    pub transaction: TxHash,
+    /// The transaction that moved the money; `None` where it is still to move ([`Settle::Later`]).
+    pub transaction: Option<TxHash>,
+}
+
+/// What a payment is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purchase {
+    /// The request.
+    pub request: RequestId,
+    /// How much of what was signed is taken, at most; less than all only by the scheme `upto`.
+    pub amount: Amount,
+    /// When the money moves.
+    pub settle: Settle,
 }
 
 /// A payment as it was presented.
@@ -74,6 +94,8 @@ impl From<Payment> for Presented {
 /// What a payment is good for.
 #[derive(Debug)]
 pub enum Admission {
+    /// The payment is good, and its money moves after the work: do it.
+    Pledged(Pledge),
     /// The work is owed: do it, once.
     Serve(Ticket),
     /// The work was done: give the same answer again, if the request's body is the same
@@ -168,7 +190,8 @@ impl Seller {
         rails: Vec<(ChainId, Arc<dyn Rail>)>,
         options: SellerOptions,
     ) -> Arc<Self> {
-        Arc::new(Self { ledger, rails, options, working: Working::default() })
+        let (working, tab) = (Working::default(), Tab::default());
+        Arc::new(Self { ledger, rails, options, working, tab })
     }
 
     fn rail(&self, chain_id: ChainId) -> Result<&dyn Rail, Rejection> {
@@ -195,10 +218,11 @@ impl Seller {
         requirements: &Requirements,
         request: RequestId,
     ) -> Result<Admission, Rejection> {
-        self.admit_for(presented, requirements, requirements.amount, request).await
+        let purchase = Purchase { request, amount: requirements.amount, settle: Settle::First };
+        self.admit_for(presented, requirements, purchase).await
     }
 
-    /// As [`Self::admit`], and takes only so much of what was signed, which the scheme `upto` allows.
+    /// As [`Self::admit`], with the amount and the time of settling as the purchase has them.
     ///
     /// # Errors
     ///
@@ -207,16 +231,16 @@ impl Seller {
         self: &Arc<Self>,
         presented: &Presented,
         requirements: &Requirements,
-        amount: Amount,
-        request: RequestId,
+        purchase: Purchase,
     ) -> Result<Admission, Rejection> {
+        let Purchase { request, amount, settle } = purchase;
         let moment = self.moment();
         let seller = Arc::clone(self);
         let task = match self.check(presented, requirements, &moment).await {
             Ok((checked, signature)) => {
                 let checked = checked.of_amount(amount)?;
                 let entry = new_entry(checked, signature, request, &moment)?;
-                let entry = Entry { identifier: presented.identifier, ..entry };
+                let entry = Entry { identifier: presented.identifier, settle, ..entry };
                 tokio::spawn(async move { seller.claim(checked, entry).await })
             }
             // It may have been accepted when it still was in time, or at another price.
@@ -310,12 +334,15 @@ impl Seller {
         guard.ok_or_else(|| Refusal::InFlight.into())
     }
 
-    /// The payment, where its work is done. It is looked for first: nobody has to be kept from it,
-    /// and a repetition writes nothing, not even a lease.
+    /// The payment, where its answer was given, or may have been. It is looked for first: nobody has to
+    /// be kept from it, and a repetition writes nothing, not even a lease.
     async fn served(&self, id: PaymentId) -> Result<Option<Entry>, Rejection> {
         let entry = self.ledger.find(id).await;
         let entry = entry.map_err(|error| Rejection::unavailable(&error))?;
-        Ok(entry.filter(|entry| entry.state == State::Served))
+        Ok(entry.filter(|entry| {
+            let is_on_the_tab = entry.is_owed() && !entry.is_debt() && entry.answer.is_some();
+            entry.state == State::Served || is_on_the_tab
+        }))
     }
 
     async fn claim(
@@ -333,7 +360,7 @@ impl Seller {
                 let payment = checked.claimed(claim);
                 let payment = payment.map_err(|error| Rejection::unavailable(&error))?;
                 tracing::info!(payment = %payment.id(), payer = %payment.payer(), "claimed");
-                self.settle(entry, guard).await
+                self.begin(entry, guard).await
             }
             Claiming::Known(known) => {
                 self.resume(known.signed_as(&entry)?, entry.request, guard).await
@@ -369,14 +396,21 @@ impl Seller {
         if entry.request != request {
             return Err(Refusal::Conflict.into());
         }
-        match (entry.state, entry.receipt()) {
-            (State::Served, _) => replay(entry, request),
-            (State::Settled, Some(receipt)) => Ok(self.ticket(entry.id(), receipt, guard)),
-            (State::Claimed, _) => self.settle(entry, guard).await,
-            _ => {
-                let transaction = self.follow(&entry).await?;
-                let receipt = Receipt { payer: entry.payment.payer(), transaction };
+        match entry.state {
+            State::Served => replay(entry, request),
+            State::Settled if entry.settled_by.is_some() => {
+                let receipt = entry.receipt();
                 Ok(self.ticket(entry.id(), receipt, guard))
+            }
+            State::Claimed => self.begin(entry, guard).await,
+            _ => {
+                let transaction = Some(self.follow(&entry).await?);
+                let receipt = Receipt { payer: entry.payment.payer(), transaction };
+                match &entry.answer {
+                    // The work was done before the money moved.
+                    Some(_) => replay(Entry { settled_by: transaction, ..entry }, request),
+                    None => Ok(self.ticket(entry.id(), receipt, guard)),
+                }
             }
         }
     }
@@ -385,15 +419,27 @@ impl Seller {
         Admission::Serve(Ticket { seller: self, id, receipt, _guard: guard })
     }
 
-    /// Moves the money of a payment of which nothing was sent yet.
-    async fn settle(self: Arc<Self>, entry: Entry, guard: Guard) -> Result<Admission, Rejection> {
+    /// Goes on with a payment of which nothing was sent yet.
+    async fn begin(self: Arc<Self>, entry: Entry, guard: Guard) -> Result<Admission, Rejection> {
         let steps = Steps::new(&*self.ledger, entry.id());
         if let Err(rejection) = self.verify_entry(&entry).await {
             steps.release().await;
             return Err(rejection);
         }
+        match entry.settle {
+            Settle::First => {}
+            Settle::After => return Ok(Admission::Pledged(Pledge::new(self, entry, guard))),
+            Settle::Later => match self.trusts(&entry).await {
+                Ok(true) => return Ok(Admission::Pledged(Pledge::new(self, entry, guard))),
+                Ok(false) => {}
+                Err(rejection) => {
+                    steps.release().await;
+                    return Err(rejection);
+                }
+            },
+        }
         let transaction = self.rail(entry.payment.chain_id())?.settle(&entry, &steps).await?;
-        let receipt = Receipt { payer: entry.payment.payer(), transaction };
+        let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(transaction) };
         Ok(self.ticket(entry.id(), receipt, guard))
     }
 
@@ -401,68 +447,11 @@ impl Seller {
         let steps = Steps::new(&*self.ledger, entry.id());
         self.rail(entry.payment.chain_id())?.follow(entry, &steps).await
     }
-
-    /// Asks the chain what became of every payment that was under way, and returns how many are
-    /// open still.
-    ///
-    /// To be called when a seller starts, and now and then after: a payment whose outcome was not
-    /// known in time is settled here, so that its repetition is served at once. A payment of which
-    /// nothing had been sent is left for its payer to repeat.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`] where the ledger cannot be read.
-    pub async fn resolve_open(self: &Arc<Self>) -> Result<usize, LedgerError> {
-        let mut open = 0;
-        let mut tasks = JoinSet::new();
-        let mut entries = self.ledger.open_entries().await?;
-        // Who has waited longest comes first.
-        entries.sort_by_key(|entry| (entry.claimed_at, entry.id()));
-        for entry in entries {
-            if tasks.len() >= RESOLVED_AT_ONCE {
-                open += tasks.join_next().await.map_or(Ok(0), still)?;
-            }
-            tasks.spawn(Arc::clone(self).resolve(entry));
-        }
-        while let Some(is_open) = tasks.join_next().await {
-            open += still(is_open)?;
-        }
-        Ok(open)
-    }
-
-    /// Whether the payment still is open then.
-    async fn resolve(self: Arc<Self>, entry: Entry) -> Result<bool, LedgerError> {
-        let id = entry.id();
-        if entry.state == State::Claimed {
-            // There is nothing to ask for, and its payer is not to be kept out meanwhile.
-            return Ok(!self.working.is_busy(id));
-        }
-        // Whoever is busy with it finds out.
-        let Some(_guard) = self.working.enter(&self.ledger, id).await? else { return Ok(false) };
-        // The list is as old as the first of it: somebody may have ended this one.
-        let entry = self.ledger.find(id).await?;
-        let Some(entry) = entry.filter(|entry| is_sent(entry.state)) else { return Ok(false) };
-        Ok(self.follow(&entry).await.is_err())
-    }
-}
-
-/// How many open payments are looked after at the same time.
-const RESOLVED_AT_ONCE: usize = 64;
-
-/// A task that panicked has not resolved anything.
-fn still(is_open: Result<Result<bool, LedgerError>, JoinError>) -> Result<usize, LedgerError> {
-    is_open.unwrap_or(Ok(true)).map(usize::from)
-}
-
-/// Whether something was sent of which the chain has to say what became of it.
-const fn is_sent(state: State) -> bool {
-    state.is_open() && !matches!(state, State::Claimed)
 }
 
 impl Entry {
-    fn receipt(&self) -> Option<Receipt> {
-        let payer = self.payment.payer();
-        self.settled_by.map(|transaction| Receipt { payer, transaction })
+    const fn receipt(&self) -> Receipt {
+        Receipt { payer: self.payment.payer(), transaction: self.settled_by }
     }
 
     /// The entry, if it is signed as the one that is presented. A key's signature was checked; a
@@ -480,10 +469,9 @@ fn replay(entry: Entry, request: RequestId) -> Result<Admission, Rejection> {
     if entry.request != request {
         return Err(Refusal::Conflict.into());
     }
-    match (entry.receipt(), entry.answer) {
-        (Some(receipt), Some(answer)) if answer.body.is_some() => {
-            Ok(Admission::Replay(receipt, answer))
-        }
+    let receipt = entry.receipt();
+    match entry.answer {
+        Some(answer) if answer.body.is_some() => Ok(Admission::Replay(receipt, answer)),
         _ => Err(Refusal::Served.into()),
     }
 }

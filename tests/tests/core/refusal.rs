@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         Error::Missing,
         Error::Network,
         Error::NotYetValid,
+        Error::Owing,
         Error::Recipient,
         Error::Signer,
         Error::Simulation,

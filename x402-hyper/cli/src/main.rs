@@ -10,6 +10,7 @@ mod devnet;
 mod exit;
 mod facilitator;
 mod ledger;
+mod metrics;
 mod output;
 mod pay;
 mod quote;

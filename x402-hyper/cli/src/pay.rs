@@ -264,7 +264,7 @@ fn exit_of(answer: &Answer) -> Exit {
     let status = answer.response.status();
     let is_ok = status.is_success() || status.is_redirection() && answer.payment.is_some();
     match answer.payment.as_ref().map(|payment| payment.status) {
-        None | Some(Status::Settled) if is_ok => Exit::Ok,
+        None | Some(Status::Accepted | Status::Settled) if is_ok => Exit::Ok,
         // Paid, and the work is owed still: the same payment claims it.
         Some(Status::Settled) if status.is_server_error() => Exit::Unknown,
         None | Some(Status::Settled) => Exit::Failed,
@@ -289,6 +289,9 @@ fn conclude(answer: &Answer, help: Option<&str>, watched: &Watched) {
     output::note(format_args!("paid {payment}"));
     match payment.transaction {
         Some(transaction) => output::note(format_args!("{} in {transaction}", payment.status)),
+        None if payment.status == Status::Accepted => {
+            output::note(format_args!("{}: the seller settles it later", payment.status));
+        }
         None => output::note(format_args!("{}: the seller names no transaction", payment.status)),
     }
     output::note(format_args!("{status} ({})", times.join(", ")));

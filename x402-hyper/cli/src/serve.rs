@@ -1,6 +1,7 @@
 //! `serve`: the gateway, by its file.
 
 use core::fmt::Write as _;
+use core::time::Duration;
 use std::sync::Arc;
 
 use x402_core::{Amount, Price};
@@ -12,7 +13,10 @@ use crate::args::ServeArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
 use crate::shop::Shop;
-use crate::{output, signals};
+use crate::{metrics, output, signals};
+
+/// How long what is owed may take to be settled when the gateway ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let allow_dev_key = args.allow_dev_key;
@@ -23,10 +27,26 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let address = listener.local_addr().map_err(Failure::failed)?;
     output::line(describe(&config, &address.to_string()));
     describe_gas(&shop).await;
+    let metrics = match config.metrics {
+        Some(address) => {
+            let listener = listen(address).await?;
+            let address = listener.local_addr().map_err(Failure::failed)?;
+            output::line(format_args!("metrics are at http://{address}/metrics"));
+            Some(tokio::spawn(metrics::serve(listener, Arc::clone(&shop))))
+        }
+        None => None,
+    };
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
     let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::failed)?;
     gateway.serve(listener, stop).await;
+    // What is not settled by then is in the ledger.
+    if tokio::time::timeout(CLOSE_TIMEOUT, shop.seller.close_tab()).await.is_err() {
+        output::note("some payments are owed still: they are settled after the next start");
+    }
     resolving.abort();
+    if let Some(metrics) = metrics {
+        metrics.abort();
+    }
     Ok(Exit::Ok)
 }
 

@@ -29,12 +29,13 @@ impl Shop {
     /// Connects to the chains, or to the facilitator, makes sure that they are the right ones, and
     /// opens the ledger.
     pub(crate) async fn open(config: &Config, allow_dev_key: bool) -> Result<Self, Failure> {
+        let assets = assets_of(config);
         let options = SellerOptions {
             contract_wallets: config.contract_wallets,
             wallet_factories: config.wallet_factories.clone(),
+            later: config.later.of_assets(&assets),
             ..SellerOptions::default()
         };
-        let assets = assets_of(config);
         let mut chains = Vec::new();
         let main = config.chain.iter().map(|chain| (config.asset.chain_id, chain));
         for (chain_id, chain) in main.chain(config.chains.iter().map(|(id, chain)| (*id, chain))) {

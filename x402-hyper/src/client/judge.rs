@@ -42,7 +42,7 @@ impl Verdict {
         let headers = response.headers();
         let status = response.status();
         let (settled, transaction) = proof(headers, payment);
-        if settled == Status::Settled && status != StatusCode::PAYMENT_REQUIRED {
+        if matches!(settled, Status::Settled | Status::Accepted) && status != StatusCode::PAYMENT_REQUIRED {
             return Self::Done(response, settled, transaction);
         }
         let words = Words::of(response.body());
@@ -85,6 +85,7 @@ fn proof(headers: &HeaderMap, payment: &Payment) -> (Status, Option<TxHash>) {
     let transaction = transaction.map(TxHash);
     let status = match single(headers, Field::Status) {
         Some("pending") => Status::Pending,
+        Some("accepted") if payer.is_some() && transaction.is_none() => Status::Accepted,
         Some("settled") | None if transaction.is_some() => Status::Settled,
         _ => Status::Unproven,
     };
@@ -110,6 +111,7 @@ fn receipt(
     match (answer.reason.as_deref(), answer.transaction) {
         _ if !is_ours => (Status::Unproven, None),
         (None, Some(hash)) if hash != TxHash([0; 32]) => (Status::Settled, Some(hash)),
+        (None, None) => (Status::Accepted, None),
         (Some(reason), hash @ Some(_)) if reason == PENDING => (Status::Pending, hash),
         _ => (Status::Unproven, None),
     }

@@ -43,6 +43,8 @@ pub struct Payment {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Status {
+    /// The seller has taken it, and settles it later.
+    Accepted,
     /// The seller serves, and the chain has not said.
     Pending,
     /// It was signed, and there is no answer yet.
@@ -58,6 +60,7 @@ impl Status {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Accepted => "accepted",
             Self::Pending => "pending",
             Self::Sent => "sent",
             Self::Settled => "settled",

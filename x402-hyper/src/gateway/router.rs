@@ -194,6 +194,7 @@ fn sale(route: &Route, first: Offer<'static>, pay_to: Address) -> Sale {
         offers: [first].into_iter().chain(offers).collect(),
         description: route.description.clone().unwrap_or_default(),
         mime_type: route.mime_type.clone().unwrap_or_default(),
+        settle: route.settle,
         ..Sale::default()
     };
     let mut extensions = Vec::new();

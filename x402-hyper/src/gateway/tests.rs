@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use x402_core::{Address, Amount, Asset, ChainId, Price, Tariff};
 use x402_std::config::{DefaultRoute, IdentifierRule, OwnedAsset, PathPattern, Pricing, Route};
+use x402_std::ledger::Settle;
 
 use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
@@ -41,6 +42,7 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
     Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),
+        settle: Settle::First,
         pricing: if is_paid { Pricing::Paid(tariff) } else { Pricing::Free },
         amount: Amount::from_units(if is_paid { 10_000 } else { 0 }),
         max_timeout_seconds: 60,

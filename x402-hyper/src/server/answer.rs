@@ -42,6 +42,12 @@ pub(super) const BROKEN_BODY: Notice = Notice {
     message: "the request's body broke off",
     help: "do not pay again: send the whole request with the same payment once more",
 };
+pub(super) const LARGE_ANSWER: Notice = Notice {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    reason: "unexpected_error",
+    message: "the answer is too large to be held until it is paid for",
+    help: "nothing was charged: ask for less, or ask the seller to settle first",
+};
 pub(super) const LARGE_BODY: Notice = Notice {
     status: StatusCode::PAYLOAD_TOO_LARGE,
     reason: "invalid_body",
@@ -316,7 +322,7 @@ mod tests {
 
     #[test]
     fn notices_are_json() {
-        for notice in [ABSENT, BROKEN, BROKEN_BODY, LARGE_BODY, LARGE_PAYMENT, METHOD] {
+        for notice in [ABSENT, BROKEN, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, LARGE_PAYMENT, METHOD] {
             let body = notice.answer().into_body();
             let body = core::str::from_utf8(&body).unwrap();
             assert_eq!(body.matches('"').count(), 16, "{body}");

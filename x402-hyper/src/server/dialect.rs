@@ -59,12 +59,14 @@ impl Dialect {
         let Receipt { payer, transaction } = *receipt;
         match self {
             Self::Headers => {
-                insert(headers, Field::Status, "settled");
-                insert(headers, Field::Transaction, &transaction.to_string());
+                insert(headers, Field::Status, transaction.map_or("accepted", |_| "settled"));
+                if let Some(transaction) = transaction {
+                    insert(headers, Field::Transaction, &transaction.to_string());
+                }
                 insert(headers, Field::Payer, &payer.to_string());
             }
             Self::Wire(version) => settlement(version, headers, |answer| SettleAnswer {
-                transaction: Some(transaction),
+                transaction,
                 chain_id: Some(chain_id),
                 payer: Some(payer),
                 ..answer

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::request::Parts;
 use x402_core::Offer;
+use x402_std::ledger::Settle;
 
 /// What is sold, and every way to pay for it.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Sale {
     pub description: String,
     /// The media type of the answer; may be empty.
     pub mime_type: String,
+    /// When the money moves.
+    pub settle: Settle,
     /// What the URLs of what is sold begin with: `https://api.example.com`. Where it is empty, it is
     /// what the client asks for, by plain HTTP.
     pub base_url: String,

@@ -11,13 +11,13 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use x402_std::ledger::Answer;
-use x402_std::seller::Ticket;
 
 use super::body::Piece;
 use super::dialect;
 use super::future::Head;
 use super::layer::Limits;
 use super::request_body::{Rest, Unhashed};
+use super::right::Right;
 use super::task::Client;
 use super::{BoxError, answer};
 
@@ -26,7 +26,7 @@ const REST_TIME: Duration = Duration::from_secs(5);
 
 /// An answer that is owed, while it is passed on.
 pub(super) struct Relay<B> {
-    pub(super) ticket: Ticket,
+    pub(super) right: Right,
     pub(super) remains: Remains<B>,
     /// The head of the answer, to be kept.
     pub(super) kept: Vec<(String, Vec<u8>)>,
@@ -69,14 +69,14 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         }
         let pump = pump(body.as_mut(), &client.pieces, self.limits.kept);
         let (pumped, hash) = settle(pump, self.remains.hash(self.limits.body)).await;
-        // Broken off, so not given: the ticket goes, and the work is owed still.
-        let Some(pumped) = pumped else { return };
+        // Broken off, so not given: the work is owed still, or nothing is.
+        let Some(pumped) = pumped else { return self.right.give_up().await };
         // A repetition cannot be told from another request: then there is nothing to give it.
         let body = pumped.kept.filter(|_| hash.is_some());
         let request_body = hash.unwrap_or_default();
         let answer = Answer { status, headers: self.kept, body, request_body };
-        let id = self.ticket.id();
-        if let Err(error) = self.ticket.complete(answer).await {
+        let id = self.right.id();
+        if let Err(error) = self.right.keep(answer).await {
             // What is not kept is not given either: else its repetition would be work of its own,
             // and one payment had bought two.
             tracing::error!(payment = %id, %error, "the answer is not kept");
@@ -95,7 +95,7 @@ impl<B: Body<Data = Bytes>> Relay<B> {
 
 impl<B: Body<Data = Bytes>> Remains<B> {
     /// The Keccak-256 of the request's body, or `None` where it was not all there, or too much.
-    async fn hash(self, limit: u64) -> Option<[u8; 32]> {
+    pub(super) async fn hash(self, limit: u64) -> Option<[u8; 32]> {
         let rest = match self {
             Self::Coming(rest) => rest.await.unwrap_or(Rest::Broken),
             Self::Here(rest) => rest,
@@ -106,7 +106,7 @@ impl<B: Body<Data = Bytes>> Remains<B> {
 
 /// Waits for the answer, and meanwhile, and a little longer, for the hash of the request's body:
 /// who sends all of a request before reading the answer must get rid of it.
-async fn settle<P>(
+pub(super) async fn settle<P>(
     pump: impl Future<Output = P>,
     hash: impl Future<Output = Option<[u8; 32]>>,
 ) -> (P, Option<[u8; 32]>) {

@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use x402_core::Error;
 use x402_std::ledger::RequestId;
-use x402_std::seller::Rejection;
+use x402_std::seller::{Purchase, Rejection};
 
 use super::BoxError;
 use super::answer::{self, Asked};
@@ -109,11 +109,16 @@ impl<S> PaymentService<S> {
             Ok(resolved) => resolved,
             Err(error) => return refuse(error, &asked),
         };
+        let purchase = Purchase {
+            request: RequestId::new(head.method.as_str(), target(head)),
+            amount: offer.requirements().amount,
+            settle: asked.sale.settle,
+        };
         Decision::Paid(Box::new(Order {
             payment: presented,
             offer,
             asked,
-            request: RequestId::new(head.method.as_str(), target(head)),
+            purchase,
             is_head: head.method == Method::HEAD,
         }))
     }

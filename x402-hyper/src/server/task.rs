@@ -8,17 +8,19 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use x402_core::{Offer, Refusal};
-use x402_std::ledger::{Answer, RequestId};
-use x402_std::seller::{Admission, Presented, Receipt, Ticket};
+use x402_core::{ChainId, Offer, Refusal};
+use x402_std::ledger::Answer;
+use x402_std::seller::{Admission, Presented, Purchase, Receipt};
 
-use super::answer::{self, Asked, BROKEN_BODY, LARGE_BODY};
+use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY};
 use super::body::Piece;
 use super::future::{Head, Receiver};
 use super::layer::Shared;
+use super::held::{Held, Unsettled};
 use super::relay::{Relay, Remains};
 use super::request_body::{RequestBody, Rest, Unhashed, Unread};
-use super::{BoxError, Paid};
+use super::right::Right;
+use super::BoxError;
 
 /// How many pieces of an answer may wait for the client. The service behind waits with them.
 const PIECES: usize = 4;
@@ -28,7 +30,7 @@ pub(super) struct Order {
     pub(super) payment: Presented,
     pub(super) offer: Offer<'static>,
     pub(super) asked: Asked,
-    pub(super) request: RequestId,
+    pub(super) purchase: Purchase,
     pub(super) is_head: bool,
 }
 
@@ -95,10 +97,14 @@ where
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
     {
-        let Order { payment, offer, request: id, .. } = &*self.order;
+        let Order { payment, offer, purchase, .. } = &*self.order;
         let terms = offer.requirements();
-        match self.shared.seller.admit(payment, terms, *id).await {
-            Ok(Admission::Serve(ticket)) => self.serve(ticket, request, call).await,
+        match self.shared.seller.admit_for(payment, terms, *purchase).await {
+            Ok(Admission::Serve(ticket)) => self.serve(Right::Paid(ticket), request, call).await,
+            Ok(Admission::Pledged(pledge)) => {
+                let right = Right::Pledged(pledge, purchase.amount);
+                self.serve(right, request, call).await;
+            }
             Ok(Admission::Replay(receipt, answer)) => {
                 let body = Unread::new(request.into_body());
                 self.repeat(receipt, answer, body).await;
@@ -136,39 +142,65 @@ where
     }
 
     /// Has the work done.
-    async fn serve<B, C, F>(self, ticket: Ticket, request: Request<B>, call: C)
+    async fn serve<B, C, F>(self, right: Right, request: Request<B>, call: C)
     where
         B: Body<Data = Bytes>,
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
     {
-        let Receipt { payer, transaction } = *ticket.receipt();
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(Paid { payer, transaction, payment: ticket.id() });
+        head.extensions.insert(right.paid());
         let (body, mut rest) = RequestBody::hashed(body);
         let mut answer = match call(Request::from_parts(head, body)).await {
             Ok(answer) => answer,
-            // The work is owed still; so it is wherever below the ticket is dropped.
-            Err(error) => return self.client.head(Err(error)),
+            // The work is owed still, or nothing is; so it is wherever below the right is given up.
+            Err(error) => {
+                right.give_up().await;
+                return self.client.head(Err(error));
+            }
         };
         answer::clean(answer.headers_mut());
         let kept = answer::kept(answer.headers());
-        let (chain_id, dialect) = (ticket.id().chain_id, self.order.asked.dialect);
-        answer::receipt(answer.headers_mut(), ticket.receipt(), chain_id, dialect);
-        if answer.status().as_u16() >= 500 {
-            drop(ticket);
+        let (chain_id, dialect) = (right.chain_id(), self.order.asked.dialect);
+        if let Some(receipt) = right.receipt() {
+            answer::receipt(answer.headers_mut(), &receipt, chain_id, dialect);
+        }
+        if !right.is_earned_by(answer.status()) {
+            right.give_up().await;
             return self.client.head(Ok(Head::Inner(answer)));
         }
         let remains = match rest.try_recv() {
             Ok(Rest::Broken) => {
-                drop(ticket);
+                right.give_up().await;
                 return self.broken(answer);
             }
             Ok(rest) => Remains::Here(rest),
             Err(_) => Remains::Coming(rest),
         };
         let limits = self.shared.limits;
-        Relay { ticket, remains, kept, limits }.run(answer, self.client).await;
+        match right {
+            Right::Pledged(pledge, amount) if !pledge.is_later() => {
+                let held = Held { pledge, amount, remains, kept, limits };
+                let settled = held.settle(answer).await;
+                self.settled(settled, chain_id);
+            }
+            right => Relay { right, remains, kept, limits }.run(answer, self.client).await,
+        }
+    }
+
+    /// Gives an answer that was held until the money had arrived.
+    fn settled(self, settled: Result<(Receipt, Response<Bytes>), Unsettled>, chain_id: ChainId) {
+        let Order { asked, offer, .. } = &*self.order;
+        let answer = match settled {
+            Ok((receipt, mut answer)) => {
+                answer::receipt(answer.headers_mut(), &receipt, chain_id, asked.dialect);
+                answer
+            }
+            Err(Unsettled::Rejected(rejection)) => answer::rejected(&rejection, asked, Some(offer)),
+            Err(Unsettled::Broken) => answer::broken(),
+            Err(Unsettled::TooLarge) => LARGE_ANSWER.answer(),
+        };
+        self.own(answer);
     }
 
     /// The request broke off while the work was done, so it was not: the payment is good for the

@@ -14,7 +14,7 @@ use x402_core::{Price, Settled};
 use x402_core::{Signer as _, Timestamp, hex};
 use x402_std::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
 use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, Step};
-use x402_std::seller::SellerOptions;
+use x402_std::seller::{Later, SellerOptions};
 use x402_std::{BoxFuture, Chain, Seller};
 
 pub(crate) const NOW: u64 = 1_790_000_000;
@@ -166,6 +166,10 @@ impl Ledger for SlowLedger {
         self.0.find(id)
     }
 
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        self.0.owed_by(payer)
+    }
+
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
         self.0.ids()
     }
@@ -186,9 +190,15 @@ impl Shop {
 
     fn keeping(ledger: impl Ledger) -> Self {
         let chain = Arc::new(FakeChain::default());
+        let asset = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let options = SellerOptions {
             settle_timeout: Duration::from_millis(300),
             clock: Arc::new(|| NOW),
+            later: Later {
+                max_delay: Duration::from_millis(20),
+                max_owed: vec![(asset.chain_id, asset.address, Amount::from_units(1_000_000))],
+                ..Later::default()
+            },
             ..SellerOptions::default()
         };
         let seller = Seller::new(Arc::new(ledger), Arc::clone(&chain) as Arc<dyn Chain>, options);

@@ -117,6 +117,7 @@ fn code(body: &[u8]) -> String {
 
 mod dialects;
 mod official;
+mod settling;
 
 #[tokio::test]
 async fn an_unpaid_request_is_told_the_price() {
@@ -182,7 +183,7 @@ async fn a_paid_request_is_served_and_told_so() {
     assert!(seen.headers.is_empty(), "{:?}", seen.headers);
     let paid = seen.extensions.get::<Paid>().unwrap();
     assert_eq!((paid.payer, paid.payment.from), (payer(), payer()));
-    assert_eq!(paid.transaction.0, [1; 32]);
+    assert_eq!(paid.transaction.unwrap().0, [1; 32]);
 }
 
 #[tokio::test]

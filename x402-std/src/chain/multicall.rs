@@ -35,6 +35,15 @@ pub(crate) fn aggregate3(calls: &[(Address, bool, &[u8])]) -> Vec<u8> {
     out
 }
 
+/// Which calls have succeeded, by what `aggregate3` returns, `(bool success, bytes returnData)[]`; `None`
+/// where it is something else.
+#[cfg(feature = "rpc")]
+pub(crate) fn succeeded(returned: &[u8]) -> Option<Vec<bool>> {
+    use alloy_sol_types::SolValue as _;
+    let results = <Vec<(bool, alloy_primitives::Bytes)>>::abi_decode(returned).ok()?;
+    Some(results.into_iter().map(|(success, _)| success).collect())
+}
+
 fn word(number: usize) -> [u8; 32] {
     let mut word = [0; 32];
     let bytes = number.to_be_bytes();

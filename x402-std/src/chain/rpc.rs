@@ -3,6 +3,7 @@
 mod account;
 mod fault;
 mod fees;
+mod meter;
 mod node;
 mod send;
 mod start;
@@ -20,12 +21,14 @@ use core::time::Duration;
 use alloy_primitives::U256;
 use x402_core::{Address, Amount, ChainId, Claimed, Error, TransferMethod, permit2};
 
-use super::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use super::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage, multicall};
 use crate::BoxFuture;
 use account::Account;
 use fault::Kind;
+use meter::Meter;
 use node::{At, Node, Token};
 
+pub use meter::Spent;
 pub use start::{NamedDomain, StartError};
 pub use url::{RpcUrl, UrlError};
 
@@ -44,6 +47,8 @@ pub struct RpcOptions {
     /// The gas limit of each transaction and of its simulation. USDC needs about 100,000; chains
     /// that charge for the data in gas need more.
     pub gas_limit: u64,
+    /// The gas limit of a batch, for each payment in it.
+    pub batch_gas_limit: u64,
     /// What the gas limit is raised by where the payer's wallet is deployed on the way.
     pub deploy_gas_limit: u64,
     /// How many blocks are searched for a log in one call. Providers have limits; 7,200 blocks are
@@ -69,6 +74,8 @@ impl RpcOptions {
             allow_plain_http: false,
             fee_cache: Duration::from_secs(10),
             gas_limit: 200_000,
+            // A hundred of them are below the most that a transaction may have (EIP-7825).
+            batch_gas_limit: 120_000,
             deploy_gas_limit: 800_000,
             log_range: 7_200,
             max_fee_per_gas: 2_000_000_000_000,
@@ -79,7 +86,13 @@ impl RpcOptions {
 }
 
 impl RpcOptions {
-    const fn gas_for(&self, call: &Call) -> u64 {
+    fn gas_for(&self, call: &Call) -> u64 {
+        /// What a transaction costs before it does anything, and Multicall3's own part.
+        const BATCH_GAS: u64 = 60_000;
+        if call.payments.len() > 1 {
+            let all = self.batch_gas_limit.saturating_mul(call.payments.len() as u64);
+            return all.saturating_add(BATCH_GAS);
+        }
         if call.deploys {
             return self.gas_limit.saturating_add(self.deploy_gas_limit);
         }
@@ -98,9 +111,22 @@ pub struct RpcChain {
     account: Account,
     node: Node,
     options: RpcOptions,
+    meter: Meter,
 }
 
 impl RpcChain {
+    /// Which chain it is.
+    #[must_use]
+    pub const fn id(&self) -> ChainId {
+        self.options.chain_id
+    }
+
+    /// What the transactions have cost that were seen to settle payments, since the start.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.meter.spent()
+    }
+
     /// The account that pays for the gas.
     #[must_use]
     pub fn address(&self) -> Address {
@@ -118,7 +144,9 @@ impl RpcChain {
     }
 
     async fn try_payment(&self, call: &Call) -> Result<(), ChainError> {
-        let payment = &call.payment;
+        let [payment] = &call.payments[..] else {
+            return Err(ChainError::Unavailable("a batch is not one payment".into()));
+        };
         if payment.chain_id() != self.options.chain_id {
             return Err(ChainError::Refused(Error::Network));
         }
@@ -134,6 +162,19 @@ impl RpcChain {
                 tracing::debug!(payment = %payment.id(), %fault, %reason, "the token refuses");
                 Err(ChainError::Refused(reason))
             }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn try_batch(&self, batch: &Call) -> Result<Option<Vec<bool>>, ChainError> {
+        let (from, gas) = (self.account.address(), self.options.gas_for(batch));
+        match self.node.simulate(batch, from, gas).await {
+            Ok(returned) => {
+                let taken = multicall::succeeded(&returned);
+                Ok(taken.filter(|taken| taken.len() == batch.payments.len()))
+            }
+            // The node does not give so much gas, or the contract is another: one by one, then.
+            Err(fault) if fault.kind() == Some(Kind::Reverted) => Ok(None),
             Err(fault) => Err(fault.into()),
         }
     }
@@ -197,6 +238,13 @@ impl Chain for RpcChain {
         Box::pin(self.try_payment(call))
     }
 
+    fn simulate_batch<'a>(
+        &'a self,
+        batch: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<Vec<bool>>, ChainError>> {
+        Box::pin(self.try_batch(batch))
+    }
+
     fn broadcast<'a>(
         &'a self,
         call: &'a Call,
@@ -219,7 +267,18 @@ impl Chain for RpcChain {
         payment: &'a Claimed,
         transaction: TxHash,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
-        Box::pin(self.judge(payment, transaction))
+        Box::pin(async move {
+            let outcomes = self.judge(core::slice::from_ref(payment), transaction).await?;
+            Ok(outcomes.first().copied().unwrap_or(Outcome::Unknown))
+        })
+    }
+
+    fn outcomes<'a>(
+        &'a self,
+        payments: &'a [Claimed],
+        transaction: TxHash,
+    ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
+        Box::pin(self.judge(payments, transaction))
     }
 
     fn find<'a>(

@@ -8,6 +8,7 @@ use x402_core::{Address, Asset, ChainId, TransferMethod};
 use zeroize::Zeroizing;
 
 use super::error::{Origin, Problem};
+use super::later::check_later;
 use super::raw::{RawAsset, RawChain, RawConfig, RawOtherChain, RawToken, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
@@ -151,6 +152,8 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         |id: ChainId| is_remote || id == chain_id || chains.iter().any(|(known, _)| *known == id);
     let routes = check_routes(raw.routes, &asset, &has_chain)?;
     check_recipient(pay_to, &routes)?;
+    let later = check_later(raw.later)?;
+    let metrics = raw.metrics.map(|text| check_listen(&text.into())).transpose()?;
     let default = check_default(raw.default)?;
     Ok(Config {
         listen,
@@ -164,6 +167,8 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         wallet_factories,
         public_url,
         ledger,
+        later,
+        metrics,
         routes,
         default,
     })

@@ -109,7 +109,7 @@ fn check_currency(currency: &Text, asset: &OwnedAsset) -> Result<(), Problem> {
     Err(Problem::new(Origin::of(currency), message, help))
 }
 
-fn check_price(text: &Text) -> Result<Price, Problem> {
+pub(super) fn check_price(text: &Text) -> Result<Price, Problem> {
     Price::parse(&text.value).map_err(|error| {
         let help = if text.value.starts_with(['$', '€', '£', '¢']) {
             "write the plain decimal, without the sign: 0.01"

@@ -25,10 +25,20 @@ pub(super) struct RawConfig {
     pub(super) contract_wallets: Option<Text>,
     pub(super) wallet_factories: Option<Vec<Text>>,
     pub(super) facilitator: Option<Spanned<RawFacilitator>>,
+    pub(super) later: Option<RawLater>,
     pub(super) ledger: Option<Text>,
+    pub(super) metrics: Option<Text>,
     pub(super) public_url: Option<Text>,
     pub(super) routes: Option<Spanned<Vec<Spanned<RawRoute>>>>,
     pub(super) default: Option<Text>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLater {
+    pub(super) max_batch: Option<Text>,
+    pub(super) max_delay: Option<Text>,
+    pub(super) max_owed: Option<Text>,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -3,10 +3,12 @@ use x402_core::ChainId;
 
 use super::check::{check_asset, check_bool, check_network};
 use super::error::{Origin, Problem};
+use super::later::check_settle;
 use super::pricing::{check_amount, check_pricing};
 use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
 use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
+use crate::ledger::Settle;
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -49,7 +51,6 @@ fn check_route(
 ) -> Result<Route, Problem> {
     let path = check_path(&raw.path)?;
     let methods = raw.methods.as_ref().map_or(Ok(Vec::new()), check_methods)?;
-    raw.settle.as_ref().map_or(Ok(()), check_settle)?;
     let timeout = raw.timeout.as_ref();
     let max_timeout_seconds = timeout.map_or(Ok(DEFAULT_TIMEOUT_SECONDS), check_timeout)?;
     let (pricing, amount) = check_pricing(&raw.pricing, asset)?;
@@ -64,6 +65,7 @@ fn check_route(
     Ok(Route {
         path,
         methods,
+        settle: raw.settle.as_ref().map_or(Ok(Settle::First), check_settle)?,
         pricing,
         amount,
         max_timeout_seconds,
@@ -171,20 +173,6 @@ fn check_methods(list: &Spanned<Vec<Text>>) -> Result<Vec<String>, Problem> {
         methods.push(method.clone());
     }
     Ok(methods)
-}
-
-fn check_settle(text: &Text) -> Result<(), Problem> {
-    match text.value.as_str() {
-        "first" => Ok(()),
-        when @ ("after" | "later") => {
-            let message = format!("settle: {when} is not available yet");
-            Err(Problem::new(Origin::of(text), message, "use `settle: first`, or leave it out"))
-        }
-        other => {
-            let known = ["first", "after", "later"];
-            Err(Problem::unknown(Origin::of(text), "time to settle", other, &known))
-        }
-    }
 }
 
 fn check_identifier(text: &Text) -> Result<IdentifierRule, Problem> {

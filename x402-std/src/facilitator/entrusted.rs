@@ -192,6 +192,9 @@ impl Rail for Entrusted {
             {
                 return steps.confirm(hash).await;
             }
+            if entry.state == State::Worked || entry.is_debt() {
+                return self.settle(entry, steps).await;
+            }
             self.send(entry, steps, false).await
         })
     }

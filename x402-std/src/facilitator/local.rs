@@ -10,8 +10,8 @@ use super::VerifyAnswer;
 use super::{Facilitator, FacilitatorError, Request, SettleAnswer, Supported, SupportedKind};
 use crate::BoxFuture;
 use crate::config::OwnedAsset;
-use crate::ledger::RequestId;
-use crate::seller::{Admission, Presented, Rejection, Seller};
+use crate::ledger::{RequestId, Settle};
+use crate::seller::{Admission, Presented, Purchase, Rejection, Seller};
 
 /// The engine of a facilitator.
 ///
@@ -173,8 +173,12 @@ impl LocalFacilitator {
             }
         }
         match self.admit(&job).await {
-            Ok(Admission::Serve(ticket)) => answer.transaction = Some(ticket.receipt().transaction),
-            Ok(Admission::Replay(receipt, _)) => answer.transaction = Some(receipt.transaction),
+            Ok(Admission::Serve(ticket)) => answer.transaction = ticket.receipt().transaction,
+            Ok(Admission::Replay(receipt, _)) => answer.transaction = receipt.transaction,
+            // Nothing is taken on trust here: it is settled first.
+            Ok(Admission::Pledged(_)) => {
+                answer.reason = Some(Reason::UnexpectedSettleError.as_str().to_owned());
+            }
             Err(rejection) => {
                 answer.transaction = rejection.transaction;
                 answer.amount = None;
@@ -199,9 +203,9 @@ impl LocalFacilitator {
         let deadline = tokio::time::Instant::now() + WAIT;
         loop {
             let Job { presented, requirements, amount, .. } = job;
-            let admitted =
-                self.seller.admit_for(presented, requirements, *amount, job.request()).await;
-            match admitted {
+            let purchase =
+                Purchase { request: job.request(), amount: *amount, settle: Settle::First };
+            match self.seller.admit_for(presented, requirements, purchase).await {
                 Err(Rejection { refusal: Refusal::InFlight, .. })
                     if tokio::time::Instant::now() < deadline =>
                 {

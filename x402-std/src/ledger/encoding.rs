@@ -1,10 +1,10 @@
 /*!
-An entry as bytes, format 4. Numbers are big-endian; a length counts the bytes that follow it.
+An entry as bytes, format 5. Numbers are big-endian; a length counts the bytes that follow it.
 
 ```text
 format (1) || state (1) || payment (Claimed::LEN) || length (8) || wallet signature
   || 0 | 1 || identifier (32)
-  || request (32) || claimed at (8)
+  || request (32) || claimed at (8) || when to settle (1: 0 first, 1 after, 2 later)
   || 0 | 1 || hash (32) || length (8) || raw transaction
   || count (8) || { hash (32) of an earlier transaction }
   || 0 | 1 || hash (32) of the settling transaction
@@ -21,9 +21,9 @@ use x402_core::Claimed;
 use x402_core::state::State;
 
 use crate::chain::{Transaction, TxHash};
-use crate::ledger::{Answer, Entry, Identifier, LedgerError, RequestId};
+use crate::ledger::{Answer, Entry, Identifier, LedgerError, RequestId, Settle};
 
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
@@ -33,6 +33,7 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     out.option(entry.identifier.as_ref(), |out, identifier| out.bytes(&identifier.0));
     out.bytes(&entry.request.0);
     out.bytes(&entry.claimed_at.to_be_bytes());
+    out.bytes(&[encode_settle(entry.settle)]);
     out.option(entry.transaction.as_ref(), |out, transaction| {
         out.bytes(&transaction.hash.0);
         out.sized(&transaction.raw);
@@ -56,6 +57,7 @@ const fn encode_state(state: State) -> u8 {
         State::Settled => 3,
         State::Served => 4,
         State::Failed => 5,
+        State::Worked => 6,
     }
 }
 
@@ -67,6 +69,24 @@ const fn decode_state(byte: u8) -> Option<State> {
         3 => State::Settled,
         4 => State::Served,
         5 => State::Failed,
+        6 => State::Worked,
+        _ => return None,
+    })
+}
+
+const fn encode_settle(settle: Settle) -> u8 {
+    match settle {
+        Settle::First => 0,
+        Settle::After => 1,
+        Settle::Later => 2,
+    }
+}
+
+const fn decode_settle(byte: u8) -> Option<Settle> {
+    Some(match byte {
+        0 => Settle::First,
+        1 => Settle::After,
+        2 => Settle::Later,
         _ => return None,
     })
 }
@@ -118,6 +138,7 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         identifier: input.option(|input| input.array().map(Identifier))?,
         request: RequestId(input.array()?),
         claimed_at: u64::from_be_bytes(input.array()?),
+        settle: input.array().and_then(|[byte]| decode_settle(byte))?,
         transaction: input.option(|input| {
             Some(Transaction { hash: TxHash(input.array()?), raw: input.sized()?.to_vec() })
         })?,
@@ -205,7 +226,9 @@ mod tests {
         named.identifier = Some(Identifier([6; 32]));
         let mut bodiless = served.clone();
         bodiless.answer = Some(Answer { body: None, headers: Vec::new(), ..answer() });
-        vec![claimed, broadcast, served, wallet, named, bodiless]
+        let mut owed = claimed.clone();
+        (owed.state, owed.settle, owed.answer) = (State::Worked, Settle::Later, Some(answer()));
+        vec![claimed, broadcast, served, wallet, named, bodiless, owed]
     }
 
     #[test]
@@ -220,21 +243,25 @@ mod tests {
 
     #[test]
     fn every_state_reads_back() {
-        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled};
-        for state in [Claimed, Broadcast, Pending, Settled, Served, Failed] {
+        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled, Worked};
+        for state in [Claimed, Broadcast, Pending, Settled, Served, Failed, Worked] {
             assert_eq!(decode_state(encode_state(state)), Some(state));
         }
-        assert_eq!(decode_state(6), None);
+        assert_eq!(decode_state(7), None);
+        for settle in [Settle::First, Settle::After, Settle::Later] {
+            assert_eq!(decode_settle(encode_settle(settle)), Some(settle));
+        }
+        assert_eq!(decode_settle(3), None);
     }
 
     #[test]
     fn the_layout_is_as_documented() {
         let bytes = encode(&entries()[0]);
-        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 8 + 2);
-        assert_eq!(bytes[..2], [4, 0]);
+        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 1 + 8 + 2);
+        assert_eq!(bytes[..2], [5, 0]);
         assert_eq!(bytes[2..][..Claimed::LEN], payment(1).to_bytes());
         assert_eq!(bytes[2 + Claimed::LEN + 9..][..32], REQUEST.0);
-        assert_eq!(bytes[bytes.len() - 11..], [0; 11]);
+        assert_eq!(bytes[bytes.len() - 12..], [0; 12]);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use x402_core::hex::Hex;
 use x402_core::state::{Event, State, Transition};
-use x402_core::{Address, Checked, Claimed, PaymentId, keccak256};
+use x402_core::{Address, Amount, Checked, Claimed, PaymentId, keccak256};
 
 use super::LedgerError;
 use crate::chain::{Transaction, TxHash};
@@ -56,9 +56,23 @@ pub struct Answer {
     pub request_body: [u8; 32],
 }
 
+/// When the money of a payment moves.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Settle {
+    /// Before the work.
+    #[default]
+    First,
+    /// After the work, and before its answer is given.
+    After,
+    /// After the answer was given, together with others: the payer owes it until then.
+    Later,
+}
+
 /// One step of a payment, with what is to be kept of it.
 #[derive(Clone, Debug)]
 pub enum Step {
+    /// [`Event::Worked`], with the answer, and with the amount that is to be moved for it.
+    Worked(Answer, Amount),
     /// [`Event::Journalled`], with the transaction that is about to be sent.
     Journalled(Transaction),
     /// [`Event::Journalled`]: a facilitator is about to be told to settle it.
@@ -78,6 +92,7 @@ pub enum Step {
 impl Step {
     const fn event(&self) -> Event {
         match self {
+            Self::Worked(..) => Event::Worked,
             Self::Journalled(_) | Self::Entrusted => Event::Journalled,
             Self::TimedOut => Event::TimedOut,
             Self::Confirmed(_) => Event::Confirmed,
@@ -104,13 +119,16 @@ pub struct Entry {
     pub request: RequestId,
     /// When it was claimed, in Unix seconds.
     pub claimed_at: u64,
-    /// The transaction that was journalled last.
+    /// When its money is to move.
+    pub settle: Settle,
+    /// The transaction that was journalled last. Of those that settle several payments, one has the
+    /// bytes, and the others have none.
     pub transaction: Option<Transaction>,
     /// Those that were journalled before it, the latest last: one of them may be mined in its stead.
     pub replaced: Vec<TxHash>,
     /// The transaction that moved the money.
     pub settled_by: Option<TxHash>,
-    /// The answer that was given.
+    /// The answer that was given, or is to be.
     pub answer: Option<Answer>,
 }
 
@@ -134,6 +152,7 @@ impl Entry {
             identifier: None,
             request,
             claimed_at: now,
+            settle: Settle::First,
             transaction: None,
             replaced: Vec::new(),
             settled_by: None,
@@ -165,13 +184,37 @@ impl Entry {
     }
 
     /// Whether its identifier can be given to another payment: its money will not arrive, as far as
-    /// is known.
+    /// is known, and its payer has had nothing for it.
     pub(crate) fn frees_identifier(&self) -> bool {
-        self.state == State::Failed
+        self.state == State::Failed && !self.is_debt()
     }
 
-    /// Until when, in Unix seconds, the entry must be kept: while the authorization is valid, and a
-    /// day at least.
+    /// Whether its payer has had the answer, or may be having it, and the money has not arrived.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.settle == Settle::Later && (self.state.is_open() || self.is_debt())
+    }
+
+    /// Whether its payer has had the answer, and the chain did not take the payment.
+    #[must_use]
+    pub fn is_debt(&self) -> bool {
+        self.settle == Settle::Later && self.state == State::Failed && self.answer.is_some()
+    }
+
+    /// Who owes it, if somebody does.
+    #[must_use]
+    pub fn debtor(&self) -> Option<Address> {
+        self.is_owed().then(|| self.payment.payer())
+    }
+
+    /// Whether nobody needs it any more, at this time in Unix seconds.
+    #[must_use]
+    pub fn is_over(&self, now: u64) -> bool {
+        !self.state.is_open() && !self.is_debt() && self.keep_until() < now
+    }
+
+    /// Until when, in Unix seconds, the entry must be kept at least: while the authorization is valid,
+    /// and a day.
     #[must_use]
     pub fn keep_until(&self) -> u64 {
         let valid_before = self.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
@@ -187,8 +230,21 @@ impl Entry {
         let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
         self.state = state;
         match step {
+            Step::Worked(answer, amount) => {
+                let payment = self.payment.of_amount(amount);
+                self.payment = payment.map_err(|_| LedgerError::Amount)?;
+                self.answer = Some(answer);
+            }
             Step::Journalled(transaction) => self.journal(transaction),
-            Step::Confirmed(hash) => self.settled_by = Some(hash),
+            Step::Confirmed(hash) => {
+                self.settled_by = Some(hash);
+                // The work was done before.
+                if self.answer.is_some()
+                    && let Transition::To(state) = self.state.on(Event::Answered)?
+                {
+                    self.state = state;
+                }
+            }
             Step::Answered(answer) => self.answer = Some(answer),
             Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
         }

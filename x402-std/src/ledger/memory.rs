@@ -1,8 +1,8 @@
 use core::fmt;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use x402_core::{Claim, PaymentId};
+use x402_core::{Address, Claim, PaymentId};
 
 use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step};
 use crate::BoxFuture;
@@ -19,6 +19,8 @@ pub struct MemoryLedger {
 #[derive(Default)]
 struct Entries {
     by_id: HashMap<PaymentId, Entry>,
+    /// What each payer owes.
+    owed: HashMap<Address, HashSet<PaymentId>>,
     /// Which payment has an identifier.
     identified: HashMap<Identifier, PaymentId>,
     /// When old entries were last looked for, in Unix seconds.
@@ -68,7 +70,7 @@ impl MemoryLedger {
         let mut entries = self.lock();
         let entry = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
         match entry.clone().after(step)? {
-            Some(entry) => drop(entries.by_id.insert(id, entry)),
+            Some(entry) => entries.put(entry),
             None => entries.remove(id),
         }
         Ok(())
@@ -88,11 +90,33 @@ impl Entries {
         if let Some(identifier) = entry.identifier {
             self.identified.insert(identifier, id);
         }
+        self.put(entry);
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let (id, payer) = (entry.id(), entry.payment.payer());
+        if entry.is_owed() {
+            self.owed.entry(payer).or_default().insert(id);
+        } else {
+            self.settle(payer, id);
+        }
         self.by_id.insert(id, entry);
     }
 
+    /// It is owed no more.
+    fn settle(&mut self, payer: Address, id: PaymentId) {
+        if let Some(owed) = self.owed.get_mut(&payer) {
+            owed.remove(&id);
+            if owed.is_empty() {
+                self.owed.remove(&payer);
+            }
+        }
+    }
+
     fn remove(&mut self, id: PaymentId) {
-        let identifier = self.by_id.remove(&id).and_then(|entry| entry.identifier);
+        let Some(entry) = self.by_id.remove(&id) else { return };
+        self.settle(entry.payment.payer(), id);
+        let identifier = entry.identifier;
         if let Some(identifier) = identifier
             && self.identified.get(&identifier) == Some(&id)
         {
@@ -107,7 +131,7 @@ impl Entries {
         // A full ledger looks at most once in a second: a sweep reads all of it.
         if now >= self.swept_at.saturating_add(pause) {
             self.swept_at = now;
-            self.by_id.retain(|_, entry| entry.state.is_open() || entry.keep_until() >= now);
+            self.by_id.retain(|_, entry| !entry.is_over(now));
             self.identified.retain(|_, id| self.by_id.contains_key(id));
         }
         if self.by_id.len() >= capacity {
@@ -140,6 +164,14 @@ impl Ledger for MemoryLedger {
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
         Box::pin(async move { Ok(self.lock().by_id.get(&id).cloned()) })
+    }
+
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(async move {
+            let entries = self.lock();
+            let owed = entries.owed.get(&payer).into_iter().flatten();
+            Ok(owed.filter_map(|id| entries.by_id.get(id)).cloned().collect())
+        })
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {

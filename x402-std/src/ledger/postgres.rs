@@ -4,9 +4,9 @@ mod tls;
 
 use core::fmt;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
-use x402_core::{Claim, PaymentId};
+use x402_core::{Address, Claim, PaymentId};
 
 use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Owner, Step, encoding};
 use crate::BoxFuture;
@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 8;
 const SWEEP: &str = "
     WITH old AS (
         SELECT id FROM x402_entries
-        WHERE NOT open AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
+        WHERE NOT open AND debtor IS NULL AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
         ORDER BY due LIMIT 16 FOR UPDATE SKIP LOCKED
     ), forgotten AS (
         DELETE FROM x402_entries WHERE id IN (SELECT id FROM old) RETURNING id
@@ -35,11 +35,13 @@ const SWEEP: &str = "
 const FIND: &str = "SELECT entry FROM x402_entries WHERE id = $1";
 const FIND_TO_CHANGE: &str = "SELECT entry FROM x402_entries WHERE id = $1 FOR UPDATE";
 const FIND_OPEN: &str = "SELECT entry FROM x402_entries WHERE open";
+const FIND_OWED: &str = "SELECT entry FROM x402_entries WHERE debtor = $1";
 const FIND_IDS: &str = "SELECT id FROM x402_entries ORDER BY id";
 const INSERT: &str = "
-    INSERT INTO x402_entries (id, entry, open, due) VALUES ($1, $2, $3, $4)
+    INSERT INTO x402_entries (id, entry, open, due, debtor) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (id) DO NOTHING";
-const UPDATE: &str = "UPDATE x402_entries SET entry = $2, open = $3, due = $4 WHERE id = $1";
+const UPDATE: &str = "
+    UPDATE x402_entries SET entry = $2, open = $3, due = $4, debtor = $5 WHERE id = $1";
 const DELETE: &str = "DELETE FROM x402_entries WHERE id = $1";
 /// Makes the row, or locks the one that is there; either way, says whose it is.
 const IDENTIFY: &str = "
@@ -132,6 +134,15 @@ impl Ledger for PostgresLedger {
         }))
     }
 
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let payer = &payer.as_bytes()[..];
+            let mut turn = self.pool.take().await?;
+            let rows = turn.client().query_typed(FIND_OWED, &[(&payer, Type::BYTEA)]).await;
+            turn.end(rows.map_err(storage).and_then(|rows| rows.iter().map(decode).collect()))
+        }))
+    }
+
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
         Box::pin(self.pool.call(async move {
             let mut turn = self.pool.take().await?;
@@ -177,6 +188,35 @@ impl Ledger for PostgresLedger {
     }
 }
 
+/// An entry as its row has it.
+struct EntryRow {
+    entry: Vec<u8>,
+    is_open: bool,
+    due: i64,
+    debtor: Option<Vec<u8>>,
+}
+
+impl EntryRow {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            entry: encoding::encode(entry),
+            is_open: entry.state.is_open(),
+            due: to_column(entry.keep_until()),
+            debtor: entry.debtor().map(|payer| payer.as_bytes().to_vec()),
+        }
+    }
+
+    fn values<'r>(&'r self, key: &'r &[u8]) -> [(&'r (dyn ToSql + Sync), Type); 5] {
+        [
+            (key, Type::BYTEA),
+            (&self.entry, Type::BYTEA),
+            (&self.is_open, Type::BOOL),
+            (&self.due, Type::INT8),
+            (&self.debtor, Type::BYTEA),
+        ]
+    }
+}
+
 async fn find(client: &Client, key: &[u8]) -> Result<Option<Entry>, LedgerError> {
     let row = client.query_typed_opt(FIND, &[(&key, Type::BYTEA)]).await.map_err(storage)?;
     row.as_ref().map(decode).transpose()
@@ -216,14 +256,8 @@ async fn insert(
     key: &[u8],
     entry: &Entry,
 ) -> Result<Option<Claiming>, LedgerError> {
-    let bytes = encoding::encode(entry);
-    let (is_open, due) = (entry.state.is_open(), to_column(entry.keep_until()));
-    let values = [
-        (&key as _, Type::BYTEA),
-        (&bytes as _, Type::BYTEA),
-        (&is_open as _, Type::BOOL),
-        (&due as _, Type::INT8),
-    ];
+    let row = EntryRow::of(entry);
+    let values = row.values(&key);
     // Dropped without a commit, a transaction leaves nothing behind.
     let transaction = begin(client).await?;
     if transaction.execute_typed(INSERT, &values).await.map_err(storage)? == 0 {
@@ -269,15 +303,8 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
     let row = row.map_err(storage)?.ok_or(LedgerError::Missing)?;
     match decode(&row)?.after(step)? {
         Some(entry) => {
-            let (bytes, is_open) = (encoding::encode(&entry), entry.state.is_open());
-            let due = to_column(entry.keep_until());
-            let values = [
-                (&key as _, Type::BYTEA),
-                (&bytes as _, Type::BYTEA),
-                (&is_open as _, Type::BOOL),
-                (&due as _, Type::INT8),
-            ];
-            transaction.execute_typed(UPDATE, &values).await.map_err(storage)?;
+            let row = EntryRow::of(&entry);
+            transaction.execute_typed(UPDATE, &row.values(&key)).await.map_err(storage)?;
         }
         None => {
             for statement in [DELETE, FORGET_IDENTIFIER] {

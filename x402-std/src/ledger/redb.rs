@@ -1,4 +1,5 @@
 mod file;
+mod pen;
 
 use core::fmt;
 use std::path::Path;
@@ -6,10 +7,11 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use redb::{Durability, WriteTransaction};
-use x402_core::{Claim, PaymentId};
+use x402_core::{Address, Claim, PaymentId};
 
-use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step, encoding};
+use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Settle, Step, encoding};
 use crate::BoxFuture;
+use pen::Pen;
 
 type Key = &'static [u8; PaymentId::LEN];
 
@@ -17,6 +19,8 @@ type Key = &'static [u8; PaymentId::LEN];
 const ENTRIES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("entries");
 /// The payments whose outcome the chain still has to say.
 const OPEN: TableDefinition<'_, Key, ()> = TableDefinition::new("open");
+/// What a payer owes: the payer, and the payment.
+const OWED: TableDefinition<'_, (&'static [u8; 20], Key), ()> = TableDefinition::new("owed");
 /// When to look whether a payment can be forgotten, in Unix seconds. A row may be late or too many;
 /// what decides is the entry.
 const DUE: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("due");
@@ -32,7 +36,8 @@ const SWEEP_AGAIN_SECONDS: u64 = 60 * 60;
 
 /// A ledger in one file, of which one process has hold.
 ///
-/// Every change is on disk (`fsync`, in two phases) when the call returns. The file is a [redb]
+/// Every change is on disk (`fsync`, in two phases) when the call returns; changes that are asked for at
+/// the same time share the wait. The file is a [redb]
 /// database; it holds signatures of payments under way and the answers that were given, so only its
 /// owner may read it. Calls need a Tokio runtime. A call that is dropped may still take effect.
 ///
@@ -42,6 +47,7 @@ const SWEEP_AGAIN_SECONDS: u64 = 60 * 60;
 /// [redb]: https://docs.rs/redb
 pub struct RedbLedger {
     database: Arc<Database>,
+    pen: Pen,
 }
 
 impl RedbLedger {
@@ -53,8 +59,7 @@ impl RedbLedger {
     /// [`LedgerError::Locked`] where a process has it open already; [`LedgerError::Storage`] where
     /// it cannot be read and written, is damaged, is no ledger, or was written by another version.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
-        let database = file::open(path.as_ref())?;
-        Ok(Self { database: Arc::new(database) })
+        Self::of(file::open(path.as_ref())?)
     }
 
     /// Reads the file as it is now, also while another process has it open: a copy of it, which is gone
@@ -66,8 +71,13 @@ impl RedbLedger {
     ///
     /// As [`Self::open`], but for [`LedgerError::Locked`]; and where there is no file.
     pub fn open_copy(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
-        let database = file::open_copy(path.as_ref())?;
-        Ok(Self { database: Arc::new(database) })
+        Self::of(file::open_copy(path.as_ref())?)
+    }
+
+    fn of(database: Database) -> Result<Self, LedgerError> {
+        let database = Arc::new(database);
+        let pen = Pen::new(Arc::clone(&database))?;
+        Ok(Self { database, pen })
     }
 
     /// Does the work where waiting for the disk holds nobody else up.
@@ -92,15 +102,26 @@ impl fmt::Debug for RedbLedger {
 
 impl Ledger for RedbLedger {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
-        Box::pin(self.run(move |database| claim(database, &entry)))
+        Box::pin(async move {
+            let id = entry.id();
+            // A repetition is answered without a turn at the pen.
+            if let Some(entry) = self.run(move |database| find(database, &id)).await? {
+                return Ok(Claiming::Known(Box::new(entry)));
+            }
+            self.pen.write(move |tables| tables.claim(&entry)).await
+        })
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(self.run(move |database| apply(database, &id, step)))
+        Box::pin(self.pen.write(move |tables| tables.apply(&id, step)))
     }
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
         Box::pin(self.run(move |database| find(database, &id)))
+    }
+
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(self.run(move |database| owed_by(database, payer)))
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
@@ -140,51 +161,20 @@ fn open_entries(database: &Database) -> Result<Vec<Entry>, LedgerError> {
     .collect()
 }
 
-fn claim(database: &Database, entry: &Entry) -> Result<Claiming, LedgerError> {
-    let id = entry.id();
-    // A repetition is answered without a turn at the pen.
-    if let Some(entry) = find(database, &id)? {
-        return Ok(Claiming::Known(Box::new(entry)));
-    }
-    write(database, |tables| {
-        if let Some(entry) = tables.entry(&id.to_bytes())? {
-            return Ok(Claiming::Known(Box::new(entry)));
-        }
-        if tables.is_taken(entry)? {
-            return Ok(Claiming::Taken);
-        }
-        tables.sweep(entry.claimed_at)?;
-        tables.put(&id.to_bytes(), entry)?;
-        tables.due.insert((entry.keep_until(), &id.to_bytes()), ()).map_err(storage)?;
-        tables.identify(&id.to_bytes(), entry.identifier)?;
-        Ok(Claiming::New(Claim::recorded(id)))
+fn owed_by(database: &Database, payer: Address) -> Result<Vec<Entry>, LedgerError> {
+    let reading = database.begin_read().map_err(storage)?;
+    let entries = reading.open_table(ENTRIES).map_err(storage)?;
+    let owed = reading.open_table(OWED).map_err(storage)?;
+    let (first, last) = (&[0; PaymentId::LEN], &[0xff; PaymentId::LEN]);
+    let payer = payer.as_bytes();
+    let rows = owed.range((payer, first)..=(payer, last)).map_err(storage)?;
+    rows.map(|row| {
+        let (row, _) = row.map_err(storage)?;
+        let (_, key) = row.value();
+        let value = entries.get(key).map_err(storage)?.ok_or(LedgerError::Corrupt)?;
+        encoding::decode(value.value())
     })
-}
-
-fn apply(database: &Database, id: &PaymentId, step: Step) -> Result<(), LedgerError> {
-    let key = id.to_bytes();
-    write(database, |tables| {
-        let entry = tables.entry(&key)?.ok_or(LedgerError::Missing)?;
-        let (due, identifier) = (entry.keep_until(), entry.identifier);
-        match entry.after(step)? {
-            Some(entry) => tables.put(&key, &entry),
-            None => tables.remove(&key, due, identifier),
-        }
-    })
-}
-
-/// Makes all of a change, safe on disk when this returns, or none of it.
-fn write<T>(
-    database: &Database,
-    change: impl FnOnce(&mut Tables<'_>) -> Result<T, LedgerError>,
-) -> Result<T, LedgerError> {
-    let writing = begin(database)?;
-    let mut tables = Tables::open(&writing)?;
-    // Dropped without a commit, a transaction leaves nothing behind.
-    let result = change(&mut tables)?;
-    drop(tables);
-    writing.commit().map_err(storage)?;
-    Ok(result)
+    .collect()
 }
 
 fn begin(database: &Database) -> Result<WriteTransaction, LedgerError> {
@@ -199,6 +189,7 @@ fn begin(database: &Database) -> Result<WriteTransaction, LedgerError> {
 struct Tables<'t> {
     entries: Table<'t, Key, &'static [u8]>,
     open: Table<'t, Key, ()>,
+    owed: Table<'t, (&'static [u8; 20], Key), ()>,
     due: Table<'t, (u64, Key), ()>,
     identified: Table<'t, &'static [u8; 32], Key>,
 }
@@ -208,9 +199,35 @@ impl<'t> Tables<'t> {
         Ok(Self {
             entries: writing.open_table(ENTRIES).map_err(storage)?,
             open: writing.open_table(OPEN).map_err(storage)?,
+            owed: writing.open_table(OWED).map_err(storage)?,
             due: writing.open_table(DUE).map_err(storage)?,
             identified: writing.open_table(IDENTIFIED).map_err(storage)?,
         })
+    }
+
+    fn claim(&mut self, entry: &Entry) -> Result<Claiming, LedgerError> {
+        let (id, key) = (entry.id(), entry.id().to_bytes());
+        if let Some(entry) = self.entry(&key)? {
+            return Ok(Claiming::Known(Box::new(entry)));
+        }
+        if self.is_taken(entry)? {
+            return Ok(Claiming::Taken);
+        }
+        self.sweep(entry.claimed_at)?;
+        self.put(&key, entry)?;
+        self.due.insert((entry.keep_until(), &key), ()).map_err(storage)?;
+        self.identify(&key, entry.identifier)?;
+        Ok(Claiming::New(Claim::recorded(id)))
+    }
+
+    /// Nothing is written where the step cannot be taken.
+    fn apply(&mut self, id: &PaymentId, step: Step) -> Result<(), LedgerError> {
+        let key = id.to_bytes();
+        let before = self.entry(&key)?.ok_or(LedgerError::Missing)?;
+        match before.clone().after(step)? {
+            Some(entry) => self.put(&key, &entry),
+            None => self.remove(&key, before.keep_until(), &before),
+        }
     }
 
     fn entry(&self, key: &[u8; PaymentId::LEN]) -> Result<Option<Entry>, LedgerError> {
@@ -224,6 +241,13 @@ impl<'t> Tables<'t> {
             self.open.insert(key, ()).map_err(storage)?;
         } else {
             self.open.remove(key).map_err(storage)?;
+        }
+        let payer = entry.payment.payer();
+        let row = (payer.as_bytes(), key);
+        if entry.is_owed() {
+            self.owed.insert(row, ()).map_err(storage)?;
+        } else if entry.settle == Settle::Later {
+            self.owed.remove(row).map_err(storage)?;
         }
         Ok(())
     }
@@ -255,15 +279,16 @@ impl<'t> Tables<'t> {
         &mut self,
         key: &[u8; PaymentId::LEN],
         due: u64,
-        identifier: Option<Identifier>,
+        entry: &Entry,
     ) -> Result<(), LedgerError> {
-        if let Some(identifier) = identifier
+        if let Some(identifier) = entry.identifier
             && self.holder(identifier)? == Some(*key)
         {
             self.identified.remove(&identifier.0).map_err(storage)?;
         }
         self.entries.remove(key).map_err(storage)?;
         self.open.remove(key).map_err(storage)?;
+        self.owed.remove((entry.payment.payer().as_bytes(), key)).map_err(storage)?;
         self.due.remove((due, key)).map_err(storage)?;
         Ok(())
     }
@@ -290,9 +315,9 @@ impl<'t> Tables<'t> {
         let again = match self.entry(key) {
             // Released, and the row was left over.
             Ok(None) => return Ok(()),
-            Ok(Some(entry)) if entry.state.is_open() => now.saturating_add(SWEEP_AGAIN_SECONDS),
+            Ok(Some(entry)) if entry.is_over(now) => return self.remove(key, time, &entry),
             Ok(Some(entry)) if entry.keep_until() >= now => entry.keep_until(),
-            Ok(Some(entry)) => return self.remove(key, time, entry.identifier),
+            Ok(Some(_)) => now.saturating_add(SWEEP_AGAIN_SECONDS),
             // One damaged entry must not stop all other payments.
             Err(LedgerError::Corrupt) => now.saturating_add(SWEEP_AGAIN_SECONDS),
             Err(error) => return Err(error),

@@ -6,7 +6,7 @@ use core::fmt;
 
 use ::redis::Script;
 use x402_core::hex::Hex;
-use x402_core::{Claim, PaymentId};
+use x402_core::{Address, Claim, PaymentId};
 
 use super::remote::failed;
 use super::{Claiming, Entry, Ledger, LedgerError, Owner, Step, encoding};
@@ -114,8 +114,14 @@ impl RedisLedger {
         let identifier = entry.identifier.map(|identifier| hex(&identifier.0)).unwrap_or_default();
         let now = to_score(entry.claimed_at);
         let bytes = encoding::encode(entry);
-        let arguments =
-            [&bytes[..], stage(entry).as_bytes(), identifier.as_bytes(), now.as_bytes()];
+        let debtor = debtor(entry);
+        let arguments = [
+            &bytes[..],
+            stage(entry).as_bytes(),
+            identifier.as_bytes(),
+            now.as_bytes(),
+            debtor.as_bytes(),
+        ];
         let answer: Vec<Vec<u8>> =
             self.run(&scripts::CLAIM, &key_of(entry.id()), &arguments).await?;
         match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
@@ -134,7 +140,14 @@ impl RedisLedger {
             let is_done: bool = match encoding::decode(&old)?.after(step.clone())? {
                 Some(entry) => {
                     let (new, due) = (encoding::encode(&entry), to_score(entry.keep_until()));
-                    let arguments = [&old[..], &new, stage(&entry).as_bytes(), due.as_bytes()];
+                    let debtor = debtor(&entry);
+                    let arguments = [
+                        &old[..],
+                        &new,
+                        stage(&entry).as_bytes(),
+                        due.as_bytes(),
+                        debtor.as_bytes(),
+                    ];
                     self.run(&scripts::SWAP, &id, &arguments).await?
                 }
                 None => self.run(&scripts::REMOVE, &id, &[&old]).await?,
@@ -166,6 +179,14 @@ impl Ledger for RedisLedger {
         Box::pin(self.server.call(async move {
             let entry = self.read(&key_of(id)).await?;
             entry.map(|entry| encoding::decode(&entry)).transpose()
+        }))
+    }
+
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        Box::pin(self.server.call(async move {
+            let payer = hex(payer.as_bytes());
+            let entries: Vec<Vec<u8>> = self.run(&scripts::OWED, "", &[payer.as_bytes()]).await?;
+            entries.iter().map(|entry| encoding::decode(entry)).collect()
         }))
     }
 
@@ -211,10 +232,16 @@ fn hex(bytes: &[u8]) -> String {
 /// What the scripts have to know of a state.
 fn stage(entry: &Entry) -> &'static str {
     match entry {
+        entry if entry.is_debt() => "debt",
         entry if entry.frees_identifier() => "failed",
         entry if entry.state.is_open() => "open",
         _ => "over",
     }
+}
+
+/// Who owes it, or nothing.
+fn debtor(entry: &Entry) -> String {
+    entry.debtor().map(|payer| hex(payer.as_bytes())).unwrap_or_default()
 }
 
 /// Unix seconds as the server can count them: a double is exact up to here.

@@ -84,8 +84,9 @@ async fn open_ids(ledger: &dyn Ledger) -> Vec<PaymentId> {
 }
 
 /// Every step, with its name.
-fn steps() -> [(&'static str, Step); 6] {
+fn steps() -> [(&'static str, Step); 7] {
     [
+        ("worked", Step::Worked(answer(), Amount::from_units(10_000))),
         ("journalled", Step::Journalled(transaction(1))),
         ("timed out", Step::TimedOut),
         ("confirmed", Step::Confirmed(TxHash([2; 32]))),
@@ -96,11 +97,12 @@ fn steps() -> [(&'static str, Step); 6] {
 }
 
 /// The steps that lead to each state from a new claim.
-fn ways() -> [(State, Vec<Step>); 6] {
-    let [(_, journalled), (_, timed_out), (_, confirmed), (_, reverted), _, (_, answered)] =
+fn ways() -> [(State, Vec<Step>); 7] {
+    let [(_, worked), (_, journalled), (_, timed_out), (_, confirmed), (_, reverted), _, (_, answered)] =
         steps();
     [
         (State::Claimed, vec![]),
+        (State::Worked, vec![worked]),
         (State::Broadcast, vec![journalled.clone()]),
         (State::Pending, vec![journalled.clone(), timed_out.clone()]),
         (State::Settled, vec![journalled.clone(), timed_out, confirmed.clone()]),
@@ -343,7 +345,7 @@ async fn an_identifier_has_one_payment_that_has_not_failed(ledger: Arc<dyn Ledge
     ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
     assert_eq!(claim(3, 1).await, "new");
     // What has failed leaves it to another, and does not take it away again.
-    let [journalled, confirmed] = [steps()[0].1.clone(), steps()[2].1.clone()];
+    let [journalled, confirmed] = [steps()[1].1.clone(), steps()[3].1.clone()];
     ledger.apply(payment(3).id(), journalled).await.unwrap();
     assert_eq!(claim(4, 1).await, "taken");
     ledger.apply(payment(3).id(), Step::Reverted).await.unwrap();
@@ -386,6 +388,10 @@ async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
     assert_eq!(new, 1);
 }
 
+/// What payers owe.
+mod owed;
+use owed::{what_a_payer_owes_is_told, what_was_served_and_not_paid_is_not_forgotten};
+
 /// Leases of ledgers that several processes share.
 #[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
 mod leases;
@@ -414,6 +420,8 @@ macro_rules! suite {
     };
     ($($ledger:ident: $open:expr;)*) => { $(suite! { @each $ledger: $open;
         a_payment_is_claimed_once
+        what_a_payer_owes_is_told
+        what_was_served_and_not_paid_is_not_forgotten
         of_those_who_race_one_wins
         of_those_who_race_to_step_one_wins
         every_step_is_taken_or_changes_nothing

@@ -9,13 +9,14 @@ use super::Rejection;
 use super::rail::{Rail, Steps};
 use crate::BoxFuture;
 use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
-use crate::ledger::{Entry, LedgerError, Step};
+use crate::ledger::{Entry, LedgerError, Settle, Step};
 
 /// After how long a transaction that is in no block is sent again, for a node forgets some.
-const SEND_AGAIN: Duration = Duration::from_secs(10);
+pub(super) const SEND_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the chain shows of a payment's transactions.
-enum Seen {
+#[derive(Clone, Copy)]
+pub(super) enum Seen {
     /// None is in a block.
     Nothing,
     /// This one moved the money.
@@ -26,9 +27,9 @@ enum Seen {
 
 /// Moves the money by transactions of one's own.
 pub struct OnChain {
-    chain: Arc<dyn Chain>,
-    timeout: Duration,
-    poll: (Duration, Duration),
+    pub(super) chain: Arc<dyn Chain>,
+    pub(super) timeout: Duration,
+    pub(super) poll: (Duration, Duration),
 }
 
 impl OnChain {
@@ -54,7 +55,9 @@ impl OnChain {
             }
             Err(error @ ChainError::Unsent(_)) => return Err(Rejection::unavailable(&error)),
             Err(error) => {
-                steps.release().await;
+                if entry.state == State::Claimed {
+                    steps.release().await;
+                }
                 return Err(Rejection::unavailable(&error));
             }
         };
@@ -62,7 +65,10 @@ impl OnChain {
         self.pursue(steps.entry().await?, steps, sent).await
     }
 
-    async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+    pub(super) async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        if entry.state == State::Worked || entry.is_debt() {
+            return self.send_anew(entry, steps).await;
+        }
         if let Err(error) = self.look(entry).await {
             tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
             return Err(Rejection::pending(entry));
@@ -70,15 +76,23 @@ impl OnChain {
         self.pursue(entry.clone(), steps, None).await
     }
 
-    async fn send_anew(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        match self.chain.find(&entry.payment, since(entry)).await {
-            Ok(Usage::Settled(_, hash)) => steps.confirm(hash).await,
-            Ok(Usage::Unused) => match self.verify(entry).await {
-                Ok(()) => self.send(entry, steps).await,
-                Err(ChainError::Refused(error)) => fail(entry, steps, error).await,
-                Err(_) => Err(Rejection::pending(entry)),
-            },
-            Ok(Usage::Void) => fail(entry, steps, Error::AuthorizationUsed).await,
+    /// Sends a transaction, where no other can be mined that uses the authorization.
+    pub(super) async fn send_anew(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+    ) -> Result<TxHash, Rejection> {
+        match self.verify(entry).await {
+            Ok(()) => self.send(entry, steps).await,
+            Err(ChainError::Refused(Error::AuthorizationUsed)) => {
+                match self.chain.find(&entry.payment, since(entry)).await {
+                    Ok(Usage::Settled(_, hash)) => steps.confirm(hash).await,
+                    Ok(Usage::Void) => fail(entry, steps, Error::AuthorizationUsed).await,
+                    // The nodes behind the URL are not of one mind.
+                    Ok(Usage::Unused) | Err(_) => Err(Rejection::pending(entry)),
+                }
+            }
+            Err(ChainError::Refused(error)) => fail(entry, steps, error).await,
             Err(_) => Err(Rejection::pending(entry)),
         }
     }
@@ -127,6 +141,10 @@ impl OnChain {
     async fn send_again(&self, entry: &Entry, steps: &Steps<'_>) -> Result<Entry, ChainError> {
         let transaction = entry.transaction.as_ref();
         let transaction = transaction.ok_or(ChainError::Journal(LedgerError::Corrupt))?;
+        if transaction.raw.is_empty() {
+            // It settled several payments; whoever has its bytes has seen it in a block, or void.
+            return Err(ChainError::Unsent("its transaction is another payment's".into()));
+        }
         let call = Call::of(entry).map_err(ChainError::Journal)?;
         let hash = self.chain.rebroadcast(&call, transaction, steps).await?;
         if hash == transaction.hash {
@@ -181,7 +199,17 @@ impl Rail for OnChain {
         entry: &'a Entry,
         steps: &'a Steps<'a>,
     ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
-        Box::pin(self.send(entry, steps))
+        Box::pin(async move {
+            match entry.state {
+                // The work took its time: what was good when it began may not be any more.
+                State::Worked => self.send_anew(entry, steps).await,
+                _ => self.send(entry, steps).await,
+            }
+        })
+    }
+
+    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, usize> {
+        Box::pin(self.settle_all(batch))
     }
 
     fn follow<'a>(
@@ -194,8 +222,13 @@ impl Rail for OnChain {
 }
 
 async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, Rejection> {
-    if entry.state != State::Failed {
-        steps.take(Step::Reverted).await?;
+    match entry.state {
+        State::Failed => {}
+        State::Worked => steps.take(Step::Refused).await?,
+        _ => steps.take(Step::Reverted).await?,
+    }
+    if entry.settle == Settle::Later && entry.answer.is_some() {
+        tracing::warn!(payment = %entry.id(), payer = %entry.payment.payer(), %error, "served, and not paid");
     }
     let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
     let payer = Some(entry.payment.payer());

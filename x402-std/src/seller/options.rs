@@ -4,10 +4,35 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use x402_core::secp256k1::K256;
-use x402_core::{Address, Moment, Recover};
+use x402_core::{Address, Amount, ChainId, Moment, Recover};
 
 /// What tells a seller the time, in Unix seconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How payments are settled whose answers were given before ([`Settle::Later`](crate::ledger::Settle)).
+#[derive(Clone, Debug)]
+pub struct Later {
+    /// How many payments one transaction settles at most.
+    pub max_batch: usize,
+    /// How long a payment waits for others.
+    pub max_delay: Duration,
+    /// How much one payer may owe of each token, in atomic units: chain, token, amount. Of a token that
+    /// is not listed, nothing. Who would owe more pays first.
+    pub max_owed: Vec<(ChainId, Address, Amount)>,
+}
+
+impl Later {
+    pub(super) fn max_owed(&self, (chain_id, asset): (ChainId, Address)) -> Amount {
+        let listed = self.max_owed.iter().find(|row| (row.0, row.1) == (chain_id, asset));
+        listed.map_or(Amount::ZERO, |row| row.2)
+    }
+}
+
+impl Default for Later {
+    fn default() -> Self {
+        Self { max_batch: 100, max_delay: Duration::from_secs(2), max_owed: Vec::new() }
+    }
+}
 
 /// How a seller goes about it.
 #[derive(Clone)]
@@ -25,6 +50,8 @@ pub struct SellerOptions {
     /// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): each is called, by Multicall3, with
     /// what the payer wants.
     pub wallet_factories: Vec<Address>,
+    /// How what is owed is settled.
+    pub later: Later,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -39,6 +66,7 @@ impl Default for SellerOptions {
             poll: (Duration::from_millis(10), Duration::from_secs(1)),
             contract_wallets: false,
             wallet_factories: Vec::new(),
+            later: Later::default(),
             clock: Arc::new(system_time),
             recover: Arc::new(K256),
         }
@@ -53,6 +81,7 @@ impl fmt::Debug for SellerOptions {
             .field("poll", &self.poll)
             .field("contract_wallets", &self.contract_wallets)
             .field("wallet_factories", &self.wallet_factories)
+            .field("later", &self.later)
             .finish_non_exhaustive()
     }
 }

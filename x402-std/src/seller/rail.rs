@@ -1,4 +1,4 @@
-use x402_core::{Address, PaymentId};
+use x402_core::{Address, PaymentId, Refusal};
 
 use super::Rejection;
 use crate::BoxFuture;
@@ -23,6 +23,22 @@ pub trait Rail: Send + Sync + 'static {
     /// [`ChainError::Refused`] with the reason, or [`ChainError::Unavailable`].
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>>;
 
+    /// Moves the money of payments together, or finds out what became of them: either nothing was sent of
+    /// any, or the same transaction was journalled for all. One that cannot be settled harms no other.
+    /// What becomes of each is in the ledger; returns of how many it is not known.
+    ///
+    /// Here it is done one by one.
+    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, usize> {
+        Box::pin(async move {
+            let mut open = 0;
+            for (entry, steps) in &batch {
+                let settled = self.follow(entry, steps).await;
+                open += usize::from(is_open(&settled));
+            }
+            open
+        })
+    }
+
     /// Moves the money of a payment of which nothing was sent yet, taking it from step to step in the
     /// ledger, and returns the transaction that moved it.
     ///
@@ -35,7 +51,8 @@ pub trait Rail: Send + Sync + 'static {
         steps: &'a Steps<'a>,
     ) -> BoxFuture<'a, Result<TxHash, Rejection>>;
 
-    /// Finds out what became of a payment of which something was sent, and goes on with it.
+    /// Finds out what became of a payment of which something was sent, and goes on with it; or settles
+    /// one whose work was done, and of which nothing was sent, or what was sent did nothing.
     ///
     /// # Errors
     ///
@@ -47,7 +64,14 @@ pub trait Rail: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>>;
 }
 
+/// Whether it is not known what became of the payment.
+pub(super) fn is_open(settled: &Result<TxHash, Rejection>) -> bool {
+    let refusal = settled.as_ref().err().map(|rejection| rejection.refusal);
+    refusal.is_some_and(|refusal| !matches!(refusal, Refusal::Payment(_)))
+}
+
 /// The steps of one payment in its ledger.
+#[derive(Clone, Copy)]
 pub struct Steps<'a> {
     ledger: &'a dyn Ledger,
     id: PaymentId,
@@ -66,6 +90,14 @@ impl<'a> Steps<'a> {
     pub async fn take(&self, step: Step) -> Result<(), Rejection> {
         let applied = self.ledger.apply(self.id, step).await;
         applied.map_err(|error| Rejection::unavailable(&error))
+    }
+
+    /// Journals a transaction.
+    pub(super) fn record_owned(
+        &self,
+        transaction: Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        self.ledger.apply(self.id, Step::Journalled(transaction))
     }
 
     /// Records that the money has arrived.
@@ -104,6 +136,6 @@ impl Journal for Steps<'_> {
         &'a self,
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
+        self.record_owned(transaction.clone())
     }
 }

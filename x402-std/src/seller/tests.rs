@@ -15,6 +15,7 @@ use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
 use crate::ledger::MemoryLedger;
 
 mod leases;
+mod pledges;
 
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -177,12 +178,17 @@ impl Shop {
     fn with(ledger: Arc<dyn Ledger>, chain: Arc<Script>) -> Self {
         let now = Arc::new(AtomicU64::new(NOW));
         let time = Arc::clone(&now);
+        let asset = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let options = SellerOptions {
             settle_timeout: Duration::from_millis(60),
             clock: Arc::new(move || time.load(Ordering::SeqCst)),
+            later: Later {
+                max_batch: 2,
+                max_delay: Duration::from_millis(20),
+                max_owed: vec![(asset.chain_id, asset.address, Amount::from_units(20_000))],
+            },
             ..SellerOptions::default()
         };
-        let asset = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let pay_to = x402_core::Address::new([0x20; 20]);
         let offer = Offer::new(asset, pay_to, Amount::from_units(10_000), 60);
         let seller = Seller::new(ledger.clone(), chain.clone(), options);
@@ -211,6 +217,11 @@ impl Shop {
     }
 
     fn payment(&self) -> Payment {
+        self.payment_of(7, 60)
+    }
+
+    /// With a nonce, and valid for so many seconds.
+    fn payment_of(&self, nonce: u8, seconds: u64) -> Payment {
         let key = K256Signer::from_bytes(&hex::decode(PAYER_KEY).unwrap()).unwrap();
         let terms = self.offer.requirements();
         let authorization = Authorization {
@@ -218,8 +229,8 @@ impl Shop {
             to: terms.pay_to,
             value: terms.amount,
             valid_after: Timestamp::ZERO,
-            valid_before: Timestamp::from_secs(NOW + 60),
-            nonce: Nonce::new([7; 32]),
+            valid_before: Timestamp::from_secs(NOW + seconds),
+            nonce: Nonce::new([nonce; 32]),
         };
         let Ok(signature) = key.sign(&authorization.digest(&terms.domain));
         Payment {
@@ -244,11 +255,11 @@ async fn serves_once_and_then_repeats_the_answer() {
     let shop = Shop::new(Script::default());
     let payment = shop.payment();
     let ticket = shop.serve(&payment).await;
-    assert_eq!(ticket.receipt().transaction, TxHash([1; 32]));
+    assert_eq!(ticket.receipt().transaction, Some(TxHash([1; 32])));
     assert_eq!(shop.refused(&payment).await.refusal, Refusal::InFlight);
     ticket.complete(answer()).await.unwrap();
     let Ok(Admission::Replay(receipt, kept)) = shop.admit(&payment, "/a").await else { panic!() };
-    assert_eq!((receipt.transaction, kept), (TxHash([1; 32]), answer()));
+    assert_eq!((receipt.transaction, kept), (Some(TxHash([1; 32])), answer()));
     let other = shop.admit(&payment, "/b").await.unwrap_err();
     assert_eq!(other.refusal, Refusal::Conflict);
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
@@ -332,7 +343,7 @@ async fn an_unknown_outcome_is_pending_and_is_served_when_it_is_known() {
     *shop.chain.outcome.lock().unwrap() = [Says::Arrived].into();
     // By now the authorization is expired: it was accepted in time all the same.
     shop.now.store(NOW + 600, Ordering::SeqCst);
-    assert_eq!(shop.serve(&payment).await.receipt().transaction, TxHash([1; 32]));
+    assert_eq!(shop.serve(&payment).await.receipt().transaction, Some(TxHash([1; 32])));
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
     // Once because it was not known whether the node has it, once because it was asked for again.
     assert_eq!(shop.chain.rebroadcasts.load(Ordering::SeqCst), 2);
@@ -345,7 +356,7 @@ async fn a_stranger_who_submits_it_first_has_paid_for_the_payer() {
         find: queue([Says::ByStranger]),
         ..Script::default()
     });
-    assert_eq!(shop.serve(&shop.payment()).await.receipt().transaction, STRANGER);
+    assert_eq!(shop.serve(&shop.payment()).await.receipt().transaction, Some(STRANGER));
 }
 
 #[tokio::test]
@@ -361,7 +372,7 @@ async fn a_revert_is_refused_until_the_money_arrives_after_all() {
         assert_eq!(shop.refused(&payment).await.refusal, Refusal::Payment(Error::Balance));
         assert_eq!(shop.state(&payment).await, Some(State::Failed));
     }
-    assert_eq!(shop.serve(&payment).await.receipt().transaction, STRANGER);
+    assert_eq!(shop.serve(&payment).await.receipt().transaction, Some(STRANGER));
 }
 
 #[tokio::test]
@@ -386,7 +397,7 @@ async fn a_transaction_that_can_no_longer_be_mined_is_replaced() {
     let payment = shop.payment();
     assert_eq!(shop.refused(&payment).await.refusal, Refusal::Pending);
     *shop.chain.outcome.lock().unwrap() = [Says::Nothing, Says::Arrived].into();
-    assert_eq!(shop.serve(&payment).await.receipt().transaction, TxHash([2; 32]));
+    assert_eq!(shop.serve(&payment).await.receipt().transaction, Some(TxHash([2; 32])));
 }
 
 #[tokio::test]
@@ -425,7 +436,7 @@ async fn after_a_crash_everything_open_is_asked_for() {
     let after = Shop::with(ledger, Arc::new(Script::default()));
     assert_eq!(after.seller.resolve_open().await.unwrap(), 0);
     assert_eq!(after.state(&payment).await, Some(State::Settled));
-    assert_eq!(after.serve(&payment).await.receipt().transaction, TxHash([1; 32]));
+    assert_eq!(after.serve(&payment).await.receipt().transaction, Some(TxHash([1; 32])));
     assert_eq!(after.chain.broadcasts.load(Ordering::SeqCst), 0);
 }
 

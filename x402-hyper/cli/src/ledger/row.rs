@@ -109,6 +109,7 @@ impl Row {
 pub(super) const fn name_of(state: State) -> &'static str {
     match state {
         State::Claimed => "claimed",
+        State::Worked => "owed",
         State::Broadcast => "broadcast",
         State::Pending => "pending",
         State::Settled => "settled",

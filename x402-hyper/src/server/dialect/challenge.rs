@@ -3,6 +3,7 @@ use x402_core::headers::{Field, emit_challenge};
 use x402_core::wire::base64::Base64;
 use x402_core::wire::{Challenge, PaymentFlow, Resource};
 use x402_core::{Code, Offer, Scheme, TransferMethod};
+use x402_std::ledger::Settle;
 
 use super::{V2_TERMS, insert};
 use crate::server::pricing::Sale;
@@ -42,7 +43,10 @@ fn terms<'a>(sale: &'a Sale, url: &'a str, error: &'a str) -> Challenge<'a> {
         error,
         resource: Resource { url, description: &sale.description, mime_type: &sale.mime_type },
         offers: &sale.offers,
-        flow: PaymentFlow::Upfront,
+        flow: match sale.settle {
+            Settle::First => PaymentFlow::Upfront,
+            Settle::After | Settle::Later => PaymentFlow::Authorization,
+        },
         extensions: &sale.extensions,
         output_schema: &sale.output_schema,
     }

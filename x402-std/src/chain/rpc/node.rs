@@ -81,6 +81,11 @@ pub(super) struct Receipt {
     block_number: Option<U64>,
     status: U64,
     logs: Vec<ReceiptLog>,
+    #[serde(default)]
+    gas_used: U64,
+    /// Wei per gas.
+    #[serde(default)]
+    effective_gas_price: U128,
 }
 
 #[derive(Debug, Deserialize)]
@@ -305,6 +310,11 @@ impl Receipt {
     pub(super) fn block(&self) -> Result<(u64, B256), Fault> {
         let block = self.block_number.map(|number| number.to()).zip(self.block_hash);
         block.ok_or(Fault::Malformed("a receipt without a block"))
+    }
+
+    /// The gas, and what was paid for each unit of it, in wei.
+    pub(super) fn cost(&self) -> (u64, u128) {
+        (self.gas_used.to(), self.effective_gas_price.to())
     }
 
     /// Whether the transaction moved the money.

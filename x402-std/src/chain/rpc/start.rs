@@ -10,6 +10,7 @@ use x402_core::{Address, Asset, ChainId, DomainSeparator};
 
 use super::account::Account;
 use super::fault::{Fault, Kind};
+use super::meter::Meter;
 use super::node::{At, Node, Token};
 use super::url::RpcUrl;
 use super::{RpcChain, RpcOptions};
@@ -161,7 +162,8 @@ impl RpcChain {
         if answered != configured {
             return Err(StartError::ChainId { configured, answered });
         }
-        Ok(Self { account: Account::new(signer, &options), node, options })
+        let account = Account::new(signer, &options);
+        Ok(Self { account, node, options, meter: Meter::default() })
     }
 
     /// Makes sure that a token is on the chain as it is configured: that there is a contract, which

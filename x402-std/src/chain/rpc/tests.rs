@@ -1,5 +1,6 @@
 //! Against the development chain behind HTTP, and against nodes that are broken in every way.
 
+mod batches;
 mod faults;
 mod harness;
 mod sending;

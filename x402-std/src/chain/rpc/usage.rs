@@ -12,25 +12,30 @@ use crate::chain::{ChainError, Outcome, TxHash, Usage};
 const RANGES: usize = 32;
 
 impl RpcChain {
+    /// What a transaction did for each of these payments.
     pub(super) async fn judge(
         &self,
-        payment: &Claimed,
+        payments: &[Claimed],
         transaction: TxHash,
-    ) -> Result<Outcome, ChainError> {
-        let Some(receipt) = self.node.receipt(transaction).await? else {
-            return Ok(Outcome::Unknown);
+    ) -> Result<Vec<Outcome>, ChainError> {
+        let receipt = match self.node.receipt(transaction).await? {
+            Some(receipt) if self.is_deep(transaction, &receipt).await? => receipt,
+            _ => return Ok(vec![Outcome::Unknown; payments.len()]),
         };
-        if !self.is_deep(transaction, &receipt).await? {
-            return Ok(Outcome::Unknown);
-        }
-        Ok(match receipt.judge(payment) {
+        let judged = |payment: &Claimed| match receipt.judge(payment) {
             Ok(settled) => Outcome::Settled(settled),
             Err(SettlementError::Reverted) => Outcome::Reverted,
             Err(error) => {
                 tracing::warn!(payment = %payment.id(), %transaction, %error, "not settled");
                 Outcome::Reverted
             }
-        })
+        };
+        let outcomes: Vec<_> = payments.iter().map(judged).collect();
+        let is_settled = |outcome: &&Outcome| matches!(outcome, Outcome::Settled(_));
+        let settled = outcomes.iter().filter(is_settled).count();
+        let (gas, price) = receipt.cost();
+        self.meter.count(transaction, settled, gas, price);
+        Ok(outcomes)
     }
 
     /// Whether so many blocks follow that the transaction stays, as far as the operator wants to know.

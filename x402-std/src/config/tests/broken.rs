@@ -126,8 +126,6 @@ routes! {
     method_as_a_text: "  - {path: /a, methods: POST, pricing: free}", 9, "";
     method_twice: "  - {path: /a, methods: [GET, GET], pricing: free}", 9, "named twice";
     methods_empty: "  - {path: /a, methods: [], pricing: free}", 9, "leave `methods` out";
-    settle_after: "  - {path: /a, pricing: free}\n  - path: /b\n    settle: after\n    pricing: free", 11, "settle: after is not available yet";
-    settle_later: "  - {path: /b, settle: later, pricing: free}", 9, "settle: later is not available yet";
     settle_unknown: "  - {path: /b, settle: frist, pricing: free}", 9, "did you mean `first`?";
     timeout_with_a_unit: "  - {path: /b, timeout: 60s, pricing: free}", 9, "whole number of seconds";
     timeout_zero: "  - {path: /b, timeout: 0, pricing: free}", 9, "from 10 to 86400";

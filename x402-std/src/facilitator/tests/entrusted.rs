@@ -124,8 +124,8 @@ impl Shop {
         let request = RequestId::new("GET", "/");
         let presented = self.payment().into();
         match self.seller.admit(&presented, self.offer.requirements(), request).await? {
-            Admission::Serve(ticket) => Ok(ticket.receipt().transaction),
-            other @ Admission::Replay(..) => panic!("{other:?}"),
+            Admission::Serve(ticket) => Ok(ticket.receipt().transaction.unwrap()),
+            other => panic!("{other:?}"),
         }
     }
 

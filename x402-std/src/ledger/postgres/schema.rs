@@ -7,17 +7,19 @@ use crate::ledger::LedgerError;
 use crate::ledger::remote::failed;
 
 /// The format of the tables; entries carry one of their own.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Two who make the tables at the same time would be in each other's way, `IF NOT EXISTS` or not.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7340402)";
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS x402_ledger (format bigint NOT NULL);
     CREATE TABLE IF NOT EXISTS x402_entries (
-        id bytea PRIMARY KEY, entry bytea NOT NULL, open boolean NOT NULL, due bigint NOT NULL
+        id bytea PRIMARY KEY, entry bytea NOT NULL, open boolean NOT NULL, due bigint NOT NULL,
+        debtor bytea
     );
     CREATE INDEX IF NOT EXISTS x402_entries_open ON x402_entries (id) WHERE open;
     CREATE INDEX IF NOT EXISTS x402_entries_due ON x402_entries (due) WHERE NOT open;
+    CREATE INDEX IF NOT EXISTS x402_entries_debtor ON x402_entries (debtor) WHERE debtor IS NOT NULL;
     CREATE TABLE IF NOT EXISTS x402_identifiers (
         identifier bytea PRIMARY KEY, id bytea NOT NULL
     );

@@ -35,10 +35,12 @@ async fn expect_all(ledger: &RedbLedger) {
         assert_eq!(entry.state, state);
         assert_eq!(entry.payment.to_bytes(), payment(number).to_bytes());
         assert_eq!((entry.request, entry.claimed_at), (REQUEST, NOW));
-        assert_eq!(entry.transaction, (state != State::Claimed).then(|| transaction(1)));
-        assert_eq!(entry.answer, (state == State::Served).then(answer));
+        let is_sent = !matches!(state, State::Claimed | State::Worked);
+        assert_eq!(entry.transaction, is_sent.then(|| transaction(1)));
+        let is_answered = matches!(state, State::Served | State::Worked);
+        assert_eq!(entry.answer, is_answered.then(answer));
     }
-    assert_eq!(open_ids(ledger).await.len(), 3);
+    assert_eq!(open_ids(ledger).await.len(), 4);
 }
 
 #[tokio::test]
@@ -178,11 +180,11 @@ fn another_format_is_refused_by_its_number() {
     let database = Database::open(&path).unwrap();
     let writing = database.begin_write().unwrap();
     let about = TableDefinition::<&str, u64>::new("x402 ledger");
-    writing.open_table(about).unwrap().insert("format", 3).unwrap();
+    writing.open_table(about).unwrap().insert("format", 4).unwrap();
     writing.commit().unwrap();
     drop(database);
     let refusal = refusal(&path);
-    assert!(refusal.contains("format 3") && refusal.contains("x402.redb"), "{refusal}");
+    assert!(refusal.contains("format 4") && refusal.contains("x402.redb"), "{refusal}");
 }
 
 #[test]

@@ -38,6 +38,10 @@ impl Ledger for Leasing {
         self.memory.find(id)
     }
 
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        self.memory.owed_by(payer)
+    }
+
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
         self.memory.ids()
     }

@@ -388,5 +388,6 @@ pub(super) fn unconnected(url: &str) -> RpcChain {
 
 pub(super) fn unconnected_with(url: &str, options: RpcOptions) -> RpcChain {
     let node = Node::new(RpcUrl::parse(url).unwrap(), &options).unwrap();
-    RpcChain { account: Account::new(signer(&SETTLER), &options), node, options }
+    let account = Account::new(signer(&SETTLER), &options);
+    RpcChain { account, node, options, meter: Meter::default() }
 }

@@ -1,0 +1,65 @@
+//! Holds the answer of work until its money has arrived.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use x402_core::Amount;
+use x402_std::ledger::Answer;
+use x402_std::seller::{Pledge, Receipt, Rejection};
+
+use super::layer::Limits;
+use super::relay::{Remains, settle};
+use super::{BoxError, answer};
+
+/// An answer that is given when its payment has arrived.
+pub(super) struct Held<B> {
+    pub(super) pledge: Pledge,
+    pub(super) amount: Amount,
+    pub(super) remains: Remains<B>,
+    /// The head of the answer, to be kept.
+    pub(super) kept: Vec<(String, Vec<u8>)>,
+    pub(super) limits: Limits,
+}
+
+/// Why the answer cannot be given.
+pub(super) enum Unsettled {
+    Broken,
+    Rejected(Rejection),
+    TooLarge,
+}
+
+impl<B: Body<Data = Bytes>> Held<B> {
+    pub(super) async fn settle<A>(
+        self,
+        answer: Response<A>,
+    ) -> Result<(Receipt, Response<Bytes>), Unsettled>
+    where
+        A: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let Self { pledge, amount, remains, kept, limits } = self;
+        let status = answer.status().as_u16();
+        let body = pin!(answer.into_body());
+        let body = Limited::new(body, limits.kept);
+        let (body, hash) = settle(body.collect(), remains.hash(limits.body)).await;
+        let body = match body {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                pledge.release().await;
+                let is_too_large = error.downcast_ref::<LengthLimitError>().is_some();
+                return Err(if is_too_large { Unsettled::TooLarge } else { Unsettled::Broken });
+            }
+        };
+        // A repetition cannot be told from another request: then there is nothing to give it.
+        let Some(request_body) = hash else {
+            pledge.release().await;
+            return Err(Unsettled::Broken);
+        };
+        let answer = Answer { status, headers: kept, body: Some(body.to_vec()), request_body };
+        let given = answer::again(answer.clone());
+        let receipt = pledge.settle(answer, amount).await.map_err(Unsettled::Rejected)?;
+        given.map(|given| (receipt, given)).ok_or(Unsettled::Broken)
+    }
+}

@@ -1,0 +1,234 @@
+//! Many payments in one transaction.
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+use x402_core::state::State;
+
+use super::on_chain::{OnChain, SEND_AGAIN, Seen};
+use super::rail::{Steps, is_open};
+use crate::BoxFuture;
+use crate::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash};
+use crate::ledger::{Entry, LedgerError, Step};
+
+/// A payment in a batch.
+pub(super) type Member<'a> = (Entry, Steps<'a>);
+
+/// Journals a transaction for all payments that it settles; one of them keeps its bytes.
+struct Together<'b, 'a>(&'b [Member<'a>]);
+
+impl Journal for Together<'_, '_> {
+    fn record<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let Transaction { hash, raw } = transaction;
+            let bare = Transaction { hash: *hash, raw: Vec::new() };
+            let recorded = self.0.iter().enumerate().map(|(number, (_, steps))| {
+                let ours = if number == 0 { Transaction { hash: *hash, raw: raw.clone() } } else { bare.clone() };
+                steps.record_owned(ours)
+            });
+            // Where one fails nothing is sent; those that have it are found to be unsent, and sent anew.
+            join_all(recorded).await.into_iter().collect()
+        })
+    }
+}
+
+impl OnChain {
+    /// Settles payments of which nothing was sent, or finds out about those that one transaction was
+    /// sent for. Returns of how many it is not known what became of them.
+    pub(super) async fn settle_all(&self, batch: Vec<Member<'_>>) -> usize {
+        let (fresh, sent): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|(entry, _)| entry.state == State::Worked);
+        let has_bytes = |(entry, _): &Member<'_>| {
+            entry.transaction.as_ref().is_some_and(|transaction| !transaction.raw.is_empty())
+        };
+        let pursued = async {
+            match sent.iter().any(has_bytes) {
+                true if sent.len() > 1 => self.pursue_batch(sent, None).await,
+                _ => self.one_by_one(&sent).await,
+            }
+        };
+        let (fresh, pursued) = futures_util::future::join(self.send_batch(fresh), pursued).await;
+        fresh + pursued
+    }
+
+    /// Each by a transaction of its own.
+    async fn one_by_one(&self, members: &[Member<'_>]) -> usize {
+        let all = members.iter().map(|(entry, steps)| self.find_out(entry, steps));
+        join_all(all).await.iter().filter(|settled| is_open(settled)).count()
+    }
+
+    /// Sends one transaction for those whose payments the tokens would take now.
+    async fn send_batch(&self, members: Vec<Member<'_>>) -> usize {
+        let (members, calls, others) = split(members);
+        if members.len() < 2 {
+            return self.one_by_one(&others).await + self.one_by_one(&members).await;
+        }
+        let taken = match self.chain.simulate_batch(&Call::batch(&calls)).await {
+            Ok(Some(taken)) => taken,
+            Ok(None) => {
+                tracing::warn!("this chain takes no batches: each payment is settled by itself");
+                return self.one_by_one(&others).await + self.one_by_one(&members).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is owed is not settled yet");
+                return self.one_by_one(&others).await + members.len();
+            }
+        };
+        let (mut together, mut calls_together, mut alone) = (Vec::new(), Vec::new(), others);
+        for ((member, call), is_taken) in members.into_iter().zip(calls).zip(taken) {
+            if is_taken {
+                together.push(member);
+                calls_together.push(call);
+            } else {
+                alone.push(member);
+            }
+        }
+        let together = async {
+            match together.len() {
+                0 | 1 => self.one_by_one(&together).await,
+                _ => self.broadcast_batch(together, &calls_together).await,
+            }
+        };
+        let (open, alone) = futures_util::future::join(together, self.one_by_one(&alone)).await;
+        open + alone
+    }
+
+    async fn broadcast_batch(&self, members: Vec<Member<'_>>, calls: &[Call]) -> usize {
+        let sent = self.chain.broadcast(&Call::batch(calls), &Together(&members)).await;
+        let sent = match sent {
+            Ok(hash) => {
+                tracing::info!(payments = members.len(), transaction = %hash, "broadcast");
+                Some(Instant::now())
+            }
+            Err(ChainError::Unknown(error)) => {
+                tracing::warn!(%error, "it is not known whether the chain has the batch");
+                None
+            }
+            // They are looked after later, from where they stand.
+            Err(error) => {
+                tracing::warn!(payments = members.len(), %error, "the batch is not sent");
+                return members.len();
+            }
+        };
+        match reload(members).await {
+            Ok(members) => self.pursue_batch(members, sent).await,
+            Err(count) => count,
+        }
+    }
+
+    /// Asks for the receipt until it is there or the time is up, and sees to it that the node has the
+    /// transaction: `sent` is when it was seen to take it.
+    async fn pursue_batch(&self, mut members: Vec<Member<'_>>, mut sent: Option<Instant>) -> usize {
+        let deadline = Instant::now() + self.timeout;
+        let (mut pause, longest) = self.poll;
+        loop {
+            match self.look_all(&members).await {
+                Ok(seen) if seen.iter().any(|seen| !matches!(seen, Seen::Nothing)) => {
+                    return self.conclude(&members, &seen).await;
+                }
+                Ok(_) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
+                Ok(_) => match self.send_batch_again(&members).await {
+                    Ok(()) => {
+                        sent = Some(Instant::now());
+                        members = match reload(members).await {
+                            Ok(members) => members,
+                            Err(count) => return count,
+                        };
+                    }
+                    // It cannot be mined any more; each token takes an authorization at most once.
+                    Err(ChainError::Unsent(_)) => return self.each_anew(&members).await,
+                    Err(error) => tracing::debug!(%error, "the batch is not sent again"),
+                },
+                Err(error) => tracing::warn!(%error, "no receipt of a batch"),
+            }
+            if Instant::now() + pause > deadline {
+                for (entry, steps) in members.iter().filter(|member| member.0.state == State::Broadcast) {
+                    if steps.take(Step::TimedOut).await.is_err() {
+                        tracing::warn!(payment = %entry.id(), "the ledger does not take it down");
+                    }
+                }
+                return members.len();
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// What the chain shows of each payment's transactions: each transaction is asked for once.
+    async fn look_all(&self, members: &[Member<'_>]) -> Result<Vec<Seen>, ChainError> {
+        let mut hashes: Vec<TxHash> = Vec::new();
+        for hash in members.iter().flat_map(|(entry, _)| entry.hashes()) {
+            if !hashes.contains(&hash) {
+                hashes.push(hash);
+            }
+        }
+        let mut seen = vec![Seen::Nothing; members.len()];
+        for hash in hashes {
+            let is_of = |entry: &Entry| entry.hashes().any(|known| known == hash);
+            let whose: Vec<_> =
+                members.iter().zip(&mut seen).filter(|((entry, _), _)| is_of(entry)).collect();
+            let payments: Vec<_> = whose.iter().map(|((entry, _), _)| entry.payment).collect();
+            let outcomes = self.chain.outcomes(&payments, hash).await?;
+            for ((_, seen), outcome) in whose.into_iter().zip(outcomes) {
+                match (outcome, &seen) {
+                    (Outcome::Settled(_), _) => *seen = Seen::Settled(hash),
+                    (Outcome::Reverted, Seen::Nothing) => *seen = Seen::Reverted,
+                    _ => {}
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The transaction is in a block. Whose money it has not moved is settled by itself: another's
+    /// call may have used up the gas.
+    async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> usize {
+        let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
+            match seen {
+                Seen::Settled(hash) => steps.confirm(*hash).await,
+                Seen::Reverted | Seen::Nothing => self.send_anew(entry, steps).await,
+            }
+        });
+        join_all(all).await.iter().filter(|settled| is_open(settled)).count()
+    }
+
+    async fn each_anew(&self, members: &[Member<'_>]) -> usize {
+        let all = members.iter().map(|(entry, steps)| self.send_anew(entry, steps));
+        join_all(all).await.iter().filter(|settled| is_open(settled)).count()
+    }
+
+    async fn send_batch_again(&self, members: &[Member<'_>]) -> Result<(), ChainError> {
+        let corrupt = || ChainError::Journal(LedgerError::Corrupt);
+        let sent = members.iter().filter_map(|(entry, _)| entry.transaction.as_ref());
+        let transaction = { sent }.find(|sent| !sent.raw.is_empty()).ok_or_else(corrupt)?;
+        let calls: Result<Vec<_>, _> = members.iter().map(|(entry, _)| Call::of(entry)).collect();
+        let call = Call::batch(&calls.map_err(ChainError::Journal)?);
+        self.chain.rebroadcast(&call, transaction, &Together(members)).await.map(drop)
+    }
+}
+
+/// Those that can be in a batch, with their calls, and the others.
+fn split(members: Vec<Member<'_>>) -> (Vec<Member<'_>>, Vec<Call>, Vec<Member<'_>>) {
+    let (mut together, mut calls, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for member in members {
+        match Call::of(&member.0) {
+            Ok(call) if call.can_be_batched() => {
+                together.push(member);
+                calls.push(call);
+            }
+            _ => others.push(member),
+        }
+    }
+    (together, calls, others)
+}
+
+/// The members as they stand now; how many there are where the ledger cannot be read.
+async fn reload(members: Vec<Member<'_>>) -> Result<Vec<Member<'_>>, usize> {
+    let count = members.len();
+    let entries = join_all(members.iter().map(|(_, steps)| steps.entry())).await;
+    let entries: Result<Vec<_>, _> = entries.into_iter().collect();
+    let entries = entries.map_err(|_| count)?;
+    Ok(entries.into_iter().zip(members).map(|(entry, (_, steps))| (entry, steps)).collect())
+}

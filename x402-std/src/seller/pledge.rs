@@ -1,0 +1,141 @@
+//! Payments that are good and are settled when the work is done.
+
+use core::fmt;
+use std::sync::Arc;
+
+use x402_core::{Address, Amount, Error, PaymentId};
+
+use super::resolve::Held;
+use super::{Guard, Receipt, Rejection, Seller, Steps};
+use crate::ledger::{Answer, Entry, LedgerError, Settle, Step};
+
+/// A payment that is checked, recorded, and good as far as the chain knows, and whose money moves after
+/// the work.
+///
+/// Dropped, it stays recorded, and the same request with the same payment is admitted again; where the
+/// work is not to be paid for, [`Pledge::release`] it.
+#[must_use]
+pub struct Pledge {
+    seller: Arc<Seller>,
+    entry: Entry,
+    guard: Guard,
+}
+
+impl fmt::Debug for Pledge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pledge").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+impl Pledge {
+    pub(super) const fn new(seller: Arc<Seller>, entry: Entry, guard: Guard) -> Self {
+        Self { seller, entry, guard }
+    }
+
+    /// Which payment it is.
+    #[must_use]
+    pub const fn id(&self) -> PaymentId {
+        self.entry.id()
+    }
+
+    /// Who pays.
+    #[must_use]
+    pub const fn payer(&self) -> Address {
+        self.entry.payment.payer()
+    }
+
+    /// Whether the answer is given before the money moves.
+    #[must_use]
+    pub fn is_later(&self) -> bool {
+        self.entry.settle == Settle::Later
+    }
+
+    /// Keeps the answer, and moves the money: so much of what was signed. The answer is good to be
+    /// given when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]; then the answer must not be given. Where the outcome is not known, the same
+    /// request with the same payment is given it once it is.
+    pub async fn settle(self, answer: Answer, amount: Amount) -> Result<Receipt, Rejection> {
+        let Self { seller, entry, guard } = self;
+        let payer = entry.payment.payer();
+        // In a task of its own: whoever waits may go away.
+        let settled = tokio::spawn(async move {
+            let _guard = guard;
+            let steps = Steps::new(&*seller.ledger, entry.id());
+            steps.take(Step::Worked(answer, amount)).await?;
+            let entry = steps.entry().await?;
+            seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await
+        });
+        let transaction = settled.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))?;
+        Ok(Receipt { payer, transaction: Some(transaction) })
+    }
+
+    /// Keeps the answer, which may be given when this returns, and has the money moved together with
+    /// others': so much of what was signed.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; then the answer must not be given, or its end not.
+    pub async fn owe(self, answer: Answer, amount: Amount) -> Result<Receipt, LedgerError> {
+        let Self { seller, entry, guard } = self;
+        let id = entry.id();
+        seller.ledger.apply(id, Step::Worked(answer, amount)).await?;
+        let entry = seller.ledger.find(id).await?.ok_or(LedgerError::Missing)?;
+        let receipt = Receipt { payer: entry.payment.payer(), transaction: None };
+        seller.put_on_tab(Held { entry, _guard: guard });
+        Ok(receipt)
+    }
+
+    /// Lets the payment go: nothing is charged, and the same bytes may be presented again.
+    pub async fn release(self) {
+        Steps::new(&*self.seller.ledger, self.id()).release().await;
+    }
+}
+
+impl Seller {
+    /// Whether a payer is served before the money moves: who owes too much already, or whose
+    /// authorization would end too soon, pays first.
+    ///
+    /// It is asked once the payment is recorded, so that of several at the same time each sees the
+    /// others.
+    pub(super) async fn trusts(&self, entry: &Entry) -> Result<bool, Rejection> {
+        let owed = self.ledger.owed_by(entry.payment.payer()).await;
+        let owed = owed.map_err(|error| Rejection::unavailable(&error))?;
+        for debt in owed.iter().filter(|entry| entry.is_debt()) {
+            self.cover(debt).await?;
+        }
+        let asset = (entry.payment.chain_id(), entry.payment.asset());
+        let same = owed.iter().map(|entry| &entry.payment);
+        let same = same.filter(|payment| (payment.chain_id(), payment.asset()) == asset);
+        let sum = same.map(|payment| payment.amount()).try_fold(Amount::ZERO, Amount::checked_add);
+        let is_little = sum.is_some_and(|sum| sum <= self.options.later.max_owed(asset));
+        Ok(is_little && self.has_time(entry))
+    }
+
+    /// Whether a payment can wait for a batch, and be settled by another one should that fail.
+    fn has_time(&self, entry: &Entry) -> bool {
+        const BATCHES: u64 = 3;
+        let options = &self.options;
+        let wait = options.later.max_delay.as_secs().saturating_add(1).saturating_mul(BATCHES);
+        let margin = u64::from(options.margin_seconds).saturating_add(wait);
+        let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
+        valid_before > (options.clock)().saturating_add(margin)
+    }
+
+    /// Tries once more to be paid for what was served.
+    async fn cover(&self, debt: &Entry) -> Result<(), Rejection> {
+        let _guard = self.enter(debt.id()).await.map_err(|_| Rejection::from(Error::Owing))?;
+        let now = self.ledger.find(debt.id()).await;
+        let now = now.map_err(|error| Rejection::unavailable(&error))?;
+        let Some(debt) = now.filter(Entry::is_debt) else { return Ok(()) };
+        match self.follow(&debt).await {
+            Ok(_) => Ok(()),
+            Err(rejection) => {
+                tracing::info!(payment = %debt.id(), payer = %debt.payment.payer(), "owed still");
+                Err(Rejection { transaction: rejection.transaction, ..Error::Owing.into() })
+            }
+        }
+    }
+}

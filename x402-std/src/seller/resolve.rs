@@ -1,0 +1,137 @@
+//! What became of everything that was under way: after a crash, and now and then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::{JoinError, JoinSet};
+use x402_core::state::State;
+use x402_core::{ChainId, PaymentId};
+
+use super::{Guard, Seller, Steps};
+use crate::chain::TxHash;
+use crate::ledger::{Entry, LedgerError, Settle};
+
+/// How many open payments, or batches of them, are looked after at the same time.
+const RESOLVED_AT_ONCE: usize = 64;
+
+/// A payment that somebody here works on.
+pub(super) struct Held {
+    pub(super) entry: Entry,
+    pub(super) _guard: Guard,
+}
+
+impl Seller {
+    /// Asks the chain what became of every payment that was under way, and returns how many are
+    /// open still.
+    ///
+    /// To be called when a seller starts, and now and then after: a payment whose outcome was not
+    /// known in time is settled here, so that its repetition is served at once, and what is owed is
+    /// settled. A payment of which nothing had been sent, and whose answer was not given, is left for
+    /// its payer to repeat, until it is over.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] where the ledger cannot be read.
+    pub async fn resolve_open(self: &Arc<Self>) -> Result<usize, LedgerError> {
+        let mut open = 0;
+        let mut tasks = JoinSet::new();
+        let mut entries = self.ledger.open_entries().await?;
+        // Who has waited longest comes first.
+        entries.sort_by_key(|entry| (entry.claimed_at, entry.id()));
+        for group in groups(entries, self.options.later.max_batch.max(1)) {
+            if tasks.len() >= RESOLVED_AT_ONCE {
+                open += tasks.join_next().await.map_or(Ok(0), still)?;
+            }
+            tasks.spawn(Arc::clone(self).resolve(group));
+        }
+        while let Some(left) = tasks.join_next().await {
+            open += still(left)?;
+        }
+        Ok(open)
+    }
+
+    /// How many of the payments still are open then.
+    async fn resolve(self: Arc<Self>, group: Vec<Entry>) -> Result<usize, LedgerError> {
+        let mut held = Vec::with_capacity(group.len());
+        let mut open = 0;
+        for entry in group {
+            if entry.state == State::Claimed {
+                open += usize::from(self.leave(&entry).await?);
+            } else if let Some(entry) = self.take_up(entry.id()).await? {
+                held.push(entry);
+            }
+        }
+        Ok(open + self.settle_held(held).await)
+    }
+
+    /// Takes a payment up that was sent, or is owed; `None` where somebody else is busy with it, and
+    /// finds out, or it is over.
+    async fn take_up(&self, id: PaymentId) -> Result<Option<Held>, LedgerError> {
+        let Some(guard) = self.working.enter(&self.ledger, id).await? else { return Ok(None) };
+        // The list is as old as the first of it: somebody may have ended this one.
+        let entry = self.ledger.find(id).await?;
+        let entry = entry.filter(|entry| entry.state.is_open() && entry.state != State::Claimed);
+        Ok(entry.map(|entry| Held { entry, _guard: guard }))
+    }
+
+    /// Leaves a payment of which nothing was sent to its payer, or lets it go once it is over. Whether
+    /// it still is open.
+    async fn leave(&self, entry: &Entry) -> Result<bool, LedgerError> {
+        let id = entry.id();
+        if self.working.is_busy(id) {
+            return Ok(false);
+        }
+        if entry.keep_until() >= (self.options.clock)() {
+            return Ok(true);
+        }
+        if let Some(_guard) = self.working.enter(&self.ledger, id).await? {
+            let now = self.ledger.find(id).await?;
+            if now.is_some_and(|entry| entry.state == State::Claimed) {
+                Steps::new(&*self.ledger, id).release().await;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Settles payments together, or finds out what became of them; returns how many are open still.
+    pub(super) async fn settle_held(&self, held: Vec<Held>) -> usize {
+        let mut open = 0;
+        let mut chains: BTreeMap<ChainId, Vec<Held>> = BTreeMap::new();
+        for one in held {
+            chains.entry(one.entry.payment.chain_id()).or_default().push(one);
+        }
+        for (chain_id, held) in chains {
+            let Ok(rail) = self.rail(chain_id) else { continue };
+            let entries: Vec<_> = held.iter().map(|one| one.entry.clone()).collect();
+            let steps = |entry: &Entry| Steps::new(&*self.ledger, entry.id());
+            let batch = entries.iter().map(|entry| (entry.clone(), steps(entry))).collect();
+            open += rail.settle_batch(batch).await;
+            // They were ours until here.
+            drop(held);
+        }
+        open
+    }
+}
+
+/// Who is looked after together: what one transaction was sent for, and what is owed and was not sent.
+fn groups(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
+    let (mut alone, mut owed) = (Vec::new(), Vec::new());
+    let mut sent: BTreeMap<[u8; 32], Vec<Entry>> = BTreeMap::new();
+    for entry in entries {
+        match (entry.settle, &entry.transaction) {
+            (Settle::Later, Some(transaction)) => {
+                let TxHash(hash) = transaction.hash;
+                sent.entry(hash).or_default().push(entry);
+            }
+            (Settle::Later, None) if entry.state == State::Worked => owed.push(entry),
+            _ => alone.push(vec![entry]),
+        }
+    }
+    let owed = owed.chunks(most).map(<[Entry]>::to_vec);
+    sent.into_values().chain(alone).chain(owed).collect()
+}
+
+/// A task that panicked has not resolved anything.
+fn still(left: Result<Result<usize, LedgerError>, JoinError>) -> Result<usize, LedgerError> {
+    left.unwrap_or(Ok(1))
+}
