@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use x402_core::PaymentId;
+use x402_core::{Address, PaymentId};
 use x402_std::BoxFuture;
 use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, Step};
 
@@ -68,7 +68,7 @@ impl Ledger for Disk {
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
-            let is_answer = matches!(step, Step::Answered(_));
+            let is_answer = matches!(step, Step::Answered(_) | Step::Worked(..));
             let index = index_of(*id.nonce.as_bytes());
             tracing::debug!(at = lock(&self.world).milliseconds(), index, ?step);
             if self.is_broken && matches!(step, Step::Journalled(_)) {
@@ -90,6 +90,10 @@ impl Ledger for Disk {
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
         self.ledger.find(id)
+    }
+
+    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+        self.ledger.owed_by(payer)
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {

@@ -96,5 +96,7 @@ impl Counts {
         self.reorgs += other.reorgs;
         self.replaced += other.replaced;
         self.by_others += other.by_others;
+        self.owed += other.owed;
+        self.in_batches += other.in_batches;
     }
 }

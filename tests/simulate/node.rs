@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_eips::Decodable2718 as _;
+use alloy_primitives::{Address, Bytes};
+use alloy_sol_types::SolValue as _;
 use serde_json::{Value, json};
 use x402_core::hex::Hex;
 use x402_core::keccak256;
@@ -11,7 +13,7 @@ use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC};
 
 type Word = [u8; 32];
 
-/// A transaction of `transferWithAuthorization`.
+/// A transaction of `transferWithAuthorization`, or of several at once by `aggregate3`.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) hash: Word,
@@ -19,7 +21,9 @@ pub(crate) struct Sent {
     pub(crate) nonce: Option<u64>,
     max_fee: u128,
     tip: u128,
-    pub(crate) terms: Terms,
+    pub(crate) terms: Vec<Terms>,
+    /// It is a batch: one that fails does not undo the others.
+    is_batch: bool,
     /// It takes the authorization back, and moves nothing.
     cancels: bool,
 }
@@ -34,6 +38,19 @@ impl Terms {
         Some(Self(*words.first_chunk()?))
     }
 
+    /// Of one call, or of each in a batch; and whether it is a batch.
+    fn read_all(calldata: &[u8]) -> Option<(Vec<Self>, bool)> {
+        if !calldata.starts_with(&AGGREGATE3) {
+            return Some((vec![Self::read(calldata)?], false));
+        }
+        let calls = <Vec<(Address, bool, Bytes)>>::abi_decode_params(calldata.get(4..)?).ok()?;
+        let terms = calls.iter().map(|(_, may_fail, data)| {
+            assert!(may_fail, "one that fails would undo the others");
+            Self::read(data)
+        });
+        Some((terms.collect::<Option<_>>()?, true))
+    }
+
     pub(crate) const fn nonce(&self) -> Word {
         self.0[5]
     }
@@ -42,6 +59,9 @@ impl Terms {
         word(time) > self.0[3] && word(time) < self.0[4]
     }
 }
+
+/// `aggregate3((address,bool,bytes)[])`
+const AGGREGATE3: [u8; 4] = [0x82, 0xad, 0x56, 0xcb];
 
 pub(crate) fn word(number: u64) -> Word {
     let mut word = [0; 32];
@@ -59,7 +79,15 @@ pub(crate) enum Use {
 #[derive(Clone, Debug)]
 struct Mined {
     sent: Sent,
-    succeeded: bool,
+    /// Of each of its terms.
+    succeeded: Vec<bool>,
+}
+
+impl Mined {
+    fn used(&self) -> impl Iterator<Item = &Terms> {
+        let terms = self.sent.terms.iter().zip(&self.succeeded);
+        terms.filter(|(_, succeeded)| **succeeded).map(|(terms, _)| terms)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -129,10 +157,14 @@ impl Node {
     }
 
     fn execute(&mut self, sent: Sent, time: u64) -> Mined {
-        let nonce = sent.terms.nonce();
-        let succeeded = self.would_move(&sent.terms, time) || sent.cancels && !self.is_used(nonce);
-        if succeeded {
-            self.used.insert(nonce, if sent.cancels { Use::Cancelled } else { Use::Moved });
+        let mut succeeded = Vec::with_capacity(sent.terms.len());
+        for terms in &sent.terms {
+            let nonce = terms.nonce();
+            let is_good = self.would_move(terms, time) || sent.cancels && !self.is_used(nonce);
+            if is_good {
+                self.used.insert(nonce, if sent.cancels { Use::Cancelled } else { Use::Moved });
+            }
+            succeeded.push(is_good);
         }
         Mined { sent, succeeded }
     }
@@ -154,10 +186,8 @@ impl Node {
         let mut blocks = std::mem::take(&mut self.blocks);
         for mined in blocks.iter_mut().flat_map(|block| &mut block.mined) {
             self.account += u64::from(mined.sent.nonce.is_some());
-            if mined.succeeded {
-                let is = if mined.sent.cancels { Use::Cancelled } else { Use::Moved };
-                self.used.insert(mined.sent.terms.nonce(), is);
-            }
+            let is = if mined.sent.cancels { Use::Cancelled } else { Use::Moved };
+            self.used.extend(mined.used().map(|terms| (terms.nonce(), is)));
         }
         self.blocks = blocks;
         for mined in gone.into_iter().flat_map(|block| block.mined) {
@@ -165,6 +195,12 @@ impl Node {
                 self.pool.push(mined.sent);
             }
         }
+    }
+
+    /// How many authorizations were used together with others.
+    pub(crate) fn in_batches(&self) -> u64 {
+        let mined = self.blocks.iter().flat_map(|block| &block.mined);
+        mined.filter(|mined| mined.sent.is_batch).map(|mined| mined.used().count() as u64).sum()
     }
 
     /// Whether one transaction of the account is in a block.
@@ -184,7 +220,8 @@ impl Node {
     pub(crate) fn overtake(&mut self, terms: Terms, cancels: bool) {
         self.salt += 1;
         let hash = keccak256(&[&word(self.salt), b"another"]);
-        self.pool.push(Sent { hash, nonce: None, max_fee: 0, tip: 0, terms, cancels });
+        let (terms, is_batch) = (vec![terms], false);
+        self.pool.push(Sent { hash, nonce: None, max_fee: 0, tip: 0, terms, is_batch, cancels });
     }
 
     pub(crate) fn answer(&mut self, method: &str, params: &Value) -> Result<Value, Refused> {
@@ -225,6 +262,12 @@ impl Node {
             // transferWithAuthorization
             "0xe3ee160e" if self.would_move(&Terms::read(data).unwrap(), time) => Ok("0x".into()),
             "0xe3ee160e" => Err((3, "execution reverted")),
+            // aggregate3: the money of each is its payer's own, so that none is in another's way
+            "0x82ad56cb" => {
+                let (terms, _) = Terms::read_all(data).unwrap();
+                let would = terms.iter().map(|terms| (self.would_move(terms, time), Bytes::new()));
+                Ok(Hex(&would.collect::<Vec<_>>().abi_encode()).to_string())
+            }
             // authorizationState
             "0xe94a0102" => Ok(word_of(self.is_used(words[32..64].try_into().unwrap()).into())),
             // balanceOf
@@ -251,12 +294,14 @@ impl Node {
     fn send(&mut self, raw: &[u8]) -> Result<Word, Refused> {
         let hash = keccak256(&[raw]);
         let transaction = TxEnvelope::decode_2718_exact(raw).unwrap();
+        let (terms, is_batch) = Terms::read_all(transaction.input()).unwrap();
         let sent = Sent {
             hash,
             nonce: Some(transaction.nonce()),
             max_fee: transaction.max_fee_per_gas(),
             tip: transaction.max_priority_fee_per_gas().unwrap(),
-            terms: Terms::read(transaction.input()).unwrap(),
+            terms,
+            is_batch,
             cancels: false,
         };
         if self.pool.iter().any(|known| known.hash == hash) {
@@ -289,20 +334,24 @@ impl Node {
         if self.told.is_some_and(|told| height > told) {
             return Value::Null;
         }
-        let Terms([from, to, value, _, _, nonce]) = mined.sent.terms;
         let hex = |word: Word| Hex(&word).to_string();
         let token = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
-        let logs = json!([
-            {"address": token, "topics": [hex(AUTHORIZATION_USED_TOPIC), hex(from), hex(nonce)], "data": "0x"},
-            {"address": token, "topics": [hex(TRANSFER_TOPIC), hex(from), hex(to)], "data": hex(value)},
-        ]);
-        let moved = mined.succeeded && !mined.sent.cancels;
+        let logs = |terms: &Terms| {
+            let Terms([from, to, value, _, _, nonce]) = *terms;
+            [
+                json!({"address": token, "topics": [hex(AUTHORIZATION_USED_TOPIC), hex(from), hex(nonce)], "data": "0x"}),
+                json!({"address": token, "topics": [hex(TRANSFER_TOPIC), hex(from), hex(to)], "data": hex(value)}),
+            ]
+        };
+        let logs: Vec<_> =
+            if mined.sent.cancels { Vec::new() } else { mined.used().flat_map(logs).collect() };
+        let succeeded = mined.sent.is_batch || mined.succeeded.contains(&true);
         json!({
             "transactionHash": hex(hash),
             "blockHash": hex(self.blocks[height as usize].hash),
             "blockNumber": format!("{height:#x}"),
-            "status": if mined.succeeded { "0x1" } else { "0x0" },
-            "logs": if moved { logs } else { json!([]) },
+            "status": if succeeded { "0x1" } else { "0x0" },
+            "logs": logs,
         })
     }
 
@@ -312,11 +361,8 @@ impl Node {
         let mut logs = Vec::new();
         for (height, block) in self.blocks.iter().enumerate() {
             for mined in &block.mined {
-                let is_use = mined.succeeded && !mined.sent.cancels;
-                if is_use
-                    && range.contains(&(height as u64))
-                    && mined.sent.terms.nonce()[..] == nonce
-                {
+                let is_use = mined.used().any(|terms| terms.nonce()[..] == nonce);
+                if is_use && !mined.sent.cancels && range.contains(&(height as u64)) {
                     logs.push(json!({
                         "blockNumber": format!("{height:#x}"),
                         "transactionHash": Hex(&mined.sent.hash).to_string(),

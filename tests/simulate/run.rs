@@ -19,11 +19,11 @@ use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Digest, Nonce, Offer, Recover, Signature,
     SignatureError, Timestamp,
 };
-use x402_hyper::server::{Paid, PaymentLayer, PaymentService, RequestBody};
+use x402_hyper::server::{Paid, PaymentLayer, PaymentService, Quote, RequestBody, Sale};
 use x402_std::Seller;
 use x402_std::chain::{RpcChain, RpcOptions};
-use x402_std::ledger::{Ledger as _, MemoryLedger};
-use x402_std::seller::{OnChain, Rail, SellerOptions};
+use x402_std::ledger::{Entry, Ledger as _, MemoryLedger};
+use x402_std::seller::{Later, OnChain, Rail, SellerOptions};
 
 use crate::disk::Disk;
 use crate::node::word;
@@ -76,8 +76,10 @@ pub(crate) fn run(seed: u64, count: usize, is_broken: bool) -> Ended {
     }
     lock(&stage.world).calm();
     live(&stage, 1_000, None);
+    let debts = stage.debts();
     let mut world = lock(&stage.world);
-    world.settle_accounts();
+    world.counts.in_batches = world.node.in_batches();
+    world.settle_accounts(&debts);
     Ended {
         counts: world.counts,
         violations: std::mem::take(&mut world.violations),
@@ -152,6 +154,21 @@ impl Stage {
         }
     }
 
+    /// The payments that the ledger has as served and not paid.
+    fn debts(&self) -> Vec<usize> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut debts = Vec::new();
+            for id in self.ledger.ids().await.unwrap() {
+                let entry = self.ledger.find(id).await.unwrap().unwrap();
+                if entry.is_debt() {
+                    debts.push(index_of(*id.nonce.as_bytes()));
+                }
+            }
+            debts
+        })
+    }
+
     /// Starts the seller as the program does, and its clients.
     async fn sell(self: Arc<Self>) {
         let chain = loop {
@@ -173,6 +190,11 @@ impl Stage {
             poll: (Duration::from_millis(500), Duration::from_secs(4)),
             clock: Arc::new(move || lock(&world).clock()),
             recover: Arc::clone(&self.book) as _,
+            later: Later {
+                max_batch: lock(&self.world).max_batch,
+                max_owed: vec![(ChainId::ETHEREUM, self.offer.asset().address, Amount::from_units(PRICE.into()))],
+                ..Later::default()
+            },
             ..SellerOptions::default()
         };
         let rail = OnChain::new(chain, options.settle_timeout, options.poll);
@@ -180,8 +202,10 @@ impl Stage {
         let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.world));
         let disk = Disk { ledger, world, is_broken: self.is_broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
-        let offer = self.offer;
-        let layer = PaymentLayer::new(Arc::clone(&seller), move |_: &Parts| offer.into());
+        let settle = lock(&self.world).settle;
+        let sale = Arc::new(Sale { settle, ..Sale::from(self.offer) });
+        let pricing = move |_: &Parts| Quote::Paid(Arc::clone(&sale));
+        let layer = PaymentLayer::new(Arc::clone(&seller), pricing);
         let world = Arc::clone(&self.world);
         let work = move |request| work(Arc::clone(&world), request);
         let service = layer.layer(tower::service_fn(work));
@@ -245,6 +269,7 @@ impl Stage {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };
+        world.payments[index].last = status.as_u16();
         match status.as_u16() {
             200 => {
                 world.served(index, String::from_utf8_lossy(&body).into_owned());
@@ -295,17 +320,24 @@ impl Stage {
     async fn content(&self) {
         loop {
             sleep(Duration::from_secs(5)).await;
-            let open = self.ledger.open_entries().await.unwrap().len();
+            let entries = self.ledger.open_entries().await.unwrap();
             let mut world = lock(&self.world);
             let now = world.now();
+            // What is owed may still be paid while it is valid.
+            let ends = |entry: &&Entry| {
+                let valid_before = entry.payment.transfer().valid_before().to_secs();
+                entry.is_debt() && valid_before.is_some_and(|end| end + 120 < now)
+            };
+            let open = entries.len() - entries.iter().filter(ends).count();
             let over = world.all_are_content();
             let waits = world.node.pool.iter().any(|sent| sent.nonce.is_some());
             if over && open == 0 && !waits {
                 return;
             }
             if now > BEGIN + END {
+                let left = world.left();
                 world.violated(format!(
-                    "it does not end: {open} entries are open, something waits: {waits}"
+                    "it does not end: {open} entries are open, something waits: {waits}, left: {left}"
                 ));
                 return;
             }

@@ -76,13 +76,15 @@ impl Wire {
         {
             let mut pool = world.node.pool.iter();
             let sent = pool.find(|sent| Hex(&sent.hash).to_string() == *hash).cloned().unwrap();
-            world.taken(sent.terms, sent.nonce.unwrap(), sent.hash);
-            let (stranger, cancelled) = (world.weather.stranger, world.weather.cancelled);
-            if world.chance(stranger) {
-                world.counts.by_others += 1;
-                world.node.overtake(sent.terms, false);
-            } else if world.chance(cancelled) {
-                world.node.overtake(sent.terms, true);
+            for terms in &sent.terms {
+                world.taken(*terms, sent.nonce.unwrap(), sent.hash);
+                let (stranger, cancelled) = (world.weather.stranger, world.weather.cancelled);
+                if world.chance(stranger) {
+                    world.counts.by_others += 1;
+                    world.node.overtake(*terms, false);
+                } else if world.chance(cancelled) {
+                    world.node.overtake(*terms, true);
+                }
             }
         }
         result

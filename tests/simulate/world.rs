@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
+use x402_std::ledger::Settle;
+
 use crate::node::{Node, Terms, Use, word};
 use crate::random::Random;
 use crate::weather::Weather;
@@ -21,6 +23,8 @@ pub(crate) struct Payment {
     pub(crate) served: Option<String>,
     /// How many times in a row it was refused for good.
     pub(crate) refused: u32,
+    /// The status of its last answer.
+    pub(crate) last: u16,
     is_running: bool,
     runs: u32,
     /// The work was done once.
@@ -46,6 +50,9 @@ pub(crate) struct World {
     is_plain: bool,
     pub(crate) node: Node,
     pub(crate) payments: Vec<Payment>,
+    /// When the money moves, in the whole of the run.
+    pub(crate) settle: Settle,
+    pub(crate) max_batch: usize,
     pub(crate) confirmations: u64,
     pub(crate) skew: i64,
     pub(crate) disk_full_until: u64,
@@ -70,6 +77,10 @@ pub(crate) struct Counts {
     pub(crate) reorgs: u64,
     pub(crate) replaced: u64,
     pub(crate) by_others: u64,
+    /// Served and not paid, and on the books as such.
+    pub(crate) owed: u64,
+    /// Payments that were settled by a transaction with others.
+    pub(crate) in_batches: u64,
 }
 
 impl World {
@@ -77,12 +88,16 @@ impl World {
         let mut random = Random::new(seed);
         let weather = Weather::of(&mut random);
         let confirmations = 1 + random.below(3);
+        let settle = [Settle::First, Settle::After, Settle::Later][random.below(3) as usize];
+        let max_batch = 1 + random.below(8) as usize;
         Self {
             random,
             weather,
             is_plain: weather.is_plain(),
             node: Node::start(BEGIN),
             payments: Vec::new(),
+            settle,
+            max_batch,
             confirmations,
             skew: 0,
             disk_full_until: 0,
@@ -124,12 +139,25 @@ impl World {
 
     /// Whether each payment is served, or was refused for good and has moved nothing.
     pub(crate) fn all_are_content(&self) -> bool {
-        let now = self.now();
-        (0_u64..).zip(&self.payments).all(|(index, payment)| {
-            let is_over = payment.refused >= 3 && now > payment.valid_before + 60;
-            let moved = self.node.use_of(word(index)) == Some(Use::Moved);
-            payment.served.is_some() || is_over && !moved
-        })
+        (0..self.payments.len()).all(|index| self.is_content(index))
+    }
+
+    fn is_content(&self, index: usize) -> bool {
+        let payment = &self.payments[index];
+        let is_over = payment.refused >= 3 && self.now() > payment.valid_before + 60;
+        let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+        payment.served.is_some() || is_over && !moved
+    }
+
+    /// The payments that are not content, in words.
+    pub(crate) fn left(&self) -> String {
+        let left = (0..self.payments.len()).filter(|index| !self.is_content(*index));
+        let tell = |index: usize| {
+            let payment = &self.payments[index];
+            let used = self.node.use_of(word(index as u64));
+            format!("{index} (refused {}, last {}, {used:?})", payment.refused, payment.last)
+        };
+        left.map(tell).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn milliseconds(&self) -> u64 {
@@ -190,6 +218,7 @@ impl World {
     pub(crate) fn work_begins(&mut self, index: usize) -> u32 {
         self.counts.runs += 1;
         let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+        let is_first = self.settle == Settle::First;
         let payment = &mut self.payments[index];
         let fault = if payment.is_running {
             Some("it is being done")
@@ -197,7 +226,7 @@ impl World {
             Some("its answer is kept")
         } else if payment.is_done && !payment.is_excused {
             Some("it was done, and nothing has failed since")
-        } else if !moved {
+        } else if !moved && is_first {
             Some("the money has not arrived")
         } else {
             None
@@ -235,7 +264,7 @@ impl World {
         let differs = payment.served.as_ref().is_some_and(|earlier| *earlier != body);
         payment.served = Some(body);
         payment.refused = 0;
-        if !is_paid {
+        if !is_paid && self.settle != Settle::Later {
             self.violated(format!("I1: payment {index} is served, and nothing was received"));
         }
         if differs {
@@ -243,8 +272,9 @@ impl World {
         }
     }
 
-    /// What must be true when all is over.
-    pub(crate) fn settle_accounts(&mut self) {
+    /// What must be true when all is over; `debts` are the payments that are on the books as served and
+    /// not paid.
+    pub(crate) fn settle_accounts(&mut self, debts: &[usize]) {
         for index in 0..self.payments.len() {
             let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
             let is_served = self.payments[index].served.is_some();
@@ -256,8 +286,13 @@ impl World {
                     "I2: payment {index} was received, and its repetition is not served"
                 ));
             }
-            if is_served && !moved {
+            let is_debt = debts.contains(&index);
+            self.counts.owed += u64::from(is_debt);
+            if is_served && !moved && !is_debt {
                 self.violated(format!("I1: payment {index} was served, and nothing was received"));
+            }
+            if is_debt && moved {
+                self.violated(format!("payment {index} was received, and is owed still"));
             }
         }
         if self.node.pool.iter().any(|sent| sent.nonce.is_some()) {

@@ -64,7 +64,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// The storage's own failure.
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>>;
 
-    /// All payments whose outcome the chain still has to say: what a restart resolves.
+    /// All payments of which the chain still has something to say ([`Entry::is_open`]): what a restart
+    /// resolves.
     ///
     /// # Errors
     ///

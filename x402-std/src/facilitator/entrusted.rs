@@ -192,7 +192,7 @@ impl Rail for Entrusted {
             {
                 return steps.confirm(hash).await;
             }
-            if entry.state == State::Worked || entry.is_debt() {
+            if entry.state == State::Worked || entry.is_unpaid() {
                 return self.settle(entry, steps).await;
             }
             self.send(entry, steps, false).await

@@ -184,21 +184,32 @@ impl Entry {
     }
 
     /// Whether its identifier can be given to another payment: its money will not arrive, as far as
-    /// is known, and its payer has had nothing for it.
+    /// is known, and no work was done for it.
     pub(crate) fn frees_identifier(&self) -> bool {
-        self.state == State::Failed && !self.is_debt()
+        self.state == State::Failed && self.answer.is_none()
+    }
+
+    /// Whether the work was done and the chain did not take the payment: it may take it another time.
+    pub(crate) fn is_unpaid(&self) -> bool {
+        self.state == State::Failed && self.answer.is_some()
+    }
+
+    /// Whether the chain still has something to say of it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state.is_open() || self.is_debt()
     }
 
     /// Whether its payer has had the answer, or may be having it, and the money has not arrived.
     #[must_use]
     pub fn is_owed(&self) -> bool {
-        self.settle == Settle::Later && (self.state.is_open() || self.is_debt())
+        self.settle == Settle::Later && self.is_open()
     }
 
     /// Whether its payer has had the answer, and the chain did not take the payment.
     #[must_use]
     pub fn is_debt(&self) -> bool {
-        self.settle == Settle::Later && self.state == State::Failed && self.answer.is_some()
+        self.settle == Settle::Later && self.is_unpaid()
     }
 
     /// Who owes it, if somebody does.
@@ -210,7 +221,7 @@ impl Entry {
     /// Whether nobody needs it any more, at this time in Unix seconds.
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
-        !self.state.is_open() && !self.is_debt() && self.keep_until() < now
+        !self.is_open() && self.keep_until() < now
     }
 
     /// Until when, in Unix seconds, the entry must be kept at least: while the authorization is valid,
@@ -228,6 +239,11 @@ impl Entry {
     /// [`LedgerError::Illegal`] for a step that cannot be taken from here.
     pub fn after(mut self, step: Step) -> Result<Option<Self>, LedgerError> {
         let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
+        if self.state == State::Failed && state == State::Broadcast {
+            // Those before are in blocks, and did nothing: they say nothing of this one.
+            self.transaction = None;
+            self.replaced.clear();
+        }
         self.state = state;
         match step {
             Step::Worked(answer, amount) => {

@@ -185,7 +185,7 @@ impl Ledger for MemoryLedger {
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         Box::pin(async move {
             let entries = self.lock();
-            let open = entries.by_id.values().filter(|entry| entry.state.is_open());
+            let open = entries.by_id.values().filter(|entry| entry.is_open());
             Ok(open.cloned().collect())
         })
     }

@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 8;
 const SWEEP: &str = "
     WITH old AS (
         SELECT id FROM x402_entries
-        WHERE NOT open AND debtor IS NULL AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
+        WHERE NOT open AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
         ORDER BY due LIMIT 16 FOR UPDATE SKIP LOCKED
     ), forgotten AS (
         DELETE FROM x402_entries WHERE id IN (SELECT id FROM old) RETURNING id
@@ -200,7 +200,7 @@ impl EntryRow {
     fn of(entry: &Entry) -> Self {
         Self {
             entry: encoding::encode(entry),
-            is_open: entry.state.is_open(),
+            is_open: entry.is_open(),
             due: to_column(entry.keep_until()),
             debtor: entry.debtor().map(|payer| payer.as_bytes().to_vec()),
         }

@@ -237,7 +237,7 @@ impl<'t> Tables<'t> {
 
     fn put(&mut self, key: &[u8; PaymentId::LEN], entry: &Entry) -> Result<(), LedgerError> {
         self.entries.insert(key, encoding::encode(entry).as_slice()).map_err(storage)?;
-        if entry.state.is_open() {
+        if entry.is_open() {
             self.open.insert(key, ()).map_err(storage)?;
         } else {
             self.open.remove(key).map_err(storage)?;

@@ -232,9 +232,8 @@ fn hex(bytes: &[u8]) -> String {
 /// What the scripts have to know of a state.
 fn stage(entry: &Entry) -> &'static str {
     match entry {
-        entry if entry.is_debt() => "debt",
         entry if entry.frees_identifier() => "failed",
-        entry if entry.state.is_open() => "open",
+        entry if entry.is_open() => "open",
         _ => "over",
     }
 }

@@ -13,7 +13,7 @@ use crate::ledger::{Entry, LedgerError, Step};
 /// A payment in a batch.
 pub(super) type Member<'a> = (Entry, Steps<'a>);
 
-/// Journals a transaction for all payments that it settles; one of them keeps its bytes.
+/// Journals a transaction for all payments that it settles; the first of them keeps its bytes.
 struct Together<'b, 'a>(&'b [Member<'a>]);
 
 impl Journal for Together<'_, '_> {
@@ -22,14 +22,13 @@ impl Journal for Together<'_, '_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let Transaction { hash, raw } = transaction;
-            let bare = Transaction { hash: *hash, raw: Vec::new() };
-            let recorded = self.0.iter().enumerate().map(|(number, (_, steps))| {
-                let ours = if number == 0 { Transaction { hash: *hash, raw: raw.clone() } } else { bare.clone() };
-                steps.record_owned(ours)
-            });
-            // Where one fails nothing is sent; those that have it are found to be unsent, and sent anew.
-            join_all(recorded).await.into_iter().collect()
+            let bare = || Transaction { hash: transaction.hash, raw: Vec::new() };
+            let Some(((_, first), others)) = self.0.split_first() else { return Ok(()) };
+            // The bytes come last: whoever has them knows that all the others know of them. Without them
+            // nothing was sent, and nothing will be.
+            let recorded = others.iter().map(|(_, steps)| steps.record_owned(bare()));
+            join_all(recorded).await.into_iter().collect::<Result<(), _>>()?;
+            first.record_owned(transaction.clone()).await
         })
     }
 }
@@ -185,11 +184,13 @@ impl OnChain {
     /// The transaction is in a block. Whose money it has not moved is settled by itself: another's
     /// call may have used up the gas.
     async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> usize {
-        let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
-            match seen {
-                Seen::Settled(hash) => steps.confirm(*hash).await,
-                Seen::Reverted | Seen::Nothing => self.send_anew(entry, steps).await,
+        let all = members.iter().zip(seen).map(|((_, steps), seen)| async move {
+            if let Seen::Settled(hash) = seen {
+                return steps.confirm(*hash).await;
             }
+            // Recorded first: whatever is sent from here on is not the batch's successor.
+            steps.take(Step::Reverted).await?;
+            self.send_anew(&steps.entry().await?, steps).await
         });
         join_all(all).await.iter().filter(|settled| is_open(settled)).count()
     }

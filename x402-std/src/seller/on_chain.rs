@@ -66,7 +66,7 @@ impl OnChain {
     }
 
     pub(super) async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        if entry.state == State::Worked || entry.is_debt() {
+        if entry.state == State::Worked || entry.is_unpaid() {
             return self.send_anew(entry, steps).await;
         }
         if let Err(error) = self.look(entry).await {

@@ -1,6 +1,6 @@
 //! What became of everything that was under way: after a crash, and now and then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
@@ -57,6 +57,8 @@ impl Seller {
         for entry in group {
             if entry.state == State::Claimed {
                 open += usize::from(self.leave(&entry).await?);
+            } else if entry.is_debt() && self.has_ended(&entry) {
+                // Nobody can submit it any more: it is for the operator to see to.
             } else if let Some(entry) = self.take_up(entry.id()).await? {
                 held.push(entry);
             }
@@ -70,7 +72,7 @@ impl Seller {
         let Some(guard) = self.working.enter(&self.ledger, id).await? else { return Ok(None) };
         // The list is as old as the first of it: somebody may have ended this one.
         let entry = self.ledger.find(id).await?;
-        let entry = entry.filter(|entry| entry.state.is_open() && entry.state != State::Claimed);
+        let entry = entry.filter(|entry| entry.is_open() && entry.state != State::Claimed);
         Ok(entry.map(|entry| Held { entry, _guard: guard }))
     }
 
@@ -93,6 +95,13 @@ impl Seller {
         Ok(false)
     }
 
+    /// Whether the authorization ended so long ago that no block which uses it is still to be seen.
+    fn has_ended(&self, entry: &Entry) -> bool {
+        const LAST_BLOCKS_SECONDS: u64 = 600;
+        let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
+        valid_before.saturating_add(LAST_BLOCKS_SECONDS) < (self.options.clock)()
+    }
+
     /// Settles payments together, or finds out what became of them; returns how many are open still.
     pub(super) async fn settle_held(&self, held: Vec<Held>) -> usize {
         let mut open = 0;
@@ -113,22 +122,32 @@ impl Seller {
     }
 }
 
-/// Who is looked after together: what one transaction was sent for, and what is owed and was not sent.
+/// Who is looked after together: those that a transaction was journalled for, and what is owed and was
+/// not sent.
 fn groups(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
     let (mut alone, mut owed) = (Vec::new(), Vec::new());
-    let mut sent: BTreeMap<[u8; 32], Vec<Entry>> = BTreeMap::new();
+    let mut sent: Vec<Vec<Entry>> = Vec::new();
+    // Of those that were replaced, some may know of the last one, and some of the one before.
+    let mut group_of: HashMap<TxHash, usize> = HashMap::new();
     for entry in entries {
         match (entry.settle, &entry.transaction) {
-            (Settle::Later, Some(transaction)) => {
-                let TxHash(hash) = transaction.hash;
-                sent.entry(hash).or_default().push(entry);
+            // One by one: what they were sent with is in a block, and did nothing.
+            _ if entry.is_debt() => alone.push(vec![entry]),
+            (Settle::Later, Some(_)) => {
+                let group = entry.hashes().find_map(|hash| group_of.get(&hash).copied());
+                let group = group.unwrap_or(sent.len());
+                group_of.extend(entry.hashes().map(|hash| (hash, group)));
+                if group == sent.len() {
+                    sent.push(Vec::new());
+                }
+                sent.get_mut(group).into_iter().for_each(|group| group.push(entry.clone()));
             }
             (Settle::Later, None) if entry.state == State::Worked => owed.push(entry),
             _ => alone.push(vec![entry]),
         }
     }
     let owed = owed.chunks(most).map(<[Entry]>::to_vec);
-    sent.into_values().chain(alone).chain(owed).collect()
+    sent.into_iter().chain(alone).chain(owed).collect()
 }
 
 /// A task that panicked has not resolved anything.

@@ -4,10 +4,10 @@ The scripts, each of which the server runs as a whole.
 They know of an entry its bytes, which they do not read, and four things more:
 
 ```text
-entry:<id>        hash: entry (bytes), stage (open, debt, over or failed), identifier (or empty),
+entry:<id>        hash: entry (bytes), stage (open, over or failed), identifier (or empty),
                   debtor (or empty)
 open              set of the ids of what is open
-due               sorted set of the ids of what is over or failed, by the Unix second from which it may go
+due               sorted set of the ids of what is not, by the Unix second from which it may go
 owed:<payer>      set of the ids of what the payer owes
 identifier:<hash> the id of the payment that has it
 lease:<id>        the owner, for as long as the lease runs
@@ -85,12 +85,12 @@ pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| {
     if is_open then redis.call('SADD', KEYS[2], ARGV[2]) end
     if ARGV[7] ~= '' then owe(ARGV[2], ARGV[7]) end
     redis.call('HSET', KEYS[1], 'entry', ARGV[4], 'stage', ARGV[5])
-    if is_open or ARGV[5] == 'debt' then
+    if is_open then
         redis.call('ZREM', KEYS[3], ARGV[2])
     else
         redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2])
+        redis.call('SREM', KEYS[2], ARGV[2])
     end
-    if not is_open then redis.call('SREM', KEYS[2], ARGV[2]) end
     if ARGV[7] == '' then owe(ARGV[2], '') end
     return 1",
     )
