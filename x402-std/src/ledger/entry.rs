@@ -177,6 +177,11 @@ impl Entry {
         }
     }
 
+    /// Whether it has the bytes of its last transaction.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| !transaction.raw.is_empty())
+    }
+
     /// The transactions that may have moved the money, the latest first.
     pub(crate) fn hashes(&self) -> impl Iterator<Item = TxHash> {
         let last = self.transaction.iter().map(|transaction| transaction.hash);

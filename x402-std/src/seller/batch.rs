@@ -39,9 +39,7 @@ impl OnChain {
     pub(super) async fn settle_all(&self, batch: Vec<Member<'_>>) -> usize {
         let (fresh, sent): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|(entry, _)| entry.state == State::Worked);
-        let has_bytes = |(entry, _): &Member<'_>| {
-            entry.transaction.as_ref().is_some_and(|transaction| !transaction.raw.is_empty())
-        };
+        let has_bytes = |(entry, _): &Member<'_>| entry.has_bytes();
         let pursued = async {
             match sent.iter().any(has_bytes) {
                 true if sent.len() > 1 => self.pursue_batch(sent, None).await,

@@ -126,28 +126,41 @@ impl Seller {
 /// not sent.
 fn groups(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
     let (mut alone, mut owed) = (Vec::new(), Vec::new());
-    let mut sent: Vec<Vec<Entry>> = Vec::new();
-    // Of those that were replaced, some may know of the last one, and some of the one before.
-    let mut group_of: HashMap<TxHash, usize> = HashMap::new();
+    let mut sent: HashMap<TxHash, Vec<Entry>> = HashMap::new();
     for entry in entries {
         match (entry.settle, &entry.transaction) {
             // One by one: what they were sent with is in a block, and did nothing.
-            _ if entry.is_debt() => alone.push(vec![entry]),
-            (Settle::Later, Some(_)) => {
-                let group = entry.hashes().find_map(|hash| group_of.get(&hash).copied());
-                let group = group.unwrap_or(sent.len());
-                group_of.extend(entry.hashes().map(|hash| (hash, group)));
-                if group == sent.len() {
-                    sent.push(Vec::new());
-                }
-                sent.get_mut(group).into_iter().for_each(|group| group.push(entry.clone()));
+            _ if entry.is_debt() => alone.push(entry),
+            (Settle::Later, Some(transaction)) => {
+                sent.entry(transaction.hash).or_default().push(entry);
             }
             (Settle::Later, None) if entry.state == State::Worked => owed.push(entry),
-            _ => alone.push(vec![entry]),
+            _ => alone.push(entry),
         }
     }
+    let mut groups: Vec<_> = joined(sent).into_values().collect();
+    // In the same order whatever the map's.
+    groups.iter_mut().for_each(|group| group.sort_by_key(Entry::id));
+    groups.sort_by_key(|group| group.first().map(Entry::id));
     let owed = owed.chunks(most).map(<[Entry]>::to_vec);
-    sent.into_iter().chain(alone).chain(owed).collect()
+    groups.into_iter().chain(alone.into_iter().map(|entry| vec![entry])).chain(owed).collect()
+}
+
+/// A transaction that was to replace another, and of which nobody has the bytes, was never sent: its
+/// payments are with the one before, if somebody has the bytes of that.
+fn joined(mut sent: HashMap<TxHash, Vec<Entry>>) -> HashMap<TxHash, Vec<Entry>> {
+    let has_bytes = |group: &[Entry]| group.iter().any(Entry::has_bytes);
+    let unsent: Vec<_> =
+        sent.iter().filter(|(_, group)| !has_bytes(group)).map(|(hash, _)| *hash).collect();
+    for hash in unsent {
+        let Some(group) = sent.remove(&hash) else { continue };
+        for entry in group {
+            let before = |hash: &TxHash| sent.get(hash).is_some_and(|group| has_bytes(group));
+            let home = entry.hashes().find(before).unwrap_or(hash);
+            sent.entry(home).or_default().push(entry);
+        }
+    }
+    sent
 }
 
 /// A task that panicked has not resolved anything.

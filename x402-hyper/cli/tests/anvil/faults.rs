@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use crate::http::{self, Answer};
 use crate::shop::{Shop, four_fields, terms};
 
-const PRICE: u128 = 10_000;
+pub const PRICE: u128 = 10_000;
 
-fn rounds(short: u64, long: u64) -> u64 {
+pub fn rounds(short: u64, long: u64) -> u64 {
     if std::env::var_os("X402_LONG").is_some() { long } else { short }
 }
 
-fn request(nonce: &str) -> String {
+pub fn request(nonce: &str) -> String {
     let fields = four_fields(&terms(nonce), nonce);
     http::request("POST /api/analyze", &fields, "some words")
 }
 
 /// Repeats a request until it is served.
-fn insist(to: SocketAddr, request: &str) -> Answer {
+pub fn insist(to: SocketAddr, request: &str) -> Answer {
     let mut last = None;
     for _ in 0..400 {
         match http::try_exchange(to, request) {
@@ -39,7 +39,7 @@ fn insist(to: SocketAddr, request: &str) -> Answer {
 }
 
 /// Numbers that follow from a seed (Knuth's MMIX generator).
-fn after(seed: u64) -> u64 {
+pub fn after(seed: u64) -> u64 {
     seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
 }
 

@@ -3,6 +3,7 @@
 
 mod faults;
 mod http;
+mod later;
 mod node;
 mod proxy;
 mod shop;

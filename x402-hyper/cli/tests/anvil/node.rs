@@ -91,6 +91,15 @@ impl Node {
         assert_eq!(receipt["status"], "0x1", "{receipt}");
     }
 
+    /// Has one of the node's accounts send its tokens away.
+    pub fn burn(&self, of: &str) {
+        let units = self.balance(of);
+        // transfer(address,uint256)
+        let data = format!("0xa9059cbb{:0>64}{units:064x}", "dead");
+        let receipt = self.send(json!({"from": of, "to": USDC, "data": data}));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+    }
+
     /// Sends any call to the token from an account of the node's.
     pub fn call_token(&self, data: &str) -> Value {
         self.send(json!({"from": OWNER, "to": USDC, "data": data}))

@@ -32,6 +32,8 @@ pub struct Shop {
     pub address: SocketAddr,
     folder: tempfile::TempDir,
     program: Option<Child>,
+    /// When the money moves.
+    settle: &'static str,
     /// Lines of the program's file beside the usual ones.
     extra: String,
 }
@@ -44,6 +46,11 @@ impl Shop {
 
     /// With these lines in the program's file, too.
     pub fn open_with(extra: &str) -> Self {
+        Self::settling("first", extra)
+    }
+
+    /// With the money moving then, too.
+    pub fn settling(settle: &'static str, extra: &str) -> Self {
         let node = Node::start();
         node.mint(BUYER, 1_000_000);
         let proxy = Proxy::start(node.address);
@@ -51,7 +58,8 @@ impl Shop {
         let folder = tempfile::tempdir().expect("a folder");
         let address = "127.0.0.1:1".parse().expect("an address");
         let extra = extra.to_owned();
-        let mut shop = Self { node, proxy, upstream, address, folder, program: None, extra };
+        let program = None;
+        let mut shop = Self { node, proxy, upstream, address, folder, program, settle, extra };
         shop.start_program();
         shop
     }
@@ -113,10 +121,10 @@ impl Shop {
         format!(
             "listen: {}\nupstream: http://{}\npay_to: \"{PAY_TO}\"\nnetwork: ethereum\nasset: USDC\n\
              chain: {{rpc: \"http://{}\"}}\nledger: ./x402.redb\nroutes:\n  - path: /api/analyze\n    \
-             methods: [POST]\n    settle: first\n    pricing: {{model: \"per_request\", \
+             methods: [POST]\n    settle: {}\n    pricing: {{model: \"per_request\", \
              amount: \"0.01\", currency: \"USDC\"}}\n  - {{path: /health, pricing: free}}\n\
              default: not_found\n{}",
-            self.address, self.upstream.address, self.proxy.address, self.extra
+            self.address, self.upstream.address, self.proxy.address, self.settle, self.extra
         )
     }
 

@@ -11,7 +11,7 @@ use crate::shop::{BUYER, Shop, sign, terms, usdc};
 const FACTORY: &str = "0xfac7000000000000000000000000000000000001";
 /// As good as the other, and not in the seller's file.
 const STRANGER: &str = "0xfac7000000000000000000000000000000000002";
-const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
+pub const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
 fn open() -> Shop {
     let list = format!("contract_wallets: true\nwallet_factories: [\"{FACTORY}\"]\n");

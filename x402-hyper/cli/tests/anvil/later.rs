@@ -1,0 +1,162 @@
+//! Work before the money, on a real node.
+
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::faults::{PRICE, after, insist, request, rounds};
+use crate::http;
+use crate::shop::{BUYER, Shop, four_fields, terms};
+use crate::wallet::MULTICALL3;
+
+const LATER: &str = "\nlater: {max_delay: 1, max_owed: \"5\"}\nmetrics: 127.0.0.1:";
+
+fn open(settle: &'static str, funds: u128) -> (Shop, u16) {
+    let port = free_port();
+    let shop = Shop::settling(settle, &format!("{LATER}{port}\n"));
+    let multicall = include_str!("../../../../x402-std/src/devnet/bytecode/Multicall3.runtime.hex");
+    shop.node.install(MULTICALL3, multicall.trim());
+    shop.node.mint(BUYER, funds);
+    (shop, port)
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A counter of the gateway's.
+fn metric(port: u16, name: &str) -> u64 {
+    let address = ([127, 0, 0, 1], port).into();
+    let text = http::exchange(address, &http::request("GET /metrics", &[], "")).body;
+    let line = text.lines().find(|line| line.starts_with(name)).expect("the counter");
+    line.rsplit(' ').next().expect("a value").parse().expect("a number")
+}
+
+fn wait_for(shop: &Shop, balance: u128) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while shop.recipient_balance() != balance {
+        let received = shop.recipient_balance();
+        assert!(Instant::now() < deadline, "{received} of {balance} were received");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn served_at_once_and_settled_in_one_transaction() {
+    let (shop, metrics) = open("later", 100_000_000);
+    for nonce in 1..=40_u32 {
+        let answer = http::exchange(shop.address, &request(&nonce.to_string()));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.header("X-Payment-Status"), Some("accepted"));
+        assert_eq!(answer.header("X-Payment-Transaction"), None);
+    }
+    wait_for(&shop, 40 * PRICE);
+    // Once it is settled, a repetition names the transaction.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let answer = http::exchange(shop.address, &request("1"));
+        assert_eq!((answer.status, answer.json()["served"].clone()), (200, 1.into()));
+        if answer.header("X-Payment-Status") == Some("settled") {
+            assert!(answer.header("X-Payment-Transaction").is_some());
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", answer.body);
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(shop.upstream.hits(), 40);
+    let payments = metric(metrics, "x402_settled_payments_total{");
+    let transactions = metric(metrics, "x402_settling_transactions_total{");
+    let gas = metric(metrics, "x402_settling_gas_total{");
+    assert_eq!(payments, 40);
+    assert!(transactions <= 8, "{transactions} transactions");
+    println!("40 payments in {transactions} transactions, {} gas each", gas / payments);
+}
+
+#[test]
+fn who_owes_as_much_as_he_may_pays_first() {
+    let (shop, _) = open("later", 100_000_000);
+    // Nothing is settled while the node says nothing of blocks.
+    shop.proxy.withhold_receipts(true);
+    let mut accepted = 0;
+    for nonce in 1..=502_u32 {
+        let fields = four_fields(&terms(&nonce.to_string()), &nonce.to_string());
+        let request = http::request("POST /api/analyze", &fields, "some words");
+        if nonce > 500 {
+            // Five USDC are owed: these wait for the chain.
+            let mut stream = TcpStream::connect(shop.address).expect("a connection");
+            std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
+            stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+            let mut byte = [0];
+            assert!(std::io::Read::read(&mut stream, &mut byte).is_err(), "it is served on trust");
+            continue;
+        }
+        let answer = http::exchange(shop.address, &request);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        accepted += u32::from(answer.header("X-Payment-Status") == Some("accepted"));
+    }
+    assert_eq!(accepted, 500);
+    shop.proxy.withhold_receipts(false);
+    wait_for(&shop, 502 * PRICE);
+}
+
+#[test]
+fn who_moves_the_money_away_is_served_no_more() {
+    let (shop, _) = open("later", 0);
+    // The buyer has one USDC.
+    let first = http::exchange(shop.address, &request("1"));
+    assert_eq!(first.header("X-Payment-Status"), Some("accepted"));
+    shop.node.burn(BUYER);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        shop.node.mint(BUYER, PRICE);
+        let owes = http::exchange(shop.address, &request("2"));
+        shop.node.burn(BUYER);
+        if owes.status == 402 && owes.body.contains("an earlier payment") {
+            break;
+        }
+        // Until the chain has refused the first.
+        assert!(Instant::now() < deadline, "{} {}", owes.status, owes.body);
+        thread::sleep(Duration::from_millis(300));
+    }
+    shop.node.mint(BUYER, 1_000_000);
+    assert_eq!(insist(shop.address, &request("3")).status, 200);
+}
+
+#[test]
+fn who_is_killed_while_payments_are_owed_settles_them() {
+    const AT_ONCE: u64 = 8;
+    for settle in ["after", "later"] {
+        let (mut shop, _) = open(settle, 100_000_000);
+        let rounds = rounds(15, 300);
+        let mut luck = 11;
+        for round in 0..rounds {
+            let requests: Vec<_> =
+                (0..AT_ONCE).map(|n| request(&(1 + round * AT_ONCE + n).to_string())).collect();
+            shop.proxy.lose(round + 1);
+            luck = after(luck);
+            let instant = Duration::from_micros((luck >> 33) % 1_500_000);
+            let to = shop.address;
+            thread::scope(|scope| {
+                for request in &requests {
+                    scope.spawn(move || http::try_exchange(to, request));
+                }
+                thread::sleep(instant);
+                shop.kill();
+            });
+            shop.proxy.lose(0);
+            shop.start_program();
+            shop.proxy.lose(round + 1);
+            let to = shop.address;
+            thread::scope(|scope| {
+                for request in &requests {
+                    scope.spawn(move || insist(to, request));
+                }
+            });
+            assert_eq!(shop.upstream.payments() as u64, (round + 1) * AT_ONCE, "{instant:?}");
+        }
+        shop.proxy.lose(0);
+        wait_for(&shop, u128::from(rounds * AT_ONCE) * PRICE);
+        println!("{settle}: {rounds} kills, {} payments received", rounds * AT_ONCE);
+    }
+}
