@@ -35,7 +35,7 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 25] = [
+    let errors: [&dyn Display; 27] = [
         &AddressError::Checksum,
         &AddressError::Hex(Length),
         &Digit,
@@ -59,6 +59,8 @@ fn others(text: &mut String) {
         &PriceError::Number(NumberError::Overflow),
         &PriceError::Overflow,
         &PriceError::Precision,
+        &PriceError::Range,
+        &PriceError::Zero,
         &WrongClaim,
         &State::Served.on(Event::Refused).unwrap_err(),
     ];
