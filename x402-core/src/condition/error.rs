@@ -164,16 +164,19 @@ pub struct Underline<'a> {
 impl fmt::Display for Underline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = self.source.get(..self.error.start.into()).unwrap_or(self.source);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let rest = self.source.get(line_start..).unwrap_or_default();
-        writeln!(f, "{}", rest.lines().next().unwrap_or_default())?;
+        let newline = before.bytes().rposition(|byte| byte == b'\n');
+        let line_start = newline.map_or(0, |newline| newline + 1);
+        writeln!(f, "{}", first_line(self.source.get(line_start..).unwrap_or_default()))?;
         // A tab is as wide below as above.
         let padding = before.get(line_start..).unwrap_or_default().chars();
         padding.map(|c| if c == '\t' { c } else { ' ' }).try_for_each(|c| f.write_char(c))?;
-        let fault = self.error.excerpt(self.source);
-        let width = fault.lines().next().unwrap_or_default().chars().count();
+        let width = first_line(self.error.excerpt(self.source)).chars().count();
         (0..width.max(1)).try_for_each(|_| f.write_char('^'))
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.split(['\n', '\r']).next().unwrap_or_default()
 }
 
 #[cfg(test)]
