@@ -3,8 +3,9 @@
 
 mod tree;
 
+use num_bigint::BigInt;
 use proptest::prelude::*;
-use x402_core::condition::{Condition, Fault, Value};
+use x402_core::condition::{Condition, Fault, Number, Value};
 
 use crate::arbitrary::cases;
 use tree::{Case, Spelling, case, case_with_gaps};
@@ -33,6 +34,24 @@ fn ours(source: &str, case: &Case) -> Result<bool, Fault> {
     let facts: Vec<_> = case.facts.iter().map(|(name, fact)| (*name, fact.as_value())).collect();
     let condition = Condition::parse(source).map_err(|error| error.fault)?;
     condition.holds(facts.as_slice()).map_err(|error| error.fault)
+}
+
+/// A number as JSON writes it, and the number times 10^100.
+fn number() -> impl Strategy<Value = (String, BigInt)> {
+    let whole = prop_oneof![Just("0".to_owned()), "[1-9][0-9]{0,2}", "[1-9][0-9]{15,25}"];
+    let fraction = prop_oneof![Just(String::new()), "[0-9]{1,3}", "0{0,20}[0-9]{1,10}"];
+    let exponent = prop_oneof![Just(None), (-30_i32..30).prop_map(Some)];
+    (any::<bool>(), whole, fraction, exponent).prop_map(
+        |(is_negative, whole, fraction, exponent)| {
+            let sign = if is_negative { "-" } else { "" };
+            let point = if fraction.is_empty() { "" } else { "." };
+            let suffix = exponent.map_or(String::new(), |exponent| format!("e{exponent:+}"));
+            let digits: BigInt = format!("{sign}{whole}{fraction}").parse().unwrap();
+            let shift = 100 + exponent.unwrap_or(0) - i32::try_from(fraction.len()).unwrap();
+            let paper = digits * BigInt::from(10).pow(shift.try_into().unwrap());
+            (format!("{sign}{whole}{point}{fraction}{suffix}"), paper)
+        },
+    )
 }
 
 /// Pieces of conditions, some of them of the language.
@@ -87,6 +106,14 @@ proptest! {
         if let (Ok(ours), Ok(theirs)) = (held, theirs) {
             prop_assert_eq!(ours, theirs, "{} {:?}", source, case.facts);
         }
+    }
+
+    #[test]
+    fn numbers_have_the_order_of_what_they_say(a in number(), b in number(), c in any::<u64>()) {
+        let ours = |text| Number::parse(text).unwrap();
+        prop_assert_eq!(ours(&a.0).cmp(&ours(&b.0)), a.1.cmp(&b.1), "{} {}", a.0, b.0);
+        let paper = BigInt::from(c) * BigInt::from(10).pow(100);
+        prop_assert_eq!(ours(&a.0).cmp(&Number::from(c)), a.1.cmp(&paper), "{} {}", a.0, c);
     }
 
     #[test]

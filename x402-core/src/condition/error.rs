@@ -6,11 +6,22 @@ use super::{Condition, Declared};
 /// From a byte of the condition up to another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Span {
-    pub(super) start: usize,
-    pub(super) end: usize,
+    start: u16,
+    end: u16,
 }
 
 impl Span {
+    /// Of a condition that is no longer than it may be.
+    pub(super) const fn new(start: usize, end: usize) -> Self {
+        const { assert!(Condition::<&str>::MAX_LEN <= u16::MAX as usize) };
+        Self { start: start as u16, end: end as u16 }
+    }
+
+    /// The part of the source.
+    pub(super) fn of(self, source: &str) -> &str {
+        source.get(self.start.into()..self.end.into()).unwrap_or_default()
+    }
+
     /// From the start of this to the end of the other.
     pub(super) const fn to(self, other: Self) -> Self {
         Self { start: self.start, end: other.end }
@@ -74,21 +85,13 @@ pub enum Fault {
 
 impl ConditionError {
     pub(super) const fn new(fault: Fault, span: Span) -> Self {
-        // No condition is longer than MAX_LEN, which fits; the error of one that is points at it.
-        const fn offset(at: usize) -> u16 {
-            if at > Condition::<&str>::MAX_LEN {
-                Condition::<&str>::MAX_LEN as u16
-            } else {
-                at as u16
-            }
-        }
-        Self { fault, start: offset(span.start), end: offset(span.end) }
+        Self { fault, start: span.start, end: span.end }
     }
 
     /// The part of the source that is at fault.
     #[must_use]
     pub fn excerpt<'a>(&self, source: &'a str) -> &'a str {
-        source.get(self.start.into()..self.end.into()).unwrap_or_default()
+        Span { start: self.start, end: self.end }.of(source)
     }
 
     /// The name that may have been meant, where the fault is [`Fault::Unknown`].

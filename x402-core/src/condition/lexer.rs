@@ -69,7 +69,7 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn text(&self, span: Span) -> &'a str {
-        self.source.get(span.start..span.end).unwrap_or_default()
+        span.of(self.source)
     }
 
     /// The next token and where it stands; at the end, `End` ever after.
@@ -85,7 +85,7 @@ impl<'a> Lexer<'a> {
             Some(quote @ (b'"' | b'\'')) => self.quoted(quote)?,
             Some(sign) => self.sign(sign)?,
         };
-        Ok((token, Span { start, end: self.at }))
+        Ok((token, Span::new(start, self.at)))
     }
 
     fn peek(&self) -> Option<u8> {
@@ -121,7 +121,7 @@ impl<'a> Lexer<'a> {
     fn word(&mut self) -> Result<Token> {
         let start = self.at;
         self.skip(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        Ok(match self.text(Span { start, end: self.at }) {
+        Ok(match self.text(Span::new(start, self.at)) {
             "and" => Token::And,
             "or" => Token::Or,
             "not" => Token::Not,
@@ -137,11 +137,11 @@ impl<'a> Lexer<'a> {
         let start = self.at;
         self.eat(b'-');
         self.skip(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
-        let text = self.text(Span { start, end: self.at });
+        let text = self.text(Span::new(start, self.at));
         if text == "-" {
             return Err(self.character(start));
         }
-        let has_exponent = text.contains(['e', 'E']);
+        let has_exponent = text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e'));
         if has_exponent || Number::parse(text).is_none() {
             return Err(self.error(Fault::Number, start));
         }
@@ -187,11 +187,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn character(&self, start: usize) -> ConditionError {
-        ConditionError::new(Fault::Character, Span { start, end: self.char_end(start) })
+        ConditionError::new(Fault::Character, Span::new(start, self.char_end(start)))
     }
 
     /// Something wrong from `start` to here.
     const fn error(&self, fault: Fault, start: usize) -> ConditionError {
-        ConditionError::new(fault, Span { start, end: self.at })
+        ConditionError::new(fault, Span::new(start, self.at))
     }
 }

@@ -12,13 +12,16 @@ pub struct Number<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Magnitude<'a> {
+    /// As it is written, without a sign. Not zero.
+    Decimal(&'a str),
     Integer(u64),
-    /// `whole.fraction * 10^exponent`, not zero.
-    Decimal {
-        whole: &'a str,
-        fraction: &'a str,
-        exponent: i64,
-    },
+}
+
+/// The parts of a decimal: `whole.fraction * 10^exponent`.
+struct Parts<'a> {
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: i64,
 }
 
 /// Where an exponent ends that is written with more digits. No literal of a condition comes near.
@@ -38,21 +41,25 @@ impl<'a> Number<'a> {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
-            None => (text, 0),
+        let magnitude = match parse_integer(text) {
+            Some(integer) => Magnitude::Integer(integer),
+            None if Parts::parse(text)?.is_zero() => Magnitude::Integer(0),
+            None => Magnitude::Decimal(text),
         };
-        let (whole, fraction) = match mantissa.split_once('.') {
-            Some((whole, fraction)) if is_digits(fraction) => (whole, fraction),
-            Some(_) => return None,
-            None => (mantissa, ""),
-        };
-        if !is_digits(whole) || (whole != "0" && whole.starts_with('0')) {
-            return None;
-        }
-        let magnitude = Magnitude::new(whole, fraction, exponent)?;
         Some(Self { is_negative: is_negative && !magnitude.is_zero(), magnitude })
     }
+}
+
+/// What nearly every number is, without a search for what else it may be.
+fn parse_integer(text: &str) -> Option<u64> {
+    let has_zeros = text.len() > 1 && text.starts_with('0');
+    if text.is_empty() || text.len() > INTEGER_DIGITS || has_zeros {
+        return None;
+    }
+    text.bytes().try_fold(0, |number: u64, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 fn is_digits(text: &str) -> bool {
@@ -74,16 +81,27 @@ fn parse_exponent(text: &str) -> Option<i64> {
     Some(sign * exponent)
 }
 
-impl<'a> Magnitude<'a> {
-    /// Of digits.
-    fn new(whole: &'a str, fraction: &'a str, exponent: i64) -> Option<Self> {
-        if fraction.is_empty() && exponent == 0 && whole.len() <= INTEGER_DIGITS {
-            return whole.parse().ok().map(Self::Integer);
-        }
-        let is_zero = whole.bytes().chain(fraction.bytes()).all(|digit| digit == b'0');
-        Some(if is_zero { Self::Integer(0) } else { Self::Decimal { whole, fraction, exponent } })
+impl<'a> Parts<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((whole, fraction)) if is_digits(fraction) => (whole, fraction),
+            Some(_) => return None,
+            None => (mantissa, ""),
+        };
+        let is_plain = is_digits(whole) && (whole == "0" || !whole.starts_with('0'));
+        is_plain.then_some(Self { whole, fraction, exponent })
     }
 
+    fn is_zero(&self) -> bool {
+        self.whole.bytes().chain(self.fraction.bytes()).all(|digit| digit == b'0')
+    }
+}
+
+impl Magnitude<'_> {
     const fn is_zero(&self) -> bool {
         matches!(self, Self::Integer(0))
     }
@@ -95,9 +113,10 @@ impl<'a> Magnitude<'a> {
     ) -> (i64, impl Iterator<Item = u8> + 'd) {
         let (whole, fraction, exponent) = match self {
             Self::Integer(integer) => (write_digits(*integer, buffer), [].as_slice(), 0),
-            Self::Decimal { whole, fraction, exponent } => {
-                (whole.as_bytes(), fraction.as_bytes(), *exponent)
-            }
+            Self::Decimal(text) => match Parts::parse(text) {
+                Some(parts) => (parts.whole.as_bytes(), parts.fraction.as_bytes(), parts.exponent),
+                None => Default::default(),
+            },
         };
         let digits = whole.iter().chain(fraction).copied();
         let zeros = digits.clone().take_while(|digit| *digit == b'0').count();

@@ -46,7 +46,7 @@ pub(super) struct Operand<V> {
 pub(super) fn walk<'a, S: Sense<'a>>(source: &'a str, sense: S) -> Result<bool> {
     const MAX_LEN: usize = Condition::<&str>::MAX_LEN;
     if source.len() > MAX_LEN {
-        return Err(ConditionError::new(Fault::Length, Span { start: MAX_LEN, end: MAX_LEN }));
+        return Err(ConditionError::new(Fault::Length, Span::new(MAX_LEN, MAX_LEN)));
     }
     let mut lexer = Lexer::new(source);
     let (token, span) = lexer.token()?;
@@ -154,8 +154,9 @@ impl<'a, S: Sense<'a>> Parser<'a, S> {
                 number.ok_or_else(|| self.error(Fault::Number))?.into()
             }
             Token::Text => {
-                let inside = Span { start: span.start + 1, end: span.end.saturating_sub(1) };
-                Text::literal(self.lexer.text(inside)).into()
+                let quoted = self.lexer.text(span);
+                let inside = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+                Text::literal(inside).into()
             }
             _ => return Err(self.error(Fault::Operand)),
         };

@@ -18,13 +18,13 @@ pub(crate) struct Case {
 
 #[derive(Clone, Debug)]
 enum Tree {
-    And(Box<Tree>, Box<Tree>),
+    And(Box<Self>, Box<Self>),
     Compare(&'static str, Leaf, Leaf),
-    Equal(&'static str, Box<Tree>, Box<Tree>),
+    Equal(&'static str, Box<Self>, Box<Self>),
     Flag(&'static str),
     Literal(bool),
-    Not(Box<Tree>),
-    Or(Box<Tree>, Box<Tree>),
+    Not(Box<Self>),
+    Or(Box<Self>, Box<Self>),
 }
 
 #[derive(Clone, Debug)]
@@ -100,40 +100,41 @@ impl Case {
     }
 
     fn compare(&self, operator: &str, a: &Leaf, b: &Leaf) -> Option<bool> {
-        let (Some(a), Some(b)) = (self.value(a), self.value(b)) else { return Some(false) };
-        let number = |text: &str| text.parse::<i64>().ok().map(|number| number * self.unit());
-        let ordering = match (a, b) {
-            (Fact::Number(a, _), Fact::Number(b, _)) => a.cmp(&b),
-            (Fact::Number(a, _), Fact::Untyped(b)) => a.cmp(&number(&b)?),
-            (Fact::Untyped(a), Fact::Number(b, _)) => number(&a)?.cmp(&b),
-            // Two facts may be booleans where nothing says that they are not.
-            (Fact::Bool(a), Fact::Bool(b)) if matches!(operator, "==" | "!=") => a.cmp(&b),
-            (Fact::Text(a) | Fact::Untyped(a), Fact::Text(b))
-            | (Fact::Text(a), Fact::Untyped(b)) => a.chars().cmp(b.chars()),
-            _ => return None,
-        };
-        Some(is(operator, ordering))
+        self.compare_facts(operator, self.value(a), self.value(b))
     }
 
     /// Between booleans. What is a bare name is compared as it is, and not as true or false.
     fn equal(&self, operator: &str, a: &Tree, b: &Tree) -> Option<bool> {
-        let bare = |tree: &Tree| match tree {
+        let fact = |tree: &Tree| match tree {
             Tree::Flag(name) => Some(self.fact(name).cloned()),
-            _ => None,
+            _ => self.truth(tree).map(|truth| Some(Fact::Bool(truth))),
         };
-        let term = |tree: &Tree| match bare(tree) {
-            Some(fact) => Some(fact),
-            None => self.truth(tree).map(|truth| Some(Fact::Bool(truth))),
-        };
-        let truth = |fact| match fact {
-            Fact::Bool(truth) => Some(truth),
-            Fact::Untyped(text) => text.parse().ok(),
-            _ => None,
-        };
-        match (term(a)?, term(b)?) {
-            (None, _) | (_, None) => Some(false),
-            (Some(Fact::Untyped(_)), Some(Fact::Untyped(_))) => None,
-            (Some(a), Some(b)) => Some(is(operator, truth(a)?.cmp(&truth(b)?))),
+        self.compare_facts(operator, fact(a)?, fact(b)?)
+    }
+
+    fn compare_facts(&self, operator: &str, a: Option<Fact>, b: Option<Fact>) -> Option<bool> {
+        let (Some(a), Some(b)) = (a, b) else { return Some(false) };
+        let (a, b) = (self.read_as(a.clone(), &b), self.read_as(b, &a));
+        Some(match (a, b) {
+            (Fact::Bool(a), Fact::Bool(b)) if operator == "==" => a == b,
+            (Fact::Bool(a), Fact::Bool(b)) if operator == "!=" => a != b,
+            (Fact::Number(a, _), Fact::Number(b, _)) => is(operator, a.cmp(&b)),
+            (Fact::Text(a), Fact::Text(b)) => is(operator, a.chars().cmp(b.chars())),
+            _ => return None,
+        })
+    }
+
+    /// What is untyped as what the other is, if it can be read so.
+    fn read_as(&self, fact: Fact, other: &Fact) -> Fact {
+        let Fact::Untyped(text) = &fact else { return fact };
+        match other {
+            Fact::Bool(_) => text.parse().map_or(fact, Fact::Bool),
+            Fact::Number(..) => {
+                let number = text.parse::<i64>().map(|number| number * self.unit());
+                number.map_or(fact, |number| Fact::Number(number, String::new()))
+            }
+            Fact::Text(_) => Fact::Text(text.clone()),
+            Fact::Other | Fact::Untyped(_) => fact,
         }
     }
 
