@@ -59,7 +59,8 @@ pub use number::Number;
 pub struct Condition<S>(S);
 
 impl<S: AsRef<str>> Condition<S> {
-    /// How many parentheses may be in each other.
+    /// How many parentheses may be in each other. Each takes about a kilobyte of stack on a processor
+    /// of 32 bits.
     pub const MAX_DEPTH: usize = 16;
     /// The longest condition, in bytes.
     pub const MAX_LEN: usize = 512;

@@ -9,6 +9,9 @@ is computation: it runs on a server and on a microcontroller alike.
 The [header dialect](headers) is this project's own, for devices and people; [`wire`] has the formats
 of x402 v1 and v2. All of them are the same [`Payment`] once they are read.
 
+What a request costs is computed by a [`tariff`], exactly, out of prices, usage and
+[conditions](condition) on the request.
+
 # The seller's loop
 
 1. [`headers::PaymentHeaders::collect`] reads the payment out of a request's header fields.

@@ -24,7 +24,8 @@ impl<'a> Suggestion<'a> {
     }
 
     fn of_length(name: &'a str) -> Option<Self> {
-        let tail = name.rfind('_').map_or(0, |underscore| underscore + 1);
+        let underscore = name.bytes().rposition(|byte| byte == b'_');
+        let tail = underscore.map_or(0, |underscore| underscore + 1);
         let (stem, tail) = name.split_at_checked(tail)?;
         let is_slip = tail != LENGTH && !stem.is_empty() && distance_of(tail, LENGTH).is_some();
         is_slip.then_some(Self { stem, ending: LENGTH })
