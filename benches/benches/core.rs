@@ -6,8 +6,10 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use secp256k1::{Message, ecdsa};
+use x402_core::condition::{Condition, Declared, Facts, Kind, Value};
 use x402_core::headers::{PaymentHeaders, SignatureForm, SignedPayment};
 use x402_core::secp256k1::{K256, K256Signer};
+use x402_core::tariff::{Factor, Model, Multiplier, Tariff, Usage};
 use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, Offer, Price, Recover as _,
     Signer as _, Timestamp, hex,
@@ -82,9 +84,65 @@ fn steps(c: &mut Criterion) {
     c.bench_function("eip3009/digest", |b| {
         b.iter(|| black_box(&sale.payment.authorization).digest(&domain));
     });
-    c.bench_function("price/parse-to-amount", |b| {
+}
+
+/// What the gateway knows of a request.
+struct Request {
+    query_length: u64,
+    requires_browser: bool,
+}
+
+impl Facts for Request {
+    fn fact(&self, name: &str) -> Option<Value<'_>> {
+        match name {
+            "query_length" => Some(Value::Number(self.query_length.into())),
+            "requires_browser" => Some(Value::Bool(self.requires_browser)),
+            "method" => Some(Value::Text("POST")),
+            _ => None,
+        }
+    }
+}
+
+fn price(c: &mut Criterion) {
+    let price = |text| Price::parse(text).expect("a price");
+    let condition = |source| Condition::parse(source).expect("a condition");
+    let factor = |text| Factor::parse(text).expect("a factor");
+    let request = Request { query_length: 1500, requires_browser: true };
+    let mut group = c.benchmark_group("price");
+    group.bench_function("parse-to-amount", |b| {
         b.iter(|| Price::parse(black_box("0.01")).and_then(|price| price.to_amount(6)));
     });
+    group.bench_function("quote-per-token", |b| {
+        let (input_price, output_price) = (price("0.00001"), price("0.00003"));
+        let model = Model::PerToken { input_price, output_price };
+        let tariff: Tariff = Tariff::new(model, 6).expect("a tariff");
+        b.iter(|| tariff.quote(black_box(&Usage::tokens(1234, 4096)), &()).expect("a price"));
+    });
+    group.bench_function("quote-dynamic-two-conditions", |b| {
+        let multipliers = [("query_length > 1000", "2.0"), ("requires_browser", "1.5")];
+        let multipliers = multipliers.map(|(source, text)| Multiplier {
+            condition: condition(source),
+            factor: factor(text),
+        });
+        let model =
+            Model::Dynamic { base_price: price("0.01"), multipliers: multipliers.as_slice() };
+        let tariff = Tariff::new(model, 6).expect("a tariff");
+        b.iter(|| tariff.quote(&Usage::default(), black_box(&request)).expect("a price"));
+    });
+    group.bench_function("condition-short", |b| {
+        let condition = condition("query_length > 1000");
+        b.iter(|| black_box(&condition).holds(&request).expect("an answer"));
+    });
+    group.bench_function("condition-long", |b| {
+        let condition =
+            condition("method == 'POST' and (query_length > 1000 or not requires_browser)");
+        b.iter(|| black_box(&condition).holds(&request).expect("an answer"));
+    });
+    group.bench_function("condition-parse-and-check", |b| {
+        let known = [Declared { name: "body_length", kind: Kind::Number }];
+        b.iter(|| condition(black_box("query_length > 1000")).check(&known).expect("checked"));
+    });
+    group.finish();
 }
 
 fn secp256k1(c: &mut Criterion) {
@@ -106,5 +164,5 @@ fn secp256k1(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verdict, steps, secp256k1);
+criterion_group!(benches, verdict, steps, price, secp256k1);
 criterion_main!(benches);

@@ -9,6 +9,9 @@ is computation: it runs on a server and on a microcontroller alike.
 The [header dialect](headers) is this project's own, for devices and people; [`wire`] has the formats
 of x402 v1 and v2. All of them are the same [`Payment`] once they are read.
 
+What a request costs is computed by a [`tariff`], exactly, out of prices, usage and
+[conditions](condition) on the request.
+
 # The seller's loop
 
 1. [`headers::PaymentHeaders::collect`] reads the payment out of a request's header fields.
@@ -52,6 +55,7 @@ mod address;
 mod asset;
 pub mod buyer;
 mod claim;
+pub mod condition;
 pub mod eip3009;
 pub mod eip712;
 mod error;
@@ -71,6 +75,7 @@ mod scheme;
 pub mod settlement;
 mod signature;
 pub mod state;
+pub mod tariff;
 mod uint;
 mod verify;
 pub mod wire;
@@ -89,7 +94,7 @@ pub use network::{ChainId, NetworkError};
 pub use nonce::{InvalidNonce, Nonce};
 pub use offer::Offer;
 pub use payment::{Payment, PaymentId, Transfer};
-pub use price::{Price, PriceError, Tariff};
+pub use price::{Price, PriceError};
 pub use refusal::Refusal;
 pub use scheme::Scheme;
 pub use signature::{Recover, Signature, SignatureError, Signer};

@@ -1,3 +1,5 @@
+mod exact;
+
 use core::fmt;
 
 use ruint::aliases::U256;
@@ -15,6 +17,9 @@ pub struct Price {
 }
 
 impl Price {
+    /// Nothing.
+    pub const ZERO: Self = Self { mantissa: U256::ZERO, scale: 0 };
+
     /// Reads `0` or `[1-9][0-9]*`, optionally a point and at least one digit.
     ///
     /// # Errors
@@ -58,11 +63,9 @@ impl Price {
     ///
     /// # Errors
     ///
-    /// [`PriceError::Overflow`] where 256 bits do not hold it.
+    /// [`PriceError::Overflow`] where its shortest form does not fit 256 bits.
     pub fn times(&self, quantity: u64) -> Result<Self, PriceError> {
-        let mantissa =
-            self.mantissa.checked_mul(U256::from(quantity)).ok_or(PriceError::Overflow)?;
-        Ok(Self { mantissa, scale: self.scale })
+        self.product(&Self::from_parts(U256::from(quantity), 0))
     }
 
     /// The price in atomic units of an asset with so many decimals, exactly.
@@ -160,6 +163,10 @@ pub enum PriceError {
     Overflow,
     /// Digits below the asset's atomic unit.
     Precision,
+    /// Less is asked for at most than at least.
+    Range,
+    /// Nothing is asked for: what costs nothing is said to be free, and has no tariff.
+    Zero,
 }
 
 impl fmt::Display for PriceError {
@@ -168,35 +175,13 @@ impl fmt::Display for PriceError {
             Self::Number(error) => write!(f, "a price is a plain decimal such as 0.01: {error}"),
             Self::Overflow => f.write_str("the price does not fit 256 bits"),
             Self::Precision => f.write_str("the price has more decimals than the asset"),
+            Self::Range => f.write_str("the smallest price is more than the largest"),
+            Self::Zero => f.write_str("the price is zero"),
         }
     }
 }
 
 impl core::error::Error for PriceError {}
-
-/// How a route is priced.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Tariff {
-    /// The same for every request.
-    PerRequest {
-        /// The price of one request.
-        price: Price,
-    },
-}
-
-impl Tariff {
-    /// What a request costs, in atomic units of an asset with so many decimals.
-    ///
-    /// # Errors
-    ///
-    /// [`PriceError`] where the price cannot be expressed in the asset.
-    pub fn quote(&self, decimals: u8) -> Result<Amount, PriceError> {
-        match self {
-            Self::PerRequest { price } => price.to_amount(decimals),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -208,7 +193,6 @@ mod tests {
     fn a_cent_of_usdc() {
         let price = Price::parse("0.01").unwrap();
         assert_eq!(price.to_amount(6), Ok(Amount::from_units(10_000)));
-        assert_eq!(Tariff::PerRequest { price }.quote(6), Ok(Amount::from_units(10_000)));
     }
 
     #[test]

@@ -57,7 +57,13 @@ pub(crate) fn push_digit(number: U256, digit: u8) -> Result<U256, NumberError> {
 
 /// 10 to the power of `exponent`, or `None` from 10^78 on, which does not fit.
 pub(crate) fn power_of_ten(exponent: u8) -> Option<U256> {
-    U256::from(10).checked_pow(U256::from(exponent))
+    /// The largest that 128 bits hold. Powers of wide integers are slow.
+    const NARROW: u8 = 38;
+    let narrow = U256::from(10_u128.pow(exponent.min(NARROW).into()));
+    match exponent.saturating_sub(NARROW) {
+        0 => Some(narrow),
+        rest => power_of_ten(rest)?.checked_mul(narrow),
+    }
 }
 
 /// A quantity of a token in atomic units: 10,000 is 0.01 USDC.
@@ -214,6 +220,16 @@ mod tests {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Amount::parse(largest), Ok(Amount::MAX));
+    }
+
+    #[test]
+    fn powers_of_ten_end_where_256_bits_do() {
+        let mut power = Some(U256::ONE);
+        for exponent in 0..=u8::MAX {
+            assert_eq!(power_of_ten(exponent), power, "{exponent}");
+            power = power.and_then(|power| power.checked_mul(U256::from(10)));
+        }
+        assert!(power_of_ten(77).is_some() && power_of_ten(78).is_none());
     }
 
     #[test]

@@ -43,7 +43,8 @@ use std::path::{Path, PathBuf};
 
 use serde_saphyr::budget::Budget;
 
-use x402_core::{Address, Amount, Asset, ChainId, Price, Tariff, TransferMethod};
+use x402_core::tariff::Tariff;
+use x402_core::{Address, Amount, Asset, ChainId, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};

@@ -14,15 +14,18 @@ is a number of bytes, or a negative number for a refusal. It is a proof, not an 
 #![deny(missing_docs)]
 
 use core::fmt::Write as _;
+use core::num::NonZeroU32;
 use core::panic::PanicInfo;
 
 use x402_core::buyer::{Policy, Unsigned};
+use x402_core::condition::{Condition, Declared, Facts, Kind, Number, Value};
 use x402_core::eip3009::CancelAuthorization;
 use x402_core::head::{RequestHead, ResponseHead};
 use x402_core::headers::{ChallengeHeaders, PaymentHeaders, SignatureForm, emit_challenge};
 use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::settlement::Log;
 use x402_core::state::{Event, State, Transition};
+use x402_core::tariff::{Factor, Model, Multiplier, QuoteError, Tariff, Usage};
 use x402_core::wire::base64::{self, Base64};
 use x402_core::wire::{
     Answers, Challenge, PaymentFlow, PaymentPayload, PaymentRequired, Resource, SignedPayload,
@@ -30,7 +33,7 @@ use x402_core::wire::{
 };
 use x402_core::{
     Address, Amount, Asset, ChainId, Claim, Claimed, Digest, Error, Moment, Nonce, Offer, Payment,
-    Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Tariff, Timestamp, Transfer,
+    Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Timestamp, Transfer,
     TransferMethod,
 };
 
@@ -80,7 +83,8 @@ impl core::fmt::Write for Writer<'_> {
 fn offer(pay_to: &[u8; 20]) -> Option<Offer<'static>> {
     let asset = Asset::find(ChainId::ETHEREUM, "USDC")?;
     let price = Price::parse("0.01").ok()?;
-    let amount = Tariff::PerRequest { price }.quote(asset.decimals).ok()?;
+    let tariff: Tariff = Tariff::new(Model::PerRequest { price }, asset.decimals).ok()?;
+    let amount = tariff.quote(&Usage::default(), &()).ok()?;
     Some(Offer::new(*asset, Address::new(*pay_to), amount, 60))
 }
 
@@ -293,6 +297,82 @@ pub extern "C" fn x402_price(
         Ok(()) => writer.len(),
         Err(_) => REFUSED,
     }
+}
+
+/// What the body of a request has.
+struct Length<'a>(&'a Buffer, usize);
+
+impl Facts for Length<'_> {
+    fn fact(&self, name: &str) -> Option<Value<'_>> {
+        match name {
+            "body_length" => Some(Value::Number(Number::from(self.1 as u64))),
+            "text" => Some(Value::Text(text(self.0, self.1))),
+            "number" => Number::parse(text(self.0, self.1)).map(Value::Number),
+            _ => None,
+        }
+    }
+}
+
+/// What costs ten cents, and by a condition another multiple of it; the steps go to `out`.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_tariff(
+    condition: &Buffer,
+    len: usize,
+    body: &Buffer,
+    body_len: usize,
+    out: &mut Buffer,
+) -> i32 {
+    let mut writer = Writer { buffer: out, len: 0 };
+    let body = Length(body, body_len);
+    match explain(text(condition, len), &body, &mut writer) {
+        Ok(_) => writer.len(),
+        Err(_) => REFUSED,
+    }
+}
+
+fn explain(source: &str, body: &Length<'_>, writer: &mut Writer<'_>) -> Result<Amount, QuoteError> {
+    let known = [Declared { name: "body_length", kind: Kind::Number }];
+    let condition = Condition::parse(source)
+        .and_then(|condition| condition.check(&known).map(|()| condition))
+        .inspect_err(|error| {
+            let _ = write!(writer, "{}\n{error}", error.underline(source));
+            if let Some(suggestion) = error.suggestion(source, &known) {
+                let _ = write!(writer, "; {suggestion}?");
+            }
+        })
+        .map_err(|error| QuoteError::Condition { multiplier: 0, error })?;
+    let multipliers = [Multiplier { condition, factor: Factor::parse("1.5")? }];
+    let base_price = Price::parse("0.1")?;
+    let model = Model::Dynamic { base_price, multipliers: multipliers.as_slice() };
+    Tariff::new(model, 6)?.explain(&Usage::default(), body, |step| {
+        let _ = writeln!(writer, "{step}");
+    })
+}
+
+/// What so many tokens cost, at most, and then so many, in units of a millionth.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_metered(tokens: u64, used: u64, milliseconds: u64, out: &mut Buffer) -> i32 {
+    let mut writer = Writer { buffer: out, len: 0 };
+    match meter(tokens, used, milliseconds) {
+        Ok((tokens, minutes)) => match write!(writer, "{tokens} {minutes}") {
+            Ok(()) => writer.len(),
+            Err(_) => REFUSED,
+        },
+        Err(_) => REFUSED,
+    }
+}
+
+fn meter(tokens: u64, used: u64, milliseconds: u64) -> Result<(Amount, Amount), QuoteError> {
+    let (input_price, output_price) = (Price::parse("0.00001")?, Price::parse("0.00003")?);
+    let per_token: Tariff = Tariff::new(Model::PerToken { input_price, output_price }, 6)?;
+    let per_token = per_token.bounded(None, Some(Price::parse("1")?))?;
+    let ceiling = per_token.quote(&Usage::tokens(used, tokens), &())?;
+    let charge = per_token.charge(&Usage::tokens(used, used), &(), ceiling)?;
+    let price = Price::parse("0.10")?;
+    let model = Model::PerMinute { price, minimum_minutes: NonZeroU32::MIN };
+    let per_minute: Tariff = Tariff::new(model, 6)?;
+    let minutes = Usage { minutes: per_minute.minutes(milliseconds), ..Usage::default() };
+    Ok((charge, per_minute.quote(&minutes, &())?))
 }
 
 /// The signer of a digest.

@@ -3,11 +3,13 @@
 use std::fmt::{Display, Write as _};
 
 use x402_core::buyer::PolicyError;
+use x402_core::condition::{Condition, Fault, Value};
 use x402_core::head::HeadError;
 use x402_core::hex::HexError;
 use x402_core::secp256k1::InvalidKey;
 use x402_core::settlement::SettlementError;
 use x402_core::state::{Event, State};
+use x402_core::tariff::QuoteError;
 use x402_core::{
     AddressError, Code, InvalidNonce, NetworkError, NumberError, PriceError, Reason, WrongClaim,
 };
@@ -35,7 +37,7 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 25] = [
+    let errors: [&dyn Display; 27] = [
         &AddressError::Checksum,
         &AddressError::Hex(Length),
         &Digit,
@@ -59,17 +61,53 @@ fn others(text: &mut String) {
         &PriceError::Number(NumberError::Overflow),
         &PriceError::Overflow,
         &PriceError::Precision,
+        &PriceError::Range,
+        &PriceError::Zero,
         &WrongClaim,
         &State::Served.on(Event::Refused).unwrap_err(),
     ];
     for error in errors {
         writeln!(text, "{error}").unwrap();
     }
+    for error in [QuoteError::Price(PriceError::Zero), mismatch()] {
+        writeln!(text, "{error}").unwrap();
+    }
+    for fault in FAULTS {
+        writeln!(text, "{fault}").unwrap();
+    }
     for error in
         [SettlementError::NotUsed, SettlementError::Reverted, SettlementError::NotTransferred]
     {
         writeln!(text, "{error}").unwrap();
     }
+}
+
+const FAULTS: [Fault; 19] = [
+    Fault::Assignment,
+    Fault::Chain,
+    Fault::Character,
+    Fault::Depth,
+    Fault::Escape,
+    Fault::Kinds,
+    Fault::Length,
+    Fault::Mismatch,
+    Fault::Names,
+    Fault::NotBoolean,
+    Fault::Number,
+    Fault::Operand,
+    Fault::Operator,
+    Fault::Order,
+    Fault::Parenthesis,
+    Fault::Reserved,
+    Fault::Undeclared,
+    Fault::Unknown,
+    Fault::Unterminated,
+];
+
+fn mismatch() -> QuoteError {
+    let condition = Condition::parse("flag").unwrap();
+    let error = condition.holds([("flag", Value::Other)].as_slice()).unwrap_err();
+    QuoteError::Condition { multiplier: 0, error }
 }
 
 fn tables(text: &mut String) {

@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use x402_core::{Address, Amount, Asset, ChainId, Price, Tariff};
+use x402_core::tariff::{Model, Tariff};
+use x402_core::{Address, Amount, Asset, ChainId, Price};
 use x402_std::config::{DefaultRoute, IdentifierRule, OwnedAsset, PathPattern, Pricing, Route};
 use x402_std::ledger::Settle;
 
@@ -38,7 +39,8 @@ struct Stand {
 }
 
 fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
-    let tariff = Tariff::PerRequest { price: Price::parse(PRICE).unwrap() };
+    let model = Model::PerRequest { price: Price::parse(PRICE).unwrap() };
+    let tariff = Tariff::new(model, 6).unwrap();
     Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),

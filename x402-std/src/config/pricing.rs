@@ -1,5 +1,6 @@
 use serde_saphyr::Spanned;
-use x402_core::{Amount, Price, PriceError, Tariff};
+use x402_core::tariff::{self, Tariff};
+use x402_core::{Amount, Price, PriceError};
 
 use super::error::{Origin, Problem};
 use super::raw::{RawPricing, RawTariff, Text};
@@ -53,14 +54,17 @@ fn check_tariff(tariff: &RawTariff, asset: &OwnedAsset) -> Result<(Pricing, Amou
         return Err(Problem::new(origin, message, "use per_request, or `pricing: free`"));
     };
     check_currency(currency, asset)?;
-    let tariff = Tariff::PerRequest { price: check_price(amount)? };
-    Ok((Pricing::Paid(tariff), check_amount(amount, asset)?))
+    let units = check_amount(amount, asset)?;
+    let model = tariff::Model::PerRequest { price: check_price(amount)? };
+    let tariff =
+        Tariff::new(model, asset.decimals).map_err(|error| misfit(amount, asset, error))?;
+    Ok((Pricing::Paid(tariff), units))
 }
 
 /// A price of one request, in atomic units of the asset.
 pub(super) fn check_amount(amount: &Text, asset: &OwnedAsset) -> Result<Amount, Problem> {
-    let tariff = Tariff::PerRequest { price: check_price(amount)? };
-    let units = tariff.quote(asset.decimals).map_err(|error| misfit(amount, asset, error))?;
+    let price = check_price(amount)?;
+    let units = price.to_amount(asset.decimals).map_err(|error| misfit(amount, asset, error))?;
     if units == Amount::ZERO {
         let help = "write `pricing: free` for what costs nothing";
         return Err(Problem::new(Origin::of(amount), "the price is zero", help));

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use x402_core::tariff::Model;
+
 use super::*;
 
 mod broken;
@@ -81,7 +83,8 @@ fn the_minimal_file_means_what_it_says() {
     let [analyze, health] = &*config.routes else { panic!("{:?}", config.routes) };
     assert_eq!(analyze.path, PathPattern::Exact("/api/analyze".into()));
     assert_eq!(analyze.methods, ["POST"]);
-    assert!(matches!(analyze.pricing, Pricing::Paid(Tariff::PerRequest { .. })));
+    let Pricing::Paid(tariff) = &analyze.pricing else { panic!("{:?}", analyze.pricing) };
+    assert!(matches!(tariff.model(), Model::PerRequest { .. }));
     assert_eq!(analyze.amount, Amount::from_units(10_000));
     assert_eq!(analyze.max_timeout_seconds, 60);
     assert_eq!(health.path, PathPattern::Exact("/health".into()));
