@@ -31,6 +31,13 @@ impl<'a> Offer<'a> {
         Self { asset, requirements }
     }
 
+    /// The same offer for another amount, in atomic units: nothing is hashed again.
+    #[must_use]
+    pub const fn with_amount(mut self, amount: Amount) -> Self {
+        self.requirements.amount = amount;
+        self
+    }
+
     /// The same offer by Permit2, which needs no more of a token than that it is an ERC-20.
     #[must_use]
     pub const fn by_permit2(mut self) -> Self {

@@ -60,8 +60,10 @@ connections, others wait to be accepted.
 
 mod fields;
 mod path;
+mod price;
 mod proxy;
 mod router;
+mod sale;
 mod serve;
 #[cfg(test)]
 mod tests;

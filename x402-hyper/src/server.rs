@@ -99,7 +99,8 @@ one is; `Error` is the inner one's. It needs a tokio runtime.
 
 [`Pricing`] is asked for a [`Quote`] by the request's head. A free request is passed on, and its
 answer passed back, as they are: no allocation, no buffering. One without a payment for what has a
-price is answered with 402 and the terms, before its body is read. One with a payment goes to
+price is answered with 402 and the terms, before its body is read, unless the price depends on the body
+([`Quote::ByBody`]). One with a payment goes to
 [`Seller::admit`](x402_std::Seller::admit); once the money has arrived, the inner service is called,
 with the payment in the request's extensions ([`Paid`]). The fields of the payment never get past the
 layer, on free requests either.
@@ -127,7 +128,7 @@ cases nothing is charged for an answer with a status of 400 and above, or one th
 
 | the layer's own answers | |
 |---|---|
-| 400 | the payment cannot be read; or a body broke off |
+| 400 | the payment cannot be read; a body broke off; or the request cannot be priced |
 | 402 | a price, and what was wrong with the payment that was sent, if one was |
 | 404, 405 | [`Quote::Absent`], [`Quote::MethodNotAllowed`] |
 | 409 | the payment was used |
@@ -151,7 +152,9 @@ mod relay;
 mod request_body;
 mod right;
 mod service;
+mod source;
 mod task;
+mod weighed;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod pricing;
 mod raw;
 mod routes;
 mod snippet;
+mod tariff;
 #[cfg(test)]
 mod tests;
 mod urls;
@@ -40,10 +41,11 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_saphyr::budget::Budget;
 
-use x402_core::tariff::Tariff;
+use x402_core::tariff::{Multiplier, Tariff};
 use x402_core::{Address, Amount, Asset, ChainId, Price, TransferMethod};
 use zeroize::Zeroizing;
 
@@ -209,8 +211,6 @@ pub struct Route {
     pub settle: Settle,
     /// How it is priced.
     pub pricing: Pricing,
-    /// What a request costs in atomic units; zero where it is free.
-    pub amount: Amount,
     /// For how long, in seconds, a buyer is asked to let the authorization be valid.
     pub max_timeout_seconds: u32,
     /// Other ways to pay for it.
@@ -255,12 +255,38 @@ pub enum PathPattern {
 }
 
 /// How a route is priced.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Pricing {
     /// It costs nothing.
     Free,
-    /// It costs what the tariff says.
-    Paid(Tariff),
+    /// It is sold.
+    Paid(Sold),
+}
+
+/// A tariff that owns its conditions.
+pub type OwnedTariff = Tariff<Arc<[Multiplier<String>]>>;
+
+/// What a route costs.
+#[derive(Clone, Debug)]
+pub struct Sold {
+    /// The tariff.
+    pub tariff: OwnedTariff,
+    /// The price in atomic units, where it is the same for every request.
+    pub fixed: Option<Amount>,
+    /// By the token: how many tokens an answer may have that is asked for without a limit of its own.
+    pub max_output_tokens: Option<u64>,
+}
+
+impl Pricing {
+    /// The price in atomic units where it is the same for every request; `None` where it is not, and
+    /// where it is free.
+    #[must_use]
+    pub const fn fixed(&self) -> Option<Amount> {
+        match self {
+            Self::Free => None,
+            Self::Paid(sold) => sold.fixed,
+        }
+    }
 }
 
 /// A token on a chain, as [`Asset`], with texts of its own.

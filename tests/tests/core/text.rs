@@ -121,9 +121,9 @@ fn tables(text: &mut String) {
     }
     writeln!(text, "\nstate, event -> what becomes of it").unwrap();
     use State::{Broadcast, Claimed, Failed, Pending, Served, Settled};
-    for state in [Claimed, Broadcast, Pending, Settled, Served, Failed] {
-        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut};
-        for event in [Journalled, Confirmed, Reverted, TimedOut, Refused, Answered] {
+    for state in [Claimed, State::Worked, Broadcast, Pending, Settled, Served, Failed] {
+        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut, Worked};
+        for event in [Worked, Journalled, Confirmed, Reverted, TimedOut, Refused, Answered] {
             if let Ok(transition) = state.on(event) {
                 writeln!(text, "{state:?}, {event:?} -> {transition:?}").unwrap();
             }

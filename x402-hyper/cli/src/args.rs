@@ -17,6 +17,7 @@ What the program is told.
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::price::PriceArgs;
 use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     Facilitator(FacilitatorArgs),
     Ledger(LedgerArgs),
+    Price(PriceArgs),
     Pay(PayArgs),
     Quote(QuoteArgs),
     Devnet(DevnetArgs),

@@ -1,6 +1,6 @@
 /*!
 The program `x402`: sell (`serve`), buy (`pay`, `quote`), settle for
-others (`facilitator`), look at the books (`ledger`), try (`demo`, `devnet`), and compare
+others (`facilitator`), look at the books (`ledger`) and at prices (`price`), try (`demo`, `devnet`), and compare
 (`vectors`). What it is told, and how it ends, is in `args.rs`.
 */
 
@@ -13,6 +13,7 @@ mod ledger;
 mod metrics;
 mod output;
 mod pay;
+mod price;
 mod quote;
 mod request;
 mod serve;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let is_json = wants_json(&command);
     let result = match command {
         Command::Vectors(args) => vectors::run(&args),
+        Command::Price(args) => price::run(&args),
         command => start_runtime().and_then(|runtime| {
             let result = runtime.block_on(run(command));
             // What still runs in the background is not waited for: it is all safe to repeat.
@@ -62,6 +64,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Devnet(args) => devnet::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Vectors(args) => vectors::run(&args),
+        Command::Price(args) => price::run(&args),
     }
 }
 
@@ -73,6 +76,7 @@ const fn wants_json(command: &Command) -> bool {
         Command::Serve(_)
         | Command::Facilitator(_)
         | Command::Ledger(_)
+        | Command::Price(_)
         | Command::Devnet(_)
         | Command::Vectors(_) => false,
     }

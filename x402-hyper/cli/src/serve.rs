@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 use core::time::Duration;
 use std::sync::Arc;
 
+use x402_core::tariff::Model;
 use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
 use x402_std::chain::RpcChain;
@@ -62,7 +63,23 @@ fn load(args: ServeArgs) -> Result<Config, Failure> {
         ledger: args.ledger,
     };
     let env = |name: &str| std::env::var(name).ok();
-    Config::load(&args.config, env, &overrides).map_err(|error| Failure::configuration(&error))
+    let config = Config::load(&args.config, env, &overrides);
+    let config = config.map_err(|error| Failure::configuration(&error))?;
+    config.routes.iter().try_for_each(check_served)?;
+    Ok(config)
+}
+
+/// What can be priced and not served yet is refused at the start, not at the first request.
+fn check_served(route: &Route) -> Result<(), Failure> {
+    let Pricing::Paid(sold) = &route.pricing else { return Ok(()) };
+    let model = match sold.tariff.model() {
+        Model::PerMinute { .. } => "per_minute",
+        Model::PerToken { .. } => "per_token",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("{model} is priced by `x402 price`, and not served yet"))
+        .at(path(&route.path))
+        .help("use per_request or dynamic"))
 }
 
 pub(crate) fn told_to_stop() -> impl Future<Output = ()> + Send {
@@ -102,9 +119,15 @@ fn describe(config: &Config, address: &str) -> String {
 
 fn row(route: &Route, config: &Config) -> [String; 3] {
     let methods = if route.methods.is_empty() { "any".to_owned() } else { route.methods.join(",") };
-    let price = match route.pricing {
+    let symbol = &config.asset.symbol;
+    let price = match &route.pricing {
         Pricing::Free => "free".to_owned(),
-        Pricing::Paid(_) => format!("{} {}", price(route.amount, config), config.asset.symbol),
+        Pricing::Paid(sold) => match (sold.fixed, sold.tariff.model()) {
+            (Some(amount), _) => format!("{} {symbol}", price(amount, config)),
+            (None, Model::Dynamic { base_price, .. }) => format!("from {base_price} {symbol}, by the request"),
+            (None, Model::PerToken { output_price, .. }) => format!("{output_price} {symbol} a token"),
+            (None, _) => format!("in {symbol}, by the request"),
+        },
     };
     [methods, path(&route.path), price]
 }
@@ -122,8 +145,8 @@ fn price(amount: Amount, config: &Config) -> Price {
 
 /// A line to paste for a route that costs something.
 fn invitation(route: &Route, config: &Config, address: &str) -> Option<String> {
-    let (Pricing::Paid(_), PathPattern::Exact(path) | PathPattern::Prefix(path)) =
-        (&route.pricing, &route.path)
+    let (Some(amount), PathPattern::Exact(path) | PathPattern::Prefix(path)) =
+        (route.pricing.fixed(), &route.path)
     else {
         return None;
     };
@@ -133,7 +156,7 @@ fn invitation(route: &Route, config: &Config, address: &str) -> Option<String> {
         Some("POST") => " -d 'some words'".to_owned(),
         Some(method) => format!(" -X {method}"),
     };
-    let price = price(route.amount, config);
+    let price = price(amount, config);
     Some(format!("x402 pay http://{address}{path} --max {price}{method} --key-file buyer.key"))
 }
 

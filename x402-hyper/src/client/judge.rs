@@ -7,7 +7,7 @@ use http::header::{HeaderName, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::Value;
 use x402_core::headers::Field;
-use x402_core::wire::{Version, base64};
+use x402_core::wire::{SettleResponse, Version, base64};
 use x402_core::{Address, Code, Reason, hex};
 use x402_std::chain::TxHash;
 use x402_std::facilitator::SettleAnswer;
@@ -103,7 +103,7 @@ fn receipt(
     version: Version,
     payment: &Payment,
 ) -> (Status, Option<TxHash>) {
-    let Some(answer) = read_receipt(headers, name, version) else {
+    let Some((answer, is_sent)) = read_receipt(headers, name, version) else {
         return (Status::Unproven, None);
     };
     let is_ours = answer.chain_id == Some(payment.asset.chain_id)
@@ -111,7 +111,7 @@ fn receipt(
     match (answer.reason.as_deref(), answer.transaction) {
         _ if !is_ours => (Status::Unproven, None),
         (None, Some(hash)) if hash != TxHash([0; 32]) => (Status::Settled, Some(hash)),
-        (None, None) => (Status::Accepted, None),
+        (None, None) if !is_sent => (Status::Accepted, None),
         (Some(reason), hash @ Some(_)) if reason == PENDING => (Status::Pending, hash),
         _ => (Status::Unproven, None),
     }
@@ -119,11 +119,17 @@ fn receipt(
 
 const PENDING: &str = Reason::SettlementPending.as_str();
 
-fn read_receipt(headers: &HeaderMap, name: &'static str, version: Version) -> Option<SettleAnswer> {
+/// The receipt, and whether it names anything as the transaction.
+fn read_receipt(
+    headers: &HeaderMap,
+    name: &'static str,
+    version: Version,
+) -> Option<(SettleAnswer, bool)> {
     let text = once(headers, HeaderName::from_static(name))?;
     let mut json = vec![0; base64::decoded_room(text.len())];
     let json = base64::decode(text.as_bytes(), &mut json).ok()?;
-    SettleAnswer::parse(json, version).ok()
+    let is_sent = SettleResponse::parse(json).ok()?.transaction.plain() != Some("");
+    SettleAnswer::parse(json, version).ok().map(|answer| (answer, is_sent))
 }
 
 /// The value of a field that is there once.

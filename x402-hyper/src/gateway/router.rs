@@ -1,15 +1,15 @@
 use core::fmt;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method};
-use x402_core::{Address, Asset, Offer};
-use x402_std::config::{
-    Config, DefaultRoute, IdentifierRule, OwnedAsset, PathPattern, Pricing as Price, Route,
-};
+use x402_core::{Address, Amount, Asset, Offer};
+use x402_std::config::{Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route};
 
 use super::path::{Spelling, fold, spelling};
-use crate::server::{Pricing, Quote, Sale};
+use super::price::RulePrice;
+use super::sale::sale;
+use crate::server::{Pricing, Quote};
 
 /// The one that says what a request costs and whether it is passed on.
 ///
@@ -29,7 +29,13 @@ struct Rule {
     folded: String,
     methods: Methods,
     /// `None` where it is free.
-    sale: Option<Arc<Sale>>,
+    price: Option<RulePrice>,
+}
+
+/// What is found for a request.
+enum Found<'r> {
+    Quote(Quote),
+    Sold(&'r RulePrice),
 }
 
 enum Methods {
@@ -63,34 +69,34 @@ impl Router {
         Self { rules, default }
     }
 
-    fn find(&self, path: &str, method: &Method) -> Quote {
+    fn find(&self, path: &str, method: &Method) -> Found<'_> {
         let spelling = spelling(path);
         let is_tidy = spelling != Spelling::Odd;
         let matching = self.rules.iter().position(|rule| rule.matches(path, is_tidy));
         let Some(first) = matching else {
             let is_free = self.default == DefaultRoute::Free && is_tidy;
-            return if is_free {
+            return Found::Quote(if is_free {
                 free_unless_near(&self.rules, path, spelling)
             } else {
                 Quote::Absent
-            };
+            });
         };
         let (before, rules) = self.rules.split_at(first);
-        let Some(decisive) = rules.first() else { return Quote::Absent };
+        let Some(decisive) = rules.first() else { return Found::Quote(Quote::Absent) };
         let same = || rules.iter().filter(|rule| rule.path == decisive.path);
-        match same().find(|rule| rule.methods.contain(method)) {
-            Some(Rule { sale: Some(sale), .. }) => Quote::Paid(Arc::clone(sale)),
+        Found::Quote(match same().find(|rule| rule.methods.contain(method)) {
+            Some(Rule { price: Some(price), .. }) => return Found::Sold(price),
             Some(Rule { path: PathPattern::Exact(_), .. }) => Quote::Free,
             Some(_) => free_unless_near(before, path, spelling),
             None => Quote::MethodNotAllowed(allow(same())),
-        }
+        })
     }
 }
 
 /// What the catch-alls of a seller's file are asked: free, but for what some server might take for
 /// a path that was to be paid for.
 fn free_unless_near(before: &[Rule], path: &str, spelling: Spelling) -> Quote {
-    let mut paid = before.iter().filter(|rule| rule.sale.is_some()).peekable();
+    let mut paid = before.iter().filter(|rule| rule.price.is_some()).peekable();
     if paid.peek().is_none() {
         return Quote::Free;
     }
@@ -117,7 +123,17 @@ fn allow<'a>(rules: impl Iterator<Item = &'a Rule>) -> HeaderValue {
 
 impl Pricing for Router {
     fn quote(&self, request: &Parts) -> Quote {
-        self.find(request.uri.path(), &request.method)
+        match self.find(request.uri.path(), &request.method) {
+            Found::Quote(quote) => quote,
+            Found::Sold(price) => price.quote(request),
+        }
+    }
+
+    fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
+        match self.find(request.uri.path(), &request.method) {
+            Found::Quote(quote) => quote,
+            Found::Sold(price) => price.quote_body(request, body),
+        }
     }
 }
 
@@ -129,7 +145,6 @@ impl fmt::Debug for Router {
 
 impl Rule {
     fn new(route: &Route, asset: Asset<'static>, pay_to: Address) -> Self {
-        let offer = || Offer::new(asset, pay_to, route.amount, route.max_timeout_seconds);
         let (PathPattern::Exact(path) | PathPattern::Prefix(path)) = &route.path;
         Self {
             folded: fold(path),
@@ -138,17 +153,20 @@ impl Rule {
                 [] => Methods::Any,
                 listed => Methods::Listed(listed.to_vec()),
             },
-            sale: match route.pricing {
+            price: match &route.pricing {
                 Price::Free => None,
-                Price::Paid(_) => Some(Arc::new(sale(route, offer(), pay_to))),
+                Price::Paid(sold) => {
+                    let offer = Offer::new(asset, pay_to, Amount::ZERO, route.max_timeout_seconds);
+                    Some(RulePrice::new(sale(route, offer, pay_to), sold))
+                }
             },
         }
     }
 
     /// Says what the URLs begin with, where clients ask.
     fn publish(&mut self, url: &str) {
-        if let Some(sale) = &mut self.sale {
-            url.clone_into(&mut Arc::make_mut(sale).base_url);
+        if let Some(price) = &mut self.price {
+            price.publish(url);
         }
     }
 
@@ -183,64 +201,9 @@ impl Methods {
     }
 }
 
-/// What a route sells, and every way to pay for it.
-fn sale(route: &Route, first: Offer<'static>, pay_to: Address) -> Sale {
-    let offers = route.offers.iter().map(|other| {
-        let seconds = route.max_timeout_seconds;
-        let offer = Offer::new(leak(&other.asset), pay_to, other.amount, seconds);
-        if other.permit2 { offer.by_permit2() } else { offer }
-    });
-    let mut sale = Sale {
-        offers: [first].into_iter().chain(offers).collect(),
-        description: route.description.clone().unwrap_or_default(),
-        mime_type: route.mime_type.clone().unwrap_or_default(),
-        settle: route.settle,
-        ..Sale::default()
-    };
-    let mut extensions = Vec::new();
-    if let Some(rule) = route.payment_identifier {
-        let required = rule == IdentifierRule::Required;
-        let info = format!(r#"{{"required":{required}}}"#);
-        extensions.push(declaration("payment-identifier", &info, IDENTIFIER_SCHEMA));
-    }
-    if route.discoverable {
-        // What marketplaces list (the extension `bazaar`); in v1 it is `outputSchema`.
-        let method = route.methods.first().map_or("GET", String::as_str);
-        let is_query = matches!(method, "GET" | "HEAD" | "DELETE");
-        let body = if is_query { "" } else { r#","bodyType":"json","body":{}"# };
-        let input = format!(r#""type":"http","method":"{method}"{body}"#);
-        let info = format!(r#"{{"input":{{{input}}}}}"#);
-        extensions.push(declaration("bazaar", &info, BAZAAR_SCHEMA));
-        sale.output_schema = format!(r#"{{"input":{{{input},"discoverable":true}}}}"#);
-    }
-    if !extensions.is_empty() {
-        sale.extensions = format!("{{{}}}", extensions.join(","));
-    }
-    sale
-}
-
-/// A member of `extensions`; `info` and `schema` are JSON.
-fn declaration(name: &str, info: &str, schema: &str) -> String {
-    format!(r#""{name}":{{"info":{info},"schema":{schema}}}"#)
-}
-
-/// What a payer's name for a purchase is.
-const IDENTIFIER_SCHEMA: &str = concat!(
-    r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","#,
-    r#""properties":{"required":{"type":"boolean"},"id":{"type":"string","minLength":16,"#,
-    r#""maxLength":128,"pattern":"^[a-zA-Z0-9_-]+$"}},"required":["required"]}"#
-);
-
-/// What the declarations are made by: JSON Schema 2020-12.
-const BAZAAR_SCHEMA: &str = concat!(
-    r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","#,
-    r#""properties":{"input":{"type":"object","properties":{"type":{"const":"http"},"#,
-    r#""method":{"type":"string"}},"required":["type","method"]}},"required":["input"]}"#
-);
-
 /// An offer is copied into every request that it prices, so its texts must live as long as the
 /// program: a few bytes, once.
-fn leak(asset: &OwnedAsset) -> Asset<'static> {
+pub(super) fn leak(asset: &OwnedAsset) -> Asset<'static> {
     let text = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
     let Asset { chain_id, address, decimals, transfer_method, .. } = asset.as_asset();
     let (symbol, name) = (text(&asset.symbol), text(&asset.name));

@@ -16,9 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use x402_core::tariff::{Model, Tariff};
+use x402_core::tariff::Model;
 use x402_core::{Address, Amount, Asset, ChainId, Price};
-use x402_std::config::{DefaultRoute, IdentifierRule, OwnedAsset, PathPattern, Pricing, Route};
+use x402_std::config::{
+    DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, Route, Sold,
+};
 use x402_std::ledger::Settle;
 
 use super::*;
@@ -40,13 +42,14 @@ struct Stand {
 
 fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
     let model = Model::PerRequest { price: Price::parse(PRICE).unwrap() };
-    let tariff = Tariff::new(model, 6).unwrap();
+    let tariff = OwnedTariff::new(model, 6).unwrap();
+    let sold =
+        Sold { tariff, fixed: Some(Amount::from_units(10_000)), max_output_tokens: None };
     Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),
         settle: Settle::First,
-        pricing: if is_paid { Pricing::Paid(tariff) } else { Pricing::Free },
-        amount: Amount::from_units(if is_paid { 10_000 } else { 0 }),
+        pricing: if is_paid { Pricing::Paid(sold) } else { Pricing::Free },
         max_timeout_seconds: 60,
         offers: Vec::new(),
         description: None,

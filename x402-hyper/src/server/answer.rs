@@ -54,6 +54,12 @@ pub(super) const LARGE_BODY: Notice = Notice {
     message: "the request's body is too large to be compared with the one that was paid for",
     help: "the payment was used: a new request is a new payment",
 };
+pub(super) const LARGE_UNPRICED: Notice = Notice {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    reason: "invalid_body",
+    message: "the request's body is too large to be priced",
+    help: "nothing was charged: send less",
+};
 pub(super) const LARGE_PAYMENT: Notice = Notice {
     status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     reason: "invalid_payload",
@@ -115,6 +121,17 @@ pub(super) fn method_not_allowed(allow: HeaderValue) -> Response<Bytes> {
     let mut answer = METHOD.answer();
     answer.headers_mut().insert(ALLOW, allow);
     answer
+}
+
+/// A request that has no price, and why.
+pub(super) fn unpriced(why: &str) -> Response<Bytes> {
+    let body = serde_json::json!({
+        "code": "400",
+        "reason": "invalid_request",
+        "message": format!("the request cannot be priced: {why}"),
+        "help": "nothing was charged: mend the request",
+    });
+    json(StatusCode::BAD_REQUEST, body.to_string())
 }
 
 /// The answer that could not be made: 500, and the work is still owed.
@@ -322,7 +339,7 @@ mod tests {
 
     #[test]
     fn notices_are_json() {
-        for notice in [ABSENT, BROKEN, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, LARGE_PAYMENT, METHOD] {
+        for notice in [ABSENT, BROKEN, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, LARGE_PAYMENT, LARGE_UNPRICED, METHOD] {
             let body = notice.answer().into_body();
             let body = core::str::from_utf8(&body).unwrap();
             assert_eq!(body.matches('"').count(), 16, "{body}");

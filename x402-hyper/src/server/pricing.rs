@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use http::request::Parts;
 use x402_core::Offer;
@@ -40,6 +41,9 @@ impl From<Offer<'static>> for Quote {
 /// What a request costs, and whether there is anything to be had at all.
 #[derive(Clone, Debug)]
 pub enum Quote {
+    /// It depends on the body: up to so many bytes of it are read, and [`Pricing::quote_body`] is asked.
+    /// A longer one is refused with 413.
+    ByBody(usize),
     /// There is nothing at this path: 404, and the service behind is not asked.
     Absent,
     /// It costs nothing: the request goes on to the service behind.
@@ -48,6 +52,8 @@ pub enum Quote {
     MethodNotAllowed(HeaderValue),
     /// It is sold on these terms.
     Paid(Arc<Sale>),
+    /// The request cannot be priced: 400, with these words.
+    Unpriced(String),
 }
 
 /// What says what a request costs.
@@ -59,6 +65,16 @@ pub trait Pricing: Send + Sync + 'static {
     ///
     /// It is asked before anything is read of the body, and must not block.
     fn quote(&self, request: &Parts) -> Quote;
+
+    /// The price of a request whose body was read, where [`Self::quote`] said [`Quote::ByBody`]. It must
+    /// be the same for the same request: a repetition is priced again.
+    fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
+        let _ = body;
+        match self.quote(request) {
+            Quote::ByBody(_) => Quote::Absent,
+            quote => quote,
+        }
+    }
 }
 
 impl<F: Fn(&Parts) -> Quote + Send + Sync + 'static> Pricing for F {

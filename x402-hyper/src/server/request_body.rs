@@ -10,6 +10,7 @@ use sha3::{Digest as _, Keccak256};
 use tokio::sync::oneshot;
 
 use super::dialect;
+use super::source::Source;
 
 pin_project! {
     /// The body of a request behind a [`PaymentService`](super::PaymentService).
@@ -25,7 +26,7 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        Free { #[pin] body: B },
+        Free { #[pin] body: Source<B> },
         // In a box, so that the body of a free request does not carry the hasher's state.
         Paid { body: Box<Hashed<B>> },
     }
@@ -40,7 +41,7 @@ struct Hashed<B> {
 /// A body with the hash of what was read of it.
 pub(super) struct Unread<B> {
     // In a box, so that it can be handed back when whoever reads it has had enough.
-    body: Pin<Box<B>>,
+    body: Pin<Box<Source<B>>>,
     hasher: Box<Keccak256>,
 }
 
@@ -63,12 +64,12 @@ pub(super) enum Unhashed {
 
 impl<B> RequestBody<B> {
     /// A body that is passed on as it is.
-    pub(super) const fn free(body: B) -> Self {
+    pub(super) const fn free(body: Source<B>) -> Self {
         Self { kind: Kind::Free { body } }
     }
 
     /// A body that is hashed; what is left of it in the end comes out of the receiver.
-    pub(super) fn hashed(body: B) -> (Self, oneshot::Receiver<Rest<B>>) {
+    pub(super) fn hashed(body: Source<B>) -> (Self, oneshot::Receiver<Rest<B>>) {
         let (report, rest) = oneshot::channel();
         let body = Hashed { unread: Some(Unread::new(body)), report: Some(report) };
         (Self { kind: Kind::Paid { body: Box::new(body) } }, rest)
@@ -158,7 +159,7 @@ impl<B> Drop for Hashed<B> {
 }
 
 impl<B> Unread<B> {
-    pub(super) fn new(body: B) -> Self {
+    pub(super) fn new(body: Source<B>) -> Self {
         Self { body: Box::pin(body), hasher: Box::default() }
     }
 }

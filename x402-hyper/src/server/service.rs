@@ -19,7 +19,9 @@ use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::pricing::{Quote, Sale};
 use super::request_body::RequestBody;
+use super::source::Source;
 use super::task::{self, Order};
+use super::weighed;
 
 /// A service with a price before it.
 ///
@@ -32,7 +34,9 @@ pub struct PaymentService<S> {
 }
 
 /// What becomes of a request, by its head.
-enum Decision {
+pub(super) enum Decision {
+    /// It depends on the body, of at most so many bytes.
+    ByBody(usize),
     /// The service behind answers.
     Free,
     /// The answer is known.
@@ -61,20 +65,8 @@ impl<S> PaymentService<S> {
         if let Some(method) = self.preflight(head) {
             return Decision::Own(answer::preflight(method));
         }
-        let decision = match self.shared.pricing.quote(head) {
-            Quote::Absent => Decision::Own(answer::ABSENT.answer()),
-            Quote::Free => Decision::Free,
-            Quote::MethodNotAllowed(allow) => Decision::Own(answer::method_not_allowed(allow)),
-            Quote::Paid(sale) => self.charge(head, sale),
-        };
-        dialect::strip_request(&mut head.headers);
-        if head.method != Method::HEAD {
-            return decision;
-        }
-        match decision {
-            Decision::Own(answer) => Decision::Own(answer.map(|_| Bytes::new())),
-            decision => decision,
-        }
+        let quote = self.shared.pricing.quote(head);
+        self.shared.decide(head, quote)
     }
 
     /// The method that a browser asks for in advance, where requests with it have a price here. The
@@ -87,11 +79,34 @@ impl<S> PaymentService<S> {
         head.method = Method::from_bytes(asked.as_bytes()).ok()?;
         let quote = self.shared.pricing.quote(head);
         head.method = Method::OPTIONS;
-        matches!(quote, Quote::Paid(_)).then_some(asked)
+        matches!(quote, Quote::Paid(_) | Quote::ByBody(_)).then_some(asked)
+    }
+}
+
+impl Shared {
+    /// What becomes of a request that was priced so.
+    pub(super) fn decide(&self, head: &mut Parts, quote: Quote) -> Decision {
+        let decision = match quote {
+            // The payment's fields are still needed.
+            Quote::ByBody(limit) => return Decision::ByBody(limit),
+            Quote::Absent => Decision::Own(answer::ABSENT.answer()),
+            Quote::Free => Decision::Free,
+            Quote::MethodNotAllowed(allow) => Decision::Own(answer::method_not_allowed(allow)),
+            Quote::Paid(sale) => self.charge(head, sale),
+            Quote::Unpriced(why) => Decision::Own(answer::unpriced(&why)),
+        };
+        dialect::strip_request(&mut head.headers);
+        if head.method != Method::HEAD {
+            return decision;
+        }
+        match decision {
+            Decision::Own(answer) => Decision::Own(answer.map(|_| Bytes::new())),
+            decision => decision,
+        }
     }
 
     fn charge(&self, head: &Parts, sale: Arc<Sale>) -> Decision {
-        if dialect::size(&head.headers) > self.shared.limits.payment_size {
+        if dialect::size(&head.headers) > self.limits.payment_size {
             return Decision::Own(answer::LARGE_PAYMENT.answer());
         }
         let url = url(head, &sale.base_url);
@@ -152,7 +167,7 @@ where
     S::Error: Send + 'static,
     S::Future: Send + 'static,
     A: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response<PaymentBody<A>>;
     type Error = S::Error;
@@ -166,7 +181,7 @@ where
         let (mut head, body) = request.into_parts();
         match self.decide(&mut head) {
             Decision::Free => {
-                let request = Request::from_parts(head, RequestBody::free(body));
+                let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
                 ResponseFuture::free(self.inner.call(request))
             }
             Decision::Own(answer) => ResponseFuture::own(answer),
@@ -174,9 +189,16 @@ where
                 // The one that was asked whether it is ready goes; its copy stays.
                 let copy = self.inner.clone();
                 let mut inner = core::mem::replace(&mut self.inner, copy);
-                let request = Request::from_parts(head, body);
+                let request = Request::from_parts(head, Source::stream(body));
                 let call = move |request| inner.call(request);
                 ResponseFuture::paid(task::spawn(&self.shared, order, request, call))
+            }
+            Decision::ByBody(limit) => {
+                let copy = self.inner.clone();
+                let mut inner = core::mem::replace(&mut self.inner, copy);
+                let request = Request::from_parts(head, body);
+                let call = move |request| inner.call(request);
+                ResponseFuture::paid(weighed::spawn(&self.shared, limit, request, call))
             }
         }
     }
@@ -189,7 +211,7 @@ where
     S::Error: Send + 'static,
     S::Future: Send + 'static,
     A: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response<PaymentBody<A>>;
     type Error = S::Error;
@@ -199,15 +221,21 @@ where
         let (mut head, body) = request.into_parts();
         match self.decide(&mut head) {
             Decision::Free => {
-                let request = Request::from_parts(head, RequestBody::free(body));
+                let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
                 ResponseFuture::free(self.inner.call(request))
             }
             Decision::Own(answer) => ResponseFuture::own(answer),
             Decision::Paid(order) => {
                 let inner = self.inner.clone();
-                let request = Request::from_parts(head, body);
+                let request = Request::from_parts(head, Source::stream(body));
                 let call = move |request| inner.call(request);
                 ResponseFuture::paid(task::spawn(&self.shared, order, request, call))
+            }
+            Decision::ByBody(limit) => {
+                let inner = self.inner.clone();
+                let request = Request::from_parts(head, body);
+                let call = move |request| inner.call(request);
+                ResponseFuture::paid(weighed::spawn(&self.shared, limit, request, call))
             }
         }
     }

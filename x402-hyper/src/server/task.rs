@@ -20,6 +20,7 @@ use super::held::{Held, Unsettled};
 use super::relay::{Relay, Remains};
 use super::request_body::{RequestBody, Rest, Unhashed, Unread};
 use super::right::Right;
+use super::source::Source;
 use super::BoxError;
 
 /// How many pieces of an answer may wait for the client. The service behind waits with them.
@@ -40,17 +41,18 @@ pub(super) struct Client<A, E> {
     pub(super) pieces: mpsc::Sender<Piece>,
 }
 
-struct Task<A, E> {
-    shared: Arc<Shared>,
-    order: Box<Order>,
-    client: Client<A, E>,
+/// The task of a paid request.
+pub(super) struct Task<A, E> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) order: Box<Order>,
+    pub(super) client: Client<A, E>,
 }
 
 /// Starts the task of a paid request; `call` is the call of the service behind.
 pub(super) fn spawn<A, B, C, E, F>(
     shared: &Arc<Shared>,
     order: Box<Order>,
-    request: Request<B>,
+    request: Request<Source<B>>,
     call: C,
 ) -> Receiver<A, E>
 where
@@ -60,19 +62,24 @@ where
     E: Send + 'static,
     F: Future<Output = Result<Response<A>, E>> + Send + 'static,
 {
+    let (client, receiver) = way();
+    let task = Task { shared: Arc::clone(shared), order, client };
+    tokio::spawn(task.run(request, call));
+    receiver
+}
+
+/// The way to the client, and its other end.
+pub(super) fn way<A, E>() -> (Client<A, E>, Receiver<A, E>) {
     let (head, receiver) = oneshot::channel();
     let (pieces, received) = mpsc::channel(PIECES);
-    let shared = Arc::clone(shared);
-    let task = Task { shared, order, client: Client { head, pieces } };
-    tokio::spawn(task.run(request, call));
-    Receiver { head: receiver, pieces: Some(received) }
+    (Client { head, pieces }, Receiver { head: receiver, pieces: Some(received) })
 }
 
 impl<A, E> Task<A, E>
 where
     A: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    async fn run<B, C, F>(self, request: Request<B>, call: C)
+    pub(super) async fn run<B, C, F>(self, request: Request<Source<B>>, call: C)
     where
         B: Body<Data = Bytes>,
         C: FnOnce(Request<RequestBody<B>>) -> F,
@@ -91,7 +98,7 @@ where
         }
     }
 
-    async fn answer<B, C, F>(self, request: Request<B>, call: C)
+    async fn answer<B, C, F>(self, request: Request<Source<B>>, call: C)
     where
         B: Body<Data = Bytes>,
         C: FnOnce(Request<RequestBody<B>>) -> F,
@@ -142,7 +149,7 @@ where
     }
 
     /// Has the work done.
-    async fn serve<B, C, F>(self, right: Right, request: Request<B>, call: C)
+    async fn serve<B, C, F>(self, right: Right, request: Request<Source<B>>, call: C)
     where
         B: Body<Data = Bytes>,
         C: FnOnce(Request<RequestBody<B>>) -> F,
@@ -221,7 +228,7 @@ where
 }
 
 impl<A, E> Client<A, E> {
-    fn head(self, head: Result<Head<A>, E>) {
+    pub(super) fn head(self, head: Result<Head<A>, E>) {
         // A client that is gone needs no answer.
         drop(self.head.send(head));
     }

@@ -71,7 +71,7 @@ async fn send<S, B, A>(service: &PaymentService<S>, request: Request<B>) -> Answ
 where
     S: Svc<B, A>,
     S::Future: 'static,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     A: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (head, body) = service.clone().oneshot(request).await.unwrap().into_parts();
@@ -118,6 +118,7 @@ fn code(body: &[u8]) -> String {
 mod dialects;
 mod official;
 mod settling;
+mod weighed;
 
 #[tokio::test]
 async fn an_unpaid_request_is_told_the_price() {

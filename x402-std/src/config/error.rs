@@ -76,6 +76,16 @@ impl Origin {
         Self::from(spanned.referenced)
     }
 
+    /// So many letters into a text that stands in quotation marks.
+    pub(super) const fn shifted(self, letters: u64) -> Self {
+        match self {
+            Self::File { line, column } => {
+                Self::File { line, column: column.saturating_add(letters).saturating_add(1) }
+            }
+            other => other,
+        }
+    }
+
     const fn position(self) -> Option<(u64, u64)> {
         match self {
             Self::File { line, column } => Some((line, column)),

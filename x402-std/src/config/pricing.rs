@@ -1,11 +1,11 @@
 use serde_saphyr::Spanned;
-use x402_core::tariff::{self, Tariff};
 use x402_core::{Amount, Price, PriceError};
 
 use super::error::{Origin, Problem};
 use super::raw::{RawPricing, RawTariff, Text};
 use super::snippet::quote;
-use super::{OwnedAsset, Pricing};
+use super::tariff::{Declarations, check_dynamic, check_per_minute, check_per_token};
+use super::{OwnedAsset, OwnedTariff, Pricing, Sold};
 
 /// A model of pricing: which members it must have, and which it may have.
 struct Model {
@@ -19,46 +19,72 @@ const MODELS: [Model; 4] = [
     Model {
         name: "per_token",
         required: &["input_price", "output_price", "currency"],
-        optional: &[],
+        optional: &["max_output_tokens", "min_price", "max_price"],
     },
-    Model { name: "per_minute", required: &["amount", "currency"], optional: &["minimum_minutes"] },
-    Model { name: "dynamic", required: &["base_price", "multipliers"], optional: &["currency"] },
+    Model {
+        name: "per_minute",
+        required: &["amount", "currency"],
+        optional: &["minimum_minutes", "max_price"],
+    },
+    Model {
+        name: "dynamic",
+        required: &["base_price", "multipliers"],
+        optional: &["currency", "min_price", "max_price"],
+    },
 ];
 
-/// The pricing of a route, and what a request costs in atomic units of the asset.
+/// The pricing of a route.
 pub(super) fn check_pricing(
     pricing: &Spanned<RawPricing>,
     asset: &OwnedAsset,
-) -> Result<(Pricing, Amount), Problem> {
+    declared: &Declarations,
+) -> Result<Pricing, Problem> {
     match &pricing.value {
-        RawPricing::Word(word) if word == "free" => Ok((Pricing::Free, Amount::ZERO)),
+        RawPricing::Word(word) if word == "free" => Ok(Pricing::Free),
         RawPricing::Word(word) => {
             let known = ["free", "{model: per_request, amount: \"0.01\", currency: USDC}"];
             Err(Problem::unknown(Origin::of(pricing), "pricing", word, &known))
         }
-        RawPricing::Tariff(tariff) => check_tariff(tariff, asset),
+        RawPricing::Tariff(tariff) => check_tariff(tariff, asset, declared),
     }
 }
 
-fn check_tariff(tariff: &RawTariff, asset: &OwnedAsset) -> Result<(Pricing, Amount), Problem> {
-    let name = tariff.model.value.as_str();
-    let origin = Origin::of(&tariff.model);
+fn check_tariff(
+    raw: &RawTariff,
+    asset: &OwnedAsset,
+    declared: &Declarations,
+) -> Result<Pricing, Problem> {
+    let name = raw.model.value.as_str();
     let Some(model) = MODELS.iter().find(|model| model.name == name) else {
         let known = MODELS.map(|model| model.name);
-        return Err(Problem::unknown(origin, "pricing model", name, &known));
+        return Err(Problem::unknown(Origin::of(&raw.model), "pricing model", name, &known));
     };
-    check_members(model, tariff)?;
-    let (Some(amount), Some(currency), "per_request") = (&tariff.amount, &tariff.currency, name)
-    else {
-        let message = format!("pricing model {name} is not available yet");
-        return Err(Problem::new(origin, message, "use per_request, or `pricing: free`"));
+    check_members(model, raw)?;
+    if let Some(currency) = &raw.currency {
+        check_currency(currency, asset)?;
+    }
+    let sold = match name {
+        "per_token" => check_per_token(raw, asset)?,
+        "per_minute" => check_per_minute(raw, asset)?,
+        "dynamic" => check_dynamic(raw, asset, declared)?,
+        _ => check_per_request(raw, asset)?,
     };
-    check_currency(currency, asset)?;
+    Ok(Pricing::Paid(sold))
+}
+
+fn check_per_request(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sold, Problem> {
+    let amount = required(raw.amount.as_ref(), raw)?;
     let units = check_amount(amount, asset)?;
-    let model = tariff::Model::PerRequest { price: check_price(amount)? };
-    let tariff =
-        Tariff::new(model, asset.decimals).map_err(|error| misfit(amount, asset, error))?;
-    Ok((Pricing::Paid(tariff), units))
+    let model = x402_core::tariff::Model::PerRequest { price: check_price(amount)? };
+    let tariff = OwnedTariff::new(model, asset.decimals);
+    let tariff = tariff.map_err(|error| misfit(amount, asset, error))?;
+    Ok(Sold { tariff, fixed: Some(units), max_output_tokens: None })
+}
+
+/// A member that [`check_members`] has seen.
+pub(super) fn required<'t>(text: Option<&'t Text>, raw: &RawTariff) -> Result<&'t Text, Problem> {
+    let missing = || Problem::new(Origin::of(&raw.model), "a member is missing", "see the manual");
+    text.ok_or_else(missing)
 }
 
 /// A price of one request, in atomic units of the asset.
@@ -81,8 +107,11 @@ fn check_members(model: &Model, tariff: &RawTariff) -> Result<(), Problem> {
         ("input_price", place(&tariff.input_price)),
         ("output_price", place(&tariff.output_price)),
         ("minimum_minutes", place(&tariff.minimum_minutes)),
+        ("max_output_tokens", place(&tariff.max_output_tokens)),
         ("base_price", place(&tariff.base_price)),
         ("multipliers", tariff.multipliers.as_ref().map(Origin::of)),
+        ("min_price", place(&tariff.min_price)),
+        ("max_price", place(&tariff.max_price)),
     ];
     let list = [model.required, model.optional].concat().join(", ");
     let help = format!("{} has: {list}", model.name);
@@ -124,7 +153,7 @@ pub(super) fn check_price(text: &Text) -> Result<Price, Problem> {
     })
 }
 
-fn misfit(amount: &Text, asset: &OwnedAsset, error: PriceError) -> Problem {
+pub(super) fn misfit(amount: &Text, asset: &OwnedAsset, error: PriceError) -> Problem {
     let OwnedAsset { symbol, decimals, .. } = asset;
     let message = format!("{} {symbol} cannot be paid: {error}", quote(&amount.value));
     Problem::new(Origin::of(amount), message, format!("{symbol} has {decimals} decimals"))

@@ -4,6 +4,7 @@
 //! is wrong with one is said in our words.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -126,6 +127,7 @@ pub(super) struct RawRoute {
     pub(super) methods: Option<Spanned<Vec<Text>>>,
     pub(super) settle: Option<Text>,
     pub(super) pricing: Spanned<RawPricing>,
+    pub(super) facts: Option<BTreeMap<String, Text>>,
     pub(super) offers: Option<Vec<Spanned<RawOffer>>>,
     pub(super) timeout: Option<Text>,
     pub(super) description: Option<Text>,
@@ -150,13 +152,15 @@ pub(super) struct RawTariff {
     pub(super) input_price: Option<Text>,
     pub(super) output_price: Option<Text>,
     pub(super) minimum_minutes: Option<Text>,
+    pub(super) max_output_tokens: Option<Text>,
     pub(super) base_price: Option<Text>,
     pub(super) multipliers: Option<Spanned<Vec<RawMultiplier>>>,
+    pub(super) min_price: Option<Text>,
+    pub(super) max_price: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that its keys are checked; the model is not available yet")]
 pub(super) struct RawMultiplier {
     pub(super) condition: Text,
     pub(super) multiplier: Text,

@@ -7,6 +7,7 @@ use super::later::check_settle;
 use super::pricing::{check_amount, check_pricing};
 use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
+use super::tariff::Declarations;
 use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
 use crate::ledger::Settle;
 
@@ -53,7 +54,8 @@ fn check_route(
     let methods = raw.methods.as_ref().map_or(Ok(Vec::new()), check_methods)?;
     let timeout = raw.timeout.as_ref();
     let max_timeout_seconds = timeout.map_or(Ok(DEFAULT_TIMEOUT_SECONDS), check_timeout)?;
-    let (pricing, amount) = check_pricing(&raw.pricing, asset)?;
+    let declared = Declarations::check(raw.facts.as_ref())?;
+    let pricing = check_pricing(&raw.pricing, asset, &declared)?;
     let offers = raw.offers.iter().flatten().map(|offer| check_offer(offer, asset, has_chain));
     let offers: Vec<_> = offers.collect::<Result<_, _>>()?;
     check_distinct(asset, &offers, raw)?;
@@ -67,7 +69,6 @@ fn check_route(
         methods,
         settle: raw.settle.as_ref().map_or(Ok(Settle::First), check_settle)?,
         pricing,
-        amount,
         max_timeout_seconds,
         offers,
         description: text(&raw.description),

@@ -63,7 +63,7 @@ fn with_amount(amount: &str) -> String {
 }
 
 fn amount(text: &str) -> Result<Amount, ConfigError> {
-    parse(text).map(|config| config.routes[0].amount)
+    parse(text).map(|config| config.routes[0].pricing.fixed().unwrap_or(Amount::ZERO))
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn the_minimal_file_means_what_it_says() {
     assert_eq!(analyze.path, PathPattern::Exact("/api/analyze".into()));
     assert_eq!(analyze.methods, ["POST"]);
     let Pricing::Paid(tariff) = &analyze.pricing else { panic!("{:?}", analyze.pricing) };
-    assert!(matches!(tariff.model(), Model::PerRequest { .. }));
-    assert_eq!(analyze.amount, Amount::from_units(10_000));
+    assert!(matches!(tariff.tariff.model(), Model::PerRequest { .. }));
+    assert_eq!(analyze.pricing.fixed(), Some(Amount::from_units(10_000)));
     assert_eq!(analyze.max_timeout_seconds, 60);
     assert_eq!(health.path, PathPattern::Exact("/health".into()));
     assert!(health.methods.is_empty() && matches!(health.pricing, Pricing::Free));
-    assert_eq!(health.amount, Amount::ZERO);
+    assert_eq!(health.pricing.fixed(), None);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn routes_say_more() {
     let [cheap, api, rest] = &*config.routes else { panic!("{:?}", config.routes) };
     assert_eq!((cheap.max_timeout_seconds, cheap.description.as_deref()), (300, Some("Cheap")));
     assert_eq!(api.path, PathPattern::Prefix("/api/".into()));
-    assert_eq!(api.amount, Amount::from_units(10_000));
+    assert_eq!(api.pricing.fixed(), Some(Amount::from_units(10_000)));
     assert_eq!(rest.path, PathPattern::Prefix("/".into()));
     assert!(api.path.matches("/api/x") && !api.path.matches("/api") && !api.path.matches("/apix"));
     assert!(cheap.path.matches("/api/cheap") && !cheap.path.matches("/api/cheap/"));
@@ -145,7 +145,10 @@ fn a_token_can_be_written_out() {
             .unwrap();
     assert_eq!(config.asset.symbol, "TOK");
     assert_eq!(config.asset.decimals, 18);
-    assert_eq!(config.routes[0].amount, Amount::from_units(10_000_000_000_000_000));
+    assert_eq!(
+        config.routes[0].pricing.fixed(),
+        Some(Amount::from_units(10_000_000_000_000_000))
+    );
     let named =
         token(&format!("address: {address}, decimals: 6, name: My Tok, version: 1, symbol: TOK"));
     assert_eq!(parse(&named).unwrap().asset.name, "My Tok");
@@ -210,31 +213,41 @@ fn prices_of_the_vectors() {
     assert_eq!(tried, 40);
 }
 
+/// The blocks of the project's owner, as they stand.
 #[test]
-fn the_models_to_come_are_read_and_refused_by_name() {
-    for (model, pricing) in [
+fn the_models_are_read_and_priced() {
+    use x402_core::condition::Value;
+    use x402_core::tariff::Usage;
+    let facts = [("query_length", Value::Number(1001.into())), ("requires_browser", Value::Bool(true))];
+    for (pricing, usage, amount) in [
+        (r#"{model: "per_request", amount: "0.01", currency: "USDC"}"#, Usage::default(), 10_000),
         (
-            "per_token",
             r#"{model: "per_token", input_price: "0.00001", output_price: "0.00003", currency: "USDC"}"#,
+            Usage::tokens(1000, 500),
+            25_000,
         ),
         (
-            "per_minute",
             r#"{model: "per_minute", amount: "0.10", currency: "USDC", minimum_minutes: 1}"#,
+            Usage::duration(61_000),
+            200_000,
         ),
         (
-            "dynamic",
             r#"
       model: "dynamic"
       base_price: "0.01"
       multipliers:
         - {condition: "query_length > 1000", multiplier: 2.0}
         - {condition: "requires_browser", multiplier: 1.5}"#,
+            Usage::default(),
+            30_000,
         ),
     ] {
-        let error =
-            parse(&with_routes(&format!("  - path: /a\n    pricing: {pricing}"))).unwrap_err();
-        assert_eq!(error.message(), format!("pricing model {model} is not available yet"));
-        assert_eq!(error.line(), Some(if model == "dynamic" { 11 } else { 10 }));
+        let config =
+            parse(&with_routes(&format!("  - path: /a\n    pricing: {pricing}"))).unwrap();
+        let Pricing::Paid(sold) = &config.routes[0].pricing else { panic!("{pricing}") };
+        let quoted = sold.tariff.quote(&usage, facts.as_slice()).unwrap();
+        assert_eq!(quoted, Amount::from_units(amount), "{pricing}");
+        assert_eq!(sold.fixed.is_some(), pricing.contains("per_request"));
     }
 }
 

@@ -5,6 +5,7 @@
 mod demo;
 mod ledger;
 mod pay;
+mod price;
 mod process;
 mod seller;
 mod serve;
@@ -16,7 +17,9 @@ use process::run;
 
 #[test]
 fn help_of_each_command_shows_an_example() {
-    for command in ["serve", "facilitator", "ledger", "pay", "quote", "devnet", "demo", "vectors"] {
+    let commands =
+        ["serve", "facilitator", "ledger", "price", "pay", "quote", "devnet", "demo", "vectors"];
+    for command in commands {
         let help = run(&[command, "--help"]).succeeded();
         assert!(
             help.contains("Examples:\n") && help.contains(&format!("x402 {command}")),

@@ -187,10 +187,9 @@ async fn takes_the_cheapest_offer_that_the_limits_admit() {
 #[tokio::test]
 async fn a_receipt_that_does_not_fit_proves_nothing() {
     let (_, v2) = terms_of(&[offer()]);
-    let changes: [fn(&mut Value); 7] = [
+    let changes: [fn(&mut Value); 6] = [
         |it| it["payer"] = json!(PAY_TO),
         |it| it["network"] = json!("eip155:8453"),
-        |it| it["transaction"] = json!(""),
         |it| it["transaction"] = json!(format!("0x{}", "00".repeat(32))),
         |it| it["transaction"] = json!("0x1234"),
         |it| it["success"] = json!("true"),
@@ -205,6 +204,17 @@ async fn a_receipt_that_does_not_fit_proves_nothing() {
         assert_eq!((payment.status, payment.transaction), (Status::Unproven, None));
         shop.assert_one_payment(1);
     }
+}
+
+#[tokio::test]
+async fn a_receipt_without_a_transaction_is_of_a_seller_who_settles_later() {
+    let (_, v2) = terms_of(&[offer()]);
+    let mut later = receipt("eip155:1");
+    later["transaction"] = json!("");
+    let shop = shop(None, Some(v2), move |_, _| served("PAYMENT-RESPONSE", &later)).await;
+    let payment = client(limits()).send(shop.post()).await.unwrap().payment.unwrap();
+    assert_eq!((payment.status, payment.transaction), (Status::Accepted, None));
+    shop.assert_one_payment(1);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn an_error_shows_what_where_and_what_to_do() {
   12 |     pricing: {model: \"per_request\", amount: \"0.01\", curency: \"USDC\"}
      |                                                     ^
 help: did you mean `currency`? There are: model, amount, currency, input_price, output_price, \
-         minimum_minutes, base_price, multipliers"
+         minimum_minutes, max_output_tokens, base_price, multipliers, min_price, max_price"
     );
 }
 
@@ -139,6 +139,11 @@ routes! {
     model_without_an_amount: "  - path: /a\n    pricing:\n      model: per_request\n      currency: USDC", 11, "`amount` is missing";
     model_without_a_currency: "  - {path: /a, pricing: {model: per_request, amount: 1}}", 9, "`currency` is missing";
     model_to_come_with_a_member_misspelt: "  - {path: /a, pricing: {model: per_token, input_prize: 1}}", 9, "did you mean `input_price`?";
+    condition_misspelt: "  - path: /a\n    pricing:\n      model: dynamic\n      base_price: 1\n      multipliers:\n        - {condition: 'body_lenght > 10', multiplier: 2}", 14, "did you mean `body_length`?";
+    condition_broken: "  - path: /a\n    pricing:\n      model: dynamic\n      base_price: 1\n      multipliers:\n        - {condition: 'a and', multiplier: 2}", 14, "in the condition";
+    multiplier_of_zero: "  - path: /a\n    pricing:\n      model: dynamic\n      base_price: 1\n      multipliers:\n        - {condition: a, multiplier: 0}", 14, "is no multiplier";
+    bounds_crossed: "  - path: /a\n    pricing: {model: per_token, input_price: 1, output_price: 1, currency: USDC, min_price: 2, max_price: 1}", 10, "cannot be paid";
+    fact_of_no_kind: "  - path: /a\n    facts: {n: integer}\n    pricing: free", 10, "kind of fact";
     multiplier_misspelt: "  - {path: /a, pricing: {model: dynamic, base_price: 1, multipliers: [{conditon: a}]}}", 9, "did you mean `condition`?";
     price_zero: "  - {path: /a, pricing: {model: per_request, amount: 0.00, currency: USDC}}", 9, "pricing: free";
     price_negative: "  - {path: /a, pricing: {model: per_request, amount: -0.01, currency: USDC}}", 9, "no price";

@@ -171,7 +171,7 @@ async fn keys_of_another_format_are_refused_by_their_number() {
     let key = format!("{}format", prefix(&url));
     command(&url, &[b"SET", key.as_bytes(), b"7"]).await;
     let error = RedisLedger::connect(&url).await.unwrap_err().to_string();
-    assert!(error.contains("format 7") && error.contains("reads format 1"), "{error}");
+    assert!(error.contains("format 7") && error.contains("reads format 2"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,106 @@
+use crate::process::run;
+
+const README: &str = include_str!("../../../../README.md");
+
+const FILE: &str = r#"
+listen: 127.0.0.1:0
+upstream: http://127.0.0.1:3000
+pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+network: ethereum
+asset: USDC
+chain: {rpc: "http://127.0.0.1:8545", key_file: ./settler.key}
+ledger: memory
+routes:
+  - path: /api/analyze
+    pricing: {model: "per_request", amount: "0.01", currency: "USDC"}
+  - path: /v1/chat
+    pricing: {model: "per_token", input_price: "0.00001", output_price: "0.00003", currency: "USDC"}
+  - path: /stream
+    pricing: {model: "per_minute", amount: "0.10", currency: "USDC", minimum_minutes: 1}
+  - path: /api/browse
+    pricing:
+      model: "dynamic"
+      base_price: "0.01"
+      multipliers:
+        - {condition: "query_length > 1000", multiplier: 2.0}
+        - {condition: "requires_browser", multiplier: 1.5}
+  - {path: /health, pricing: free}
+"#;
+
+fn file() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x402.yaml");
+    std::fs::write(&path, FILE).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+fn price(arguments: &[&str]) -> String {
+    let (_folder, path) = file();
+    run(&[&["price", "--config", &path], arguments].concat()).succeeded()
+}
+
+/// The words of a line as a shell has them, where quotation marks are single ones.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    let words = parts.flat_map(|(number, part)| match number % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
+#[test]
+fn what_readme_shows_is_what_is_printed() {
+    let (_folder, path) = file();
+    let mut shown = 0;
+    for block in README.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for session in block.split("$ ").filter(|part| part.starts_with("x402 price ")) {
+            let (line, expected) = session.split_once('\n').unwrap();
+            let arguments: Vec<_> = words(line).into_iter().skip(1).collect();
+            let arguments: Vec<_> = arguments
+                .iter()
+                .map(|word| if word == "x402.yaml" { path.as_str() } else { word.as_str() })
+                .collect();
+            assert_eq!(run(&arguments).succeeded(), expected, "{line}");
+            shown += 1;
+        }
+    }
+    assert_eq!(shown, 3);
+}
+
+#[test]
+fn each_model_is_priced() {
+    assert_eq!(price(&["POST", "/api/analyze"]), "0.01 USDC\n");
+    assert_eq!(price(&["GET", "/health"]), "free\n");
+    assert_eq!(price(&["GET", "/stream", "--minutes", "90"]), "9 USDC\n");
+    let long = format!("{{\"query\": \"{}\", \"requires_browser\": true}}", "é".repeat(1001));
+    assert_eq!(price(&["POST", "/api/browse", "-d", &long]), "0.03 USDC\n");
+    assert_eq!(price(&["POST", "/api/browse"]), "0.01 USDC\n");
+    // Of what was not said the ceiling is told: four letters are a token, and an answer has 100.
+    let body = r#"{"max_tokens": 100, "messages": []}"#;
+    let ceiling = price(&["POST", "/v1/chat", "-d", body]);
+    let tokens = body.len().div_ceil(4);
+    assert_eq!(ceiling, format!("0.00{} USDC\n", 300 + tokens));
+}
+
+#[test]
+fn what_has_no_price_says_why() {
+    let (_folder, path) = file();
+    let ended = run(&["price", "--config", &path, "GET", "/nowhere"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("no route"), "{}", ended.stderr);
+    let body = r#"{"requires_browser": "yes"}"#;
+    let ended = run(&["price", "--config", &path, "POST", "/api/browse", "-d", body]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("^^^^"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_cannot_be_served_yet_is_refused_at_the_start() {
+    let (_folder, path) = file();
+    let ended = run(&["serve", "--config", &path]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("per_token"), "{}", ended.stderr);
+}

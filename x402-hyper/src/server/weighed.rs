@@ -1,0 +1,69 @@
+//! The task of a request whose price depends on its body: reads it, has it priced, and goes on from there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+
+use super::BoxError;
+use super::answer::{ABSENT, BROKEN_BODY, LARGE_UNPRICED};
+use super::future::{Head, Receiver};
+use super::layer::Shared;
+use super::request_body::RequestBody;
+use super::service::Decision;
+use super::source::{Source, Unreadable};
+use super::task::{Client, Task, way};
+
+/// Starts the task of a request with a body of at most `limit` bytes; `call` is the call of the service
+/// behind.
+pub(super) fn spawn<A, B, C, E, F>(
+    shared: &Arc<Shared>,
+    limit: usize,
+    request: Request<B>,
+    call: C,
+) -> Receiver<A, E>
+where
+    A: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    C: FnOnce(Request<RequestBody<B>>) -> F + Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<Response<A>, E>> + Send + 'static,
+{
+    let (client, receiver) = way();
+    tokio::spawn(weigh(Arc::clone(shared), limit, request, call, client));
+    receiver
+}
+
+async fn weigh<A, B, C, E, F>(
+    shared: Arc<Shared>,
+    limit: usize,
+    request: Request<B>,
+    call: C,
+    client: Client<A, E>,
+) where
+    A: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    C: FnOnce(Request<RequestBody<B>>) -> F + Send + 'static,
+    F: Future<Output = Result<Response<A>, E>> + Send + 'static,
+{
+    let (mut head, body) = request.into_parts();
+    let data = match Source::read(body, limit, shared.limits.body_time).await {
+        Ok(data) => data,
+        Err(Unreadable::Broken) => return client.head(Ok(Head::Own(BROKEN_BODY.answer()))),
+        Err(Unreadable::TooLarge) => return client.head(Ok(Head::Own(LARGE_UNPRICED.answer()))),
+    };
+    let quote = shared.pricing.quote_body(&head, &data);
+    let decision = shared.decide(&mut head, quote);
+    let request = Request::from_parts(head, Source::Held { data });
+    match decision {
+        Decision::Own(answer) => client.head(Ok(Head::Own(answer))),
+        // It was read, and still has no price: nothing is given away.
+        Decision::ByBody(_) => client.head(Ok(Head::Own(ABSENT.answer()))),
+        Decision::Free => {
+            let answer = call(request.map(RequestBody::free)).await;
+            client.head(answer.map(Head::Inner));
+        }
+        Decision::Paid(order) => Task { shared, order, client }.run(request, call).await,
+    }
+}
