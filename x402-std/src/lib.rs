@@ -29,8 +29,10 @@ pub mod devnet;
 pub mod facilitator;
 pub mod key;
 pub mod ledger;
+pub mod metering;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "rpc"))]
 mod percent;
+
 pub mod seller;
 #[cfg(feature = "vectors")]
 pub mod vectors;
