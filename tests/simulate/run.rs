@@ -192,7 +192,11 @@ impl Stage {
             recover: Arc::clone(&self.book) as _,
             later: Later {
                 max_batch: lock(&self.world).max_batch,
-                max_owed: vec![(ChainId::ETHEREUM, self.offer.asset().address, Amount::from_units(PRICE.into()))],
+                max_owed: vec![(
+                    ChainId::ETHEREUM,
+                    self.offer.asset().address,
+                    Amount::from_units(PRICE.into()),
+                )],
                 ..Later::default()
             },
             ..SellerOptions::default()

@@ -440,7 +440,9 @@ impl Error {
             Self::Missing => "repeat the request with a payment for the terms of this answer",
             Self::Network => "pay on the network that this answer names",
             Self::NotYetValid => "set validAfter to 0, or check the clock",
-            Self::Owing => "fund the paying account and send the earlier payment again, or ask the seller",
+            Self::Owing => {
+                "fund the paying account and send the earlier payment again, or ask the seller"
+            }
             Self::Recipient => "sign a transfer to the recipient that this answer names",
             Self::Scheme => "pay by the scheme and the method that this answer names",
             Self::Signature(_) => "send 65 bytes r, s, v with a low s and a v of 27 or 28",

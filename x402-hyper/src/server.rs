@@ -154,11 +154,11 @@ mod right;
 mod service;
 mod source;
 mod task;
-mod weighed;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod weighed;
 
 use x402_core::{Address, PaymentId};
 use x402_std::chain::TxHash;

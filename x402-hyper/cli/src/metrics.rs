@@ -79,6 +79,8 @@ fn to_text(shop: &Shop) -> String {
         of(index).transactions.into()
     });
     counter("x402_settling_gas_total", "Gas of these transactions.", &|index| of(index).gas.into());
-    counter("x402_settling_wei_total", "What was paid for that gas, in wei.", &|index| of(index).wei);
+    counter("x402_settling_wei_total", "What was paid for that gas, in wei.", &|index| {
+        of(index).wei
+    });
     text
 }

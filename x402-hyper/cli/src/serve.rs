@@ -124,8 +124,12 @@ fn row(route: &Route, config: &Config) -> [String; 3] {
         Pricing::Free => "free".to_owned(),
         Pricing::Paid(sold) => match (sold.fixed, sold.tariff.model()) {
             (Some(amount), _) => format!("{} {symbol}", price(amount, config)),
-            (None, Model::Dynamic { base_price, .. }) => format!("from {base_price} {symbol}, by the request"),
-            (None, Model::PerToken { output_price, .. }) => format!("{output_price} {symbol} a token"),
+            (None, Model::Dynamic { base_price, .. }) => {
+                format!("from {base_price} {symbol}, by the request")
+            }
+            (None, Model::PerToken { output_price, .. }) => {
+                format!("{output_price} {symbol} a token")
+            }
             (None, _) => format!("in {symbol}, by the request"),
         },
     };

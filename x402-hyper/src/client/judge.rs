@@ -42,7 +42,9 @@ impl Verdict {
         let headers = response.headers();
         let status = response.status();
         let (settled, transaction) = proof(headers, payment);
-        if matches!(settled, Status::Settled | Status::Accepted) && status != StatusCode::PAYMENT_REQUIRED {
+        if matches!(settled, Status::Settled | Status::Accepted)
+            && status != StatusCode::PAYMENT_REQUIRED
+        {
             return Self::Done(response, settled, transaction);
         }
         let words = Words::of(response.body());

@@ -339,7 +339,16 @@ mod tests {
 
     #[test]
     fn notices_are_json() {
-        for notice in [ABSENT, BROKEN, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, LARGE_PAYMENT, LARGE_UNPRICED, METHOD] {
+        for notice in [
+            ABSENT,
+            BROKEN,
+            BROKEN_BODY,
+            LARGE_ANSWER,
+            LARGE_BODY,
+            LARGE_PAYMENT,
+            LARGE_UNPRICED,
+            METHOD,
+        ] {
             let body = notice.answer().into_body();
             let body = core::str::from_utf8(&body).unwrap();
             assert_eq!(body.matches('"').count(), 16, "{body}");

@@ -12,16 +12,16 @@ use x402_core::{ChainId, Offer, Refusal};
 use x402_std::ledger::Answer;
 use x402_std::seller::{Admission, Presented, Purchase, Receipt};
 
+use super::BoxError;
 use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY};
 use super::body::Piece;
 use super::future::{Head, Receiver};
-use super::layer::Shared;
 use super::held::{Held, Unsettled};
+use super::layer::Shared;
 use super::relay::{Relay, Remains};
 use super::request_body::{RequestBody, Rest, Unhashed, Unread};
 use super::right::Right;
 use super::source::Source;
-use super::BoxError;
 
 /// How many pieces of an answer may wait for the client. The service behind waits with them.
 const PIECES: usize = 4;

@@ -79,8 +79,7 @@ pub(super) fn check_dynamic(
     let multipliers = raw.multipliers.iter().flat_map(|list| &list.value);
     let multipliers = multipliers.map(|multiplier| check_multiplier(multiplier, &known));
     let multipliers: Vec<_> = multipliers.collect::<Result<_, _>>()?;
-    let model =
-        Model::Dynamic { base_price: check_price(base)?, multipliers: multipliers.into() };
+    let model = Model::Dynamic { base_price: check_price(base)?, multipliers: multipliers.into() };
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), base, raw, asset)?;
     Ok(Sold { tariff, fixed: None, max_output_tokens: None })
 }

@@ -145,10 +145,7 @@ fn a_token_can_be_written_out() {
             .unwrap();
     assert_eq!(config.asset.symbol, "TOK");
     assert_eq!(config.asset.decimals, 18);
-    assert_eq!(
-        config.routes[0].pricing.fixed(),
-        Some(Amount::from_units(10_000_000_000_000_000))
-    );
+    assert_eq!(config.routes[0].pricing.fixed(), Some(Amount::from_units(10_000_000_000_000_000)));
     let named =
         token(&format!("address: {address}, decimals: 6, name: My Tok, version: 1, symbol: TOK"));
     assert_eq!(parse(&named).unwrap().asset.name, "My Tok");
@@ -218,7 +215,8 @@ fn prices_of_the_vectors() {
 fn the_models_are_read_and_priced() {
     use x402_core::condition::Value;
     use x402_core::tariff::Usage;
-    let facts = [("query_length", Value::Number(1001.into())), ("requires_browser", Value::Bool(true))];
+    let facts =
+        [("query_length", Value::Number(1001.into())), ("requires_browser", Value::Bool(true))];
     for (pricing, usage, amount) in [
         (r#"{model: "per_request", amount: "0.01", currency: "USDC"}"#, Usage::default(), 10_000),
         (
@@ -242,8 +240,7 @@ fn the_models_are_read_and_priced() {
             30_000,
         ),
     ] {
-        let config =
-            parse(&with_routes(&format!("  - path: /a\n    pricing: {pricing}"))).unwrap();
+        let config = parse(&with_routes(&format!("  - path: /a\n    pricing: {pricing}"))).unwrap();
         let Pricing::Paid(sold) = &config.routes[0].pricing else { panic!("{pricing}") };
         let quoted = sold.tariff.quote(&usage, facts.as_slice()).unwrap();
         assert_eq!(quoted, Amount::from_units(amount), "{pricing}");

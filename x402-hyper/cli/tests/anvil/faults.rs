@@ -99,17 +99,22 @@ fn who_is_killed_at_any_instant_serves_what_was_paid() {
 fn of_a_thousand_equal_requests_one_is_served() {
     let shop = Shop::open();
     shop.node.mint(crate::shop::BUYER, 100_000_000);
-    // All of them come while the first waits.
-    shop.proxy.delay_receipts(Duration::from_secs(3));
     let rounds = rounds(5, 100);
     for round in 0..rounds {
         let request = request(&(1 + round).to_string());
         shop.proxy.take();
-        let left = &AtomicUsize::new(1_000);
+        // All of them come while the first waits, however long that takes here.
+        shop.proxy.withhold_receipts(true);
+        let (left, answered) = (&AtomicUsize::new(1_000), &AtomicUsize::new(0));
         let answers: Vec<_> = thread::scope(|scope| {
-            let request = &request;
+            let (request, to) = (&request, shop.address);
             let threads: Vec<_> =
-                (0..64).map(|_| scope.spawn(move || race(shop.address, request, left))).collect();
+                (0..64).map(|_| scope.spawn(move || race(to, request, left, answered))).collect();
+            while answered.load(Ordering::SeqCst) < 999 && !threads.iter().all(|t| t.is_finished())
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            shop.proxy.withhold_receipts(false);
             threads.into_iter().flat_map(|thread| thread.join().expect("answers")).collect()
         });
         assert_eq!(answers.len(), 1_000);
@@ -127,9 +132,14 @@ fn of_a_thousand_equal_requests_one_is_served() {
 }
 
 /// Equal requests, one after the other, as long as there are some left.
-fn race(to: SocketAddr, request: &str, left: &AtomicUsize) -> Vec<u16> {
+fn race(to: SocketAddr, request: &str, left: &AtomicUsize, answered: &AtomicUsize) -> Vec<u16> {
     let take = || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-    core::iter::from_fn(|| take().ok()).map(|_| http::exchange(to, request).status).collect()
+    let ask = |_| {
+        let status = http::exchange(to, request).status;
+        answered.fetch_add(1, Ordering::SeqCst);
+        status
+    };
+    core::iter::from_fn(|| take().ok()).map(ask).collect()
 }
 
 #[test]
