@@ -98,8 +98,15 @@ fn steps() -> [(&'static str, Step); 7] {
 
 /// The steps that lead to each state from a new claim.
 fn ways() -> [(State, Vec<Step>); 7] {
-    let [(_, worked), (_, journalled), (_, timed_out), (_, confirmed), (_, reverted), _, (_, answered)] =
-        steps();
+    let [
+        (_, worked),
+        (_, journalled),
+        (_, timed_out),
+        (_, confirmed),
+        (_, reverted),
+        _,
+        (_, answered),
+    ] = steps();
     [
         (State::Claimed, vec![]),
         (State::Worked, vec![worked]),

@@ -141,7 +141,9 @@ impl OnChain {
                 Err(error) => tracing::warn!(%error, "no receipt of a batch"),
             }
             if Instant::now() + pause > deadline {
-                for (entry, steps) in members.iter().filter(|member| member.0.state == State::Broadcast) {
+                for (entry, steps) in
+                    members.iter().filter(|member| member.0.state == State::Broadcast)
+                {
                     if steps.take(Step::TimedOut).await.is_err() {
                         tracing::warn!(payment = %entry.id(), "the ledger does not take it down");
                     }

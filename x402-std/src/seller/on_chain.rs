@@ -65,7 +65,11 @@ impl OnChain {
         self.pursue(steps.entry().await?, steps, sent).await
     }
 
-    pub(super) async fn find_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+    pub(super) async fn find_out(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+    ) -> Result<TxHash, Rejection> {
         if entry.state == State::Worked || entry.is_unpaid() {
             return self.send_anew(entry, steps).await;
         }

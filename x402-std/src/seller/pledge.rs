@@ -68,7 +68,8 @@ impl Pledge {
             let entry = steps.entry().await?;
             seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await
         });
-        let transaction = settled.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))?;
+        let transaction =
+            settled.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))?;
         Ok(Receipt { payer, transaction: Some(transaction) })
     }
 
