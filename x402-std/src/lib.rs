@@ -16,6 +16,7 @@ is no HTTP server here (see `x402-hyper`).
 | `postgres` | [`ledger::PostgresLedger`]: the ledger of several processes, in PostgreSQL |
 | `redis` | [`ledger::RedisLedger`]: the ledger of several processes, in Redis |
 | `devnet` | an EVM chain in process, for demonstrations and tests |
+| `tiktoken` | [`metering::request`] counts the tokens of requests as OpenAI does |
 | `vectors` | the conformance runner over known answers |
 
 Features only add: none changes what the rest does. (`test-servers` adds tests, which need the servers
@@ -30,7 +31,6 @@ pub mod facilitator;
 pub mod key;
 pub mod ledger;
 pub mod metering;
-#[cfg(any(feature = "postgres", feature = "redis", feature = "rpc"))]
 mod percent;
 
 pub mod seller;

@@ -23,8 +23,8 @@ impl Pointer {
         }
         let steps = text.strip_prefix('/').ok_or(PointerError::Slash)?;
         let steps: Vec<_> = steps.split('/').map(unescape).collect::<Result<_, _>>()?;
-        let is_short = |step: &Box<str>| step.len() <= Self::MAX_STEP_LEN;
-        if steps.len() > Self::MAX_STEPS || !steps.iter().all(is_short) {
+        let is_long = steps.iter().any(|step| step.len() > Self::MAX_STEP_LEN);
+        if steps.len() > Self::MAX_STEPS || is_long {
             return Err(PointerError::Length);
         }
         Ok(Self(steps))
