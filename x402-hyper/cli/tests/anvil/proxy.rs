@@ -21,8 +21,6 @@ struct Shared {
     is_cut: AtomicBool,
     /// Receipts are not told.
     withholds: AtomicBool,
-    /// Receipts take so many milliseconds.
-    delay: AtomicU64,
     /// What decides which calls get lost; 0 where none does.
     luck: AtomicU64,
 }
@@ -37,7 +35,6 @@ impl Proxy {
             methods,
             is_cut: AtomicBool::new(false),
             withholds: AtomicBool::new(false),
-            delay: AtomicU64::new(0),
             luck: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -63,12 +60,6 @@ impl Proxy {
     /// From now on the node knows of no receipt, or does again.
     pub fn withhold_receipts(&self, withholds: bool) {
         self.shared.withholds.store(withholds, Ordering::SeqCst);
-    }
-
-    /// From now on a receipt takes so long.
-    pub fn delay_receipts(&self, by: Duration) {
-        let by = by.as_millis().try_into().expect("a short time");
-        self.shared.delay.store(by, Ordering::SeqCst);
     }
 
     /// From now on calls are slow, get lost on the way there, or on the way back, as the seed says; 0
@@ -107,9 +98,6 @@ impl Shared {
             let mut answer = http::post_json(self.node, &body);
             if luck % 100 >= 90 {
                 return;
-            }
-            if is_receipt {
-                std::thread::sleep(Duration::from_millis(self.delay.load(Ordering::SeqCst)));
             }
             if is_receipt && self.withholds.load(Ordering::SeqCst) {
                 let id = answer.json()["id"].clone();
