@@ -66,7 +66,7 @@ impl<S> PaymentService<S> {
             return Decision::Own(answer::preflight(method));
         }
         let quote = self.shared.pricing.quote(head);
-        self.shared.decide(head, quote)
+        self.shared.decide(head, quote, None)
     }
 
     /// The method that a browser asks for in advance, where requests with it have a price here. The
@@ -84,15 +84,15 @@ impl<S> PaymentService<S> {
 }
 
 impl Shared {
-    /// What becomes of a request that was priced so.
-    pub(super) fn decide(&self, head: &mut Parts, quote: Quote) -> Decision {
+    /// What becomes of a request that was priced so, perhaps by its body.
+    pub(super) fn decide(&self, head: &mut Parts, quote: Quote, body: Option<&[u8]>) -> Decision {
         let decision = match quote {
             // The payment's fields are still needed.
             Quote::ByBody(limit) => return Decision::ByBody(limit),
             Quote::Absent => Decision::Own(answer::ABSENT.answer()),
             Quote::Free => Decision::Free,
             Quote::MethodNotAllowed(allow) => Decision::Own(answer::method_not_allowed(allow)),
-            Quote::Paid(sale) => self.charge(head, sale),
+            Quote::Paid(sale) => self.charge(head, sale, body),
             Quote::Unpriced(why) => Decision::Own(answer::unpriced(&why)),
         };
         dialect::strip_request(&mut head.headers);
@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    fn charge(&self, head: &Parts, sale: Arc<Sale>) -> Decision {
+    fn charge(&self, head: &Parts, sale: Arc<Sale>, body: Option<&[u8]>) -> Decision {
         if dialect::size(&head.headers) > self.limits.payment_size {
             return Decision::Own(answer::LARGE_PAYMENT.answer());
         }
@@ -124,8 +124,10 @@ impl Shared {
             Ok(resolved) => resolved,
             Err(error) => return refuse(error, &asked),
         };
+        let request = RequestId::new(head.method.as_str(), target(head));
         let purchase = Purchase {
-            request: RequestId::new(head.method.as_str(), target(head)),
+            // What was paid for one body is not good for another, which may be dearer.
+            request: body.map_or(request, |body| request.with_body(body)),
             amount: offer.requirements().amount,
             settle: asked.sale.settle,
         };

@@ -54,7 +54,7 @@ async fn weigh<A, B, C, E, F>(
         Err(Unreadable::TooLarge) => return client.head(Ok(Head::Own(LARGE_UNPRICED.answer()))),
     };
     let quote = shared.pricing.quote_body(&head, &data);
-    let decision = shared.decide(&mut head, quote);
+    let decision = shared.decide(&mut head, quote, Some(&data));
     let request = Request::from_parts(head, Source::Held { data });
     match decision {
         Decision::Own(answer) => client.head(Ok(Head::Own(answer))),

@@ -19,6 +19,12 @@ impl RequestId {
     pub fn new(method: &str, target: &str) -> Self {
         Self(keccak256(&[method.as_bytes(), b" ", target.as_bytes()]))
     }
+
+    /// The same request with this body, and no other: where the price depends on it.
+    #[must_use]
+    pub fn with_body(self, body: &[u8]) -> Self {
+        Self(keccak256(&[&self.0, &keccak256(&[body])]))
+    }
 }
 
 impl fmt::Debug for RequestId {

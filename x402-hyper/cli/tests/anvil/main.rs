@@ -5,6 +5,7 @@ mod faults;
 mod http;
 mod later;
 mod node;
+mod prices;
 mod proxy;
 mod shop;
 mod wallet;

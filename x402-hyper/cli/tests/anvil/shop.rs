@@ -122,7 +122,10 @@ impl Shop {
             "listen: {}\nupstream: http://{}\npay_to: \"{PAY_TO}\"\nnetwork: ethereum\nasset: USDC\n\
              chain: {{rpc: \"http://{}\"}}\nledger: ./x402.redb\nroutes:\n  - path: /api/analyze\n    \
              methods: [POST]\n    settle: {}\n    pricing: {{model: \"per_request\", \
-             amount: \"0.01\", currency: \"USDC\"}}\n  - {{path: /health, pricing: free}}\n\
+             amount: \"0.01\", currency: \"USDC\"}}\n  - path: /api/browse\n    pricing:\n      \
+             model: dynamic\n      base_price: 0.01\n      multipliers:\n        - {{condition: \
+             \"query_length > 1000\", multiplier: 2.0}}\n        - {{condition: \
+             \"requires_browser\", multiplier: 1.5}}\n  - {{path: /health, pricing: free}}\n\
              default: not_found\n{}",
             self.address, self.upstream.address, self.proxy.address, self.settle, self.extra
         )
@@ -260,6 +263,7 @@ fn answer_one(mut stream: TcpStream, work: &Work) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"words")
+        && !bytes.ends_with(b"}")
         && !bytes.ends_with(b"\r\n\r\n")
         && !bytes.ends_with(b"0\r\n\r\n")
     {

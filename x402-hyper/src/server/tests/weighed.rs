@@ -61,6 +61,21 @@ async fn what_is_paid_for_a_short_one_buys_no_long_one() {
 }
 
 #[tokio::test]
+async fn what_is_owed_for_a_short_one_is_not_owed_for_a_long_one() {
+    let shop = Shop::new();
+    let work = |request: Request<RequestBody<Full<Bytes>>>| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let status = if body == "short" { 500 } else { 200 };
+        Ok::<_, Infallible>(Response::builder().status(status).body(full("done")).unwrap())
+    };
+    let service = PaymentLayer::new(Arc::clone(&shop.seller), ByLength).layer(service_fn(work));
+    assert_eq!(send(&service, cents(1, 1, "short")).await.0.status, 500);
+    let (head, body) = send(&service, cents(1, 1, "longer than ten")).await;
+    assert_eq!((head.status, code(&body)), (StatusCode::CONFLICT, "409".into()));
+    assert_eq!(shop.chain.broadcasts(), 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_priced_is_not_sold() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = service(&shop, &seen);

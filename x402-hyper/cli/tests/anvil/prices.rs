@@ -1,0 +1,82 @@
+//! Prices that depend on the request, paid on a real node.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use x402_core::Amount;
+
+use crate::http::{self, Answer};
+use crate::shop::{BUYER, Shop, four_fields, terms};
+
+fn browse(shop: &Shop, payment: Option<(&str, u64)>, body: &str) -> Answer {
+    let fields = payment.map(|(nonce, units)| {
+        let mut terms = terms(nonce);
+        terms.value = Amount::from_units(units.into());
+        let mut fields = four_fields(&terms, nonce);
+        let decimals = Amount::from_units(units.into()).to_price(6).to_string();
+        crate::shop::set(&mut fields, "X-Payment-Amount", &decimals);
+        fields
+    });
+    let request = http::request("POST /api/browse", &fields.unwrap_or_default(), body);
+    http::exchange(shop.address, &request)
+}
+
+/// By hand: 0.01, times 2 from 1,001 letters on, times 1.5 with a browser.
+#[test]
+fn each_request_costs_what_its_facts_say() {
+    let shop = Shop::open();
+    let long = "é".repeat(1001);
+    let mut received = 0;
+    for (number, (body, price, units)) in [
+        ("{}".to_owned(), "0.01", 10_000),
+        (r#"{"query": "short", "requires_browser": true}"#.to_owned(), "0.015", 15_000),
+        (format!(r#"{{"query": "{long}"}}"#), "0.02", 20_000),
+        (format!(r#"{{"query": "{long}", "requires_browser": true}}"#), "0.03", 30_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let unpaid = browse(&shop, None, &body);
+        assert_eq!((unpaid.status, unpaid.header("X-Payment-Amount")), (402, Some(price)));
+        let nonce = (number + 1).to_string();
+        // A cent less buys nothing.
+        let cheap = browse(&shop, Some((&nonce, units - 5_000)), &body);
+        assert_eq!((cheap.status, cheap.header("X-Payment-Error")), (402, Some("402.1")));
+        let paid = browse(&shop, Some((&nonce, units)), &body);
+        assert_eq!(paid.status, 200, "{}", paid.body);
+        received += u128::from(units);
+        assert_eq!(shop.recipient_balance(), received);
+    }
+    assert_eq!(shop.upstream.hits(), 4);
+    let unpriced = browse(&shop, None, r#"{"requires_browser": "yes"}"#);
+    assert_eq!(unpriced.status, 400, "{}", unpriced.body);
+    assert!(unpriced.body.contains("`requires_browser` is of another kind"), "{}", unpriced.body);
+}
+
+#[test]
+fn of_many_who_pay_the_cheap_price_nobody_gets_the_dear_work() {
+    let shop = Shop::open();
+    shop.node.mint(BUYER, 100_000_000);
+    let (cheap, dear) = ("{}", r#"{"requires_browser": true}"#);
+    let (served, refused) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for thread in 0..8_u32 {
+            let shop = &shop;
+            scope.spawn(move || {
+                for round in 0..10_u32 {
+                    let nonce = (1 + thread * 10 + round).to_string();
+                    let answer = browse(shop, Some((&nonce, 10_000)), dear);
+                    assert_eq!(answer.status, 402, "{}", answer.body);
+                    refused.fetch_add(1, Ordering::SeqCst);
+                    let answer = browse(shop, Some((&nonce, 10_000)), cheap);
+                    assert_eq!(answer.status, 200, "{}", answer.body);
+                    served.fetch_add(1, Ordering::SeqCst);
+                    // What was paid for the one is not good for the other afterwards.
+                    assert!(matches!(browse(shop, Some((&nonce, 10_000)), dear).status, 402 | 409));
+                }
+            });
+        }
+    });
+    assert_eq!((served.load(Ordering::SeqCst), refused.load(Ordering::SeqCst)), (80, 80));
+    assert_eq!((shop.upstream.hits(), shop.recipient_balance()), (80, 800_000));
+}
