@@ -292,6 +292,8 @@ pub enum Error {
     Simulation,
     /// The permit is for another spender than the scheme's.
     Spender,
+    /// It is valid for longer than the seller remembers payments.
+    TooLong,
     /// The payer is a wallet that is not on the chain.
     Undeployed,
 }
@@ -327,6 +329,7 @@ impl Error {
             | Self::Signer
             | Self::Simulation
             | Self::Spender
+            | Self::TooLong
             | Self::Undeployed => 402,
         }
     }
@@ -362,6 +365,7 @@ impl Error {
             Self::Signature(_) | Self::Signer => Reason::Signature,
             Self::Simulation => Reason::SimulationFailed,
             Self::Spender => Reason::Permit2Spender,
+            Self::TooLong => Reason::ValidBefore,
             Self::Undeployed => Reason::FactoryNotAllowed,
         }
     }
@@ -445,6 +449,7 @@ impl Error {
             }
             Self::Simulation => "the token refuses this transfer: try another account or asset",
             Self::Spender => "sign for the spender of the scheme: the x402 proxy of Permit2",
+            Self::TooLong => "let the authorization end within the timeout of this answer",
             Self::Undeployed => "deploy the wallet first, or pay from another account",
         }
     }
@@ -476,6 +481,7 @@ impl fmt::Display for Error {
             Self::Recipient => "the authorization pays another recipient",
             Self::Signer => "the signature is not the payer's over these terms",
             Self::Simulation => "the token refuses the transfer",
+            Self::TooLong => "the authorization is valid for longer than payments are remembered",
         })
     }
 }

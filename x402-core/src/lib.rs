@@ -18,6 +18,7 @@ of x402 v1 and v2. All of them are the same [`Payment`] once they are read.
    reason.
 4. The caller records [`Checked::id`] in its ledger, atomically, and shows the [`Claim`] for it:
    [`Checked::claimed`]. Only a [`Claimed`] has calldata, so what was not claimed cannot be settled.
+   A seller without a disk has a [`Window`] for a ledger.
 5. The caller submits [`Claimed::calldata`] and shows the receipt: [`Claimed::settled`].
 
 # The buyer's loop
@@ -73,6 +74,7 @@ mod signature;
 pub mod state;
 mod uint;
 mod verify;
+pub mod window;
 pub mod wire;
 
 #[cfg(feature = "k256")]
@@ -95,3 +97,4 @@ pub use scheme::Scheme;
 pub use signature::{Recover, Signature, SignatureError, Signer};
 pub use uint::{Amount, NumberError, Timestamp};
 pub use verify::{Moment, Requirements};
+pub use window::Window;

@@ -157,6 +157,7 @@ mod tests {
             Recipient,
             Signer,
             Simulation,
+            TooLong,
             Signature(SignatureError::Compact),
             Signature(SignatureError::HighS),
             Malformed(HeaderError::Duplicate(Field::ValidBefore)),

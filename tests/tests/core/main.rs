@@ -17,4 +17,5 @@ mod refusal;
 mod text;
 mod vectors;
 mod verify;
+mod window;
 mod wire;

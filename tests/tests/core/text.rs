@@ -8,6 +8,7 @@ use x402_core::hex::HexError;
 use x402_core::secp256k1::InvalidKey;
 use x402_core::settlement::SettlementError;
 use x402_core::state::{Event, State};
+use x402_core::window::{ApplyError, Refused};
 use x402_core::{
     AddressError, Code, InvalidNonce, NetworkError, NumberError, PriceError, Reason, WrongClaim,
 };
@@ -35,9 +36,10 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 25] = [
+    let errors: [&dyn Display; 32] = [
         &AddressError::Checksum,
         &AddressError::Hex(Length),
+        &ApplyError::Unknown,
         &Digit,
         &Length,
         &Prefix,
@@ -59,6 +61,12 @@ fn others(text: &mut String) {
         &PriceError::Number(NumberError::Overflow),
         &PriceError::Overflow,
         &PriceError::Precision,
+        &Refused::Expired,
+        &Refused::Full,
+        &Refused::Method,
+        &Refused::Owed,
+        &Refused::Replay(State::Claimed),
+        &Refused::TooLong,
         &WrongClaim,
         &State::Served.on(Event::Refused).unwrap_err(),
     ];
