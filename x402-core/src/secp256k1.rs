@@ -1,10 +1,14 @@
 //! Recovery and signing by RustCrypto's [`k256`], in pure Rust.
 
+mod vartime;
+
 use core::fmt;
 
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
 
 use crate::{Address, Digest, Recover, Signature, SignatureError, Signer, keccak256};
+
+pub use vartime::Vartime;
 
 /// Recovers with k256.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -15,6 +15,7 @@ mod price;
 mod recovery;
 mod refusal;
 mod text;
+mod vartime;
 mod vectors;
 mod verify;
 mod window;
