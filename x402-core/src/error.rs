@@ -8,6 +8,7 @@ macro_rules! texts {
     ($(#[$attribute:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         pub enum $name {
             $($(#[$doc])* $variant,)*
         }
@@ -245,6 +246,7 @@ impl Reason {
 /// Every one is the payer's to mend; faults of the seller or the chain are in
 /// [`Refusal`](crate::Refusal).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// The payer has not let Permit2 move so much of the token.

@@ -53,6 +53,8 @@ mod address;
 mod asset;
 pub mod buyer;
 mod claim;
+#[cfg(feature = "embedded-io")]
+pub mod device;
 pub mod eip3009;
 pub mod eip712;
 mod error;
@@ -60,6 +62,8 @@ pub mod head;
 pub mod headers;
 pub mod hex;
 mod keccak;
+#[cfg(feature = "defmt")]
+mod logging;
 mod network;
 mod nonce;
 mod offer;

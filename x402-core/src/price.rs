@@ -152,6 +152,7 @@ impl fmt::Display for Price {
 
 /// Why a text is no price, or a price no amount.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PriceError {
     /// Not a plain decimal.

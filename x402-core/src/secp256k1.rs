@@ -75,6 +75,7 @@ impl fmt::Debug for K256Signer {
 
 /// The number is no private key: zero, or not below the order of the curve.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InvalidKey;
 
 impl fmt::Display for InvalidKey {

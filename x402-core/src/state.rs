@@ -18,6 +18,7 @@ use core::fmt;
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum State {
     /// Recorded for one caller; nothing has been sent.
     Claimed,
@@ -35,6 +36,7 @@ pub enum State {
 
 /// What happens to a payment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event {
     /// The transaction that settles it is safe in the journal.
     Journalled,
@@ -52,6 +54,7 @@ pub enum Event {
 
 /// What an event makes of a payment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Transition {
     /// It goes on in another state, or stays.
     To(State),
@@ -94,6 +97,7 @@ impl State {
 
 /// The event cannot happen in that state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IllegalTransition {
     /// The state.
     pub state: State,

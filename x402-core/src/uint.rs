@@ -4,6 +4,7 @@ use ruint::aliases::U256;
 
 /// Why a text is not a number of the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NumberError {
     /// A character that is no ASCII digit: a sign, a blank, an exponent, a point.

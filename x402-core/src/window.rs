@@ -267,6 +267,7 @@ fn seconds(time: Timestamp) -> u64 {
 
 /// Why a window does not take a payment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Refused {
     /// It ends before a moment that has been: it may have been taken and forgotten.
@@ -315,6 +316,7 @@ impl core::error::Error for Refused {}
 
 /// Why an event cannot be told to a window.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ApplyError {
     /// It cannot happen to a payment in that state.

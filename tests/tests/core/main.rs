@@ -7,6 +7,7 @@ mod arbitrary;
 mod buyer;
 mod challenge;
 mod claim;
+mod device;
 mod digest;
 mod header;
 mod json;

@@ -36,7 +36,7 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 32] = [
+    let errors: [&dyn Display; 33] = [
         &AddressError::Checksum,
         &AddressError::Hex(Length),
         &ApplyError::Unknown,
@@ -44,6 +44,7 @@ fn others(text: &mut String) {
         &Length,
         &Prefix,
         &HeadError::Malformed,
+        &HeadError::TooLong,
         &HeadError::TooManyFields,
         &InvalidKey,
         &InvalidNonce,
