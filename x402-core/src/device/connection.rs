@@ -20,6 +20,11 @@ impl<T> Connection<T> {
         Self { stream, chunk: [0; CHUNK_LEN], start: 0, end: 0 }
     }
 
+    /// The stream.
+    pub const fn get_ref(&self) -> &T {
+        &self.stream
+    }
+
     /// The stream. What was read of it and not taken is lost.
     pub fn into_inner(self) -> T {
         self.stream
