@@ -1,4 +1,5 @@
 use core::fmt;
+use core::num::NonZero;
 
 use ruint::aliases::U256;
 
@@ -61,7 +62,8 @@ pub(crate) fn div_power_of_ten(mut number: U256, mut exponent: u8) -> (U256, boo
     let mut is_exact = true;
     while exponent > 0 && !number.is_zero() {
         let step = exponent.min(CHUNK);
-        let (quotient, rest) = div_rem(number, 10_u32.pow(step.into()));
+        let divisor = NonZero::new(10_u64.pow(step.into())).unwrap_or(NonZero::<u64>::MIN);
+        let (quotient, rest) = div_rem(number, divisor);
         (number, exponent) = (quotient, exponent - step);
         is_exact &= rest == 0;
     }
@@ -70,11 +72,11 @@ pub(crate) fn div_power_of_ten(mut number: U256, mut exponent: u8) -> (U256, boo
 
 /// So many digits are divided off at once: a 32-bit number holds them.
 const CHUNK: u8 = 9;
+const BILLION: NonZero<u64> = NonZero::new(1_000_000_000).unwrap();
 
-/// `number / divisor` and the rest. By hand, since a division by any number of 256 bits is 11 KB of
-/// code, more than a microcontroller has to spare.
-fn div_rem(number: U256, divisor: u32) -> (U256, u32) {
-    let divisor = u64::from(divisor);
+/// `number / divisor` and the rest, where the divisor has 32 bits. By hand, since a division by any
+/// number of 256 bits is 11 KB of code, more than a microcontroller has to spare.
+fn div_rem(number: U256, divisor: NonZero<u64>) -> (U256, u64) {
     let mut rest = 0;
     let mut limbs = number.into_limbs();
     for limb in limbs.iter_mut().rev() {
@@ -83,14 +85,13 @@ fn div_rem(number: U256, divisor: u32) -> (U256, u32) {
         *limb = ((high / divisor) << 32) | (low / divisor);
         rest = low % divisor;
     }
-    // Below the divisor.
-    (U256::from_limbs(limbs), rest as u32)
+    (U256::from_limbs(limbs), rest)
 }
 
 /// The decimal digits of a number, at the end of `out`.
 pub(crate) fn digits(mut number: U256, out: &mut [u8; MAX_DIGITS]) -> &str {
     for places in out.rchunks_mut(CHUNK.into()) {
-        let (quotient, mut rest) = div_rem(number, 10_u32.pow(CHUNK.into()));
+        let (quotient, mut rest) = div_rem(number, BILLION);
         for place in places.iter_mut().rev() {
             *place = b'0' + (rest % 10) as u8;
             rest /= 10;

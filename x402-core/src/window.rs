@@ -92,6 +92,8 @@ impl<const N: usize> Window<N> {
     ///
     /// The first of [`Refused::Method`], [`Refused::Replay`], [`Refused::Expired`],
     /// [`Refused::TooLong`], [`Refused::Owed`] and [`Refused::Full`] that applies.
+    // Not inlined: a payment is a third of a kilobyte, and here are some copies of it.
+    #[inline(never)]
     pub fn reserve(&mut self, checked: &Checked, now: Timestamp) -> Result<Claim, Refused> {
         let id = checked.id();
         let claimed = checked.claimed(Claim::recorded(id)).map_err(|_| Refused::Method)?;

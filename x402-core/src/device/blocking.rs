@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 use embedded_io::{ErrorType, Read, Write};
 
-use super::buyer::{Buyer, BuyerError, FreshNonce, Next, Request};
+use super::buyer::{Buyer, BuyerError, FreshNonce, Head, Next, Request};
 use super::connection::{Connection, DeviceError};
 use super::scan::BodyLength;
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
@@ -108,15 +108,7 @@ impl<S: Signer> Buyer<'_, S> {
         fresh: &FreshNonce,
     ) -> Result<Next, DeviceError<BuyerError, T::Error>> {
         loop {
-            {
-                let message = self.message(request).map_err(DeviceError::Protocol)?;
-                send(connection, &message, request.body).map_err(DeviceError::Io)?;
-            }
-            let read = {
-                let mut reader = self.reader();
-                while !reader.push(connection.next_byte()?).map_err(DeviceError::Protocol)? {}
-                reader.finish().map_err(DeviceError::Protocol)?
-            };
+            let read = self.exchange(connection, request)?;
             let body = read.answer.body;
             if let Some(next) = self.next(read, fresh).map_err(DeviceError::Protocol)? {
                 return Ok(next);
@@ -125,6 +117,23 @@ impl<S: Signer> Buyer<'_, S> {
                 connection.skip(length)?;
             }
         }
+    }
+
+    /// Sends the request and reads the head of the answer.
+    // Not inlined: the stack is needed for the signature afterwards.
+    #[inline(never)]
+    fn exchange<T: Read + Write>(
+        &mut self,
+        connection: &mut Connection<T>,
+        request: &Request<'_>,
+    ) -> Result<Head, DeviceError<BuyerError, T::Error>> {
+        {
+            let message = self.message(request).map_err(DeviceError::Protocol)?;
+            send(connection, &message, request.body).map_err(DeviceError::Io)?;
+        }
+        let mut reader = self.reader();
+        while !reader.push(connection.next_byte()?).map_err(DeviceError::Protocol)? {}
+        reader.finish().map_err(DeviceError::Protocol)
     }
 }
 

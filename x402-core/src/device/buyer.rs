@@ -209,7 +209,7 @@ impl<'a, S: Signer> Buyer<'a, S> {
     /// What follows from the head of an answer; `None` to send the request again.
     pub(super) fn next(
         &mut self,
-        read: Read,
+        read: Head,
         fresh: &FreshNonce,
     ) -> Result<Option<Next>, BuyerError> {
         let answer = read.answer;
@@ -224,6 +224,7 @@ impl<'a, S: Signer> Buyer<'a, S> {
         Ok(if can_repeat { None } else { Some(Next::Reconnect) })
     }
 
+    #[inline(never)]
     fn prepare(
         &mut self,
         choice: Choice,
@@ -235,16 +236,27 @@ impl<'a, S: Signer> Buyer<'a, S> {
         }
         let now = fresh.clock.now(date).ok_or(BuyerError::Clock)?;
         let spent = self.spent.checked_add(choice.amount).ok_or(BuyerError::Budget)?;
-        let offer = self.offer.repriced(choice.amount, choice.timeout_seconds);
-        let policy = self.limits.policy();
-        let unsigned = Unsigned::new(&offer, &policy, self.signer.address(), fresh.nonce, now)
-            .map_err(BuyerError::Policy)?;
+        let unsigned = self.unsigned(&choice, fresh.nonce, now)?;
         let signature = self.signer.sign(unsigned.digest()).map_err(|_| BuyerError::Signer)?;
         let payment = unsigned.sign(signature).headers();
         let payment = payment.ok_or(BuyerError::Policy(PolicyError::TransferMethod))?;
         self.prepared = Some(Prepared { payment, dialect: choice.dialect });
         (self.spent, self.last_nonce) = (spent, Some(fresh.nonce));
         Ok(())
+    }
+
+    // Not inlined: the stack is needed for the signature afterwards.
+    #[inline(never)]
+    fn unsigned(
+        &self,
+        choice: &Choice,
+        nonce: Nonce,
+        now: Timestamp,
+    ) -> Result<Unsigned, BuyerError> {
+        let offer = self.offer.repriced(choice.amount, choice.timeout_seconds);
+        let policy = self.limits.policy();
+        Unsigned::new(&offer, &policy, self.signer.address(), nonce, now)
+            .map_err(BuyerError::Policy)
     }
 }
 
@@ -378,7 +390,7 @@ impl Start {
 }
 
 /// What was read of an answer: its head, and what may be paid of it where it is a 402.
-pub(super) struct Read {
+pub(super) struct Head {
     pub(super) answer: Answer,
     choice: Result<Choice, BuyerError>,
 }
@@ -442,7 +454,7 @@ impl Reader<'_> {
     }
 
     /// What was read, after the last byte.
-    pub(super) fn finish(self) -> Result<Read, BuyerError> {
+    pub(super) fn finish(self) -> Result<Head, BuyerError> {
         let (status, is_current) =
             self.start.status().ok_or(BuyerError::Head(HeadError::Malformed))?;
         let only = |name| self.kept.only(name).map_err(BuyerError::Fields);
@@ -461,7 +473,7 @@ impl Reader<'_> {
             transaction: transaction.map(|hash| *hash.as_bytes()),
         };
         let choice = self.choice();
-        Ok(Read { answer, choice })
+        Ok(Head { answer, choice })
     }
 
     /// The header dialect's terms where they may be paid: they are the shorter answer.

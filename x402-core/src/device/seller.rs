@@ -219,12 +219,13 @@ impl<'b> Received<'b> {
     }
 
     fn word(&self, index: usize) -> &str {
-        let line = self.kept.fields().next().map(|(line, _)| line).unwrap_or_default();
-        line.split(' ').nth(index).unwrap_or_default()
+        words(&self.kept).nth(index).unwrap_or_default()
     }
 
     /// The one payment that the request has, read against the offer, and whether it is in the header
     /// dialect.
+    // Not inlined: what reading takes of the stack is free again while the signature is checked.
+    #[inline(never)]
     fn payment(&self, offer: &Offer<'_>) -> Result<(Payment, bool), Error> {
         let headers = PaymentHeaders::collect(self.kept.fields()).map_err(Error::Malformed)?;
         let [v1, v2] = PAYLOADS.map(|name| self.kept.only(name));
@@ -241,6 +242,12 @@ impl<'b> Received<'b> {
         let payload = PaymentPayload::parse(payload).map_err(Error::Payload)?;
         Ok((payload.payment(offer.requirements().asset)?, false))
     }
+}
+
+/// The words of the request line, which is kept before the fields.
+fn words<'k>(kept: &'k Kept<'_>) -> impl Iterator<Item = &'k str> {
+    let line = kept.fields().next().map(|(line, _)| line.as_bytes()).unwrap_or_default();
+    line.split(|byte| *byte == b' ').map(|word| core::str::from_utf8(word).unwrap_or_default())
 }
 
 /// Reads the head of a request, a byte at a time.
@@ -333,14 +340,14 @@ impl<'b> Reader<'b> {
 
     /// The request, after the last byte.
     pub(super) fn finish(self) -> Result<Received<'b>, SellerError> {
-        let line = self.kept.fields().next().map(|(line, _)| line).unwrap_or_default();
-        let mut words = line.split(' ');
+        let mut words = words(&self.kept);
         let (method, target) = (words.next(), words.next());
         let is_word = |word: Option<&str>| word.is_some_and(|word| !word.is_empty());
         let is_version = matches!(words.next(), Some("HTTP/1.1" | "HTTP/1.0"));
         if !is_word(method) || !is_word(target) || !is_version || words.next().is_some() {
             return Err(SellerError::Head(HeadError::Malformed));
         }
+        drop(words);
         let body = BodyLength::of_fields(&self.kept).map_err(SellerError::Fields)?;
         let body = body.unwrap_or(BodyLength::Known(0));
         Ok(Received { kept: self.kept, body, encoded: self.encoded })

@@ -8,7 +8,7 @@ use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::ops::Reduce;
 use k256::{FieldBytes, Scalar};
 
-use self::point::{Affine, Field, Jacobian, Sum, field};
+use self::point::{Affine, Field, Jacobian, MULTIPLES, Sum, field};
 use self::scalar::{DIGITS, split};
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
@@ -28,7 +28,10 @@ impl Recover for Vartime {
     }
 }
 
+// The parts are not inlined into each other: the stack then holds the largest of them, and not all.
+
 /// x and y of r⁻¹ (s R - h G), where R is the point that the signature gives the x of.
+#[inline(never)]
 fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
     let scalar = |bytes: &[u8; 32]| Scalar::from_repr((*bytes).into()).into_option();
     let (r, s) = (scalar(signature.r())?, scalar(signature.s())?);
@@ -39,6 +42,7 @@ fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
 }
 
 /// The point with the x of r and a y of the parity of v, if there is one. Magnitudes at most 2.
+#[inline(never)]
 fn nonce_point(signature: &Signature) -> Option<Affine> {
     let x = field(signature.r())?;
     let square = x.square().mul(&x) + Field::from_u64(7);
@@ -53,9 +57,11 @@ const BETA: [u8; 32] =
     hex::literal("0x7ae96a2b657c07106e64479eac3434e99cf0497512f58995c1396c28719501ee");
 
 /// g G + p P, with what the z of it is to be multiplied with; `None` at infinity.
+#[inline(never)]
 fn combination(g: &Scalar, p: &Scalar, point: &Affine) -> Option<(Jacobian, Field)> {
     let beta = field(&BETA)?;
-    let (multiples, scale) = point::odd_multiples(point)?;
+    let mut multiples = [*point; MULTIPLES];
+    let scale = point::odd_multiples(&mut multiples)?;
     let mut sum = Sum(None);
     for [p1, p2, g1, g2] in digits(g, p).iter().rev() {
         sum.double();
@@ -74,6 +80,7 @@ fn combination(g: &Scalar, p: &Scalar, point: &Affine) -> Option<(Jacobian, Fiel
 }
 
 /// The digits of the halves of `p` and of `g`, from the lowest on.
+#[inline(never)]
 fn digits(g: &Scalar, p: &Scalar) -> [[i8; 4]; DIGITS] {
     let mut digits = [[0; 4]; DIGITS];
     let ([p1, p2], [g1, g2]) = (split(p), split(g));

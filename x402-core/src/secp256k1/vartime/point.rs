@@ -86,6 +86,7 @@ impl Jacobian {
     }
 
     /// x and y, 32 bytes each, big-endian. Every z is to be multiplied with `scale`.
+    #[inline(never)]
     pub(super) fn coordinates(&self, scale: &Field) -> Option<[[u8; 32]; 2]> {
         // Not zero, as the point is not at infinity.
         let inverse = self.z.mul(scale).normalize().invert_vartime().into_option()?;
@@ -123,15 +124,21 @@ impl Sum {
 /// The width of the digits that [`odd_multiples`] serves.
 pub(super) const WIDTH: u32 = 5;
 
-/// P, 3P … 15P, on the curve that they are scaled to by the field element beside them, which makes
-/// them affine without a division. Magnitudes 1.
-pub(super) fn odd_multiples(point: &Affine) -> Option<([Affine; 1 << (WIDTH - 2)], Field)> {
+/// How many odd multiples have digits of that width.
+pub(super) const MULTIPLES: usize = 1 << (WIDTH - 2);
+
+/// Puts P, 3P … 15P in the place of P, which every slot holds, on the curve that they are scaled to by
+/// the field element that is given, which makes them affine without a division. Magnitudes 1.
+// In place, since each copy of them is a tenth of all the stack.
+#[inline(never)]
+pub(super) fn odd_multiples(multiples: &mut [Affine; MULTIPLES]) -> Option<Field> {
+    let [point, ..] = multiples;
     // On the curve that is scaled by its z, 2P is affine.
     let twice = Jacobian::from(*point).double();
     let step = Affine { x: twice.x, y: twice.y };
-    let first = point.scaled(&twice.z);
-    let (mut multiples, mut ratios) = ([first; 8], [Field::ONE; 8]);
-    let mut last = Jacobian::from(first);
+    *point = point.scaled(&twice.z);
+    let mut last = Jacobian::from(*point);
+    let mut ratios = [Field::ONE; MULTIPLES];
     for (multiple, ratio) in multiples.iter_mut().zip(&mut ratios).skip(1) {
         (last, *ratio) = last.add(&step, &last.z)?;
         *multiple = Affine { x: last.x, y: last.y };
@@ -142,5 +149,5 @@ pub(super) fn odd_multiples(point: &Affine) -> Option<([Affine; 1 << (WIDTH - 2)
         *multiple = multiple.scaled(&scale);
         scale = scale.mul(ratio);
     }
-    Some((multiples, last.z.mul(&twice.z)))
+    Some(last.z.mul(&twice.z))
 }

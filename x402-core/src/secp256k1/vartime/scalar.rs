@@ -3,7 +3,7 @@
 
 use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
-use ruint::aliases::{U256, U512};
+use ruint::aliases::U256;
 
 /// The digits of a half: at most 128 bits, and a carry.
 pub(super) const DIGITS: usize = 129;
@@ -38,16 +38,51 @@ pub(super) fn split(k: &Scalar) -> [Half; 2] {
     let k = U256::from_be_bytes::<32>(k.to_repr().into());
     let (c1, c2) = (rounded(&k, G1), rounded(&k, G2));
     // Both are below 2^128 in size, so that what is lost modulo 2^256 makes no difference.
-    let k1 = k.wrapping_sub(c1.wrapping_mul(A1)).wrapping_sub(c2.wrapping_mul(A2));
-    let k2 = c1.wrapping_mul(MINUS_B1).wrapping_sub(c2.wrapping_mul(A1));
+    let times = |c: &U256, by: U256| low(product(c, &by));
+    let k1 = k.wrapping_sub(times(&c1, A1)).wrapping_sub(times(&c2, A2));
+    let k2 = times(&c1, MINUS_B1).wrapping_sub(times(&c2, A1));
     [k1, k2].map(half)
 }
 
 /// k g / 2^384, rounded to the nearest.
 fn rounded(k: &U256, g: U256) -> U256 {
-    let product: U512 = k.widening_mul(g);
-    let [.., below, low, high] = product.into_limbs();
-    U256::from_limbs([low, high, 0, 0]).wrapping_add(U256::from(below >> 63))
+    let [.., below, d0, d1, d2, d3] = product(k, &g);
+    let quotient = low([d0, d1, d2, d3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    quotient.wrapping_add(U256::from(below >> 31))
+}
+
+/// The product of two numbers, in digits of 32 bits, the lowest first.
+fn product(a: &U256, b: &U256) -> [u32; 16] {
+    let (a, b) = (digits(a), digits(b));
+    let mut product = [0; 16];
+    for (place, a) in a.into_iter().enumerate() {
+        let mut carry = 0;
+        // One digit more than b has, for the carry.
+        let slots = product.iter_mut().skip(place);
+        for (slot, b) in slots.zip(b.into_iter().chain([0])) {
+            let sum = u64::from(a) * u64::from(b) + u64::from(*slot) + carry;
+            (*slot, carry) = (sum as u32, sum >> 32);
+        }
+    }
+    product
+}
+
+/// The digits of 32 bits, the lowest first.
+fn digits(number: &U256) -> [u32; 8] {
+    let mut digits = [0; 8];
+    for (pair, limb) in digits.as_chunks_mut::<2>().0.iter_mut().zip(number.as_limbs()) {
+        *pair = [*limb as u32, (*limb >> 32) as u32];
+    }
+    digits
+}
+
+/// The number of the low half of the digits.
+fn low(digits: [u32; 16]) -> U256 {
+    let mut limbs = [0; 4];
+    for (limb, [low, high]) in limbs.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *limb = u64::from(*high) << 32 | u64::from(*low);
+    }
+    U256::from_limbs(limbs)
 }
 
 /// From two's complement.
