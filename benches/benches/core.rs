@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use secp256k1::{Message, ecdsa};
 use x402_core::condition::{Condition, Declared, Facts, Kind, Value};
 use x402_core::headers::{PaymentHeaders, SignatureForm, SignedPayment};
-use x402_core::secp256k1::{K256, K256Signer};
+use x402_core::secp256k1::{K256, K256Signer, Vartime};
 use x402_core::tariff::{Factor, Model, Multiplier, Tariff, Usage};
 use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, Offer, Price, Recover as _,
@@ -153,6 +153,9 @@ fn secp256k1(c: &mut Criterion) {
     group.bench_function("sign-k256", |b| b.iter(|| sale.signer.sign(black_box(&digest))));
     group.bench_function("recover-k256", |b| {
         b.iter(|| K256.recover(black_box(&digest), &signature).expect("recovered"));
+    });
+    group.bench_function("recover-vartime", |b| {
+        b.iter(|| Vartime.recover(black_box(&digest), &signature).expect("recovered"));
     });
     let message = Message::from_digest(*digest.as_bytes());
     let id = ecdsa::RecoveryId::try_from(i32::from(signature.v()) - 27).expect("an id");

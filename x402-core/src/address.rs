@@ -113,6 +113,7 @@ impl fmt::Debug for Address {
 
 /// Why a text is not an address.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum AddressError {
     /// The case of the letters is not the EIP-55 checksum.

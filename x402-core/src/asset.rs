@@ -2,6 +2,7 @@ use crate::{Address, ChainId, Domain};
 
 /// How a token is moved by a signature of its holder.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TransferMethod {
     /// The token has `transferWithAuthorization` ([EIP-3009](https://eips.ethereum.org/EIPS/eip-3009)).

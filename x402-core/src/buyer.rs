@@ -65,6 +65,7 @@ impl Policy<'_> {
 
 /// Which limit an offer breaks.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PolicyError {
     /// It costs more than the cap.

@@ -113,6 +113,7 @@ impl Claim {
 
 /// The claim is for another payment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WrongClaim;
 
 impl fmt::Display for WrongClaim {

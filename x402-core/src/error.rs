@@ -8,6 +8,7 @@ macro_rules! texts {
     ($(#[$attribute:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         pub enum $name {
             $($(#[$doc])* $variant,)*
         }
@@ -245,6 +246,7 @@ impl Reason {
 /// Every one is the payer's to mend; faults of the seller or the chain are in
 /// [`Refusal`](crate::Refusal).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// The payer has not let Permit2 move so much of the token.
@@ -294,6 +296,8 @@ pub enum Error {
     Simulation,
     /// The permit is for another spender than the scheme's.
     Spender,
+    /// It is valid for longer than the seller remembers payments.
+    TooLong,
     /// The payer is a wallet that is not on the chain.
     Undeployed,
 }
@@ -330,6 +334,7 @@ impl Error {
             | Self::Signer
             | Self::Simulation
             | Self::Spender
+            | Self::TooLong
             | Self::Undeployed => 402,
         }
     }
@@ -365,6 +370,7 @@ impl Error {
             Self::Signature(_) | Self::Signer => Reason::Signature,
             Self::Simulation => Reason::SimulationFailed,
             Self::Spender => Reason::Permit2Spender,
+            Self::TooLong => Reason::ValidBefore,
             Self::Undeployed => Reason::FactoryNotAllowed,
         }
     }
@@ -451,6 +457,7 @@ impl Error {
             }
             Self::Simulation => "the token refuses this transfer: try another account or asset",
             Self::Spender => "sign for the spender of the scheme: the x402 proxy of Permit2",
+            Self::TooLong => "let the authorization end within the timeout of this answer",
             Self::Undeployed => "deploy the wallet first, or pay from another account",
         }
     }
@@ -483,6 +490,7 @@ impl fmt::Display for Error {
             Self::Recipient => "the authorization pays another recipient",
             Self::Signer => "the signature is not the payer's over these terms",
             Self::Simulation => "the token refuses the transfer",
+            Self::TooLong => "the authorization is valid for longer than payments are remembered",
         })
     }
 }

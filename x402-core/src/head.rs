@@ -87,10 +87,13 @@ impl<'b, const N: usize> ResponseHead<'b, N> {
 
 /// Why bytes are no head.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HeadError {
     /// Not a head of HTTP/1.x.
     Malformed,
+    /// Longer than there is room for, or than is read.
+    TooLong,
     /// More header fields than there is room for.
     TooManyFields,
 }
@@ -113,6 +116,7 @@ impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "not a message head of HTTP/1.x",
+            Self::TooLong => "the message head is too long",
             Self::TooManyFields => "the message head has too many fields",
         })
     }

@@ -48,6 +48,7 @@ macro_rules! fields {
     ($($variant:ident = $name:literal,)*) => {
         /// A header field of the dialect.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
         pub enum Field {
             $(#[doc = concat!("`", $name, "`")] $variant,)*
@@ -141,6 +142,7 @@ fn collect<'a, N: AsRef<str>, const K: usize>(
 
 /// Why header fields cannot be read as a payment or a 402.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HeaderError {
     /// The field appears more than once.

@@ -7,6 +7,7 @@ use core::fmt;
 
 /// Why a text is not `0x`-hex of the wanted length.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HexError {
     /// A character that is no hexadecimal digit.

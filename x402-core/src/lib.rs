@@ -21,6 +21,7 @@ What a request costs is computed by a [`tariff`], exactly, out of prices, usage 
    reason.
 4. The caller records [`Checked::id`] in its ledger, atomically, and shows the [`Claim`] for it:
    [`Checked::claimed`]. Only a [`Claimed`] has calldata, so what was not claimed cannot be settled.
+   A seller without a disk has a [`Window`] for a ledger.
 5. The caller submits [`Claimed::calldata`] and shows the receipt: [`Claimed::settled`].
 
 # The buyer's loop
@@ -56,6 +57,8 @@ mod asset;
 pub mod buyer;
 mod claim;
 pub mod condition;
+#[cfg(feature = "embedded-io")]
+pub mod device;
 pub mod eip3009;
 pub mod eip712;
 mod error;
@@ -63,6 +66,8 @@ pub mod head;
 pub mod headers;
 pub mod hex;
 mod keccak;
+#[cfg(feature = "defmt")]
+mod logging;
 mod network;
 mod nonce;
 mod offer;
@@ -78,6 +83,7 @@ pub mod state;
 pub mod tariff;
 mod uint;
 mod verify;
+pub mod window;
 pub mod wire;
 
 #[cfg(feature = "k256")]
@@ -100,3 +106,4 @@ pub use scheme::Scheme;
 pub use signature::{Recover, Signature, SignatureError, Signer};
 pub use uint::{Amount, NumberError, Timestamp};
 pub use verify::{Moment, Requirements};
+pub use window::Window;

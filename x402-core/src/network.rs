@@ -9,6 +9,7 @@ use crate::uint;
 ///
 /// [EIP-155]: https://eips.ethereum.org/EIPS/eip-155
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChainId(u64);
 
 impl ChainId {
@@ -87,6 +88,7 @@ impl fmt::Display for ChainId {
 
 /// Why a text names no EVM network.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NetworkError {
     /// The reference of `eip155:…` is not a chain id.

@@ -51,6 +51,7 @@ impl fmt::Debug for Nonce {
 
 /// The text is neither `0x` and 64 digits nor a decimal number below 2^256.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InvalidNonce;
 
 impl fmt::Display for InvalidNonce {

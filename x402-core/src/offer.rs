@@ -53,6 +53,15 @@ impl<'a> Offer<'a> {
         self
     }
 
+    /// The same offer at another price, in atomic units, and for another validity, in seconds: nothing
+    /// is hashed anew.
+    #[must_use]
+    pub const fn repriced(mut self, amount: Amount, max_timeout_seconds: u32) -> Self {
+        self.requirements.amount = amount;
+        self.requirements.max_timeout_seconds = max_timeout_seconds;
+        self
+    }
+
     /// The asset that is asked for.
     #[must_use]
     pub const fn asset(&self) -> &Asset<'a> {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use ruint::aliases::U256;
 
-use crate::uint::{power_of_ten, push_digit};
+use crate::uint::{MAX_DIGITS, digits as digits_of, div_power_of_ten, power_of_ten, push_digit};
 use crate::{Amount, NumberError};
 
 /// A price in units of an asset: an exact decimal, never a float.
@@ -118,43 +118,38 @@ impl Price {
             let units = self.mantissa.checked_mul(factor).ok_or(PriceError::Overflow)?;
             return Ok((Amount::from_uint(units), true));
         }
-        let Some(divisor) = power_of_ten(self.scale - decimals) else {
-            // More than any mantissa: all of the price is below the atomic unit.
-            return Ok((Amount::ZERO, false));
-        };
-        let (units, rest) = self.mantissa.div_rem(divisor);
-        Ok((Amount::from_uint(units), rest.is_zero()))
+        let (units, is_exact) = div_power_of_ten(self.mantissa, self.scale - decimals);
+        Ok((Amount::from_uint(units), is_exact))
     }
 }
 
 impl fmt::Display for Price {
     /// The shortest form: no zeros at the end, no point without digits behind it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ten = U256::from(10);
-        let (mut mantissa, mut scale) = (self.mantissa, self.scale);
-        while scale > 0 && (mantissa % ten).is_zero() {
-            (mantissa, scale) = (mantissa / ten, scale - 1);
+        if self.is_zero() {
+            return f.write_str("0");
         }
-        let Some(unit) = power_of_ten(scale) else {
-            write!(f, "0.")?;
-            return write!(f, "{mantissa:0width$}", width = usize::from(scale));
-        };
-        let (whole, fraction) = mantissa.div_rem(unit);
-        write!(f, "{whole}")?;
+        let mut digits = [0; MAX_DIGITS];
+        let digits = digits_of(self.mantissa, &mut digits);
+        let shortest = digits.trim_end_matches('0');
+        let zeros = (digits.len() - shortest.len()).min(self.scale.into());
+        let scale = usize::from(self.scale) - zeros;
+        let digits = digits.get(..digits.len() - zeros).unwrap_or_default();
+        let point = digits.len().saturating_sub(scale);
+        let (whole, fraction) = digits.split_at_checked(point).unwrap_or_default();
+        f.write_str(if whole.is_empty() { "0" } else { whole })?;
         if scale == 0 {
             return Ok(());
         }
-        // One digit at a time: padding a wide integer is not every integer's gift.
         f.write_str(".")?;
-        (0..scale).rev().try_for_each(|place| {
-            let unit = power_of_ten(place).unwrap_or(U256::ONE);
-            write!(f, "{}", (fraction / unit) % ten)
-        })
+        (fraction.len()..scale).try_for_each(|_| f.write_str("0"))?;
+        f.write_str(fraction)
     }
 }
 
 /// Why a text is no price, or a price no amount.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PriceError {
     /// Not a plain decimal.

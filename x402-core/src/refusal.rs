@@ -6,6 +6,7 @@ use crate::{Error, Reason};
 
 /// Why a paid request is not served: the payer's fault, the request's, or nobody's.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Refusal {
     /// The payment was accepted for another request.
@@ -158,6 +159,7 @@ mod tests {
             Recipient,
             Signer,
             Simulation,
+            TooLong,
             Signature(SignatureError::Compact),
             Signature(SignatureError::HighS),
             Malformed(HeaderError::Duplicate(Field::ValidBefore)),

@@ -2,6 +2,7 @@ use crate::{Address, TransferMethod};
 
 /// How much of what was signed is taken, and by which method it is moved.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Scheme {
     /// Exactly the price.
     Exact(TransferMethod),

@@ -1,10 +1,14 @@
 //! Recovery and signing by RustCrypto's [`k256`], in pure Rust.
 
+mod vartime;
+
 use core::fmt;
 
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
 
 use crate::{Address, Digest, Recover, Signature, SignatureError, Signer, keccak256};
+
+pub use vartime::Vartime;
 
 /// Recovers with k256.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -71,6 +75,7 @@ impl fmt::Debug for K256Signer {
 
 /// The number is no private key: zero, or not below the order of the curve.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InvalidKey;
 
 impl fmt::Display for InvalidKey {

@@ -25,6 +25,7 @@ pub struct Log<'a> {
 
 /// What a receipt lacks.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SettlementError {
     /// No `AuthorizationUsed` of the token for this payer and nonce.

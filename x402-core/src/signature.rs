@@ -117,6 +117,7 @@ impl fmt::Debug for Signature {
 
 /// Why a signature is refused.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SignatureError {
     /// 64 bytes: the compact form of EIP-2098, which tokens do not take.

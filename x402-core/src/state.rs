@@ -23,6 +23,7 @@ use core::fmt;
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum State {
     /// Recorded for one caller; nothing has been sent.
     Claimed,
@@ -42,6 +43,7 @@ pub enum State {
 
 /// What happens to a payment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event {
     /// The work is done before the money moves, and its answer is safe.
     Worked,
@@ -61,6 +63,7 @@ pub enum Event {
 
 /// What an event makes of a payment.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Transition {
     /// It goes on in another state, or stays.
     To(State),
@@ -106,6 +109,7 @@ impl State {
 
 /// The event cannot happen in that state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IllegalTransition {
     /// The state.
     pub state: State,

@@ -1,9 +1,11 @@
 use core::fmt;
+use core::num::NonZero;
 
 use ruint::aliases::U256;
 
 /// Why a text is not a number of the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NumberError {
     /// A character that is no ASCII digit: a sign, a blank, an exponent, a point.
@@ -30,7 +32,7 @@ impl fmt::Display for NumberError {
 impl core::error::Error for NumberError {}
 
 /// The longest decimal number below 2^256 has 78 digits: what is longer is not read at all.
-const MAX_DIGITS: usize = 78;
+pub(crate) const MAX_DIGITS: usize = 78;
 
 /// Reads `0` or `[1-9][0-9]*`, at most 2^256 - 1.
 pub(crate) fn parse(text: &str) -> Result<U256, NumberError> {
@@ -53,6 +55,52 @@ pub(crate) fn push_digit(number: U256, digit: u8) -> Result<U256, NumberError> {
         .checked_mul(U256::from(10))
         .and_then(|number| number.checked_add(U256::from(digit - b'0')))
         .ok_or(NumberError::Overflow)
+}
+
+/// `number / 10^exponent`, rounded down, and whether nothing was cut off.
+pub(crate) fn div_power_of_ten(mut number: U256, mut exponent: u8) -> (U256, bool) {
+    let mut is_exact = true;
+    while exponent > 0 && !number.is_zero() {
+        let step = exponent.min(CHUNK);
+        let divisor = NonZero::new(10_u64.pow(step.into())).unwrap_or(NonZero::<u64>::MIN);
+        let (quotient, rest) = div_rem(number, divisor);
+        (number, exponent) = (quotient, exponent - step);
+        is_exact &= rest == 0;
+    }
+    (number, is_exact)
+}
+
+/// So many digits are divided off at once: a 32-bit number holds them.
+const CHUNK: u8 = 9;
+const BILLION: NonZero<u64> = NonZero::new(1_000_000_000).unwrap();
+
+/// `number / divisor` and the rest, where the divisor has 32 bits. By hand, since a division by any
+/// number of 256 bits is 11 KB of code, more than a microcontroller has to spare.
+fn div_rem(number: U256, divisor: NonZero<u64>) -> (U256, u64) {
+    let mut rest = 0;
+    let mut limbs = number.into_limbs();
+    for limb in limbs.iter_mut().rev() {
+        let high = (rest << 32) | (*limb >> 32);
+        let low = ((high % divisor) << 32) | (*limb & 0xffff_ffff);
+        *limb = ((high / divisor) << 32) | (low / divisor);
+        rest = low % divisor;
+    }
+    (U256::from_limbs(limbs), rest)
+}
+
+/// The decimal digits of a number, at the end of `out`.
+pub(crate) fn digits(mut number: U256, out: &mut [u8; MAX_DIGITS]) -> &str {
+    for places in out.rchunks_mut(CHUNK.into()) {
+        let (quotient, mut rest) = div_rem(number, BILLION);
+        for place in places.iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        number = quotient;
+    }
+    // A zero is a digit, too.
+    let zeros = out.iter().take(MAX_DIGITS - 1).take_while(|digit| **digit == b'0').count();
+    core::str::from_utf8(out.get(zeros..).unwrap_or_default()).unwrap_or_default()
 }
 
 /// 10 to the power of `exponent`, or `None` from 10^78 on, which does not fit.
@@ -130,13 +178,13 @@ impl Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
 impl fmt::Debug for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
@@ -195,13 +243,13 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 

@@ -43,6 +43,7 @@ pub use signed::{Answers, SignedPayload};
 
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Version {
     /// The first: networks by name.
     V1,
@@ -73,6 +74,7 @@ impl Version {
 
 /// Why what a peer sent cannot be read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WireError {
     /// It is no base64.

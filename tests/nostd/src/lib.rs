@@ -22,10 +22,11 @@ use x402_core::condition::{Condition, Declared, Facts, Kind, Number, Value};
 use x402_core::eip3009::CancelAuthorization;
 use x402_core::head::{RequestHead, ResponseHead};
 use x402_core::headers::{ChallengeHeaders, PaymentHeaders, SignatureForm, emit_challenge};
-use x402_core::secp256k1::{K256, K256Signer};
+use x402_core::secp256k1::{K256, K256Signer, Vartime};
 use x402_core::settlement::Log;
 use x402_core::state::{Event, State, Transition};
 use x402_core::tariff::{Factor, Model, Multiplier, QuoteError, Tariff, Usage};
+use x402_core::window::Limits;
 use x402_core::wire::base64::{self, Base64};
 use x402_core::wire::{
     Answers, Challenge, PaymentFlow, PaymentPayload, PaymentRequired, Resource, SignedPayload,
@@ -34,7 +35,7 @@ use x402_core::wire::{
 use x402_core::{
     Address, Amount, Asset, ChainId, Claim, Claimed, Digest, Error, Moment, Nonce, Offer, Payment,
     Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Timestamp, Transfer,
-    TransferMethod,
+    TransferMethod, Window,
 };
 
 #[panic_handler]
@@ -117,9 +118,11 @@ fn payment(bytes: &[u8], offer: &Offer<'_>) -> Result<Payment, Error> {
 fn accept(payment: &Payment, offer: &Offer<'_>, now: u64) -> Result<Claimed, Error> {
     let terms = offer.requirements();
     terms.identify(payment, &K256)?;
-    let checked = terms.check(payment, &Moment::at(now), &K256)?;
-    let claim = Claim::recorded(checked.id());
-    checked.claimed(claim).map_err(|_| Error::Missing)
+    let moment = Moment::at(now);
+    let checked = terms.check(payment, &moment, &Vartime)?;
+    let limits = Limits { owed: Amount::from_units(50_000), horizon_seconds: 600 };
+    let claim = Window::<4>::new(limits).reserve(&checked, moment.now);
+    checked.claimed(claim.map_err(|_| Error::Missing)?).map_err(|_| Error::Missing)
 }
 
 /// The seller's 402 in header fields.
@@ -375,16 +378,20 @@ fn meter(tokens: u64, used: u64, milliseconds: u64) -> Result<(Amount, Amount), 
     Ok((charge, per_minute.quote(&minutes, &())?))
 }
 
-/// The signer of a digest.
+/// The signer of a digest, found twice.
 #[unsafe(no_mangle)]
 pub extern "C" fn x402_recover(digest: &[u8; 32], rsv: &[u8; 65], out: &mut [u8; 42]) -> i32 {
     let digest = Digest::new(*digest);
-    match Signature::from_slice(rsv).and_then(|signature| K256.recover(&digest, &signature)) {
-        Ok(address) => {
+    let recovered = Signature::from_slice(rsv).and_then(|signature| {
+        let address = Vartime.recover(&digest, &signature)?;
+        K256.recover(&digest, &signature).map(|other| (address, other))
+    });
+    match recovered {
+        Ok((address, other)) if address == other => {
             *out = address.checksummed();
             42
         }
-        Err(_) => REFUSED,
+        Ok(_) | Err(_) => REFUSED,
     }
 }
 
@@ -432,6 +439,30 @@ pub extern "C" fn x402_state(is_confirmed: bool) -> i32 {
         Ok(Transition::To(state)) => i32::from(!state.is_open()),
         Ok(Transition::Release) | Err(_) => REFUSED,
     }
+}
+
+/// Puts payments of the ledger into a window, moves them on by `event`, and counts what is held.
+#[unsafe(no_mangle)]
+pub extern "C" fn x402_window(
+    payments: &[[u8; Claimed::LEN]; 2],
+    is_confirmed: bool,
+    now: u64,
+    out: &mut [[u8; Claimed::LEN]; 2],
+) -> i32 {
+    let mut window =
+        Window::<4>::new(Limits { owed: Amount::from_units(50_000), horizon_seconds: 600 });
+    window.advance(Timestamp::from_secs(now));
+    for claimed in payments.iter().flat_map(Claimed::from_bytes) {
+        let event = if is_confirmed { Event::Confirmed } else { Event::TimedOut };
+        let restored = window.restore(&claimed, State::Broadcast).is_ok();
+        if !restored || window.apply(&claimed.id(), event).is_err() {
+            return REFUSED;
+        }
+    }
+    for (slot, claimed) in out.iter_mut().zip(window.unsettled()) {
+        *slot = claimed.to_bytes();
+    }
+    window.len() as i32
 }
 
 #[cfg(feature = "alloc-canary")]

@@ -12,12 +12,12 @@ use crate::arbitrary::{cases, key, word};
 /// The order of the curve, as SEC 2 prints it.
 const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
 
-fn order() -> U256 {
+pub(crate) fn order() -> U256 {
     U256::from_str_radix(ORDER, 16).unwrap()
 }
 
 /// What libsecp256k1 recovers from r || s || v; it takes high s and refuses scalars out of range.
-fn theirs(digest: [u8; 32], rsv: &[u8; 65]) -> Option<Address> {
+pub(crate) fn theirs(digest: [u8; 32], rsv: &[u8; 65]) -> Option<Address> {
     let id = RecoveryId::try_from(i32::from(rsv[64].checked_sub(27)?)).ok()?;
     let signature = RecoverableSignature::from_compact(&rsv[..64], id).ok()?;
     let point = signature.recover_ecdsa(Message::from_digest(digest)).ok()?;

@@ -30,6 +30,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         Error::Recipient,
         Error::Signer,
         Error::Simulation,
+        Error::TooLong,
     ];
     let others = [
         Refusal::Conflict,

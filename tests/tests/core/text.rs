@@ -10,6 +10,7 @@ use x402_core::secp256k1::InvalidKey;
 use x402_core::settlement::SettlementError;
 use x402_core::state::{Event, State};
 use x402_core::tariff::QuoteError;
+use x402_core::window::{ApplyError, Refused};
 use x402_core::{
     AddressError, Code, InvalidNonce, NetworkError, NumberError, PriceError, Reason, WrongClaim,
 };
@@ -37,13 +38,15 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 27] = [
+    let errors: [&dyn Display; 35] = [
         &AddressError::Checksum,
         &AddressError::Hex(Length),
+        &ApplyError::Unknown,
         &Digit,
         &Length,
         &Prefix,
         &HeadError::Malformed,
+        &HeadError::TooLong,
         &HeadError::TooManyFields,
         &InvalidKey,
         &InvalidNonce,
@@ -63,6 +66,12 @@ fn others(text: &mut String) {
         &PriceError::Precision,
         &PriceError::Range,
         &PriceError::Zero,
+        &Refused::Expired,
+        &Refused::Full,
+        &Refused::Method,
+        &Refused::Owed,
+        &Refused::Replay(State::Claimed),
+        &Refused::TooLong,
         &WrongClaim,
         &State::Served.on(Event::Refused).unwrap_err(),
     ];

@@ -7,6 +7,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// Why a text is no base64.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Base64Error {
     /// A character that is not of the alphabet: a blank, `-`, `_`, or `=` before the end.
@@ -85,7 +86,8 @@ fn unpadded(text: &[u8]) -> Result<&[u8], Base64Error> {
     }
 }
 
-const fn value(digit: u8) -> Option<u8> {
+/// The six bits of a digit.
+pub(crate) const fn value(digit: u8) -> Option<u8> {
     Some(match digit {
         b'A'..=b'Z' => digit - b'A',
         b'a'..=b'z' => digit - b'a' + 26,

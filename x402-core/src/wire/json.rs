@@ -42,6 +42,7 @@ pub fn parse(document: &[u8]) -> Result<Value<'_>, JsonError> {
 
 /// Why a document is not read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum JsonError {
     /// Deeper than [`MAX_DEPTH`].

@@ -172,15 +172,47 @@ pub(super) fn optional_object<'a>(
 }
 
 /// A number of seconds above zero, rounded down; what is too large is the largest there is.
+///
+/// The number is JSON's. Without floats, whose tables are larger than the rest of a device's parser.
 fn seconds(number: &str) -> Option<u32> {
-    if number.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than u64 has are a number all the same: the largest.
-        let seconds = number.parse().unwrap_or(u64::MAX);
-        return (seconds > 0).then(|| u32::try_from(seconds).unwrap_or(u32::MAX));
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // An exponent of more digits than that is as good as without end.
+    let without_end = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
+    let exponent = exponent.parse().unwrap_or(without_end);
+    let point = i64::try_from(whole.len()).ok()?.saturating_add(exponent);
+    let places = usize::try_from(point.clamp(0, i64::from(u16::MAX))).ok()?;
+    let digits = whole.bytes().chain(fraction.bytes()).chain(core::iter::repeat(b'0'));
+    let seconds = digits.take(places).try_fold(0_u32, |seconds, digit| {
+        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
+        Some(seconds.saturating_mul(10).saturating_add(digit))
+    })?;
+    (seconds > 0).then_some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_and_above_zero() {
+        for (number, expected) in [
+            ("60", Some(60)),
+            ("60.9", Some(60)),
+            ("6e1", Some(60)),
+            ("0.006E+4", Some(60)),
+            ("600e-1", Some(60)),
+            ("0.9", None),
+            ("0", None),
+            ("-60", None),
+            ("-0.6e3", None),
+            ("1e-99999999999999999999", None),
+            ("0e99999999999999999999", None),
+            ("1e99999999999999999999", Some(u32::MAX)),
+            ("4294967296", Some(u32::MAX)),
+            ("99999999999999999999999999", Some(u32::MAX)),
+        ] {
+            assert_eq!(seconds(number), expected, "{number}");
+        }
     }
-    let seconds: f64 = number.parse().ok()?;
-    // A cast saturates, and takes what is no number for zero.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
-    let whole = seconds as u32;
-    (whole > 0).then_some(whole)
 }

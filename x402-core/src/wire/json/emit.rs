@@ -9,8 +9,10 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
         let mut rest = self.0;
-        while let Some(at) = rest.find(|c: char| c < ' ' || matches!(c, '"' | '\\')) {
-            let (plain, behind) = rest.split_at(at);
+        while let Some(at) = rest.bytes().position(|b| b < b' ' || matches!(b, b'"' | b'\\')) {
+            // Never `None`, as what was found is ASCII; a search for characters and a slice that may
+            // panic are kilobytes of code.
+            let (plain, behind) = rest.split_at_checked(at).unwrap_or_default();
             f.write_str(plain)?;
             let mut chars = behind.chars();
             match chars.next().unwrap_or_default() {

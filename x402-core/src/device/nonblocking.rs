@@ -1,0 +1,172 @@
+//! The loops over [`embedded_io_async`].
+
+use core::fmt::{self, Write as _};
+
+use embedded_io_async::{Read, Write};
+
+use super::buyer::{Buyer, BuyerError, FreshNonce, Next, Request};
+use super::connection::{Connection, DeviceError};
+use super::scan::BodyLength;
+use super::seller::{Received, Refused, Sale, Seller, SellerError};
+use crate::{Offer, Recover, Refusal, Signer};
+
+impl<T: Read> Connection<T> {
+    /// Reads some bytes of a body to the front of `out`; 0 at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The stream's.
+    pub async fn read_some(&mut self, out: &mut [u8]) -> Result<usize, T::Error> {
+        match self.drain(out) {
+            0 => self.stream.read(out).await,
+            count => Ok(count),
+        }
+    }
+
+    async fn next_byte_async<P>(&mut self) -> Result<u8, DeviceError<P, T::Error>> {
+        if let Some(byte) = self.take() {
+            return Ok(byte);
+        }
+        let (stream, chunk) = self.chunk();
+        let count = stream.read(chunk).await.map_err(DeviceError::Io)?;
+        self.filled(count);
+        self.take().ok_or(DeviceError::Closed)
+    }
+}
+
+/// The part of a text that begins at some byte of it.
+struct Part {
+    skip: usize,
+    piece: [u8; 256],
+    length: usize,
+}
+
+impl fmt::Write for Part {
+    /// Fails where the piece is full, so that the rest is not written for nothing.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if self.skip > 0 {
+                self.skip -= 1;
+                continue;
+            }
+            *self.piece.get_mut(self.length).ok_or(fmt::Error)? = byte;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Sends a head and a body. The head is written anew for each of its pieces: nothing waits while it
+/// is being written, and no buffer has room for all of it.
+async fn send<T: Write>(
+    stream: &mut T,
+    head: &impl fmt::Display,
+    body: &[u8],
+) -> Result<(), T::Error> {
+    let mut sent = 0;
+    loop {
+        let mut part = Part { skip: sent, piece: [0; 256], length: 0 };
+        let is_whole = write!(part, "{head}").is_ok();
+        let piece = part.piece.get(..part.length).unwrap_or_default();
+        stream.write_all(piece).await?;
+        sent += part.length;
+        if is_whole || part.length == 0 {
+            break;
+        }
+    }
+    stream.write_all(body).await?;
+    stream.flush().await
+}
+
+impl<S: Signer> Buyer<'_, S> {
+    /// As [`Self::pay`], where the stream is asynchronous.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::pay`].
+    pub async fn pay_async<T: Read + Write>(
+        &mut self,
+        connection: &mut Connection<T>,
+        request: &Request<'_>,
+        fresh: &FreshNonce,
+    ) -> Result<Next, DeviceError<BuyerError, T::Error>> {
+        loop {
+            {
+                let message = self.message(request).map_err(DeviceError::Protocol)?;
+                let stream = &mut connection.stream;
+                send(stream, &message, request.body).await.map_err(DeviceError::Io)?;
+            }
+            let read = {
+                let mut reader = self.reader();
+                while !reader
+                    .push(connection.next_byte_async().await?)
+                    .map_err(DeviceError::Protocol)?
+                {}
+                reader.finish().map_err(DeviceError::Protocol)?
+            };
+            let body = read.answer.body;
+            if let Some(next) = self.next(read, fresh).map_err(DeviceError::Protocol)? {
+                return Ok(next);
+            }
+            if let BodyLength::Known(length) = body {
+                for _ in 0..length {
+                    connection.next_byte_async().await?;
+                }
+            }
+        }
+    }
+}
+
+impl<R: Recover, const N: usize> Seller<R, N> {
+    /// As [`Self::receive`], where the stream is asynchronous.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::receive`].
+    pub async fn receive_async<'b, T: Read>(
+        &self,
+        connection: &mut Connection<T>,
+        buffer: &'b mut [u8; super::SELLER_BUFFER_LEN],
+    ) -> Result<Option<Received<'b>>, DeviceError<SellerError, T::Error>> {
+        let mut reader = Received::reader(buffer);
+        loop {
+            let byte = match connection.next_byte_async().await {
+                Err(DeviceError::Closed) if reader.is_empty() => return Ok(None),
+                byte => byte?,
+            };
+            if reader.push(byte).map_err(DeviceError::Protocol)? {
+                return reader.finish().map(Some).map_err(DeviceError::Protocol);
+            }
+        }
+    }
+
+    /// As [`Self::answer`], where the stream is asynchronous.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::answer`].
+    pub async fn answer_async<T: Write>(
+        &self,
+        connection: &mut Connection<T>,
+        sale: &Sale,
+        media_type: &str,
+        body: &[u8],
+    ) -> Result<(), T::Error> {
+        send(&mut connection.stream, &sale.head(media_type, body.len()), body).await
+    }
+
+    /// As [`Self::refuse`], where the stream is asynchronous.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::refuse`].
+    pub async fn refuse_async<T: Write>(
+        &self,
+        connection: &mut Connection<T>,
+        offer: &Offer<'_>,
+        url: &str,
+        refusal: Refusal,
+    ) -> Result<(), T::Error> {
+        send(&mut connection.stream, &Refused { offer, url, refusal }, &[]).await
+    }
+}

@@ -1,0 +1,170 @@
+use super::base64::Decoder;
+use super::structure::{Kind, Structure, Token};
+use crate::wire::json::{self, JsonError};
+use crate::wire::{PaymentRequirements, Version, WireError};
+
+/// The names that are looked for are shorter.
+const MAX_KEY_LEN: usize = 12;
+
+/// Picks the first entry of `accepts` that may be paid out of the base64 of a `PAYMENT-REQUIRED`, as
+/// it arrives.
+///
+/// The entries go through the buffer one after the other; one that does not fit is passed over.
+pub(super) struct Picker<'b, T> {
+    decoder: Option<Decoder>,
+    structure: Structure,
+    buffer: &'b mut [u8],
+    /// How much of the entry is in the buffer; `None` outside of entries.
+    entry: Option<usize>,
+    /// The member of the outermost object that is being read.
+    member: Member,
+    key: [u8; MAX_KEY_LEN],
+    key_len: usize,
+    /// The digits of `x402Version`, and how often the member was there.
+    version: (u8, usize),
+    lists: usize,
+    picked: Option<(T, usize)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Member {
+    Accepts,
+    Other,
+    Version,
+}
+
+impl<'b, T> Picker<'b, T> {
+    pub(super) fn new(buffer: &'b mut [u8]) -> Self {
+        Self {
+            decoder: Some(Decoder::default()),
+            structure: Structure::new(),
+            buffer,
+            entry: None,
+            member: Member::Other,
+            key: [0; MAX_KEY_LEN],
+            key_len: 0,
+            version: (0, 0),
+            lists: 0,
+            picked: None,
+        }
+    }
+
+    /// Takes a character of the base64. `choose` says what is to be remembered of an entry that may
+    /// be paid.
+    pub(super) fn push(
+        &mut self,
+        digit: u8,
+        choose: impl Fn(&PaymentRequirements<'_>) -> Option<T>,
+    ) -> Result<(), WireError> {
+        let decoder = self.decoder.as_mut().ok_or(WireError::Shape)?;
+        decoder.push(digit)?.try_for_each(|byte| self.byte(byte, &choose))
+    }
+
+    /// Ends the text; a second one is an error.
+    pub(super) fn finish(
+        &mut self,
+        choose: impl Fn(&PaymentRequirements<'_>) -> Option<T>,
+    ) -> Result<(), WireError> {
+        let decoder = self.decoder.take().ok_or(WireError::Shape)?;
+        decoder.finish()?.try_for_each(|byte| self.byte(byte, &choose))?;
+        self.structure.finish()?;
+        match self.version {
+            (b'2', 1) if self.lists == 1 => Ok(()),
+            (_, 1) if self.lists == 1 => Err(WireError::Version),
+            _ => Err(WireError::Shape),
+        }
+    }
+
+    /// What was chosen, and the entry itself; `None` where nothing was.
+    pub(super) fn into_picked(self) -> Option<(T, usize)> {
+        self.picked.filter(|_| self.decoder.is_none())
+    }
+
+    fn byte(
+        &mut self,
+        byte: u8,
+        choose: &impl Fn(&PaymentRequirements<'_>) -> Option<T>,
+    ) -> Result<(), WireError> {
+        let token = self.structure.push(byte)?;
+        let depth = self.structure.depth();
+        if self.picked.is_none() {
+            self.keep(token, depth, byte, choose);
+        }
+        match (token, depth) {
+            (Token::Key, 1) => self.key_len = 0,
+            (Token::KeyByte(byte), 1) => self.key_byte(byte)?,
+            (Token::KeyEnd, 1) => self.key_end(),
+            (Token::Digit(digit), 1) if self.member == Member::Version => {
+                // One digit and no other: 2, not 2.0 and not 22.
+                let is_first = self.version.0 == 0;
+                self.version.0 = if is_first { digit } else { b'?' };
+            }
+            (Token::Open(Kind::Object), 1) | (Token::Open(Kind::Array), 2) => {}
+            // The document, or one of the members that count, is of another type.
+            (Token::Open(_), 1) => return Err(WireError::Shape),
+            (Token::Open(Kind::Object), 2) if self.member == Member::Accepts => {
+                return Err(WireError::Shape);
+            }
+            (Token::Scalar | Token::Digit(_), 0) => return Err(WireError::Shape),
+            (Token::Scalar | Token::Digit(_), 1) if self.member == Member::Accepts => {
+                return Err(WireError::Shape);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps the byte where it is of an entry, and judges the entry at its end.
+    fn keep(
+        &mut self,
+        token: Token,
+        depth: usize,
+        byte: u8,
+        choose: &impl Fn(&PaymentRequirements<'_>) -> Option<T>,
+    ) {
+        let is_begin = token == Token::Open(Kind::Object) && depth == 3;
+        if is_begin && self.member == Member::Accepts {
+            self.entry = Some(0);
+        }
+        let Some(length) = self.entry else { return };
+        if let Some(slot) = self.buffer.get_mut(length) {
+            *slot = byte;
+        }
+        self.entry = Some(length.saturating_add(1));
+        if token == Token::Close && depth == 2 {
+            self.entry = None;
+            let entry = self.buffer.get(..=length);
+            let chosen = entry.and_then(|entry| {
+                let value = json::parse(entry).ok()?;
+                choose(&PaymentRequirements::read(Version::V2, value).ok()?)
+            });
+            self.picked = chosen.map(|chosen| (chosen, length + 1));
+        }
+    }
+
+    fn key_byte(&mut self, byte: u8) -> Result<(), WireError> {
+        // A name with an escape could be any: nobody needs one.
+        if byte == b'\\' {
+            return Err(WireError::Json(JsonError::Syntax));
+        }
+        if let Some(slot) = self.key.get_mut(self.key_len) {
+            *slot = byte;
+        }
+        self.key_len = self.key_len.saturating_add(1);
+        Ok(())
+    }
+
+    fn key_end(&mut self) {
+        self.member = match self.key.get(..self.key_len) {
+            Some(b"accepts") => {
+                self.lists += 1;
+                Member::Accepts
+            }
+            Some(b"x402Version") => {
+                self.version.1 += 1;
+                Member::Version
+            }
+            _ => Member::Other,
+        };
+    }
+}

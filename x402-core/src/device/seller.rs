@@ -1,0 +1,377 @@
+use core::fmt::{self, Write as _};
+
+use super::base64::Decoder;
+use super::kept::{FieldsError, Kept};
+use super::scan::{BodyLength, Part, Scanner};
+use crate::claim::Claimed;
+use crate::head::HeadError;
+use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
+use crate::wire::base64::{Base64, Base64Error};
+use crate::wire::json::{Quoted, emitted_len};
+use crate::wire::{Challenge, PaymentFlow, PaymentPayload, Resource};
+use crate::{Address, Error, Moment, Offer, Payment, Recover, Refusal, Window};
+
+/// What a [`Seller`] is lent for a request: room for its first line, for the fields of a payment, and
+/// for the JSON of a payload of v1 or v2.
+pub const BUFFER_LEN: usize = 2048;
+
+/// Sells without a chain: judges payments, and remembers them until they are settled.
+#[derive(Clone, Debug)]
+pub struct Seller<R, const N: usize> {
+    recover: R,
+    window: Window<N>,
+}
+
+impl<R: Recover, const N: usize> Seller<R, N> {
+    /// A seller that recovers with `recover` and remembers by `window`.
+    pub const fn new(recover: R, window: Window<N>) -> Self {
+        Self { recover, window }
+    }
+
+    /// What was sold, and what of it is to be settled.
+    #[must_use]
+    pub const fn window(&self) -> &Window<N> {
+        &self.window
+    }
+
+    /// As [`Self::window`], to be told what became of the payments.
+    pub const fn window_mut(&mut self) -> &mut Window<N> {
+        &mut self.window
+    }
+
+    /// Takes the payment of a request for an offer, or says why not.
+    ///
+    /// `Ok` is said once for a payment: the work is to be done, whatever happens to the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], to be sent with [`Self::refuse`].
+    pub fn sell(
+        &mut self,
+        request: &Received<'_>,
+        offer: &Offer<'_>,
+        moment: &Moment,
+    ) -> Result<Sale, Refusal> {
+        let (payment, is_headers) = request.payment(offer)?;
+        let checked = offer.requirements().check(&payment, moment, &self.recover)?;
+        let claim = self.window.reserve(&checked, moment.now)?;
+        // The claim is for what was checked.
+        let claimed = checked.claimed(claim).map_err(|_| Refusal::Unavailable)?;
+        Ok(Sale { claimed, is_headers })
+    }
+}
+
+/// A request that was paid for.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Sale {
+    /// The payment.
+    pub claimed: Claimed,
+    /// Whether it came in the header dialect.
+    is_headers: bool,
+}
+
+impl Sale {
+    /// The head of the answer.
+    pub(super) fn head<'s>(&self, media_type: &'s str, length: usize) -> impl fmt::Display + 's {
+        let payer = self.is_headers.then(|| self.claimed.payer());
+        Sold { media_type, length, payer }
+    }
+}
+
+struct Sold<'s> {
+    media_type: &'s str,
+    length: usize,
+    payer: Option<Address>,
+}
+
+impl fmt::Display for Sold<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { media_type, length, payer } = self;
+        write!(f, "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n")?;
+        if let Some(payer) = payer {
+            // The chain has not said yet.
+            write!(f, "{}: pending\r\n{}: {payer}\r\n", Field::Status, Field::Payer)?;
+        }
+        f.write_str("Cache-Control: no-store\r\n\r\n")
+    }
+}
+
+/// The answer to what was not paid for, or not rightly: head and body.
+pub(super) struct Refused<'s> {
+    pub(super) offer: &'s Offer<'s>,
+    pub(super) url: &'s str,
+    pub(super) refusal: Refusal,
+}
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.refusal.status();
+        write!(f, "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\n", phrase(status))?;
+        if status == 402 {
+            self.terms_in_fields(f)?;
+        }
+        if status == 503 {
+            f.write_str("Retry-After: 10\r\n")?;
+        }
+        let body = Body(self);
+        write!(f, "Content-Length: {}\r\nCache-Control: no-store\r\n\r\n", emitted_len(&body))?;
+        body.fmt(f)
+    }
+}
+
+impl Refused<'_> {
+    fn terms_in_fields(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = match self.refusal {
+            Refusal::Payment(Error::Missing) => None,
+            Refusal::Payment(error) => Some(error.code()),
+            _ => None,
+        };
+        let mut written = Ok(());
+        emit_challenge(self.offer, code, |field, value| {
+            if written.is_ok() {
+                written = write!(f, "{field}: {value}\r\n");
+            }
+        });
+        written?;
+        write!(f, "PAYMENT-REQUIRED: {}\r\n", Base64(self.challenge().v2()))
+    }
+
+    fn challenge(&self) -> Challenge<'_> {
+        let error = match self.refusal {
+            Refusal::Payment(Error::Missing) => "Payment required",
+            refusal => refusal.reason().as_str(),
+        };
+        Challenge {
+            error,
+            resource: Resource { url: self.url, ..Resource::default() },
+            offers: core::slice::from_ref(self.offer),
+            flow: PaymentFlow::Authorization,
+            extensions: "",
+            output_schema: "",
+        }
+    }
+}
+
+/// The members of the refusal, and beside them those of v1's terms.
+struct Body<'s>(&'s Refused<'s>);
+
+impl fmt::Display for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refusal = self.0.refusal;
+        write!(f, r#"{{"code":"{}","reason":"{}","#, refusal.code(), refusal.reason())?;
+        write!(f, r#""message":"{refusal}","help":{}"#, Quoted(refusal.help()))?;
+        if refusal.status() == 402 {
+            write!(f, ",{}", self.0.challenge().v1_members())?;
+        }
+        f.write_char('}')
+    }
+}
+
+const fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        402 => "Payment Required",
+        409 => "Conflict",
+        412 => "Precondition Failed",
+        _ => "Service Unavailable",
+    }
+}
+
+/// The head of a request, as far as a seller needs it.
+#[derive(Debug)]
+pub struct Received<'b> {
+    kept: Kept<'b>,
+    body: BodyLength,
+    encoded: Option<Result<(), Base64Error>>,
+}
+
+/// The field of v1 and of v2 with the payload in base64.
+const PAYLOADS: [&str; 2] = ["X-PAYMENT", "PAYMENT-SIGNATURE"];
+
+impl<'b> Received<'b> {
+    /// A reader for the head of a request.
+    pub(super) fn reader(buffer: &'b mut [u8; BUFFER_LEN]) -> Reader<'b> {
+        Reader {
+            scanner: Scanner::new(),
+            kept: Kept::new(buffer),
+            place: Place::Kept,
+            encoded: None,
+        }
+    }
+
+    /// The method: `GET`.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.word(0)
+    }
+
+    /// The path and query, as sent: `/api/analyze`.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.word(1)
+    }
+
+    /// How long the body is, which follows on the connection.
+    #[must_use]
+    pub const fn body(&self) -> BodyLength {
+        self.body
+    }
+
+    fn word(&self, index: usize) -> &str {
+        words(&self.kept).nth(index).unwrap_or_default()
+    }
+
+    /// The one payment that the request has, read against the offer, and whether it is in the header
+    /// dialect.
+    // Not inlined: what reading takes of the stack is free again while the signature is checked.
+    #[inline(never)]
+    fn payment(&self, offer: &Offer<'_>) -> Result<(Payment, bool), Error> {
+        let headers = PaymentHeaders::collect(self.kept.fields()).map_err(Error::Malformed)?;
+        let [v1, v2] = PAYLOADS.map(|name| self.kept.only(name));
+        let mixed = |_| Error::Malformed(HeaderError::Mixed);
+        let payload = match (v1.map_err(mixed)?, v2.map_err(mixed)?, headers) {
+            (None, None, None) => return Err(Error::Missing),
+            (None, None, Some(headers)) => return Ok((headers.resolve(offer)?, true)),
+            (Some(json), None, None) | (None, Some(json), None) => json,
+            _ => return Err(Error::Malformed(HeaderError::Mixed)),
+        };
+        if let Some(Err(error)) = self.encoded {
+            return Err(Error::Payload(error.into()));
+        }
+        let payload = PaymentPayload::parse(payload).map_err(Error::Payload)?;
+        Ok((payload.payment(offer.requirements().asset)?, false))
+    }
+}
+
+/// The words of the request line, which is kept before the fields.
+fn words<'k>(kept: &'k Kept<'_>) -> impl Iterator<Item = &'k str> {
+    let line = kept.fields().next().map(|(line, _)| line.as_bytes()).unwrap_or_default();
+    line.split(|byte| *byte == b' ').map(|word| core::str::from_utf8(word).unwrap_or_default())
+}
+
+/// Reads the head of a request, a byte at a time.
+pub(super) struct Reader<'b> {
+    scanner: Scanner,
+    kept: Kept<'b>,
+    place: Place,
+    encoded: Option<Result<(), Base64Error>>,
+}
+
+/// Where the bytes of a field go.
+#[derive(Debug)]
+enum Place {
+    Ignored,
+    Kept,
+    /// As the bytes that its base64 stands for.
+    Decoded(Decoder),
+}
+
+impl<'b> Reader<'b> {
+    /// Whether nothing was read.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.scanner.is_empty()
+    }
+
+    /// Takes a byte; `true` for the last one of the head.
+    pub(super) fn push(&mut self, byte: u8) -> Result<bool, SellerError> {
+        match self.scanner.push(byte).map_err(SellerError::Head)? {
+            Part::Start(byte) | Part::Name(byte) => {
+                self.kept.push(byte).map_err(SellerError::Head)?;
+            }
+            Part::StartEnd => {
+                self.kept.name();
+                self.kept.close().map_err(SellerError::Head)?;
+            }
+            Part::NameEnd => self.name(),
+            Part::Value(byte) => self.value(byte)?,
+            Part::ValueEnd => self.value_end()?,
+            Part::End => return Ok(true),
+            Part::Nothing => {}
+        }
+        Ok(false)
+    }
+
+    fn name(&mut self) {
+        let name = self.kept.name();
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        let is_wanted = Field::OF_REQUEST.iter().any(|field| is(field.name()))
+            || ["Content-Length", "Transfer-Encoding"].into_iter().any(is);
+        self.place = if PAYLOADS.into_iter().any(is) {
+            Place::Decoded(Decoder::default())
+        } else if is_wanted {
+            Place::Kept
+        } else {
+            self.kept.discard();
+            Place::Ignored
+        };
+    }
+
+    fn value(&mut self, byte: u8) -> Result<(), SellerError> {
+        match &mut self.place {
+            Place::Ignored => Ok(()),
+            Place::Kept => self.kept.push(byte).map_err(SellerError::Head),
+            Place::Decoded(_) if matches!(self.encoded, Some(Err(_))) => Ok(()),
+            Place::Decoded(decoder) => match decoder.push(byte) {
+                Ok(mut bytes) => {
+                    bytes.try_for_each(|byte| self.kept.push(byte)).map_err(SellerError::Head)
+                }
+                Err(error) => {
+                    self.encoded = Some(Err(error));
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn value_end(&mut self) -> Result<(), SellerError> {
+        match core::mem::replace(&mut self.place, Place::Ignored) {
+            Place::Ignored => return Ok(()),
+            Place::Kept => {}
+            Place::Decoded(decoder) => match decoder.finish() {
+                Ok(mut bytes) => {
+                    bytes.try_for_each(|byte| self.kept.push(byte)).map_err(SellerError::Head)?;
+                }
+                Err(error) => self.encoded = Some(Err(error)),
+            },
+        }
+        self.kept.close().map_err(SellerError::Head)
+    }
+
+    /// The request, after the last byte.
+    pub(super) fn finish(self) -> Result<Received<'b>, SellerError> {
+        let mut words = words(&self.kept);
+        let (method, target) = (words.next(), words.next());
+        let is_word = |word: Option<&str>| word.is_some_and(|word| !word.is_empty());
+        let is_version = matches!(words.next(), Some("HTTP/1.1" | "HTTP/1.0"));
+        if !is_word(method) || !is_word(target) || !is_version || words.next().is_some() {
+            return Err(SellerError::Head(HeadError::Malformed));
+        }
+        drop(words);
+        let body = BodyLength::of_fields(&self.kept).map_err(SellerError::Fields)?;
+        let body = body.unwrap_or(BodyLength::Known(0));
+        Ok(Received { kept: self.kept, body, encoded: self.encoded })
+    }
+}
+
+/// Why a request is not read.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SellerError {
+    /// The fields contradict themselves.
+    Fields(FieldsError),
+    /// It is none of HTTP/1.x, or its head is too long.
+    Head(HeadError),
+}
+
+impl fmt::Display for SellerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fields(error) => error.fmt(f),
+            Self::Head(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SellerError {}

@@ -1,0 +1,153 @@
+//! Points of the curve, in coordinates that need no division.
+//!
+//! A field element of k256 has a magnitude, by which it may exceed the modulus: products have 1, a
+//! sum has the sum, and a factor may have 8 at most. Debug builds of k256 count and check it; the
+//! bounds that hold here are written beside the coordinates.
+
+use k256::Secp256k1;
+use k256::elliptic_curve::hazmat::FieldArithmetic;
+
+/// An integer modulo p, of some magnitude.
+pub(super) type Field = <Secp256k1 as FieldArithmetic>::FieldElement;
+
+/// From 32 bytes, big-endian; `None` from p on.
+pub(super) fn field(bytes: &[u8; 32]) -> Option<Field> {
+    Field::from_bytes(&(*bytes).into()).into_option()
+}
+
+/// (x, y), which is never the point at infinity. Magnitudes at most 4.
+#[derive(Clone, Copy)]
+pub(super) struct Affine {
+    pub(super) x: Field,
+    pub(super) y: Field,
+}
+
+/// (x / z², y / z³), which is never the point at infinity. Magnitudes at most 4, 4 and 2.
+#[derive(Clone, Copy)]
+pub(super) struct Jacobian {
+    x: Field,
+    y: Field,
+    z: Field,
+}
+
+impl Affine {
+    /// -P, of a y of magnitude 1.
+    pub(super) fn negated(self) -> Self {
+        Self { y: self.y.negate(1), ..self }
+    }
+
+    /// (x u², y u³): P on the curve y² = x³ + 7 u⁶, in whose formulas the 7 has no part.
+    fn scaled(&self, u: &Field) -> Self {
+        let square = u.square();
+        Self { x: self.x.mul(&square), y: self.y.mul(&square.mul(u)) }
+    }
+}
+
+impl From<Affine> for Jacobian {
+    fn from(Affine { x, y }: Affine) -> Self {
+        Self { x, y, z: Field::ONE }
+    }
+}
+
+impl Jacobian {
+    /// 2P.
+    // Not inlined, as `add`: each is called in several places and would fill the stack of all.
+    #[inline(never)]
+    pub(super) fn double(&self) -> Self {
+        // m = 3x², s = 4xy²: x' = m² - 2s, y' = m (s - x') - 8y⁴, z' = 2yz.
+        let square = self.y.square();
+        let m = self.x.square().mul_single(3);
+        let s = self.x.mul(&square.mul_single(4));
+        let x = m.square() + s.double().negate(2);
+        let eight = square.double().square().double();
+        let y = m.mul(&(s + x.negate(4))) + eight.negate(2);
+        Self { x, y, z: self.y.mul(&self.z).double() }
+    }
+
+    /// P + Q and z' / z; `None` at infinity. `z` is this point's, or where Q is given on another
+    /// curve, times that which brings P there.
+    #[inline(never)]
+    fn add(&self, other: &Affine, z: &Field) -> Option<(Self, Field)> {
+        let square = z.square();
+        // h = x2 - x1 and i = y1 - y2, both over the same denominator.
+        let h = other.x.mul(&square) + self.x.negate(4);
+        let i = self.y + other.y.mul(&square.mul(z)).negate(1);
+        if bool::from(h.normalizes_to_zero()) {
+            let is_same = bool::from(i.normalizes_to_zero());
+            return is_same.then(|| (self.double(), self.y.double()));
+        }
+        // x' = i² - h³ - 2 x1 h², y' = -i (x1 h² - x') - y1 h³, z' = z h.
+        let minus_square = h.square().negate(1);
+        let minus_cube = minus_square.mul(&h);
+        let t = self.x.mul(&minus_square);
+        let x = i.square() + minus_cube + t.double();
+        let y = i.mul(&(t + x)) + minus_cube.mul(&self.y);
+        Some((Self { x, y, z: self.z.mul(&h) }, h))
+    }
+
+    /// x and y, 32 bytes each, big-endian. Every z is to be multiplied with `scale`.
+    #[inline(never)]
+    pub(super) fn coordinates(&self, scale: &Field) -> Option<[[u8; 32]; 2]> {
+        // Not zero, as the point is not at infinity.
+        let inverse = self.z.mul(scale).normalize().invert_vartime().into_option()?;
+        let Affine { x, y } = Affine { x: self.x, y: self.y }.scaled(&inverse);
+        Some([x.to_bytes().into(), y.to_bytes().into()])
+    }
+}
+
+/// A sum that is at infinity until something was added.
+#[derive(Clone, Copy)]
+pub(super) struct Sum(pub(super) Option<Jacobian>);
+
+impl Sum {
+    pub(super) fn double(&mut self) {
+        self.0 = self.0.map(|point| point.double());
+    }
+
+    /// Adds a point of the sum's own curve.
+    pub(super) fn add(&mut self, term: &Affine) {
+        self.0 = match &self.0 {
+            Some(point) => point.add(term, &point.z).map(|(sum, _)| sum),
+            None => Some((*term).into()),
+        };
+    }
+
+    /// Adds a point of secp256k1 to a sum on the curve that it is scaled to by `u`.
+    pub(super) fn add_scaled(&mut self, term: &Affine, u: &Field) {
+        self.0 = match &self.0 {
+            Some(point) => point.add(term, &point.z.mul(u)).map(|(sum, _)| sum),
+            None => Some(term.scaled(u).into()),
+        };
+    }
+}
+
+/// The width of the digits that [`odd_multiples`] serves.
+pub(super) const WIDTH: u32 = 5;
+
+/// How many odd multiples have digits of that width.
+pub(super) const MULTIPLES: usize = 1 << (WIDTH - 2);
+
+/// Puts P, 3P … 15P in the place of P, which every slot holds, on the curve that they are scaled to by
+/// the field element that is given, which makes them affine without a division. Magnitudes 1.
+// In place, since each copy of them is a tenth of all the stack.
+#[inline(never)]
+pub(super) fn odd_multiples(multiples: &mut [Affine; MULTIPLES]) -> Option<Field> {
+    let [point, ..] = multiples;
+    // On the curve that is scaled by its z, 2P is affine.
+    let twice = Jacobian::from(*point).double();
+    let step = Affine { x: twice.x, y: twice.y };
+    *point = point.scaled(&twice.z);
+    let mut last = Jacobian::from(*point);
+    let mut ratios = [Field::ONE; MULTIPLES];
+    for (multiple, ratio) in multiples.iter_mut().zip(&mut ratios).skip(1) {
+        (last, *ratio) = last.add(&step, &last.z)?;
+        *multiple = Affine { x: last.x, y: last.y };
+    }
+    // All of them get the z of the last one, which is then left out.
+    let mut scale = Field::ONE;
+    for (multiple, ratio) in multiples.iter_mut().zip(&ratios).rev() {
+        *multiple = multiple.scaled(&scale);
+        scale = scale.mul(ratio);
+    }
+    Some(last.z.mul(&twice.z))
+}
