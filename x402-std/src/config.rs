@@ -260,7 +260,7 @@ pub enum Pricing {
     /// It costs nothing.
     Free,
     /// It is sold.
-    Paid(Sold),
+    Paid(Box<Sold>),
 }
 
 /// A tariff that owns its conditions.

@@ -95,7 +95,7 @@ impl From<Payment> for Presented {
 #[derive(Debug)]
 pub enum Admission {
     /// The payment is good, and its money moves after the work: do it.
-    Pledged(Pledge),
+    Pledged(Box<Pledge>),
     /// The work is owed: do it, once.
     Serve(Ticket),
     /// The work was done: give the same answer again, if the request's body is the same
@@ -428,9 +428,9 @@ impl Seller {
         }
         match entry.settle {
             Settle::First => {}
-            Settle::After => return Ok(Admission::Pledged(Pledge::new(self, entry, guard))),
+            Settle::After => return Ok(pledged(self, entry, guard)),
             Settle::Later => match self.trusts(&entry).await {
-                Ok(true) => return Ok(Admission::Pledged(Pledge::new(self, entry, guard))),
+                Ok(true) => return Ok(pledged(self, entry, guard)),
                 Ok(false) => {}
                 Err(rejection) => {
                     steps.release().await;
@@ -462,6 +462,10 @@ impl Entry {
         let is_same = ours == theirs;
         is_same.then_some(self).ok_or_else(|| Error::Signer.into())
     }
+}
+
+fn pledged(seller: Arc<Seller>, entry: Entry, guard: Guard) -> Admission {
+    Admission::Pledged(Box::new(Pledge::new(seller, entry, guard)))
 }
 
 /// The answer to a payment whose work is done.

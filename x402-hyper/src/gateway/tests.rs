@@ -48,7 +48,7 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),
         settle: Settle::First,
-        pricing: if is_paid { Pricing::Paid(sold) } else { Pricing::Free },
+        pricing: if is_paid { Pricing::Paid(Box::new(sold)) } else { Pricing::Free },
         max_timeout_seconds: 60,
         offers: Vec::new(),
         description: None,

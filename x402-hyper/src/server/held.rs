@@ -16,7 +16,7 @@ use super::{BoxError, answer};
 
 /// An answer that is given when its payment has arrived.
 pub(super) struct Held<B> {
-    pub(super) pledge: Pledge,
+    pub(super) pledge: Box<Pledge>,
     pub(super) amount: Amount,
     pub(super) remains: Remains<B>,
     /// The head of the answer, to be kept.

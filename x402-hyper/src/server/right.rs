@@ -8,27 +8,28 @@ use x402_std::seller::{Pledge, Receipt, Ticket};
 use super::Paid;
 
 /// The right to have the work done.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Right {
     /// The money has arrived.
     Paid(Ticket),
     /// The payment is good, and so much of it moves when the work is done.
-    Pledged(Pledge, Amount),
+    Pledged(Box<Pledge>, Amount),
 }
 
 impl Right {
-    pub(super) const fn id(&self) -> PaymentId {
+    pub(super) fn id(&self) -> PaymentId {
         match self {
             Self::Paid(ticket) => ticket.id(),
             Self::Pledged(pledge, _) => pledge.id(),
         }
     }
 
-    pub(super) const fn chain_id(&self) -> ChainId {
+    pub(super) fn chain_id(&self) -> ChainId {
         self.id().chain_id
     }
 
     /// What the service behind is told.
-    pub(super) const fn paid(&self) -> Paid {
+    pub(super) fn paid(&self) -> Paid {
         let (payer, transaction) = match self {
             Self::Paid(ticket) => (ticket.receipt().payer, ticket.receipt().transaction),
             Self::Pledged(pledge, _) => (pledge.payer(), None),

@@ -69,7 +69,7 @@ fn check_tariff(
         "dynamic" => check_dynamic(raw, asset, declared)?,
         _ => check_per_request(raw, asset)?,
     };
-    Ok(Pricing::Paid(sold))
+    Ok(Pricing::Paid(Box::new(sold)))
 }
 
 fn check_per_request(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sold, Problem> {

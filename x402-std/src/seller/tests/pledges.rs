@@ -13,7 +13,7 @@ impl Shop {
 
     async fn pledged(&self, payment: &Payment, settle: Settle) -> Pledge {
         match self.buy(payment, settle).await {
-            Ok(Admission::Pledged(pledge)) => pledge,
+            Ok(Admission::Pledged(pledge)) => *pledge,
             other => panic!("{other:?}"),
         }
     }
@@ -164,7 +164,7 @@ async fn of_many_at_once_no_more_are_trusted_than_may_be_owed() {
     let mut pledges = Vec::new();
     for task in tasks {
         if let Admission::Pledged(pledge) = task.await.unwrap() {
-            pledges.push(pledge);
+            pledges.push(*pledge);
         }
     }
     assert!(pledges.len() <= 2, "{}", pledges.len());
