@@ -59,6 +59,8 @@ pub enum Event {
     Refused,
     /// The answer is complete.
     Answered,
+    /// The seller gives up what is owed for it.
+    Forgiven,
 }
 
 /// What an event makes of a payment.
@@ -92,6 +94,7 @@ impl State {
             // What the work was done for is not released: its payer has had it.
             (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,
             (Settled, Event::Answered) => Served,
+            (Failed, Event::Forgiven) => Failed,
             _ => return Err(IllegalTransition { state: self, event }),
         };
         Ok(Transition::To(to))
@@ -141,13 +144,20 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
-        use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut, Worked};
-        for event in [Answered, Confirmed, Journalled, Refused, Reverted, TimedOut, Worked] {
+        use Event::{
+            Answered, Confirmed, Forgiven, Journalled, Refused, Reverted, TimedOut, Worked,
+        };
+        for event in
+            [Answered, Confirmed, Forgiven, Journalled, Refused, Reverted, TimedOut, Worked]
+        {
             assert!(State::Worked.on(event) != Ok(Transition::Release));
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
             assert!(State::Served.on(event).is_err());
-            assert_eq!(State::Failed.on(event).is_ok(), matches!(event, Confirmed | Journalled));
+            assert_eq!(
+                State::Failed.on(event).is_ok(),
+                matches!(event, Confirmed | Forgiven | Journalled)
+            );
         }
         assert_eq!(State::Claimed.on(Refused), Ok(Transition::Release));
         assert_eq!(State::Worked.on(Refused), Ok(Transition::To(State::Failed)));

@@ -132,7 +132,9 @@ fn tables(text: &mut String) {
     use State::{Broadcast, Claimed, Failed, Pending, Served, Settled};
     for state in [Claimed, State::Worked, Broadcast, Pending, Settled, Served, Failed] {
         use Event::{Answered, Confirmed, Journalled, Refused, Reverted, TimedOut, Worked};
-        for event in [Worked, Journalled, Confirmed, Reverted, TimedOut, Refused, Answered] {
+        for event in
+            [Worked, Journalled, Confirmed, Reverted, TimedOut, Refused, Answered, Event::Forgiven]
+        {
             if let Ok(transition) = state.on(event) {
                 writeln!(text, "{state:?}, {event:?} -> {transition:?}").unwrap();
             }

@@ -14,11 +14,19 @@ What the program is told.
 | 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
 */
 
+mod ledger;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::price::PriceArgs;
 use clap::{Args, Parser, Subcommand};
+
+use crate::price::PriceArgs;
+
+pub(crate) use ledger::{
+    FormatArg, LedgerArgs, LedgerCommand, LedgerExport, LedgerForgive, LedgerList, LedgerResolve,
+    LedgerShow, LedgerSource,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -230,138 +238,6 @@ pub(crate) struct PayArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) request: RequestArgs,
-}
-
-const LEDGER_EXAMPLES: &str = "\
-Examples:
-  x402 ledger list --config x402.yaml --open
-  x402 ledger show 0x89c91c789e57059b --config x402.yaml
-  x402 ledger export --config x402.yaml --from 2026-09-01 --to 2026-10-01 > september.csv
-  x402 ledger resolve --config x402.yaml
-
-list, show and export read a file as it is, also while its gateway runs. resolve asks the chain what
-became of everything that is open, which a gateway that runs does by itself; it needs the file alone.
-A URL with a password belongs in the file, or in X402_LEDGER: others can read a flag.";
-
-/// Look at the books: what was paid, what is open.
-#[derive(Args, Debug)]
-#[command(after_help = format!("{LEDGER_EXAMPLES}\n\n{EXIT_CODES}"))]
-pub(crate) struct LedgerArgs {
-    #[command(subcommand)]
-    pub(crate) command: LedgerCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum LedgerCommand {
-    List(LedgerList),
-    Show(LedgerShow),
-    Export(LedgerExport),
-    Resolve(LedgerResolve),
-}
-
-/// Which ledger.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerSource {
-    /// The gateway's configuration file.
-    #[arg(long, value_name = "FILE", required_unless_present = "ledger")]
-    pub(crate) config: Option<PathBuf>,
-    /// The ledger, instead of what the file says: a file, or a database's URL.
-    #[arg(long, env = "X402_LEDGER", hide_env_values = true, value_name = "FILE|URL")]
-    pub(crate) ledger: Option<String>,
-}
-
-/// List payments, the oldest first.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerList {
-    #[command(flatten)]
-    pub(crate) source: LedgerSource,
-    /// Those in this state only.
-    #[arg(long)]
-    pub(crate) state: Option<StateArg>,
-    /// Those only of which the chain still has to say what became of them.
-    #[arg(long)]
-    pub(crate) open: bool,
-    /// The last so many.
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    /// How to print them: a table on a terminal, CSV elsewhere, unless it is said.
-    #[arg(long)]
-    pub(crate) format: Option<FormatArg>,
-}
-
-/// Show all that is known of a payment, as JSON.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerShow {
-    /// Its id, its transaction, or the payer's nonce.
-    #[arg(value_name = "0x…")]
-    pub(crate) what: String,
-    #[command(flatten)]
-    pub(crate) source: LedgerSource,
-}
-
-/// Export payments for the books, the oldest first, and the sum of what was received to stderr.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerExport {
-    #[command(flatten)]
-    pub(crate) source: LedgerSource,
-    /// Those that were claimed then or later: a date, a time in UTC, or Unix seconds.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<String>,
-    /// Those that were claimed before.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<String>,
-    /// How to print them.
-    #[arg(long, default_value = "csv")]
-    pub(crate) format: FormatArg,
-}
-
-/// Ask the chain what became of everything that is open.
-#[derive(Args, Debug)]
-pub(crate) struct LedgerResolve {
-    /// The gateway's configuration file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// The ledger, instead of what the file says.
-    #[arg(long, value_name = "FILE|URL")]
-    pub(crate) ledger: Option<String>,
-    /// Take a public development key, on a chain that is not on this machine.
-    #[arg(long)]
-    pub(crate) allow_dev_key: bool,
-}
-
-/// How payments are printed.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum FormatArg {
-    /// For people.
-    Table,
-    /// RFC 4180.
-    Csv,
-    /// One array.
-    Json,
-}
-
-/// Where a payment stands.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum StateArg {
-    Claimed,
-    Broadcast,
-    Pending,
-    Settled,
-    Served,
-    Failed,
-}
-
-impl From<StateArg> for x402_core::state::State {
-    fn from(state: StateArg) -> Self {
-        match state {
-            StateArg::Claimed => Self::Claimed,
-            StateArg::Broadcast => Self::Broadcast,
-            StateArg::Pending => Self::Pending,
-            StateArg::Settled => Self::Settled,
-            StateArg::Served => Self::Served,
-            StateArg::Failed => Self::Failed,
-        }
-    }
 }
 
 const QUOTE_EXAMPLES: &str = "\

@@ -10,10 +10,10 @@ use x402_core::Amount;
 use x402_core::hex::Hex;
 use x402_std::Ledger;
 use x402_std::config::{Config, LedgerConfig, Overrides, OwnedAsset};
-use x402_std::ledger::{LedgerError, RedbLedger};
+use x402_std::ledger::{Entry, LedgerError, RedbLedger, Step};
 
 use crate::args::{
-    LedgerCommand, LedgerExport, LedgerList, LedgerResolve, LedgerShow, LedgerSource,
+    LedgerCommand, LedgerExport, LedgerForgive, LedgerList, LedgerResolve, LedgerShow, LedgerSource,
 };
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -27,12 +27,13 @@ pub(crate) async fn run(command: LedgerCommand) -> Result<Exit, Failure> {
         LedgerCommand::Show(args) => show(args).await,
         LedgerCommand::Export(args) => export(args).await,
         LedgerCommand::Resolve(args) => resolve(args).await,
+        LedgerCommand::Forgive(args) => forgive(args).await,
     }
 }
 
 async fn list(args: LedgerList) -> Result<Exit, Failure> {
     let mut rows = read(&args.source).await?;
-    rows.retain(|row| !args.open || row.entry.state.is_open());
+    rows.retain(|row| !args.open || row.entry.is_open());
     rows.retain(|row| args.state.is_none_or(|state| row.entry.state == state.into()));
     let old = args.limit.map_or(0, |limit| rows.len().saturating_sub(limit));
     print::rows(rows.get(old..).unwrap_or_default(), args.format);
@@ -120,6 +121,26 @@ async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     }
     output::line(format_args!("{open} payments are open still: what became of them is not known"));
     Ok(Exit::Unknown)
+}
+
+async fn forgive(args: LedgerForgive) -> Result<Exit, Failure> {
+    let (ledger, _) = locate(&args.source)?;
+    // The file itself, and not a copy of it.
+    let ledger = shop::open_ledger(&ledger).await?;
+    let wanted = args.what.to_lowercase();
+    let ids = ledger.ids().await.map_err(Failure::failed)?;
+    let Some(id) = ids.into_iter().find(|id| id.to_string() == wanted) else {
+        return Err(Failure::failed(format!("there is no payment {}", args.what))
+            .help("name an id as `x402 ledger list` has it"));
+    };
+    let entry = ledger.find(id).await.map_err(Failure::failed)?;
+    let Some(entry) = entry.filter(Entry::is_debt) else {
+        return Err(Failure::failed(format!("nothing is owed for {id}"))
+            .help("only what was served and not paid can be forgiven"));
+    };
+    ledger.apply(id, Step::Forgiven).await.map_err(Failure::failed)?;
+    output::line(format_args!("{} owes nothing for {id}", entry.payment.payer()));
+    Ok(Exit::Ok)
 }
 
 fn load(path: &std::path::Path, ledger: Option<String>) -> Result<Config, Failure> {

@@ -93,6 +93,8 @@ pub enum Step {
     Refused,
     /// [`Event::Answered`], with the answer.
     Answered(Answer),
+    /// [`Event::Forgiven`]: the answer goes, and nothing is owed for it.
+    Forgiven,
 }
 
 impl Step {
@@ -105,6 +107,7 @@ impl Step {
             Self::Reverted => Event::Reverted,
             Self::Refused => Event::Refused,
             Self::Answered(_) => Event::Answered,
+            Self::Forgiven => Event::Forgiven,
         }
     }
 }
@@ -273,6 +276,7 @@ impl Entry {
                 }
             }
             Step::Answered(answer) => self.answer = Some(answer),
+            Step::Forgiven => self.answer = None,
             Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
         }
         Ok(Some(self))

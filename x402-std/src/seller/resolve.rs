@@ -83,7 +83,8 @@ impl Seller {
         if self.working.is_busy(id) {
             return Ok(false);
         }
-        if entry.keep_until() >= (self.options.clock)() {
+        // Until then its payer may come back; afterwards no chain would take it.
+        if !self.has_ended(entry) {
             return Ok(true);
         }
         if let Some(_guard) = self.working.enter(&self.ledger, id).await? {

@@ -60,8 +60,8 @@ impl Row {
         matches!(self.entry.state, State::Settled | State::Served)
     }
 
-    pub(super) const fn state(&self) -> &'static str {
-        name_of(self.entry.state)
+    pub(super) fn state(&self) -> &'static str {
+        if self.entry.is_debt() { "unpaid" } else { name_of(self.entry.state) }
     }
 
     /// The transaction that moved the money, or else the one that was sent last.

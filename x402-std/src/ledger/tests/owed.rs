@@ -60,6 +60,15 @@ pub(super) async fn what_was_served_and_not_paid_is_not_forgotten(ledger: Arc<dy
     }
     assert!(ledger.find(failed.id()).await.unwrap().is_none());
     assert_eq!(owed(ledger).await, [debt.id()]);
+    // What is forgiven is owed no more.
+    let forgiven = payment(3);
+    claim_later(ledger, &forgiven).await;
+    ledger.apply(forgiven.id(), worked()).await.unwrap();
+    assert!(ledger.apply(forgiven.id(), Step::Forgiven).await.is_err(), "it may be paid yet");
+    ledger.apply(forgiven.id(), Step::Refused).await.unwrap();
+    assert_eq!(owed(ledger).await.len(), 2);
+    ledger.apply(forgiven.id(), Step::Forgiven).await.unwrap();
+    assert_eq!(owed(ledger).await, [debt.id()]);
     // Paid in the end, its time comes too.
     ledger.apply(debt.id(), Step::Journalled(transaction(2))).await.unwrap();
     ledger.apply(debt.id(), Step::Confirmed(TxHash([2; 32]))).await.unwrap();
