@@ -32,6 +32,7 @@ pub mod key;
 pub mod ledger;
 pub mod metering;
 mod percent;
+pub mod quote;
 
 pub mod seller;
 #[cfg(feature = "vectors")]

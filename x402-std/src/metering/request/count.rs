@@ -26,9 +26,9 @@ impl RequestBody<'_> {
     /// The tokens of the request.
     ///
     /// With the feature `tiktoken` they are counted where the body is as OpenAI's APIs take it and
-    /// names a model whose vocabulary is known. That takes about a tenth of a second for a megabyte
-    /// of text, and as long once more for the first request: not something for a thread that serves
-    /// others.
+    /// names a model whose vocabulary is known. A megabyte takes some 20 milliseconds, and one that
+    /// was written to take long some 200; the first request also waits for the vocabulary. That is
+    /// nothing for a thread that serves others.
     #[must_use]
     pub fn count_input(&self) -> Counted {
         #[cfg(feature = "tiktoken")]

@@ -507,6 +507,59 @@ mod tests {
         }
     }
 
+    /// What serde_json finds in documents that look random, it finds too, cut anywhere.
+    #[test]
+    fn finds_what_another_reader_finds() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut hits = 0;
+        for _ in 0..20_000 {
+            let document = random_value(&mut next, 0);
+            let steps = next(4);
+            let pointer: String =
+                (0..steps).map(|_| format!("/{}", random_name(&mut next))).collect();
+            let expected = document.pointer(&pointer).and_then(serde_json::Value::as_u64);
+            let text = match next(2) {
+                0 => document.to_string(),
+                _ => serde_json::to_string_pretty(&document).unwrap(),
+            };
+            let (one, other) = text.as_bytes().split_at(next(text.len() as u64 + 1) as usize);
+            let mut scan = told(&pointer, "/none");
+            scan.feed(one);
+            scan.feed(other);
+            scan.end();
+            assert_eq!(scan.counts.input, expected, "{pointer} {text}");
+            hits += usize::from(expected.is_some());
+        }
+        assert!(hits > 500, "{hits}");
+    }
+
+    fn random_name(next: &mut impl FnMut(u64) -> u64) -> &'static str {
+        ["a", "b", "0", "1", "é\"", ""][next(6) as usize]
+    }
+
+    fn random_value(next: &mut impl FnMut(u64) -> u64, depth: u32) -> serde_json::Value {
+        let length = next(4);
+        match next(if depth < 5 { 8 } else { 5 }) {
+            0 => serde_json::Value::Null,
+            1 => (next(2) == 0).into(),
+            2 => ["", "{", "\"a\":1,", "\\", "]é"][next(5) as usize].into(),
+            3 => (next(100) as f64 / 3.0 - 9.0).into(),
+            4 => (u64::MAX >> next(64)).into(),
+            5 => (0..length).map(|_| random_value(next, depth + 1)).collect(),
+            _ => {
+                let members =
+                    (0..length).map(|_| (random_name(next), random_value(next, depth + 1)));
+                members.map(|(name, value)| (name.to_owned(), value)).collect()
+            }
+        }
+    }
+
     /// As Python writes it.
     fn in_ascii(text: &str) -> String {
         let mut units = [0; 2];
