@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::price::PriceArgs;
+use crate::simulate::SimulateArgs;
 
 pub(crate) use ledger::{
     FormatArg, LedgerArgs, LedgerCommand, LedgerExport, LedgerForgive, LedgerList, LedgerResolve,
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     Facilitator(FacilitatorArgs),
     Ledger(LedgerArgs),
     Price(PriceArgs),
+    Simulate(SimulateArgs),
     Pay(PayArgs),
     Quote(QuoteArgs),
     Devnet(DevnetArgs),

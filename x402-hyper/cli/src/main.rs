@@ -1,6 +1,7 @@
 /*!
 The program `x402`: sell (`serve`), buy (`pay`, `quote`), settle for
-others (`facilitator`), look at the books (`ledger`) and at prices (`price`), try (`demo`, `devnet`), and compare
+others (`facilitator`), look at the books (`ledger`) and at prices (`price`,
+`simulate`), try (`demo`, `devnet`), and compare
 (`vectors`). What it is told, and how it ends, is in `args.rs`.
 */
 
@@ -19,6 +20,7 @@ mod request;
 mod serve;
 mod shop;
 mod signals;
+mod simulate;
 mod time;
 mod vectors;
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Vectors(args) => vectors::run(&args),
         Command::Price(args) => price::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         command => start_runtime().and_then(|runtime| {
             let result = runtime.block_on(run(command));
             // What still runs in the background is not waited for: it is all safe to repeat.
@@ -65,6 +68,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args).await,
         Command::Vectors(args) => vectors::run(&args),
         Command::Price(args) => price::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
     }
 }
 
@@ -77,6 +81,7 @@ const fn wants_json(command: &Command) -> bool {
         | Command::Facilitator(_)
         | Command::Ledger(_)
         | Command::Price(_)
+        | Command::Simulate(_)
         | Command::Devnet(_)
         | Command::Vectors(_) => false,
     }

@@ -71,7 +71,8 @@ pub(crate) fn run(args: &PriceArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn is_for(route: &Route, method: &str, path: &str) -> bool {
+/// Whether a route is for a request.
+pub(crate) fn is_for(route: &Route, method: &str, path: &str) -> bool {
     let method = if method == "HEAD" { "GET" } else { method };
     let is_listed = route.methods.is_empty() || route.methods.iter().any(|one| one == method);
     is_listed && route.path.matches(path)

@@ -17,8 +17,18 @@ use process::run;
 
 #[test]
 fn help_of_each_command_shows_an_example() {
-    let commands =
-        ["serve", "facilitator", "ledger", "price", "pay", "quote", "devnet", "demo", "vectors"];
+    let commands = [
+        "serve",
+        "facilitator",
+        "ledger",
+        "price",
+        "simulate",
+        "pay",
+        "quote",
+        "devnet",
+        "demo",
+        "vectors",
+    ];
     for command in commands {
         let help = run(&[command, "--help"]).succeeded();
         assert!(

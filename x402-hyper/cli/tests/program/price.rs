@@ -104,3 +104,38 @@ fn what_cannot_be_served_yet_is_refused_at_the_start() {
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("per_token"), "{}", ended.stderr);
 }
+
+/// By hand: two of 0.01, one that failed; 0.015 for a browser, 0.01 for what has no body in the log;
+/// 1000 tokens in and 500 out; two minutes and a second.
+#[test]
+fn a_log_of_requests_is_priced() {
+    let (folder, path) = file();
+    let log = folder.path().join("access.log");
+    std::fs::write(
+        &log,
+        r#"127.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "POST /api/analyze HTTP/1.1" 200 12 "-" "curl"
+127.0.0.1 - - [10/Oct/2026:13:55:37 +0000] "POST /api/analyze HTTP/1.1" 200 12
+127.0.0.1 - - [10/Oct/2026:13:55:38 +0000] "POST /api/analyze HTTP/1.1" 502 12
+127.0.0.1 - - [10/Oct/2026:13:55:39 +0000] "GET /health HTTP/1.1" 200 2
+127.0.0.1 - - [10/Oct/2026:13:55:39 +0000] "GET /nowhere HTTP/1.1" 404 2
+127.0.0.1 - - [10/Oct/2026:13:55:39 +0000] "POST /api/browse?depth=2 HTTP/1.1" 200 2
+{"method": "POST", "path": "/api/browse", "body": {"requires_browser": true}}
+{"method": "POST", "path": "/api/browse", "body": {"requires_browser": "yes"}}
+{"method": "POST", "path": "/v1/chat", "input_tokens": 1000, "output_tokens": 500, "status": 200}
+{"method": "GET", "path": "/stream", "duration_ms": 121000}
+nonsense
+"#,
+    )
+    .unwrap();
+    let ended = run(&["simulate", log.to_str().unwrap(), "--config", &path]);
+    assert!(ended.stderr.contains("1 requests are for no route; 1 lines cannot be read"));
+    let expected = "\
+/api/analyze: 2 requests, 0.02 USDC (1 failed, 0 without a price)
+/v1/chat: 1 requests, 0.025 USDC (0 failed, 0 without a price)
+/stream: 1 requests, 0.3 USDC (0 failed, 0 without a price)
+/api/browse: 2 requests, 0.025 USDC (0 failed, 1 without a price)
+/health: 1 requests, 0 USDC (0 failed, 0 without a price)
+in all: 0.37 USDC
+";
+    assert_eq!(ended.succeeded(), expected);
+}
