@@ -41,6 +41,8 @@ impl K256Signer {
     /// # Errors
     ///
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
+    // Not inlined, as `sign`: neither is k256's part of the panics that its callers are free of.
+    #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_slice(key).map_err(|_| InvalidKey)?;
         let address = address_of(key.verifying_key());
@@ -55,6 +57,7 @@ impl Signer for K256Signer {
         self.address
     }
 
+    #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
         let (ecdsa, id) = self.key.sign_prehash_recoverable(digest.as_bytes());
         let (r, s) = ecdsa.split_bytes();
