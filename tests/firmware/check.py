@@ -156,6 +156,9 @@ def panics():
 
 # --- Trade ---------------------------------------------------------------------------------------
 
+INTEROP = HERE / "../interop"
+FETCH = INTEROP / "node_modules/@x402/fetch"
+
 PAYEE = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
 PAYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 USDC = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
@@ -248,12 +251,40 @@ def wait_for(port):
 def device_buys(world, target):
     """The serial port of the buyer is a connection to the gateway."""
     port, before = world.serve(), world.balance(PAYEE)
-    command = emulator(target, "buyer", f"tcp:127.0.0.1:{port}", is_counted=False)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = output_of(emulator(target, "buyer", f"tcp:127.0.0.1:{port}", is_counted=False))
     moved = world.balance(PAYEE) - before
     print(f"{target} buys: {done.stdout.strip()!r}, {moved} units moved")
     if done.returncode != 0 or moved != 10_000 or "21.5" not in done.stdout:
         sys.exit(f"the device did not buy: {done.stderr}")
+
+
+def pay(dialect):
+    """The program, in a dialect."""
+
+    def buy(world, url):
+        key = world.file("buyer.key", BUYER_KEY)
+        command = [world.program, "pay", url, "--max", "0.05", "--key-file", key]
+        done = output_of([*command, "--dialect", dialect])
+        # 6: answered, and the seller names no transaction, for it has no chain.
+        if done.returncode != 6 or "21.5" not in done.stdout:
+            sys.exit(f"x402 pay ({dialect}): {done.returncode} {done.stdout} {done.stderr}")
+
+    return buy
+
+
+def fetch(_, url):
+    """The official client, where `npm ci` has been run for the interop tests."""
+    variables = {"PRIVATE_KEY": BUYER_KEY, "NETWORK": "eip155:1", "URL": url}
+    done = output_of(["node", "buyers/fetch.mjs"], cwd=INTEROP, env=os.environ | variables)
+    if done.returncode != 0 or "21.5" not in done.stdout:
+        sys.exit(f"@x402/fetch: {done.returncode} {done.stdout} {done.stderr}")
+    print("@x402/fetch pays the device")
+
+
+def output_of(command, **options):
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, **options
+    )
 
 
 def device_sells(world, target):
@@ -262,24 +293,19 @@ def device_sells(world, target):
     serial = f"tcp:127.0.0.1:{port},server=on,wait=off"
     seller = world.start(emulator(target, "seller", serial, is_counted=False))
     wait_for(port)
-    key = world.file("buyer.key", BUYER_KEY)
-    for dialect in ("headers", "v2"):
-        command = [world.program, "pay", f"http://127.0.0.1:{port}/reading", "--max", "0.05"]
-        command += ["--key-file", key, "--dialect", dialect]
-        paid = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        # 6: answered, and the seller names no transaction, for it has no chain.
-        if paid.returncode != 6 or "21.5" not in paid.stdout:
-            sys.exit(f"{dialect}: {paid.returncode} {paid.stdout} {paid.stderr}")
+    url = f"http://127.0.0.1:{port}/reading"
+    for buy in (pay("headers"), pay("v1"), fetch if FETCH.exists() else pay("v2")):
+        buy(world, url)
     output, _ = seller.communicate(timeout=60)
     records = re.findall(r"^0x([0-9a-f]+)$", output, re.MULTILINE)
-    if seller.returncode != 0 or len(records) != 2:
+    if seller.returncode != 0 or len(records) != 3:
         sys.exit(f"the seller ended with {seller.returncode}: {output}")
     for record in records:
         # With another last digit of s it is nobody's signature.
         forged = calldata(record)[:-1] + ("0" if record[-3] != "0" else "1")
         if not world.would_take(calldata(record)) or world.would_take(forged):
             sys.exit(f"the token does not tell what was handed out from a forgery: {record}")
-    print(f"{target} sells: 2 authorizations handed out, and the token takes them")
+    print(f"{target} sells: 3 authorizations handed out, and the token takes them")
 
 
 def calldata(record):

@@ -1,5 +1,6 @@
 //! Recovery and signing by RustCrypto's [`k256`], in pure Rust.
 
+mod element;
 mod vartime;
 
 use core::fmt;
@@ -8,6 +9,7 @@ use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
 
 use crate::{Address, Digest, Recover, Signature, SignatureError, Signer, keccak256};
 
+pub use element::{Element, ElementError};
 pub use vartime::Vartime;
 
 /// Recovers with k256.

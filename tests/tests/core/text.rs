@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use x402_core::buyer::PolicyError;
 use x402_core::head::HeadError;
 use x402_core::hex::HexError;
-use x402_core::secp256k1::InvalidKey;
+use x402_core::secp256k1::{ElementError, InvalidKey};
 use x402_core::settlement::SettlementError;
 use x402_core::state::{Event, State};
 use x402_core::window::{ApplyError, Refused};
@@ -36,13 +36,15 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 33] = [
+    let errors: [&dyn Display; 35] = [
         &AddressError::Checksum,
         &AddressError::Hex(Length),
         &ApplyError::Unknown,
         &Digit,
         &Length,
         &Prefix,
+        &ElementError::OtherKey,
+        &ElementError::Refused,
         &HeadError::Malformed,
         &HeadError::TooLong,
         &HeadError::TooManyFields,

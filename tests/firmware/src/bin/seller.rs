@@ -1,4 +1,4 @@
-//! Sells readings over the serial port: two, and then it hands out what is to be settled.
+//! Sells readings over the serial port: three, and then it hands out what is to be settled.
 #![no_std]
 #![no_main]
 
@@ -17,7 +17,7 @@ fn run() -> bool {
     let offer = shop::offer();
     let mut connection = Connection::new(Uart::new());
     let mut buffer = [0; SELLER_BUFFER_LEN];
-    while seller.window().len() < 2 {
+    while seller.window().len() < 3 {
         let Ok(Some(request)) = seller.receive(&mut connection, &mut buffer) else { continue };
         let sale = seller.sell(&request, &offer, &Moment::at(seconds()));
         let Ok(()) = match sale {
