@@ -1,5 +1,6 @@
 //! Recovery and signing by RustCrypto's [`k256`], in pure Rust.
 
+mod element;
 mod vartime;
 
 use core::fmt;
@@ -8,6 +9,7 @@ use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
 
 use crate::{Address, Digest, Recover, Signature, SignatureError, Signer, keccak256};
 
+pub use element::{Element, ElementError};
 pub use vartime::Vartime;
 
 /// Recovers with k256.
@@ -41,6 +43,8 @@ impl K256Signer {
     /// # Errors
     ///
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
+    // Not inlined, as `sign`: neither is k256's part of the panics that its callers are free of.
+    #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_slice(key).map_err(|_| InvalidKey)?;
         let address = address_of(key.verifying_key());
@@ -55,6 +59,7 @@ impl Signer for K256Signer {
         self.address
     }
 
+    #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
         let (ecdsa, id) = self.key.sign_prehash_recoverable(digest.as_bytes());
         let (r, s) = ecdsa.split_bytes();

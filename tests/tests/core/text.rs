@@ -6,7 +6,7 @@ use x402_core::buyer::PolicyError;
 use x402_core::condition::{Condition, Fault, Value};
 use x402_core::head::HeadError;
 use x402_core::hex::HexError;
-use x402_core::secp256k1::InvalidKey;
+use x402_core::secp256k1::{ElementError, InvalidKey};
 use x402_core::settlement::SettlementError;
 use x402_core::state::{Event, State};
 use x402_core::tariff::QuoteError;
@@ -45,6 +45,8 @@ fn others(text: &mut String) {
         &Digit,
         &Length,
         &Prefix,
+        &ElementError::OtherKey,
+        &ElementError::Refused,
         &HeadError::Malformed,
         &HeadError::TooLong,
         &HeadError::TooManyFields,

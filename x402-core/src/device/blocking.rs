@@ -6,7 +6,7 @@ use embedded_io::{ErrorType, Read, Write};
 
 use super::buyer::{Buyer, BuyerError, FreshNonce, Head, Next, Request};
 use super::connection::{Connection, DeviceError};
-use super::scan::BodyLength;
+use super::scan::{BodyLength, Intake};
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
 use crate::{Offer, Recover, Refusal, Signer};
 
@@ -34,18 +34,42 @@ impl<T: Write> Write for Connection<T> {
 }
 
 impl<T: Read> Connection<T> {
-    fn next_byte<P>(&mut self) -> Result<u8, DeviceError<P, T::Error>> {
-        if let Some(byte) = self.take() {
-            return Ok(byte);
+    /// Waits for bytes, where none are waiting; whether there are some, or the stream is at its end.
+    fn fill(&mut self) -> Result<bool, T::Error> {
+        if self.waiting().is_empty() {
+            let (stream, chunk) = self.chunk();
+            let count = stream.read(chunk)?;
+            self.filled(count);
         }
-        let (stream, chunk) = self.chunk();
-        let count = stream.read(chunk).map_err(DeviceError::Io)?;
-        self.filled(count);
-        self.take().ok_or(DeviceError::Closed)
+        Ok(!self.waiting().is_empty())
+    }
+
+    /// Reads a head to its end.
+    fn read_head<I: Intake>(
+        &mut self,
+        intake: &mut I,
+    ) -> Result<(), DeviceError<I::Error, T::Error>> {
+        loop {
+            if !self.fill().map_err(DeviceError::Io)? {
+                return Err(DeviceError::Closed);
+            }
+            let taken = intake.push_all(self.waiting());
+            let (count, is_whole) = taken.map_err(DeviceError::Protocol)?;
+            self.consume(count);
+            if is_whole {
+                return Ok(());
+            }
+        }
     }
 
     fn skip<P>(&mut self, count: u32) -> Result<(), DeviceError<P, T::Error>> {
-        (0..count).try_for_each(|_| self.next_byte().map(drop))
+        for _ in 0..count {
+            if !self.fill().map_err(DeviceError::Io)? {
+                return Err(DeviceError::Closed);
+            }
+            self.consume(1);
+        }
+        Ok(())
     }
 }
 
@@ -132,7 +156,7 @@ impl<S: Signer> Buyer<'_, S> {
             send(connection, &message, request.body).map_err(DeviceError::Io)?;
         }
         let mut reader = self.reader();
-        while !reader.push(connection.next_byte()?).map_err(DeviceError::Protocol)? {}
+        connection.read_head(&mut reader)?;
         reader.finish().map_err(DeviceError::Protocol)
     }
 }
@@ -150,13 +174,11 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         buffer: &'b mut [u8; super::SELLER_BUFFER_LEN],
     ) -> Result<Option<Received<'b>>, DeviceError<SellerError, T::Error>> {
         let mut reader = Received::reader(buffer);
-        loop {
-            let byte = match connection.next_byte() {
-                Err(DeviceError::Closed) if reader.is_empty() => return Ok(None),
-                byte => byte?,
-            };
-            if reader.push(byte).map_err(DeviceError::Protocol)? {
-                return reader.finish().map(Some).map_err(DeviceError::Protocol);
+        match connection.read_head(&mut reader) {
+            Err(DeviceError::Closed) if reader.is_empty() => Ok(None),
+            read => {
+                read?;
+                reader.finish().map(Some).map_err(DeviceError::Protocol)
             }
         }
     }

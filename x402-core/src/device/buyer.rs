@@ -3,7 +3,7 @@ use core::fmt;
 use super::date;
 use super::kept::{FieldsError, Kept};
 use super::pick::Picker;
-use super::scan::{BodyLength, Part, Scanner};
+use super::scan::{BodyLength, Intake, Part, Scanner};
 use crate::buyer::{Policy, PolicyError, Unsigned};
 use crate::head::HeadError;
 use crate::headers::{ChallengeHeaders, Field, SignatureForm, SignedPayment};
@@ -395,14 +395,19 @@ pub(super) struct Head {
     choice: Result<Choice, BuyerError>,
 }
 
-impl Reader<'_> {
-    /// Takes a byte; `true` for the last one of the head.
-    pub(super) fn push(&mut self, byte: u8) -> Result<bool, BuyerError> {
+impl Intake for Reader<'_> {
+    type Error = BuyerError;
+
+    fn scanner(&mut self) -> &mut Scanner {
+        &mut self.scanner
+    }
+
+    fn push(&mut self, byte: u8) -> Result<bool, BuyerError> {
         match self.scanner.push(byte).map_err(BuyerError::Head)? {
             Part::Start(byte) => self.start.push(byte),
             Part::Name(byte) => self.kept.push(byte).map_err(BuyerError::Head)?,
             Part::NameEnd => self.name(),
-            Part::Value(byte) => self.value(byte)?,
+            Part::Value(byte) => self.values(&[byte])?,
             Part::ValueEnd => self.value_end()?,
             Part::End => return Ok(true),
             Part::StartEnd | Part::Nothing => {}
@@ -410,6 +415,23 @@ impl Reader<'_> {
         Ok(false)
     }
 
+    fn values(&mut self, bytes: &[u8]) -> Result<(), BuyerError> {
+        match self.field {
+            Place::Ignored => Ok(()),
+            Place::Kept => self.kept.extend(bytes).map_err(BuyerError::Head),
+            Place::Picker => {
+                bytes.iter().for_each(|byte| self.pick(*byte));
+                Ok(())
+            }
+        }
+    }
+
+    fn fault(error: HeadError) -> BuyerError {
+        BuyerError::Head(error)
+    }
+}
+
+impl Reader<'_> {
     fn name(&mut self) {
         let name = self.kept.name();
         let is = |known: &str| known.eq_ignore_ascii_case(name);
@@ -427,18 +449,12 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, byte: u8) -> Result<(), BuyerError> {
-        match self.field {
-            Place::Ignored => {}
-            Place::Kept => self.kept.push(byte).map_err(BuyerError::Head)?,
-            Place::Picker if matches!(self.required, Some(Err(_))) => {}
-            Place::Picker => {
-                let bounds = self.bounds;
-                let pushed = self.picker.push(byte, |entry| bounds.choose(entry));
-                self.required = Some(pushed);
-            }
+    /// Behind a fault, what is left of the field is passed over: the header dialect may do.
+    fn pick(&mut self, byte: u8) {
+        if !matches!(self.required, Some(Err(_))) {
+            let bounds = self.bounds;
+            self.required = Some(self.picker.push(byte, |entry| bounds.choose(entry)));
         }
-        Ok(())
     }
 
     fn value_end(&mut self) -> Result<(), BuyerError> {

@@ -37,6 +37,16 @@ impl<T> Connection<T> {
         Some(byte)
     }
 
+    /// What was read and not taken.
+    pub(super) fn waiting(&self) -> &[u8] {
+        self.chunk.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Takes so many bytes of what was read.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+    }
+
     /// Moves what was read to `out`, as much as fits; says how much that was.
     pub(super) fn drain(&mut self, out: &mut [u8]) -> usize {
         let mut count = 0;

@@ -36,6 +36,14 @@ impl<'b> Kept<'b> {
         Ok(())
     }
 
+    /// As [`Self::push`], many at once.
+    pub(super) fn extend(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
+        let rest = self.buffer.get_mut(self.used..).unwrap_or_default();
+        rest.get_mut(..bytes.len()).ok_or(HeadError::TooLong)?.copy_from_slice(bytes);
+        self.used += bytes.len();
+        Ok(())
+    }
+
     /// What was written is the name.
     pub(super) fn name(&mut self) -> &str {
         self.open.name_end = self.used;

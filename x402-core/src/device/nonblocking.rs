@@ -6,7 +6,7 @@ use embedded_io_async::{Read, Write};
 
 use super::buyer::{Buyer, BuyerError, FreshNonce, Next, Request};
 use super::connection::{Connection, DeviceError};
-use super::scan::BodyLength;
+use super::scan::{BodyLength, Intake};
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
 use crate::{Offer, Recover, Refusal, Signer};
 
@@ -23,14 +23,40 @@ impl<T: Read> Connection<T> {
         }
     }
 
-    async fn next_byte_async<P>(&mut self) -> Result<u8, DeviceError<P, T::Error>> {
-        if let Some(byte) = self.take() {
-            return Ok(byte);
+    async fn fill_async(&mut self) -> Result<bool, T::Error> {
+        if self.waiting().is_empty() {
+            let (stream, chunk) = self.chunk();
+            let count = stream.read(chunk).await?;
+            self.filled(count);
         }
-        let (stream, chunk) = self.chunk();
-        let count = stream.read(chunk).await.map_err(DeviceError::Io)?;
-        self.filled(count);
-        self.take().ok_or(DeviceError::Closed)
+        Ok(!self.waiting().is_empty())
+    }
+
+    async fn read_head_async<I: Intake>(
+        &mut self,
+        intake: &mut I,
+    ) -> Result<(), DeviceError<I::Error, T::Error>> {
+        loop {
+            if !self.fill_async().await.map_err(DeviceError::Io)? {
+                return Err(DeviceError::Closed);
+            }
+            let taken = intake.push_all(self.waiting());
+            let (count, is_whole) = taken.map_err(DeviceError::Protocol)?;
+            self.consume(count);
+            if is_whole {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn skip_async<P>(&mut self, count: u32) -> Result<(), DeviceError<P, T::Error>> {
+        for _ in 0..count {
+            if !self.fill_async().await.map_err(DeviceError::Io)? {
+                return Err(DeviceError::Closed);
+            }
+            self.consume(1);
+        }
+        Ok(())
     }
 }
 
@@ -98,10 +124,7 @@ impl<S: Signer> Buyer<'_, S> {
             }
             let read = {
                 let mut reader = self.reader();
-                while !reader
-                    .push(connection.next_byte_async().await?)
-                    .map_err(DeviceError::Protocol)?
-                {}
+                connection.read_head_async(&mut reader).await?;
                 reader.finish().map_err(DeviceError::Protocol)?
             };
             let body = read.answer.body;
@@ -109,9 +132,7 @@ impl<S: Signer> Buyer<'_, S> {
                 return Ok(next);
             }
             if let BodyLength::Known(length) = body {
-                for _ in 0..length {
-                    connection.next_byte_async().await?;
-                }
+                connection.skip_async(length).await?;
             }
         }
     }
@@ -129,13 +150,11 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         buffer: &'b mut [u8; super::SELLER_BUFFER_LEN],
     ) -> Result<Option<Received<'b>>, DeviceError<SellerError, T::Error>> {
         let mut reader = Received::reader(buffer);
-        loop {
-            let byte = match connection.next_byte_async().await {
-                Err(DeviceError::Closed) if reader.is_empty() => return Ok(None),
-                byte => byte?,
-            };
-            if reader.push(byte).map_err(DeviceError::Protocol)? {
-                return reader.finish().map(Some).map_err(DeviceError::Protocol);
+        match connection.read_head_async(&mut reader).await {
+            Err(DeviceError::Closed) if reader.is_empty() => Ok(None),
+            read => {
+                read?;
+                reader.finish().map(Some).map_err(DeviceError::Protocol)
             }
         }
     }

@@ -77,11 +77,24 @@ impl Scanner {
         self.length == 0
     }
 
-    pub(super) fn push(&mut self, byte: u8) -> Result<Part, HeadError> {
-        self.length += 1;
-        if self.length > MAX_HEAD_LEN {
-            return Err(HeadError::TooLong);
+    /// How many of the next bytes are of a value that has begun: they are taken.
+    fn value_run(&mut self, bytes: &[u8]) -> Result<usize, HeadError> {
+        if self.state != State::Value {
+            return Ok(0);
         }
+        let count = bytes.iter().take_while(|byte| is_value(**byte)).count();
+        self.count(count)?;
+        Ok(count)
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), HeadError> {
+        let bytes = u32::try_from(bytes).map_err(|_| HeadError::TooLong)?;
+        self.length = self.length.saturating_add(bytes);
+        if self.length > MAX_HEAD_LEN { Err(HeadError::TooLong) } else { Ok(()) }
+    }
+
+    pub(super) fn push(&mut self, byte: u8) -> Result<Part, HeadError> {
+        self.count(1)?;
         let (part, state) = match (self.state, byte) {
             (State::Start, b'\r') => (Part::Nothing, State::Lf(After::Start)),
             (State::Start, b' '..=b'~') => (Part::Start(byte), State::Start),
@@ -90,7 +103,7 @@ impl Scanner {
             (State::Name, b':') => (Part::NameEnd, State::Before),
             (State::Before, b' ' | b'\t') => (Part::Nothing, State::Before),
             (State::Before | State::Value, b'\r') => (Part::Nothing, State::Lf(After::Value)),
-            (State::Before | State::Value, b'\t' | b' '..=b'~' | 0x80..) => {
+            (State::Before | State::Value, _) if is_value(byte) => {
                 (Part::Value(byte), State::Value)
             }
             (State::Lf(After::Start), b'\n') => (Part::StartEnd, State::Line),
@@ -101,6 +114,47 @@ impl Scanner {
         self.state = state;
         Ok(part)
     }
+}
+
+/// What reads a head.
+pub(super) trait Intake {
+    /// Why it is not read.
+    type Error;
+
+    fn scanner(&mut self) -> &mut Scanner;
+
+    /// Takes a byte; `true` for the last one of the head.
+    fn push(&mut self, byte: u8) -> Result<bool, Self::Error>;
+
+    /// Takes bytes of a value, all at once.
+    fn values(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// What a fault of the head is among its errors.
+    fn fault(error: HeadError) -> Self::Error;
+
+    /// Takes bytes up to the end of the head: how many they are, and whether the last of the head is
+    /// among them.
+    fn push_all(&mut self, bytes: &[u8]) -> Result<(usize, bool), Self::Error> {
+        let mut rest = bytes;
+        while let Some((byte, behind)) = rest.split_first() {
+            let run = self.scanner().value_run(rest).map_err(Self::fault)?;
+            if let Some((values, behind)) = rest.split_at_checked(run).filter(|_| run > 0) {
+                self.values(values)?;
+                rest = behind;
+                continue;
+            }
+            rest = behind;
+            if self.push(*byte)? {
+                return Ok((bytes.len() - rest.len(), true));
+            }
+        }
+        Ok((bytes.len(), false))
+    }
+}
+
+/// `field-vchar` of RFC 9110, section 5.5, and blanks.
+const fn is_value(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
 /// `tchar` of RFC 9110, section 5.6.2.

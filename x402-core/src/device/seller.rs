@@ -2,7 +2,7 @@ use core::fmt::{self, Write as _};
 
 use super::base64::Decoder;
 use super::kept::{FieldsError, Kept};
-use super::scan::{BodyLength, Part, Scanner};
+use super::scan::{BodyLength, Intake, Part, Scanner};
 use crate::claim::Claimed;
 use crate::head::HeadError;
 use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
@@ -272,9 +272,16 @@ impl<'b> Reader<'b> {
     pub(super) const fn is_empty(&self) -> bool {
         self.scanner.is_empty()
     }
+}
 
-    /// Takes a byte; `true` for the last one of the head.
-    pub(super) fn push(&mut self, byte: u8) -> Result<bool, SellerError> {
+impl Intake for Reader<'_> {
+    type Error = SellerError;
+
+    fn scanner(&mut self) -> &mut Scanner {
+        &mut self.scanner
+    }
+
+    fn push(&mut self, byte: u8) -> Result<bool, SellerError> {
         match self.scanner.push(byte).map_err(SellerError::Head)? {
             Part::Start(byte) | Part::Name(byte) => {
                 self.kept.push(byte).map_err(SellerError::Head)?;
@@ -284,7 +291,7 @@ impl<'b> Reader<'b> {
                 self.kept.close().map_err(SellerError::Head)?;
             }
             Part::NameEnd => self.name(),
-            Part::Value(byte) => self.value(byte)?,
+            Part::Value(byte) => self.values(&[byte])?,
             Part::ValueEnd => self.value_end()?,
             Part::End => return Ok(true),
             Part::Nothing => {}
@@ -292,6 +299,34 @@ impl<'b> Reader<'b> {
         Ok(false)
     }
 
+    fn values(&mut self, bytes: &[u8]) -> Result<(), SellerError> {
+        match &mut self.place {
+            Place::Ignored => Ok(()),
+            Place::Kept => self.kept.extend(bytes).map_err(SellerError::Head),
+            Place::Decoded(_) if matches!(self.encoded, Some(Err(_))) => Ok(()),
+            Place::Decoded(decoder) => {
+                for digit in bytes {
+                    match decoder.push(*digit) {
+                        Ok(mut bytes) => bytes
+                            .try_for_each(|byte| self.kept.push(byte))
+                            .map_err(SellerError::Head)?,
+                        Err(error) => {
+                            self.encoded = Some(Err(error));
+                            break;
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fault(error: HeadError) -> SellerError {
+        SellerError::Head(error)
+    }
+}
+
+impl<'b> Reader<'b> {
     fn name(&mut self) {
         let name = self.kept.name();
         let is = |known: &str| known.eq_ignore_ascii_case(name);
@@ -305,23 +340,6 @@ impl<'b> Reader<'b> {
             self.kept.discard();
             Place::Ignored
         };
-    }
-
-    fn value(&mut self, byte: u8) -> Result<(), SellerError> {
-        match &mut self.place {
-            Place::Ignored => Ok(()),
-            Place::Kept => self.kept.push(byte).map_err(SellerError::Head),
-            Place::Decoded(_) if matches!(self.encoded, Some(Err(_))) => Ok(()),
-            Place::Decoded(decoder) => match decoder.push(byte) {
-                Ok(mut bytes) => {
-                    bytes.try_for_each(|byte| self.kept.push(byte)).map_err(SellerError::Head)
-                }
-                Err(error) => {
-                    self.encoded = Some(Err(error));
-                    Ok(())
-                }
-            },
-        }
     }
 
     fn value_end(&mut self) -> Result<(), SellerError> {

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""Runs the images in QEMU and holds them to what is promised.
+
+    check.py figures       flash, stack and instructions against budgets.json; the table on stdout
+    check.py readme        the same, and puts the table into README.md
+    check.py vectors       the known answers on the device's own arithmetic
+    check.py panics        who may panic, against the list of crates that are known to
+    check.py trade         the images pay, and are paid by, the program that $X402 names
+
+Images are those of `cargo build --release` for the targets below, in $CARGO_TARGET_DIR.
+"""
+
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TARGET_DIR = Path(os.environ.get("CARGO_TARGET_DIR", HERE / "target"))
+ARM, RISCV, M0 = "thumbv7em-none-eabi", "riscv32imac-unknown-none-elf", "thumbv6m-none-eabi"
+SEMIHOSTING = ["-semihosting-config", "enable=on,target=native"]
+QEMU = {
+    ARM: ["qemu-system-arm", "-machine", "mps2-an386"],
+    RISCV: ["qemu-system-riscv32", "-machine", "virt", "-bios", "none"],
+}
+
+
+def image(target, name):
+    return TARGET_DIR / target / "release" / name
+
+
+def emulator(target, name, serial="none", is_counted=True):
+    command = [*QEMU[target], "-nographic", "-monitor", "none", "-serial", serial, *SEMIHOSTING]
+    if is_counted:
+        command += ["-icount", "shift=0"]
+    return [*command, "-kernel", str(image(target, name))]
+
+
+def run(target, name):
+    """What an image says, which ends with success."""
+    command = emulator(target, name)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{name} on {target} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+# --- Figures -------------------------------------------------------------------------------------
+
+
+def flash(elf):
+    """The bytes of all sections that are in the image when it is flashed."""
+    data = elf.read_bytes()
+    (offset,) = struct.unpack_from("<I", data, 32)
+    size, count = struct.unpack_from("<HH", data, 46)
+    total = 0
+    for index in range(count):
+        _, kind, flags, _, _, length = struct.unpack_from("<6I", data, offset + index * size)
+        is_allocated, has_bytes = flags & 2, kind != 8
+        total += length if is_allocated and has_bytes else 0
+    return total
+
+
+def measured(target):
+    """Instructions and stack by step, the larger of the two dialects first named alone."""
+    figures, dialect = {}, ""
+    for line in run(target, "measure").splitlines():
+        words = line.split()
+        if words[0] == "dialect":
+            dialect = f" ({words[1]})"
+        elif words[0] == "measure":
+            figures[words[1] + dialect] = (int(words[2]), int(words[3]))
+    return figures
+
+
+def figures():
+    """The table, once every figure is within its budget."""
+    budgets = json.loads((HERE / "budgets.json").read_text())
+    failures, rows = [], {}
+    for target, budget in budgets.items():
+        steps = measured(target)
+        of_kind = {
+            "flash": lambda name: flash(image(target, name)),
+            "stack": lambda name: steps[name][1],
+            "instructions": lambda name: steps[name][0],
+        }
+        for kind, limits in budget.items():
+            for name, limit in limits.items():
+                value = of_kind[kind](name)
+                rows.setdefault(f"{kind}, {name}", []).append(f"{value:,}")
+                if value > limit:
+                    failures.append(f"{target}: {kind}, {name}: {value:,} is above {limit:,}")
+    lines = ["| | " + " | ".join(budgets) + " |", "|---|" + "---:|" * len(budgets)]
+    lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+    table = "\n".join(lines)
+    print(table)
+    if failures:
+        sys.exit("\n".join(failures))
+    return table
+
+
+def readme():
+    path, begin, end = HERE / "../../README.md", "<!-- figures -->\n", "\n<!-- /figures -->"
+    head, rest = path.read_text().split(begin)
+    _, tail = rest.split(end)
+    path.write_text(head + begin + figures() + end + tail)
+
+
+def vectors():
+    for target in QEMU:
+        print(f"{target}: {run(target, 'vectors').strip()}")
+
+
+# --- Panics --------------------------------------------------------------------------------------
+
+# Whose panics cannot be reached from here, as far as anybody knows, and are not ours to remove: bounds
+# checks within k256's arithmetic and what of it is inlined into the signer, an assertion on constants in
+# ruint, and the tests' own output.
+MAY_PANIC = r"K256Signer|k256|crypto_bigint|elliptic_curve|ecdsa|primeorder|wnaf|rfc6979|ruint::mul|semihosting"
+
+
+def callers(elf):
+    """Who calls core::panicking, and what of it."""
+    command = ["llvm-objdump", "-d", "--demangle", "--no-show-raw-insn", str(elf)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    inside = ""
+    for line in text.splitlines():
+        if begin := re.match(r"^[0-9a-f]+ <(.*)>:$", line):
+            # Marks between instructions and data have names, too.
+            inside = inside if begin[1].startswith("$") else begin[1]
+        elif call := re.search(r"\t(?:bl|b|b\.w)\s.*<(.*?)(?:\+0x[0-9a-f]+)?>", line):
+            if re.search(r"panic|unwrap_failed|expect_failed|slice_\w*fail", call[1]):
+                yield inside, call[1]
+
+
+def panics():
+    for name in ("buyer", "seller", "both"):
+        found = {pair for pair in callers(image(ARM, name)) if pair[0] != pair[1]}
+        # What panicking itself is made of is reached from elsewhere only.
+        ours = {pair for pair in found if not re.match(rf"core::|__rustc|<core|_\$LT\$.*core\.\.|.*(?:{MAY_PANIC})", pair[0])}
+        if not found:
+            sys.exit("nothing can panic, k256 included: the disassembly is not understood")
+        for caller, how in sorted(ours):
+            print(f"{name}: {caller} <- {how}", file=sys.stderr)
+        if ours:
+            sys.exit(f"{name} may panic outside of the crates that are known to")
+        print(f"{name}: {len(found)} calls of core::panicking, all in crates that are known to have them")
+
+
+# --- Trade ---------------------------------------------------------------------------------------
+
+INTEROP = HERE / "../interop"
+FETCH = INTEROP / "node_modules/@x402/fetch"
+
+PAYEE = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+PAYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+USDC = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+BUYER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
+SETTLER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+
+class World:
+    """A chain, and what runs beside it until the end."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.program = os.environ.get("X402") or sys.exit("X402 does not name the program")
+        self.processes = []
+        chain = self.start([self.program, "devnet", "--port", "0"])
+        self.rpc = re.search(r"http://\S+", chain.stdout.readline())[0]
+
+    def start(self, command):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait()
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o600)
+        return str(path)
+
+    def call(self, method, *params):
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        body = json.dumps(request).encode()
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(self.rpc, body, headers)) as answer:
+            reply = json.load(answer)
+        return reply.get("result")
+
+    def balance(self, owner):
+        data = "0x70a08231" + owner[2:].lower().rjust(64, "0")
+        return int(self.call("eth_call", {"to": USDC, "data": data}, "latest"), 16)
+
+    def would_take(self, data):
+        call = {"from": PAYER, "to": USDC, "data": data}
+        return self.call("eth_call", call, "latest") is not None
+
+    def serve(self):
+        """The gateway, before a server that tells the temperature."""
+        behind = HERE / "reading.py"
+        upstream = self.start([sys.executable, str(behind)])
+        port = free_port()
+        config = f"""
+listen: 127.0.0.1:{port}
+upstream: http://127.0.0.1:{upstream.stdout.readline().strip()}
+pay_to: "{PAYEE}"
+network: ethereum
+asset: USDC
+chain: {{rpc: "{self.rpc}", key_file: {self.file("settler.key", SETTLER_KEY)}}}
+ledger: memory
+routes:
+  - {{path: /reading, pricing: {{model: "per_request", amount: "0.01", currency: "USDC"}}}}
+"""
+        self.start([self.program, "serve", "--config", self.file("x402.yaml", config)])
+        wait_for(port)
+        return port
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(port):
+    for _ in range(300):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    sys.exit(f"nothing listens on port {port}")
+
+
+def device_buys(world, target):
+    """The serial port of the buyer is a connection to the gateway."""
+    port, before = world.serve(), world.balance(PAYEE)
+    done = output_of(emulator(target, "buyer", f"tcp:127.0.0.1:{port}", is_counted=False))
+    moved = world.balance(PAYEE) - before
+    print(f"{target} buys: {done.stdout.strip()!r}, {moved} units moved")
+    if done.returncode != 0 or moved != 10_000 or "21.5" not in done.stdout:
+        sys.exit(f"the device did not buy: {done.stderr}")
+
+
+def pay(dialect):
+    """The program, in a dialect."""
+
+    def buy(world, url):
+        key = world.file("buyer.key", BUYER_KEY)
+        command = [world.program, "pay", url, "--max", "0.05", "--key-file", key]
+        done = output_of([*command, "--dialect", dialect])
+        # 6: answered, and the seller names no transaction, for it has no chain.
+        if done.returncode != 6 or "21.5" not in done.stdout:
+            sys.exit(f"x402 pay ({dialect}): {done.returncode} {done.stdout} {done.stderr}")
+
+    return buy
+
+
+def fetch(_, url):
+    """The official client, where `npm ci` has been run for the interop tests."""
+    variables = {"PRIVATE_KEY": BUYER_KEY, "NETWORK": "eip155:1", "URL": url}
+    done = output_of(["node", "buyers/fetch.mjs"], cwd=INTEROP, env=os.environ | variables)
+    if done.returncode != 0 or "21.5" not in done.stdout:
+        sys.exit(f"@x402/fetch: {done.returncode} {done.stdout} {done.stderr}")
+    print("@x402/fetch pays the device")
+
+
+def output_of(command, **options):
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+def device_sells(world, target):
+    """Whoever connects to the serial port of the seller buys."""
+    port = free_port()
+    serial = f"tcp:127.0.0.1:{port},server=on,wait=off"
+    seller = world.start(emulator(target, "seller", serial, is_counted=False))
+    wait_for(port)
+    url = f"http://127.0.0.1:{port}/reading"
+    for buy in (pay("headers"), pay("v1"), fetch if FETCH.exists() else pay("v2")):
+        buy(world, url)
+    output, _ = seller.communicate(timeout=60)
+    records = re.findall(r"^0x([0-9a-f]+)$", output, re.MULTILINE)
+    if seller.returncode != 0 or len(records) != 3:
+        sys.exit(f"the seller ended with {seller.returncode}: {output}")
+    for record in records:
+        # With another last digit of s it is nobody's signature.
+        forged = calldata(record)[:-1] + ("0" if record[-3] != "0" else "1")
+        if not world.would_take(calldata(record)) or world.would_take(forged):
+            sys.exit(f"the token does not tell what was handed out from a forgery: {record}")
+    print(f"{target} sells: 3 authorizations handed out, and the token takes them")
+
+
+def calldata(record):
+    """transferWithAuthorization of the record of a claimed payment (Claimed::to_bytes)."""
+    digits = iter(record)
+    take = lambda count: "".join(next(digits) for _ in range(2 * count))
+    take(8), take(20)
+    parties = [take(20).rjust(64, "0") for _ in range(2)]
+    words = [take(32) for _ in range(4)]
+    take(32), take(1), take(20), take(1)
+    r, s, v = take(32), take(32), take(1).rjust(64, "0")
+    return "0xe3ee160e" + "".join([*parties, *words, v, r, s])
+
+
+def trade():
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(folder)
+        try:
+            for target in QEMU:
+                device_buys(world, target)
+                device_sells(world, target)
+        finally:
+            world.stop()
+
+
+if __name__ == "__main__":
+    commands = {"figures": figures, "readme": readme, "vectors": vectors, "panics": panics, "trade": trade}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+        sys.exit(__doc__)
+    commands[sys.argv[1]]()

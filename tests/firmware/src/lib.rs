@@ -1,0 +1,50 @@
+/*!
+The two boards of QEMU that the images run on, and what a device has anyway: a serial port, a clock, a
+count of instructions, a stack.
+
+`unsafe` is here, and only here: registers are addresses.
+*/
+#![no_std]
+#![deny(missing_docs)]
+
+mod board;
+pub mod shop;
+pub mod stack;
+
+use core::panic::PanicInfo;
+
+pub use board::{Uart, instructions, start};
+pub use semihosting::{print, println};
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // Without the words: they are a third of the image.
+    let line = info.location().map_or(0, core::panic::Location::line);
+    println!("PANIC in line {line}");
+    exit(101)
+}
+
+/// Ends the run; 0 is success.
+pub fn exit(code: i32) -> ! {
+    semihosting::process::exit(code)
+}
+
+/// The seconds since 1970: the host's clock, which a device has from its network.
+#[must_use]
+pub fn seconds() -> u64 {
+    use semihosting::experimental::time::SystemTime;
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The entry of an image: `main!(run)`, where `run` returns whether it went well.
+#[macro_export]
+macro_rules! main {
+    ($run:path) => {
+        #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
+        #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
+        fn main() -> ! {
+            $crate::start();
+            $crate::exit(if $run() { 0 } else { 1 })
+        }
+    };
+}
