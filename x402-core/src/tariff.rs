@@ -128,7 +128,7 @@ impl<S: AsRef<str>, M: Deref<Target = [Multiplier<S>]>> Tariff<M> {
         let minimum = min_price.map(amount).transpose()?.unwrap_or(Amount::ZERO);
         let maximum = max_price.map(amount).transpose()?.unwrap_or(Amount::MAX);
         match maximum {
-            Amount::ZERO => Err(PriceError::Zero),
+            zero if zero == Amount::ZERO => Err(PriceError::Zero),
             _ if minimum > maximum => Err(PriceError::Range),
             _ => Ok(Self { minimum, maximum, ..self }),
         }
@@ -188,7 +188,7 @@ impl<S: AsRef<str>, M: Deref<Target = [Multiplier<S>]>> Tariff<M> {
             visit(Step::Lowered { amount: self.maximum });
         }
         match amount.max(self.minimum).min(self.maximum) {
-            Amount::ZERO => Err(PriceError::Zero.into()),
+            zero if zero == Amount::ZERO => Err(PriceError::Zero.into()),
             amount => Ok(amount),
         }
     }
