@@ -6,6 +6,7 @@ mod vartime;
 use core::fmt;
 
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
+use k256::elliptic_curve::point::AffineCoordinates as _;
 
 use crate::{Address, Digest, Recover, Signature, SignatureError, Signer, keccak256};
 
@@ -93,9 +94,8 @@ impl core::error::Error for InvalidKey {}
 
 /// The low 20 bytes of the Keccak-256 of x || y.
 fn address_of(key: &VerifyingKey) -> Address {
-    let point = key.to_sec1_point(false);
-    let xy = point.as_bytes().get(1..).unwrap_or_default();
-    Address::from_word_unchecked(&keccak256(&[xy]))
+    let point = key.as_affine();
+    Address::from_word_unchecked(&keccak256(&[&point.x(), &point.y()]))
 }
 
 #[cfg(test)]

@@ -417,6 +417,16 @@ fn the_same_payment_goes_out_until_it_is_answered() {
 }
 
 #[test]
+fn a_402_with_a_body_without_end_is_not_waited_for() {
+    let terms = encoded(&v2(&json!([entry()])));
+    for length in ["Content-Length: 4294967295", "Transfer-Encoding: chunked", "X: y"] {
+        let answer = format!("HTTP/1.1 402 No\r\nPAYMENT-REQUIRED: {terms}\r\n{length}\r\n\r\n");
+        let (result, sent) = bought(&[answer.as_bytes()]);
+        assert_eq!((result, sent.len()), (Ok(Next::Reconnect), 1), "{length}");
+    }
+}
+
+#[test]
 fn a_refused_payment_is_not_signed_again() {
     let terms = encoded(&v2(&json!([entry()])));
     let first = required(&[("PAYMENT-REQUIRED", &terms)]);

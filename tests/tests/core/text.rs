@@ -38,7 +38,7 @@ fn refusals(text: &mut String) {
 
 fn others(text: &mut String) {
     use HexError::{Digit, Length, Prefix};
-    let errors: [&dyn Display; 35] = [
+    let errors: &[&dyn Display] = &[
         &AddressError::Checksum,
         &AddressError::Hex(Length),
         &ApplyError::Unknown,

@@ -36,8 +36,8 @@ impl<S: PrehashSigner<Ecdsa>> Signer for Element<S> {
         let is_ours = |signature: &Signature| {
             Vartime.recover(digest, signature).is_ok_and(|signer| signer == self.address)
         };
-        let candidates = [false, true].into_iter().filter_map(with_parity);
-        candidates.into_iter().find(is_ours).ok_or(ElementError::OtherKey)
+        let mut candidates = [false, true].into_iter().filter_map(with_parity);
+        candidates.find(is_ours).ok_or(ElementError::OtherKey)
     }
 }
 
