@@ -11,6 +11,7 @@ use alloy_json_rpc::{RequestPacket, ResponsePacket};
 use alloy_transport::TransportFut;
 use alloy_transport::{BoxTransport, IntoBoxTransport as _, TransportError, TransportErrorKind};
 use libfuzzer_sys::fuzz_target;
+use tokio::runtime::{Builder, Runtime};
 use tower_service::Service;
 use x402_core::secp256k1::K256Signer;
 use x402_core::{Address, Signer as _, Timestamp, Transfer};
@@ -48,10 +49,11 @@ static PAYMENT: LazyLock<Claimed> = LazyLock::new(|| {
 
 const HASH: TxHash = TxHash([0x33; 32]);
 
-fuzz_target!(|data: &[u8]| {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(ask(data));
-});
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
+}
+
+fuzz_target!(|data: &[u8]| RUNTIME.with(|runtime| runtime.block_on(ask(data))));
 
 async fn ask(data: &[u8]) {
     let Some((plan, answers)) = data.split_first() else { return };

@@ -59,7 +59,7 @@ fn check_hex(text: &str) {
     let theirs =
         text.strip_prefix("0x").and_then(|digits| alloy_primitives::hex::decode(digits).ok());
     // A second prefix is none here.
-    let theirs = theirs.filter(|_| !text.starts_with("0x0x"));
+    let theirs = theirs.filter(|_| !text.starts_with("0x0x") && !text.starts_with("0x0X"));
     let mut room = vec![0; text.len()];
     assert_eq!(hex::decode_into(text, &mut room).ok(), theirs.as_deref());
     if let Some(bytes) = theirs {

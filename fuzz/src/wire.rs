@@ -13,7 +13,7 @@ pub fn check_payload(json: &[u8], expected: Version) {
     /// v1 does not say which token it is.
     const TOKEN: Address = Address::new([7; 20]);
     let Ok(payload) = PaymentPayload::parse(json) else { return };
-    let theirs: Value = serde_json::from_slice(json).expect("it is JSON to us");
+    let Some(theirs) = crate::json::oracle(json) else { return };
     assert_eq!(theirs["x402Version"], payload.version.number());
     assert_eq!(payload.scheme.to_string(), text(scheme_of(&theirs, payload.version), "scheme"));
     let Ok(payment) = payload.payment(TOKEN) else { return };
