@@ -3,7 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use x402_core::headers::{PaymentHeaders, SignatureForm, SignedPayment};
-use x402_core::{Error, Offer, Payment, Transfer};
+use x402_core::{Address, Asset, ChainId, Error, Nonce, Offer, Payment, Timestamp, Transfer};
+use x402_fuzz::Cut;
+use x402_fuzz::paper::{Paper, units};
 use x402_fuzz::shop::OFFERS;
 
 type Fields = Vec<(String, Vec<u8>)>;
@@ -24,10 +26,52 @@ fuzz_target!(|data: &[u8]| {
         let (asset, terms) = (offer.asset(), offer.requirements());
         assert_eq!((payment.chain_id, payment.asset), (terms.chain_id, terms.asset));
         assert_eq!(payment.transfer.to(), terms.pay_to);
+        check_said(&fields, &payment, asset);
         check_written(&payment, offer);
-        assert_eq!(asset.chain_id, terms.chain_id);
     }
 });
+
+/// Each field by itself says what the payment says.
+fn check_said(fields: &Fields, payment: &Payment, asset: &Asset<'_>) {
+    let transfer = &payment.transfer;
+    for (name, value) in fields {
+        let Ok(text) = core::str::from_utf8(value) else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "x-payment-amount" => {
+                let amount = Paper::parse(text).expect("a decimal").floor(asset.decimals);
+                assert_eq!(amount, (units(transfer.value()), false));
+            }
+            "x-payment-asset" if text == asset.symbol => {}
+            "x-payment-asset" => assert_eq!(Address::parse(text), Ok(asset.address)),
+            "x-payment-from" => assert_eq!(Address::parse(text), Ok(transfer.from())),
+            "x-payment-network" => assert_eq!(ChainId::parse(text), Ok(asset.chain_id)),
+            "x-payment-nonce" => assert_eq!(Nonce::parse(text), Ok(transfer.nonce())),
+            "x-payment-valid-after" => {
+                assert_eq!(Timestamp::parse(text), Ok(transfer.valid_after()));
+            }
+            "x-payment-valid-before" => {
+                assert_eq!(Timestamp::parse(text), Ok(transfer.valid_before()));
+            }
+            "x-payment-signature" => check_signature(text, payment),
+            _ => {}
+        }
+    }
+}
+
+/// r, s and v stand at its end, and payer and times before them where it is the long form.
+fn check_signature(text: &str, payment: &Payment) {
+    let bytes = alloy_primitives::hex::decode(text).expect("hexadecimal");
+    let rsv = bytes.last_chunk::<65>().expect("long enough");
+    if let Ok(signature) = payment.signature {
+        assert_eq!(&signature.to_rsv(), rsv);
+    }
+    if bytes.len() == 101 {
+        let mut cut = Cut(&bytes);
+        assert_eq!(Address::new(cut.array()), payment.transfer.from());
+        assert_eq!(Timestamp::from_secs(cut.number()), payment.transfer.valid_after());
+        assert_eq!(Timestamp::from_secs(cut.number()), payment.transfer.valid_before());
+    }
+}
 
 fn resolve(fields: &Fields, offer: &Offer<'_>) -> Result<Payment, Option<Error>> {
     let fields = fields.iter().map(|(name, value)| (name, value.as_slice()));

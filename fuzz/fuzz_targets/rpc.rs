@@ -22,6 +22,8 @@ use x402_std::chain::{Call, Chain as _, Journal, Outcome, RpcChain, RpcOptions};
 use x402_std::chain::{Transaction, TxHash, Usage};
 use x402_std::ledger::LedgerError;
 
+static SIGNER: LazyLock<K256Signer> = LazyLock::new(|| K256Signer::from_bytes(&[7; 32]).unwrap());
+
 /// The payment that is settled, or not.
 static PAYMENT: LazyLock<Claimed> = LazyLock::new(|| {
     let terms = OFFERS[0].requirements();
@@ -34,8 +36,7 @@ static PAYMENT: LazyLock<Claimed> = LazyLock::new(|| {
         valid_before: Timestamp::from_secs(NOW + 60),
         nonce: Nonce::new([0x22; 32]),
     };
-    let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
-    let Ok(signature): Result<Signature, _> = signer.sign(&authorization.digest(&terms.domain));
+    let Ok(signature): Result<Signature, _> = SIGNER.sign(&authorization.digest(&terms.domain));
     let payment = Payment {
         chain_id: terms.chain_id,
         asset: terms.asset,
@@ -61,9 +62,8 @@ async fn ask(data: &[u8]) {
     let script = Script(Arc::new(Mutex::new(lines.collect())));
     let wire: BoxTransport = script.into_box_transport();
     let terms = OFFERS[0].requirements();
-    let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
     let options = RpcOptions { fee_cache: Duration::ZERO, ..RpcOptions::new(terms.chain_id) };
-    let Ok(chain) = RpcChain::over(wire, signer, options).await else { return };
+    let Ok(chain) = RpcChain::over(wire, SIGNER.clone(), options).await else { return };
     let call = Call::new(*PAYMENT, &[]).unwrap();
     let is_said = |word: &str| String::from_utf8_lossy(answers).to_ascii_lowercase().contains(word);
     // Whatever is settled, a log of the token said so, under this nonce.
