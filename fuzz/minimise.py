@@ -4,8 +4,8 @@
     minimise.py PROGRAM FOLDER... CORPUS [--most 40]
 
 libFuzzer's own merge keeps an input for every count of every edge, which is hundreds of files. Here an
-input counts for the edges that those before it do not reach, the largest gain first. CORPUS is read
-too, and replaced.
+input counts for the edges that those before it do not reach, the largest gain first. What is named
+keep-… stays whatever it reaches. CORPUS is read too, and replaced.
 """
 
 import hashlib
@@ -35,9 +35,9 @@ def edges_of(program, folders):
     return edges
 
 
-def choose(edges, most):
-    reached, chosen = set(), []
-    while len(chosen) < most:
+def choose(edges, most, kept):
+    reached, chosen = set(), list(kept)
+    while len(chosen) < most + len(kept):
         gain = lambda name: (len(edges[name] - reached), -pathlib.Path(name).stat().st_size)
         best = max(edges, key=gain, default=None)
         if best is None or not edges[best] - reached:
@@ -58,14 +58,15 @@ def main(arguments):
     corpus.mkdir(parents=True, exist_ok=True)
     edges = edges_of(program, folders)
     total = len(set().union(*edges.values()))
-    chosen, reached = choose(edges, most)
-    kept = [pathlib.Path(name).read_bytes() for name in chosen]
+    kept = [name for folder in folders for name in pathlib.Path(folder).glob("keep-*")]
+    chosen, reached = choose(edges, most, kept)
+    contents = [pathlib.Path(name).read_bytes() for name in chosen]
     shutil.rmtree(corpus)
     corpus.mkdir()
-    for content in kept:
+    for content in contents:
         (corpus / hashlib.sha1(content).hexdigest()).write_bytes(content)
-    size = sum(map(len, kept))
-    print(f"{corpus}: {len(kept)} inputs, {size} bytes, {reached} of {total} edges")
+    size = sum(map(len, contents))
+    print(f"{corpus}: {len(contents)} inputs, {size} bytes, {reached} of {total} edges")
 
 
 main(sys.argv[1:])
