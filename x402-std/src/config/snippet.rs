@@ -13,7 +13,7 @@ const KEY_DIGITS: usize = 60;
 /// and columns count from 1.
 pub(super) fn snippet(text: &str, line: u64, column: u64) -> Option<String> {
     let at = usize::try_from(line.checked_sub(1)?).ok()?;
-    let content = text.lines().nth(at)?;
+    let content = lines(text).nth(at)?;
     // A document in braces has no lines that tell where `chain` begins and ends.
     if content.trim().is_empty() || is_in_braces(text) {
         return None;
@@ -44,8 +44,13 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     shown
 }
 
+/// The lines as YAML counts them: a carriage return by itself ends one too.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
+}
+
 fn is_in_braces(text: &str) -> bool {
-    let mut lines = text.lines().map(str::trim_start);
+    let mut lines = lines(text).map(str::trim_start);
     lines.find(|line| !is_empty(line)).is_some_and(|line| line.starts_with('{'))
 }
 
@@ -56,7 +61,7 @@ fn is_empty(line: &str) -> bool {
 /// Whether a line belongs to the value of the key `chain`.
 fn is_in_chain(text: &str, at: usize) -> bool {
     let mut chain = None;
-    for (number, line) in text.lines().enumerate().take(at + 1) {
+    for (number, line) in lines(text).enumerate().take(at + 1) {
         let rest = line.trim_start();
         let indent = line.len() - rest.len();
         if chain.is_some_and(|chain| indent <= chain) && !is_empty(rest) {
@@ -159,6 +164,15 @@ mod tests {
         assert_eq!(shown, "  2 | bb: 2\n    |     ^");
         assert_eq!(snippet("a: 1\n", 2, 1), None);
         assert_eq!(snippet("a: 1\n", 0, 0), None);
+    }
+
+    #[test]
+    fn counts_lines_as_yaml_does() {
+        let text = "a: 1\rb: 2\r\nchain:\r  rpc: host/key\r\r\nc: 3\n";
+        for (line, shown) in [(2, "b: 2"), (4, "  rpc: ********"), (6, "c: 3")] {
+            assert!(snippet(text, line, 1).unwrap().contains(&format!("| {shown}\n")), "{line}");
+        }
+        assert_eq!(snippet(text, 5, 1), None);
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! Payloads of v2: `PAYMENT-SIGNATURE`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use x402_core::wire::Version;
+
+fuzz_target!(|data: &[u8]| x402_fuzz::wire::check_payload(data, Version::V2));
