@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use x402_core::state::State;
 
+use super::Rejection;
 use super::on_chain::{OnChain, SEND_AGAIN, Seen};
 use super::rail::{Steps, is_open};
 use crate::BoxFuture;
@@ -184,13 +185,17 @@ impl OnChain {
     /// The transaction is in a block. Whose money it has not moved is settled by itself: another's
     /// call may have used up the gas.
     async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> usize {
-        let all = members.iter().zip(seen).map(|((_, steps), seen)| async move {
-            if let Seen::Settled(hash) = seen {
-                return steps.confirm(*hash).await;
+        let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
+            match seen {
+                Seen::Settled(hash) => steps.confirm(*hash).await,
+                Seen::Reverted => {
+                    // Recorded first: whatever is sent from here on is not the batch's successor.
+                    steps.take(Step::Reverted).await?;
+                    self.send_anew(&steps.entry().await?, steps).await
+                }
+                // It was in no such transaction: it is looked after by itself.
+                Seen::Nothing => Err(Rejection::pending(entry)),
             }
-            // Recorded first: whatever is sent from here on is not the batch's successor.
-            steps.take(Step::Reverted).await?;
-            self.send_anew(&steps.entry().await?, steps).await
         });
         join_all(all).await.iter().filter(|settled| is_open(settled)).count()
     }
