@@ -8,7 +8,7 @@ pub(crate) mod wallet;
 use core::fmt;
 use core::future::ready;
 
-use x402_core::{Address, ChainId, Claimed, Error, Settled, Signature};
+use x402_core::{Address, ChainId, Claimed, Error, Settled, Signature, TransferMethod};
 
 use crate::BoxFuture;
 use crate::ledger::{Entry, LedgerError};
@@ -88,10 +88,10 @@ impl Call {
     }
 
     /// Whether it may be one of several in a transaction: anybody may make the call, and its gas is
-    /// known, for the payer is no contract.
+    /// known, for it is the token's own and the payer is no contract.
     pub(crate) fn can_be_batched(&self) -> bool {
         let is_plain = |payment: &Claimed| {
-            payment.signature().is_some() && payment.transfer().facilitator().is_none()
+            payment.signature().is_some() && payment.transfer().method() == TransferMethod::Eip3009
         };
         !self.deploys && self.payments.iter().all(is_plain)
     }

@@ -370,6 +370,27 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The route that decides about a request of this method and path (without query): the first whose
+    /// path matches, or one with the very same path for other methods. `HEAD` is as `GET`.
+    #[must_use]
+    pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
+        let decisive = self.routes.iter().find(|route| route.path.matches(path))?;
+        let mut same = self.routes.iter().filter(|route| route.path == decisive.path);
+        same.find(|route| route.is_for(method))
+    }
+}
+
+impl Route {
+    /// Whether it is for a method. `HEAD` is as `GET`.
+    #[must_use]
+    pub fn is_for(&self, method: &str) -> bool {
+        let name = if method == "HEAD" { "GET" } else { method };
+        let mut listed = self.methods.iter();
+        self.methods.is_empty() || listed.any(|listed| listed == name || listed == method)
+    }
+}
+
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     use std::io::Read as _;
     let unreadable = |error: std::io::Error| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use x402_core::tariff::{Model, QuoteError, Usage};
-use x402_std::config::{Config, Overrides, Pricing, Route, Sold};
+use x402_std::config::{Config, Overrides, Pricing, Sold};
 use x402_std::metering::request::{RequestBody, RequestFacts};
 
 use crate::exit::{Exit, Failure};
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &PriceArgs) -> Result<Exit, Failure> {
     let config = Config::load(&args.config, env, &Overrides::default());
     let config = config.map_err(|error| Failure::configuration(&error))?;
     let (path, query) = args.path.split_once('?').unwrap_or((&args.path, ""));
-    let Some(route) = config.routes.iter().find(|route| is_for(route, &args.method, path)) else {
+    let Some(route) = config.route(&args.method, path) else {
         let help = "see the routes of the file: a path is matched as it is written";
         return Err(Failure::usage("no route is for this request").help(help));
     };
@@ -69,13 +69,6 @@ pub(crate) fn run(args: &PriceArgs) -> Result<Exit, Failure> {
     let price = amount.to_price(config.asset.decimals);
     output::line(format_args!("{price} {}", config.asset.symbol));
     Ok(Exit::Ok)
-}
-
-/// Whether a route is for a request.
-pub(crate) fn is_for(route: &Route, method: &str, path: &str) -> bool {
-    let method = if method == "HEAD" { "GET" } else { method };
-    let is_listed = route.methods.is_empty() || route.methods.iter().any(|one| one == method);
-    is_listed && route.path.matches(path)
 }
 
 fn body(data: Option<&str>) -> Result<Vec<u8>, Failure> {

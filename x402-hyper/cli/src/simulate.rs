@@ -13,7 +13,6 @@ use x402_std::metering::request::{RequestBody, RequestFacts};
 
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::price::is_for;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,15 +63,18 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let log = File::open(&args.log).map_err(unreadable)?;
     let mut routes = vec![Earned::default(); config.routes.len()];
     let (mut unread, mut unsold) = (0_u64, 0_u64);
-    for line in BufReader::new(log).lines() {
+    for line in BufReader::new(log).split(b'\n') {
         let line = line.map_err(unreadable)?;
+        // Some servers write what they were sent, whatever it is.
+        let line = String::from_utf8_lossy(&line);
         let Some(logged) = Logged::parse(&line) else {
             unread += u64::from(!line.trim().is_empty());
             continue;
         };
         let path = logged.target.split('?').next().unwrap_or_default();
+        let route = config.route(&logged.method, path);
         let mut all = config.routes.iter().zip(&mut routes);
-        match all.find(|(route, _)| is_for(route, &logged.method, path)) {
+        match all.find(|(one, _)| route.is_some_and(|route| core::ptr::eq(*one, route))) {
             Some((route, earned)) => earned.count(route, &logged)?,
             None => unsold += 1,
         }

@@ -58,8 +58,12 @@ impl<B: Body<Data = Bytes>> Held<B> {
             return Err(Unsettled::Broken);
         };
         let answer = Answer { status, headers: kept, body: Some(body.to_vec()), request_body };
-        let given = answer::again(answer.clone());
+        // Made first: what cannot be given is not charged.
+        let Some(given) = answer::again(answer.clone()) else {
+            pledge.release().await;
+            return Err(Unsettled::Broken);
+        };
         let receipt = pledge.settle(answer, amount).await.map_err(Unsettled::Rejected)?;
-        given.map(|given| (receipt, given)).ok_or(Unsettled::Broken)
+        Ok((receipt, given))
     }
 }

@@ -59,9 +59,21 @@ fn check_route(
     let offers = raw.offers.iter().flatten().map(|offer| check_offer(offer, asset, has_chain));
     let offers: Vec<_> = offers.collect::<Result<_, _>>()?;
     check_distinct(asset, &offers, raw)?;
-    if let (Pricing::Free, Some(offer)) = (&pricing, raw.offers.iter().flatten().next()) {
-        let help = "give it a price in `pricing`, or leave the offers out";
-        return Err(Problem::new(Origin::of(offer), "what is free has no offers", help));
+    if let Some(offer) = raw.offers.iter().flatten().next()
+        && pricing.fixed().is_none()
+    {
+        let (message, help) = match pricing {
+            Pricing::Free => (
+                "what is free has no offers",
+                "give it a price in `pricing`, or leave the offers out",
+            ),
+            // Whatever the request costs, it would be had for that amount.
+            Pricing::Paid(_) => (
+                "an offer has one price for all requests, and this route has not",
+                "leave the offers out, or use the model per_request",
+            ),
+        };
+        return Err(Problem::new(Origin::of(offer), message, help));
     }
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
     Ok(Route {

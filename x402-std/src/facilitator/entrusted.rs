@@ -177,7 +177,9 @@ impl Rail for Entrusted {
         Box::pin(async move {
             // Recorded before it is asked: from here on the money may move.
             steps.take(Step::Entrusted).await?;
-            self.send(entry, steps, true).await
+            // From where it stands now: what has failed before may fail again.
+            let entry = Entry { state: State::Broadcast, ..entry.clone() };
+            self.send(&entry, steps, true).await
         })
     }
 

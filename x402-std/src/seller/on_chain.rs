@@ -73,6 +73,10 @@ impl OnChain {
         if entry.state == State::Worked || entry.is_unpaid() {
             return self.send_anew(entry, steps).await;
         }
+        if entry.transaction.is_none() {
+            // Refused before anything was sent, and forgiven: it is over, unless a stranger pays.
+            return self.reverted(entry, steps).await;
+        }
         if let Err(error) = self.look(entry).await {
             tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
             return Err(Rejection::pending(entry));

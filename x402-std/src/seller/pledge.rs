@@ -7,7 +7,7 @@ use x402_core::{Address, Amount, Error, PaymentId};
 
 use super::resolve::Held;
 use super::{Guard, Receipt, Rejection, Seller, Steps};
-use crate::ledger::{Answer, Entry, LedgerError, Settle, Step};
+use crate::ledger::{Answer, Entry, Ledger, LedgerError, Settle, Step};
 
 /// A payment that is checked, recorded, and good as far as the chain knows, and whose money moves after
 /// the work.
@@ -64,8 +64,8 @@ impl Pledge {
         let settled = tokio::spawn(async move {
             let _guard = guard;
             let steps = Steps::new(&*seller.ledger, entry.id());
-            steps.take(Step::Worked(answer, amount)).await?;
-            let entry = steps.entry().await?;
+            let worked = keep(&*seller.ledger, entry, answer, amount).await;
+            let entry = worked.map_err(|error| Rejection::unavailable(&error))?;
             seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await
         });
         let transaction =
@@ -81,9 +81,7 @@ impl Pledge {
     /// [`LedgerError`]; then the answer must not be given, or its end not.
     pub async fn owe(self, answer: Answer, amount: Amount) -> Result<Receipt, LedgerError> {
         let Self { seller, entry, guard } = self;
-        let id = entry.id();
-        seller.ledger.apply(id, Step::Worked(answer, amount)).await?;
-        let entry = seller.ledger.find(id).await?.ok_or(LedgerError::Missing)?;
+        let entry = keep(&*seller.ledger, entry, answer, amount).await?;
         let receipt = Receipt { payer: entry.payment.payer(), transaction: None };
         seller.put_on_tab(Held { entry, _guard: guard });
         Ok(receipt)
@@ -93,6 +91,20 @@ impl Pledge {
     pub async fn release(self) {
         Steps::new(&*self.seller.ledger, self.id()).release().await;
     }
+}
+
+/// Keeps the answer in the ledger, and gives the entry as it is then, but for the body of the answer:
+/// many may wait to be settled.
+async fn keep(
+    ledger: &dyn Ledger,
+    entry: Entry,
+    answer: Answer,
+    amount: Amount,
+) -> Result<Entry, LedgerError> {
+    let Answer { status, request_body, .. } = answer;
+    let bare = Answer { status, headers: Vec::new(), body: None, request_body };
+    ledger.apply(entry.id(), Step::Worked(answer, amount)).await?;
+    entry.after(Step::Worked(bare, amount))?.ok_or(LedgerError::Missing)
 }
 
 impl Seller {
