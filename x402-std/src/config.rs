@@ -377,18 +377,16 @@ impl Config {
     pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
         let decisive = self.routes.iter().find(|route| route.path.matches(path))?;
         let mut same = self.routes.iter().filter(|route| route.path == decisive.path);
-        same.find(|route| route.is_for(method))
+        same.find(|route| is_listed(&route.methods, method))
     }
 }
 
-impl Route {
-    /// Whether it is for a method. `HEAD` is as `GET`.
-    #[must_use]
-    pub fn is_for(&self, method: &str) -> bool {
-        let name = if method == "HEAD" { "GET" } else { method };
-        let mut listed = self.methods.iter();
-        self.methods.is_empty() || listed.any(|listed| listed == name || listed == method)
-    }
+/// Whether a route that lists these methods is for this one. `HEAD` is as `GET`, and an empty list has
+/// all of them.
+#[must_use]
+pub fn is_listed(methods: &[String], method: &str) -> bool {
+    let name = if method == "HEAD" { "GET" } else { method };
+    methods.is_empty() || methods.iter().any(|listed| listed == name || listed == method)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {

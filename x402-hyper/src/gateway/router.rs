@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 use x402_core::{Address, Amount, Asset, Offer};
-use x402_std::config::{Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route};
+use x402_std::config::{
+    Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route, is_listed,
+};
 
 use super::path::{Spelling, fold, spelling};
 use super::price::RulePrice;
@@ -27,7 +29,8 @@ struct Rule {
     path: PathPattern,
     /// The path as the most lenient of servers would compare it.
     folded: String,
-    methods: Methods,
+    /// Empty for all of them.
+    methods: Vec<String>,
     /// `None` where it is free.
     price: Option<RulePrice>,
 }
@@ -36,11 +39,6 @@ struct Rule {
 enum Found<'r> {
     Quote(Quote),
     Sold(&'r RulePrice),
-}
-
-enum Methods {
-    Any,
-    Listed(Vec<String>),
 }
 
 impl Router {
@@ -84,7 +82,7 @@ impl Router {
         let (before, rules) = self.rules.split_at(first);
         let Some(decisive) = rules.first() else { return Found::Quote(Quote::Absent) };
         let same = || rules.iter().filter(|rule| rule.path == decisive.path);
-        Found::Quote(match same().find(|rule| rule.methods.contain(method)) {
+        Found::Quote(match same().find(|rule| is_listed(&rule.methods, method.as_str())) {
             Some(Rule { price: Some(price), .. }) => return Found::Sold(price),
             Some(Rule { path: PathPattern::Exact(_), .. }) => Quote::Free,
             Some(_) => free_unless_near(before, path, spelling),
@@ -110,8 +108,7 @@ fn free_unless_near(before: &[Rule], path: &str, spelling: Spelling) -> Quote {
 fn allow<'a>(rules: impl Iterator<Item = &'a Rule>) -> HeaderValue {
     let mut methods = Vec::new();
     for rule in rules {
-        let Methods::Listed(listed) = &rule.methods else { continue };
-        for method in listed {
+        for method in &rule.methods {
             let head = (method == "GET").then_some("HEAD");
             methods.extend([method.as_str()].into_iter().chain(head));
         }
@@ -149,10 +146,7 @@ impl Rule {
         Self {
             folded: fold(path),
             path: route.path.clone(),
-            methods: match &route.methods[..] {
-                [] => Methods::Any,
-                listed => Methods::Listed(listed.to_vec()),
-            },
+            methods: route.methods.clone(),
             price: match &route.pricing {
                 Price::Free => None,
                 Price::Paid(sold) => {
@@ -184,18 +178,6 @@ impl Rule {
             PathPattern::Prefix(_) => {
                 let rest = folded.strip_prefix(&self.folded);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
-        }
-    }
-}
-
-impl Methods {
-    fn contain(&self, method: &Method) -> bool {
-        let name = if method == Method::HEAD { "GET" } else { method.as_str() };
-        match self {
-            Self::Any => true,
-            Self::Listed(listed) => {
-                listed.iter().any(|listed| listed == name || listed == method.as_str())
             }
         }
     }

@@ -144,6 +144,7 @@ routes! {
     multiplier_of_zero: "  - path: /a\n    pricing:\n      model: dynamic\n      base_price: 1\n      multipliers:\n        - {condition: a, multiplier: 0}", 14, "is no multiplier";
     bounds_crossed: "  - path: /a\n    pricing: {model: per_token, input_price: 1, output_price: 1, currency: USDC, min_price: 2, max_price: 1}", 10, "cannot be paid";
     fact_of_no_kind: "  - path: /a\n    facts: {n: integer}\n    pricing: free", 10, "kind of fact";
+    fixed_offer_beside_a_price_that_varies: "  - path: /a\n    pricing: {model: per_token, input_price: 1, output_price: 1, currency: USDC}\n    offers: [{asset: EURC, amount: '0.009'}]", 11, "one price for all requests";
     multiplier_misspelt: "  - {path: /a, pricing: {model: dynamic, base_price: 1, multipliers: [{conditon: a}]}}", 9, "did you mean `condition`?";
     price_zero: "  - {path: /a, pricing: {model: per_request, amount: 0.00, currency: USDC}}", 9, "pricing: free";
     price_negative: "  - {path: /a, pricing: {model: per_request, amount: -0.01, currency: USDC}}", 9, "no price";

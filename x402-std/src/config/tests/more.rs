@@ -228,3 +228,44 @@ fn a_facilitator_that_others_reach_needs_a_token() {
         assert!(error.contains(word), "{to}: {error}");
     }
 }
+
+#[test]
+fn what_is_settled_later_has_limits() {
+    let with = |line: &str| parse(&format!("{MINIMAL}\n{line}\n"));
+    let later = with("later: {max_batch: 7, max_delay: 0, max_owed: 0.5}").unwrap().later;
+    assert_eq!((later.max_batch, later.max_delay.as_secs()), (7, 0));
+    let usdc = OwnedAsset::from(Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
+    let most = later.of_assets(&[usdc.clone()]).max_owed;
+    assert_eq!(most, [(usdc.chain_id, usdc.address, Amount::from_units(500_000))]);
+    // As README has it.
+    let shown = with("later: {max_batch: 100, max_delay: 2, max_owed: \"1\"}").unwrap().later;
+    let usual = with("").unwrap().later;
+    assert_eq!(format!("{shown:?}"), format!("{usual:?}"));
+    for (line, word) in [
+        ("later: {max_batch: 0}", "from 1 to 100"),
+        ("later: {max_batch: 101}", "from 1 to 100"),
+        ("later: {max_delay: 61}", "from 0 to 60"),
+        ("later: {max_delay: +1}", "from 0 to 60"),
+        ("later: {max_owed: -1}", "is no price"),
+        ("later: {max_debt: 1}", "max_batch"),
+        ("metrics: nowhere", ""),
+    ] {
+        let error = with(line).unwrap_err().to_string();
+        assert!(error.contains(word), "{line}: {error}");
+    }
+    assert_eq!(with("metrics: 127.0.0.1:9402").unwrap().metrics, "127.0.0.1:9402".parse().ok());
+}
+
+#[test]
+fn a_request_has_the_route_that_the_gateway_would_take() {
+    let routes = "  - {path: /a/b, methods: [POST], pricing: free}\n  - {path: /a/b, methods: [GET], pricing: free}\n  - {path: /a/*, pricing: free}";
+    let config = parse(&with_routes(routes)).unwrap();
+    let found = |method, path| {
+        let route = config.route(method, path)?;
+        config.routes.iter().position(|one| core::ptr::eq(one, route))
+    };
+    assert_eq!(found("POST", "/a/b"), Some(0));
+    assert_eq!((found("GET", "/a/b"), found("HEAD", "/a/b")), (Some(1), Some(1)));
+    assert_eq!(found("PUT", "/a/b"), None, "405, and not the wider path");
+    assert_eq!((found("PUT", "/a/c"), found("GET", "/b")), (Some(2), None));
+}

@@ -14,8 +14,8 @@ use x402_core::{
 
 use super::*;
 use crate::chain::TxHash;
-use crate::ledger::{Ledger as _, RequestId};
-use crate::seller::{Admission, Rail, Rejection};
+use crate::ledger::{Answer, Ledger as _, RequestId, Settle};
+use crate::seller::{Admission, Later, Purchase, Rail, Rejection};
 
 const NOW: u64 = 1_790_000_000;
 const HASH: TxHash = TxHash([7; 32]);
@@ -98,7 +98,9 @@ impl Shop {
         let rail = Entrusted::new(Arc::clone(&facilitator) as _, vec![OwnedAsset::from(&asset)]);
         let ledger = Arc::new(MemoryLedger::new());
         let rails = vec![(ChainId::BASE, Arc::new(rail) as Arc<dyn Rail>)];
-        let options = SellerOptions { clock: Arc::new(|| NOW), ..SellerOptions::default() };
+        let max_owed = vec![(asset.chain_id, asset.address, Amount::from_units(1_000_000))];
+        let later = Later { max_owed, ..Later::default() };
+        let options = SellerOptions { later, clock: Arc::new(|| NOW), ..SellerOptions::default() };
         let seller = Seller::with_rails(Arc::clone(&ledger) as _, rails, options);
         Self { seller, facilitator, ledger, offer }
     }
@@ -196,4 +198,26 @@ async fn an_answer_about_something_else_is_not_believed() {
         assert_eq!(rejection.refusal, Refusal::Pending);
         assert_eq!(shop.state().await, State::Pending);
     }
+}
+
+#[tokio::test]
+async fn what_is_owed_is_asked_for_until_the_facilitator_settles_it() {
+    let poor = Does::Refuses("invalid_exact_evm_insufficient_balance");
+    let shop = Shop::new(&[poor.clone(), poor.clone(), poor, Does::Settles]);
+    let terms = shop.offer.requirements();
+    let request = RequestId::new("GET", "/");
+    let purchase = Purchase { request, amount: terms.amount, settle: Settle::Later };
+    let admitted = shop.seller.admit_for(&shop.payment().into(), terms, purchase).await;
+    let Ok(Admission::Pledged(pledge)) = admitted else { panic!("{admitted:?}") };
+    let body = Some(Vec::new());
+    let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
+    pledge.owe(answer, terms.amount).await.unwrap();
+    shop.seller.close_tab().await;
+    for _ in 0..2 {
+        assert_eq!(shop.state().await, State::Failed);
+        assert_eq!(shop.seller.resolve_open().await.unwrap(), 0);
+    }
+    assert_eq!(shop.state().await, State::Failed);
+    shop.seller.resolve_open().await.unwrap();
+    assert_eq!(shop.state().await, State::Served);
 }

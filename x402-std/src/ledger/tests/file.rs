@@ -285,3 +285,35 @@ async fn an_old_file_shrinks_as_new_payments_come() {
     let (ledger, _folder) = new_ledger();
     an_old_ledger_shrinks(&ledger).await;
 }
+
+/// Changes that are asked for at once share a transaction: one that cannot be made spoils no other, and
+/// each that was said to be made is on the disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_changes_that_come_together_each_has_its_own_end() {
+    let (ledger, folder) = new_ledger();
+    let ledger = std::sync::Arc::new(ledger);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let ledger = std::sync::Arc::clone(&ledger);
+        tasks.spawn(async move {
+            let payment = payment(number);
+            claim_new(&*ledger, &payment).await;
+            // Every second one takes a step that it cannot take, and is not there for another.
+            let step =
+                if number % 2 == 0 { Step::TimedOut } else { Step::Journalled(transaction(1)) };
+            let taken = ledger.apply(payment.id(), step).await;
+            assert_eq!(taken.is_ok(), number % 2 == 1, "{number}: {taken:?}");
+            let stranger = ledger.apply(super::payment(1_000 + number).id(), Step::Refused).await;
+            assert!(matches!(stranger, Err(LedgerError::Missing)));
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    drop(ledger);
+    let ledger = RedbLedger::open(folder.path().join("x402.redb")).unwrap();
+    for number in 0..200 {
+        let expected = if number % 2 == 0 { State::Claimed } else { State::Broadcast };
+        assert_eq!(state(&ledger, payment(number).id()).await, expected);
+    }
+}

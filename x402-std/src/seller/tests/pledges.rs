@@ -28,6 +28,10 @@ impl Shop {
         }
     }
 
+    async fn refused_with(&self, payment: &Payment, settle: Settle) -> Refusal {
+        self.buy(payment, settle).await.unwrap_err().refusal
+    }
+
     fn price(&self) -> Amount {
         self.offer.requirements().amount
     }
@@ -54,12 +58,6 @@ async fn after_the_work_the_money_moves_and_then_the_answer_is_good() {
     assert_eq!((receipt.transaction, shop.state(&payment).await), (FIRST, Some(State::Served)));
     assert_eq!(shop.replayed(&payment, Settle::After).await, FIRST);
     assert_eq!(shop.broadcasts(), 1);
-}
-
-impl Shop {
-    async fn refused_with(&self, payment: &Payment, settle: Settle) -> Refusal {
-        self.buy(payment, settle).await.unwrap_err().refusal
-    }
 }
 
 #[tokio::test]
@@ -131,13 +129,9 @@ async fn what_is_served_on_trust_is_repeated_at_once_and_settled_later() {
 #[tokio::test]
 async fn who_owes_as_much_as_he_may_pays_first() {
     let shop = Shop::new(Script::default());
-    let pledges: Vec<_> = [shop.payment_of(1, 60), shop.payment_of(2, 60)]
-        .map(|payment| async move { payment })
-        .into_iter()
-        .collect();
     let mut held = Vec::new();
-    for payment in pledges {
-        held.push(shop.pledged(&payment.await, Settle::Later).await);
+    for nonce in [1, 2] {
+        held.push(shop.pledged(&shop.payment_of(nonce, 60), Settle::Later).await);
     }
     // Both are being worked on: the third would be more than the two that are allowed.
     let third = shop.buy(&shop.payment_of(3, 60), Settle::Later).await;
@@ -177,8 +171,8 @@ async fn whose_authorization_ends_too_soon_pays_first() {
     assert!(matches!(brief, Ok(Admission::Serve(_))), "{brief:?}");
 }
 
-#[tokio::test]
-async fn who_was_served_and_did_not_pay_is_refused_until_it_is_covered() {
+/// A payer who was served, and whose balance was gone afterwards.
+async fn in_debt() -> (Shop, Payment) {
     let simulate = queue([Says::Takes, Says::Refuses(Error::Balance)]);
     let shop = Shop::new(Script { simulate, ..Script::default() });
     let payment = shop.payment();
@@ -186,6 +180,12 @@ async fn who_was_served_and_did_not_pay_is_refused_until_it_is_covered() {
     pledge.owe(answer(), shop.price()).await.unwrap();
     shop.seller.close_tab().await;
     assert_eq!(shop.state(&payment).await, Some(State::Failed));
+    (shop, payment)
+}
+
+#[tokio::test]
+async fn who_was_served_and_did_not_pay_is_refused_until_it_is_covered() {
+    let (shop, payment) = in_debt().await;
     let says = [Says::Takes, Says::Refuses(Error::Balance)];
     *shop.chain.simulate.lock().unwrap() = says.clone().into();
     let next = shop.payment_of(8, 60);
@@ -202,14 +202,37 @@ async fn who_was_served_and_did_not_pay_is_refused_until_it_is_covered() {
 
 #[tokio::test]
 async fn a_debt_is_not_forgotten() {
-    let simulate = queue([Says::Takes, Says::Refuses(Error::Balance)]);
-    let shop = Shop::new(Script { simulate, ..Script::default() });
-    let payment = shop.payment();
-    let pledge = shop.pledged(&payment, Settle::Later).await;
-    pledge.owe(answer(), shop.price()).await.unwrap();
-    shop.seller.close_tab().await;
+    let (shop, payment) = in_debt().await;
     let entry = shop.ledger.owed_by(payment.transfer.from()).await.unwrap().remove(0);
     assert!(entry.is_debt() && !entry.is_over(u64::MAX));
+}
+
+#[tokio::test]
+async fn a_debt_is_tried_again_while_it_is_valid_and_not_for_ever() {
+    let (shop, payment) = in_debt().await;
+    shop.seller.resolve_open().await.unwrap();
+    assert_eq!((shop.state(&payment).await, shop.broadcasts()), (Some(State::Failed), 0));
+    let asked = shop.chain.simulated.load(Ordering::SeqCst);
+    shop.now.store(NOW + 60 + 601, Ordering::SeqCst);
+    shop.seller.resolve_open().await.unwrap();
+    assert_eq!(shop.chain.simulated.load(Ordering::SeqCst), asked, "it has ended");
+    shop.now.store(NOW + 30, Ordering::SeqCst);
+    *shop.chain.simulate.lock().unwrap() = [Says::Takes].into();
+    shop.seller.resolve_open().await.unwrap();
+    assert_eq!((shop.state(&payment).await, shop.broadcasts()), (Some(State::Served), 1));
+}
+
+#[tokio::test]
+async fn what_is_forgiven_is_over() {
+    let (shop, payment) = in_debt().await;
+    let id = shop.ledger.owed_by(payment.transfer.from()).await.unwrap().remove(0).id();
+    shop.ledger.apply(id, Step::Forgiven).await.unwrap();
+    *shop.chain.simulate.lock().unwrap() = [Says::Takes].into();
+    // Its bytes buy nothing more, and their payer may buy again.
+    let refusal = shop.refused_with(&payment, Settle::Later).await;
+    assert_eq!(refusal, Refusal::Payment(Error::Simulation));
+    shop.pledged(&shop.payment_of(8, 60), Settle::Later).await.release().await;
+    assert_eq!((shop.broadcasts(), shop.owed(&payment).await), (0, 0));
 }
 
 #[tokio::test]
