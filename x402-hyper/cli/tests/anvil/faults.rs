@@ -43,37 +43,47 @@ pub fn after(seed: u64) -> u64 {
     seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
 }
 
+/// How many payments are under way when the program is killed.
+pub const AT_ONCE: u64 = 8;
+
+/// Kills the program at this instant, with payments under way and calls that get lost, starts it again,
+/// and has each request repeated until it is served.
+pub fn kill_amid(shop: &mut Shop, round: u64, instant: Duration) -> (Vec<String>, Vec<Answer>) {
+    let requests: Vec<_> =
+        (0..AT_ONCE).map(|n| request(&(1 + round * AT_ONCE + n).to_string())).collect();
+    shop.proxy.lose(round + 1);
+    let to = shop.address;
+    thread::scope(|scope| {
+        for request in &requests {
+            scope.spawn(move || http::try_exchange(to, request));
+        }
+        thread::sleep(instant);
+        shop.kill();
+    });
+    // A program that cannot ask its chain at the start says so and ends; that is not the point here.
+    shop.proxy.lose(0);
+    shop.start_program();
+    shop.proxy.lose(round + 1);
+    let to = shop.address;
+    let answers = thread::scope(|scope| {
+        let insisting: Vec<_> =
+            requests.iter().map(|request| scope.spawn(move || insist(to, request))).collect();
+        insisting.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    (requests, answers)
+}
+
 #[test]
 fn who_is_killed_at_any_instant_serves_what_was_paid() {
-    const AT_ONCE: u64 = 8;
     let mut shop = Shop::open();
     shop.node.mint(crate::shop::BUYER, 100_000_000);
     let (rounds, begun) = (rounds(200, 2_000), Instant::now());
     let mut luck = 42;
     for round in 0..rounds {
-        let requests: Vec<_> =
-            (0..AT_ONCE).map(|n| request(&(1 + round * AT_ONCE + n).to_string())).collect();
-        shop.proxy.lose(round + 1);
         luck = after(luck);
         let instant = Duration::from_micros((luck >> 33) % 120_000);
+        let (requests, answers) = kill_amid(&mut shop, round, instant);
         let to = shop.address;
-        thread::scope(|scope| {
-            for request in &requests {
-                scope.spawn(move || http::try_exchange(to, request));
-            }
-            thread::sleep(instant);
-            shop.kill();
-        });
-        // A program that cannot ask its chain at the start says so and ends; that is not the point here.
-        shop.proxy.lose(0);
-        shop.start_program();
-        shop.proxy.lose(round + 1);
-        let to = shop.address;
-        let answers: Vec<_> = thread::scope(|scope| {
-            let insisting: Vec<_> =
-                requests.iter().map(|request| scope.spawn(move || insist(to, request))).collect();
-            insisting.into_iter().map(|thread| thread.join().expect("an answer")).collect()
-        });
         // What was served is served again, and is the same.
         for (request, answer) in requests.iter().zip(&answers) {
             assert_eq!(insist(to, request).body, answer.body);

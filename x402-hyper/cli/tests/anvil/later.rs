@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::faults::{PRICE, after, insist, request, rounds};
+use crate::faults::{AT_ONCE, PRICE, after, insist, kill_amid, request, rounds};
 use crate::http;
 use crate::shop::{BUYER, Shop, four_fields, terms};
 use crate::wallet::MULTICALL3;
@@ -123,39 +123,47 @@ fn who_moves_the_money_away_is_served_no_more() {
 }
 
 #[test]
+fn who_is_forgiven_may_buy_again_and_owes_nothing() {
+    let (mut shop, _) = open("later", 0);
+    assert_eq!(http::exchange(shop.address, &request("1")).status, 200);
+    shop.node.burn(BUYER);
+    thread::sleep(Duration::from_secs(3));
+    let rows = shop.ledger(&["list", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_str(&rows).expect("JSON");
+    assert_eq!(rows[0]["state"], "unpaid", "{rows}");
+    let id = rows[0]["id"].as_str().expect("an id");
+    // The file has one owner at a time.
+    shop.kill();
+    assert!(shop.ledger(&["forgive", id]).contains("owes nothing"));
+    assert!(!shop.ledger(&["forgive", id]).contains("owes nothing"), "it is forgiven once");
+    shop.start_program();
+    shop.node.mint(BUYER, 2 * PRICE);
+    assert_eq!(insist(shop.address, &request("2")).status, 200);
+    wait_for(&shop, PRICE);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(shop.recipient_balance(), PRICE, "what was forgiven is not charged");
+}
+
+#[test]
 fn who_is_killed_while_payments_are_owed_settles_them() {
-    const AT_ONCE: u64 = 8;
     for settle in ["after", "later"] {
         let (mut shop, _) = open(settle, 100_000_000);
         let rounds = rounds(15, 300);
         let mut luck = 11;
         for round in 0..rounds {
-            let requests: Vec<_> =
-                (0..AT_ONCE).map(|n| request(&(1 + round * AT_ONCE + n).to_string())).collect();
-            shop.proxy.lose(round + 1);
             luck = after(luck);
             let instant = Duration::from_micros((luck >> 33) % 1_500_000);
-            let to = shop.address;
-            thread::scope(|scope| {
-                for request in &requests {
-                    scope.spawn(move || http::try_exchange(to, request));
-                }
-                thread::sleep(instant);
-                shop.kill();
-            });
-            shop.proxy.lose(0);
-            shop.start_program();
-            shop.proxy.lose(round + 1);
-            let to = shop.address;
-            thread::scope(|scope| {
-                for request in &requests {
-                    scope.spawn(move || insist(to, request));
-                }
-            });
+            kill_amid(&mut shop, round, instant);
             assert_eq!(shop.upstream.payments() as u64, (round + 1) * AT_ONCE, "{instant:?}");
         }
         shop.proxy.lose(0);
         wait_for(&shop, u128::from(rounds * AT_ONCE) * PRICE);
+        // The chain has it first, and the books follow.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while shop.exported() != shop.recipient_balance() {
+            assert!(Instant::now() < deadline, "the books do not add up");
+            thread::sleep(Duration::from_millis(200));
+        }
         println!("{settle}: {rounds} kills, {} payments received", rounds * AT_ONCE);
     }
 }

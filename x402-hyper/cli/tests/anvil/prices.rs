@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use x402_core::Amount;
 
@@ -51,6 +52,32 @@ fn each_request_costs_what_its_facts_say() {
     let unpriced = browse(&shop, None, r#"{"requires_browser": "yes"}"#);
     assert_eq!(unpriced.status, 400, "{}", unpriced.body);
     assert!(unpriced.body.contains("`requires_browser` is of another kind"), "{}", unpriced.body);
+}
+
+/// A body whose length is not said is priced and passed on as well, once, and cut off it is not.
+#[test]
+fn a_body_in_chunks_is_priced_as_any() {
+    let shop = Shop::open();
+    let mut terms = terms("1");
+    terms.value = Amount::from_units(15_000);
+    let mut fields = four_fields(&terms, "1");
+    crate::shop::set(&mut fields, "X-Payment-Amount", "0.015");
+    let fields: String =
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "POST /api/browse HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+         Transfer-Encoding: chunked\r\n{fields}\r\n"
+    );
+    let (first, second) = (r#"{"requires_"#, r#"browser": true}"#);
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    http::abandon(shop.address, &format!("{head}{}", chunk(first)), Duration::from_millis(200));
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (0, 0));
+    let whole = format!("{head}{}{}0\r\n\r\n", chunk(first), chunk(second));
+    for _ in 0..2 {
+        let paid = http::exchange(shop.address, &whole);
+        assert_eq!(paid.status, 200, "{}", paid.body);
+    }
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (15_000, 1));
 }
 
 #[test]

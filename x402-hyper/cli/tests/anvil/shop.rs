@@ -143,14 +143,22 @@ impl Shop {
         http::exchange(self.address, &http::request("POST /api/analyze", headers, body))
     }
 
-    /// The sum of what was received, as the books have it, which are read while the program runs.
-    pub fn exported(&self) -> u128 {
+    /// What `x402 ledger` prints of the program's ledger, also while it runs.
+    pub fn ledger(&self, args: &[&str]) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_x402"))
-            .args(["ledger", "export", "--format", "json", "--ledger"])
+            .arg("ledger")
+            .args(args)
+            .arg("--ledger")
             .arg(self.folder.path().join("x402.redb"))
             .output()
             .expect("the books");
-        let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The sum of what was received, as the books have it, which are read while the program runs.
+    pub fn exported(&self) -> u128 {
+        let rows = self.ledger(&["export", "--format", "json"]);
+        let rows: serde_json::Value = serde_json::from_str(&rows).expect("JSON");
         let rows = rows.as_array().expect("rows").iter();
         let received = rows.filter(|row| row["state"] == "served" || row["state"] == "settled");
         let units = received.map(|row| row["amount_units"].as_str().expect("an amount"));

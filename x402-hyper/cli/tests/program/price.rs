@@ -127,8 +127,11 @@ nonsense
 "#,
     )
     .unwrap();
+    // A line that is no text is a line that cannot be read, and no more.
+    let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    std::io::Write::write_all(&mut file, b"\xff\xfe\n\n{\"method\": \"GET\", \"pa").unwrap();
     let ended = run(&["simulate", log.to_str().unwrap(), "--config", &path]);
-    assert!(ended.stderr.contains("1 requests are for no route; 1 lines cannot be read"));
+    assert!(ended.stderr.contains("1 requests are for no route; 3 lines cannot be read"));
     let expected = "\
 /api/analyze: 2 requests, 0.02 USDC (1 failed, 0 without a price)
 /v1/chat: 1 requests, 0.025 USDC (0 failed, 0 without a price)
