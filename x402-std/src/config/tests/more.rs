@@ -235,7 +235,7 @@ fn what_is_settled_later_has_limits() {
     let later = with("later: {max_batch: 7, max_delay: 0, max_owed: 0.5}").unwrap().later;
     assert_eq!((later.max_batch, later.max_delay.as_secs()), (7, 0));
     let usdc = OwnedAsset::from(Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
-    let most = later.of_assets(&[usdc.clone()]).max_owed;
+    let most = later.of_assets(core::slice::from_ref(&usdc)).max_owed;
     assert_eq!(most, [(usdc.chain_id, usdc.address, Amount::from_units(500_000))]);
     // As README has it.
     let shown = with("later: {max_batch: 100, max_delay: 2, max_owed: \"1\"}").unwrap().later;
