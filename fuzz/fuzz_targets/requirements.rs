@@ -83,7 +83,8 @@ fn check_written(required: &PaymentRequired<'_>, offers: &[Offer<'_>], flow: Pay
         error: &error,
         resource: Resource { url: &url, description: &description, mime_type: &mime_type },
         offers,
-        flow,
+        quotes: &[],
+            flow,
         extensions: required.extensions.map_or("", Object::raw),
         output_schema: required.resource.map_or("", Object::raw),
     };

@@ -59,6 +59,7 @@ connections, others wait to be accepted.
 */
 
 mod fields;
+mod minutes;
 mod path;
 mod price;
 mod proxy;
@@ -68,6 +69,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 mod timed;
+mod tokens;
 
 use core::fmt;
 use core::time::Duration;

@@ -145,8 +145,11 @@ mod answer;
 mod body;
 mod dialect;
 mod future;
+mod gauge;
 mod held;
 mod layer;
+mod metering;
+mod passing;
 mod pricing;
 mod relay;
 mod request_body;
@@ -158,14 +161,20 @@ mod task;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod watch;
 mod weighed;
 
+use core::time::Duration;
+
+use tokio::time::Instant;
 use x402_core::{Address, PaymentId};
 use x402_std::chain::TxHash;
 
 pub use body::PaymentBody;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
+pub use metering::{Meter, Metering, Passage, Period};
 pub use pricing::{Pricing, Quote, Sale};
 pub use request_body::RequestBody;
 pub use service::PaymentService;
@@ -173,7 +182,7 @@ pub use service::PaymentService;
 #[cfg(feature = "gateway")]
 pub(crate) use answer::Notice;
 #[cfg(feature = "gateway")]
-pub(crate) use dialect::has_payment;
+pub(crate) use dialect::{MINUTES, has_payment};
 
 /// An error of a body.
 pub(crate) type BoxError = Box<dyn core::error::Error + Send + Sync>;
@@ -185,6 +194,17 @@ pub struct Paid {
     pub payer: Address,
     /// The transaction that moved the money; `None` where it moves after the work.
     pub transaction: Option<TxHash>,
-    /// Which payment it is: what an order or an invoice may be filed under.
-    pub payment: PaymentId,
+    /// Which payment it is: what an order or an invoice may be filed under; `None` where it was made for
+    /// an earlier request.
+    pub payment: Option<PaymentId>,
+}
+
+/// How long a request may take that is sold by the time, in its extensions: for services whose answers
+/// are no bodies, such as tunnels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Allowance {
+    /// So long from the first byte of the answer.
+    For(Duration),
+    /// Until then.
+    Until(Instant),
 }

@@ -32,20 +32,20 @@ mod pricing;
 mod raw;
 mod routes;
 mod snippet;
+mod sold;
 mod tariff;
 #[cfg(test)]
 mod tests;
 mod urls;
+mod usage;
 
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_saphyr::budget::Budget;
 
-use x402_core::tariff::{Multiplier, Tariff};
 use x402_core::{Address, Amount, Asset, ChainId, Price, TransferMethod};
 use zeroize::Zeroizing;
 
@@ -57,6 +57,7 @@ use raw::RawConfig;
 
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
+pub use sold::{OwnedTariff, Pricing, Sold, TokenRules};
 
 /// A seller's configuration, checked.
 #[derive(Debug)]
@@ -252,41 +253,6 @@ pub enum PathPattern {
     Exact(String),
     /// Every path that begins so. It ends with a slash: `/api/*` is `/api/` here.
     Prefix(String),
-}
-
-/// How a route is priced.
-#[derive(Clone, Debug)]
-pub enum Pricing {
-    /// It costs nothing.
-    Free,
-    /// It is sold.
-    Paid(Box<Sold>),
-}
-
-/// A tariff that owns its conditions.
-pub type OwnedTariff = Tariff<Arc<[Multiplier<String>]>>;
-
-/// What a route costs.
-#[derive(Clone, Debug)]
-pub struct Sold {
-    /// The tariff.
-    pub tariff: OwnedTariff,
-    /// The price in atomic units, where it is the same for every request.
-    pub fixed: Option<Amount>,
-    /// By the token: how many tokens an answer may have that is asked for without a limit of its own.
-    pub max_output_tokens: Option<u64>,
-}
-
-impl Pricing {
-    /// The price in atomic units where it is the same for every request; `None` where it is not, and
-    /// where it is free.
-    #[must_use]
-    pub const fn fixed(&self) -> Option<Amount> {
-        match self {
-            Self::Free => None,
-            Self::Paid(sold) => sold.fixed,
-        }
-    }
 }
 
 /// A token on a chain, as [`Asset`], with texts of its own.

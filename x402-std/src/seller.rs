@@ -199,9 +199,14 @@ impl Seller {
         rail.map(|(_, rail)| &**rail).ok_or_else(|| Error::Network.into())
     }
 
+    /// The time, in Unix seconds.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        (self.options.clock)()
+    }
+
     fn moment(&self) -> Moment {
-        let margin_seconds = self.options.margin_seconds;
-        Moment { margin_seconds, ..Moment::at((self.options.clock)()) }
+        Moment { margin_seconds: self.options.margin_seconds, ..Moment::at(self.now()) }
     }
 
     /// Takes a payment for a request, checks it, and sees to it that the money arrives.

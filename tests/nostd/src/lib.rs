@@ -184,7 +184,8 @@ pub extern "C" fn x402_terms(pay_to: &[u8; 20], is_v1: bool, out: &mut Buffer) -
         error: "Payment required",
         resource: Resource { url: "http://device/", ..Resource::default() },
         offers: &offers,
-        flow: PaymentFlow::Upfront,
+        quotes: &[],
+            flow: PaymentFlow::Upfront,
         extensions: "",
         output_schema: "",
     };

@@ -139,6 +139,7 @@ fn terms_of_v2_are_read_and_written_as_the_sdk_does() {
             error: &error,
             resource: Resource { url: &url, description: &description, mime_type: &mime_type },
             offers: &offers,
+            quotes: &[],
             flow: PaymentFlow::Authorization,
             extensions: required.extensions.map_or("", |_| {
                 let all = json::parse(sent.as_bytes()).unwrap().as_object().unwrap();

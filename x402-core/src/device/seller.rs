@@ -146,6 +146,7 @@ impl Refused<'_> {
             error,
             resource: Resource { url: self.url, ..Resource::default() },
             offers: core::slice::from_ref(self.offer),
+            quotes: &[],
             flow: PaymentFlow::Authorization,
             extensions: "",
             output_schema: "",

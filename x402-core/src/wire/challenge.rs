@@ -27,6 +27,9 @@ pub struct Challenge<'a> {
     pub resource: Resource<'a>,
     /// Every way to pay for it.
     pub offers: &'a [Offer<'a>],
+    /// v2: what the seller has signed of each offer, in their order, to be echoed with the payment:
+    /// `extra.quote`. There may be fewer than offers, or none.
+    pub quotes: &'a [&'a str],
     /// When the money moves.
     pub flow: PaymentFlow,
     /// v2: the member `extensions`, a JSON object; empty for none.
@@ -55,12 +58,13 @@ struct V2<'c>(&'c Challenge<'c>);
 
 impl fmt::Display for V2<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Challenge { error, resource, offers, flow, extensions, .. } = *self.0;
+        let Challenge { error, resource, offers, quotes, flow, extensions, .. } = *self.0;
         let error = Quoted(error);
         write!(f, r#"{{"x402Version":2,"error":{error},"resource":{resource},"accepts":["#)?;
         for (index, offer) in offers.iter().enumerate() {
             separate(f, index)?;
-            Requirements { offer, flow }.fmt(f)?;
+            let quote = quotes.get(index).copied().unwrap_or_default();
+            Requirements { offer, quote, flow }.fmt(f)?;
         }
         f.write_char(']')?;
         if !extensions.is_empty() {
@@ -131,6 +135,8 @@ fn v1_requirements(
 pub struct Requirements<'a> {
     /// The offer.
     pub offer: &'a Offer<'a>,
+    /// What the seller has signed of it; empty for nothing.
+    pub quote: &'a str,
     /// When the money moves.
     pub flow: PaymentFlow,
 }
@@ -163,7 +169,11 @@ impl Requirements<'_> {
                 r#","assetTransferMethod":"permit2","facilitatorAddress":"{facilitator}""#
             )?,
         }
-        if self.flow == PaymentFlow::Upfront {
+        if !self.quote.is_empty() {
+            write!(f, r#","quote":{}"#, Quoted(self.quote))?;
+        }
+        // How much of a ceiling is taken is known afterwards.
+        if self.flow == PaymentFlow::Upfront && !matches!(terms.scheme, Scheme::Upto { .. }) {
             f.write_str(r#","paymentFlow":"upfront""#)?;
         }
         f.write_char('}')

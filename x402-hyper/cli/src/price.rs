@@ -82,16 +82,12 @@ fn body(data: Option<&str>) -> Result<Vec<u8>, Failure> {
 }
 
 fn usage(args: &PriceArgs, sold: &Sold, body: &RequestBody<'_>) -> Result<Usage, Failure> {
-    if !matches!(sold.tariff.model(), Model::PerToken { .. }) {
-        return Ok(Usage { minutes: args.minutes, ..Usage::default() });
+    let most = sold.ceiling(body, args.minutes).map_err(Failure::usage)?;
+    if sold.tokens.is_none() {
+        return Ok(most);
     }
-    let input = args.input_tokens.unwrap_or_else(|| body.count_input().tokens());
-    let most = sold.max_output_tokens.unwrap_or(u64::MAX);
-    let output = match args.output_tokens {
-        Some(tokens) => tokens,
-        None => body.max_output_tokens().map_err(Failure::usage)?.map_or(most, |n| n.min(most)),
-    };
-    Ok(Usage::tokens(input, output))
+    let input = args.input_tokens.unwrap_or(most.input_tokens);
+    Ok(Usage::tokens(input, args.output_tokens.unwrap_or(most.output_tokens)))
 }
 
 fn refuse(error: &QuoteError, sold: &Sold) -> Failure {

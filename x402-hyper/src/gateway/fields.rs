@@ -65,8 +65,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Who asks.
 pub(super) struct Origin {
     pub(super) peer: Option<IpAddr>,
-    /// Who has paid, and by which payment.
-    pub(super) paid: Option<(Address, PaymentId)>,
+    /// Who has paid, and, if it was for this request, by which payment.
+    pub(super) paid: Option<(Address, Option<PaymentId>)>,
 }
 
 /// Makes the fields of a request those that the upstream is to see.
@@ -91,7 +91,8 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &
     set(headers, FORWARDED_PROTO, Some(HeaderValue::from_static("http")));
     set(headers, FORWARDED_FOR, origin.peer.and_then(|peer| value(&peer)));
     set(headers, PAYER, origin.paid.and_then(|(payer, _)| value(&payer)));
-    let id = origin.paid.and_then(|(_, payment)| value(&Hex(&keccak256(&[&payment.to_bytes()]))));
+    let payment = origin.paid.and_then(|(_, payment)| payment);
+    let id = payment.and_then(|payment| value(&Hex(&keccak256(&[&payment.to_bytes()]))));
     // Work that was cut off is asked for again: by this the upstream can tell that it is the same.
     if id.is_some() && !headers.contains_key(IDEMPOTENCY_KEY) {
         set(headers, IDEMPOTENCY_KEY, id.clone());
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(names(&free), with(&["if-none-match", "range"]));
         let mut paid = headers(&sent);
         let payment = PaymentId::from_bytes(&[7; PaymentId::LEN]);
-        let payer = Some((Address::new([0x11; 20]), payment));
+        let payer = Some((Address::new([0x11; 20]), Some(payment)));
         to_upstream(&mut paid, &host, &Origin { peer, paid: payer });
         assert_eq!(names(&paid), with(&["idempotency-key", "x-payer", "x-payment-id"]));
         assert_eq!(paid["idempotency-key"], paid["x-payment-id"]);

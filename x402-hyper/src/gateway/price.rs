@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::request::Parts;
 use x402_core::condition::ConditionError;
 use x402_core::tariff::{Model, QuoteError, Usage};
@@ -10,12 +11,18 @@ use x402_core::{Amount, Offer};
 use x402_std::config::{OwnedTariff, Sold};
 use x402_std::metering::request::{MAX_JSON_BYTES, RequestBody, RequestFacts};
 
+use super::minutes::Minutes;
+use super::tokens::Tokens;
 use crate::server::{Quote, Sale};
 
 /// The price of a rule of the router.
 pub(super) enum RulePrice {
     /// The same for every request.
     Fixed(Arc<Sale>),
+    /// By the minute.
+    Minutes(Box<Minutes>),
+    /// By the token.
+    Tokens(Box<Tokens>),
     /// By the facts of the request.
     Varying(Box<Varying>),
 }
@@ -29,14 +36,19 @@ pub(super) struct Varying {
 }
 
 impl RulePrice {
-    /// The price of what is sold; the first offer of the sale is for nothing yet.
-    pub(super) fn new(mut sale: Sale, sold: &Sold) -> Self {
+    /// The price of what is sold by the route of that name; the first offer of the sale is for
+    /// nothing yet.
+    pub(super) fn new(route: &str, mut sale: Sale, sold: &Sold) -> Self {
         if let Some(amount) = sold.fixed {
             set_amount(&mut sale, amount);
             return Self::Fixed(Arc::new(sale));
         }
         let tariff = sold.tariff.clone();
-        let needs_body = match tariff.model() {
+        let needs_body = match sold.tariff.model() {
+            Model::PerMinute { .. } => {
+                return Self::Minutes(Box::new(Minutes::new(route, sale, tariff)));
+            }
+            Model::PerToken { .. } => return Self::Tokens(Box::new(Tokens::new(sale, sold))),
             Model::Dynamic { multipliers, .. } => {
                 let mut names = multipliers.iter().flat_map(|one| one.condition.names());
                 names.any(|name| !matches!(name, "method" | "path"))
@@ -46,18 +58,26 @@ impl RulePrice {
         Self::Varying(Box::new(Varying { tariff, sale, needs_body }))
     }
 
-    /// Says what the URLs begin with, where clients ask.
-    pub(super) fn publish(&mut self, url: &str) {
-        let sale = match self {
+    /// What is sold, if that is the same for every request in all but the price.
+    pub(super) fn sale_mut(&mut self) -> &mut Sale {
+        match self {
             Self::Fixed(sale) => Arc::make_mut(sale),
+            Self::Minutes(minutes) => &mut minutes.sale,
+            Self::Tokens(tokens) => &mut tokens.sale,
             Self::Varying(varying) => &mut varying.sale,
-        };
-        url.clone_into(&mut sale.base_url);
+        }
+    }
+
+    /// Whether it is time that is sold.
+    pub(super) const fn is_of_time(&self) -> bool {
+        matches!(self, Self::Minutes(_))
     }
 
     pub(super) fn quote(&self, request: &Parts) -> Quote {
         match self {
             Self::Fixed(sale) => Quote::Paid(Arc::clone(sale)),
+            Self::Minutes(minutes) => minutes.quote(request),
+            Self::Tokens(_) => Quote::ByBody(MAX_JSON_BYTES),
             Self::Varying(varying) if varying.needs_body => Quote::ByBody(MAX_JSON_BYTES),
             Self::Varying(varying) => varying.quote(request, &Bytes::new()),
         }
@@ -66,6 +86,8 @@ impl RulePrice {
     pub(super) fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
         match self {
             Self::Fixed(sale) => Quote::Paid(Arc::clone(sale)),
+            Self::Minutes(minutes) => minutes.quote(request),
+            Self::Tokens(tokens) => tokens.quote(request, body),
             Self::Varying(varying) => varying.quote(request, body),
         }
     }
@@ -73,8 +95,7 @@ impl RulePrice {
 
 impl Varying {
     fn quote(&self, request: &Parts, body: &[u8]) -> Quote {
-        let header = |name: &str| request.headers.get(name)?.to_str().ok();
-        let body = RequestBody::read(body, header);
+        let body = RequestBody::read(body, |name| field(&request.headers, name));
         let (method, uri) = (request.method.as_str(), &request.uri);
         let facts = RequestFacts::new(method, uri.path(), uri.query(), &body);
         match self.tariff.quote(&Usage::default(), &facts) {
@@ -104,8 +125,17 @@ impl Varying {
     }
 }
 
-fn set_amount(sale: &mut Sale, amount: Amount) {
-    if let Some(first) = sale.offers.first_mut() {
-        *first = Offer::with_amount(*first, amount);
+/// Has the first offer, and the one of a ceiling in the same asset, ask for so much.
+pub(super) fn set_amount(sale: &mut Sale, amount: Amount) {
+    let mut offers = sale.offers.iter_mut();
+    let first = offers.next();
+    let ceilings = offers.filter(|offer| offer.requirements().scheme.name() == "upto");
+    for offer in first.into_iter().chain(ceilings) {
+        *offer = Offer::with_amount(*offer, amount);
     }
+}
+
+/// A field of a head, as a text.
+pub(super) fn field<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
 }

@@ -151,7 +151,8 @@ impl Rule {
                 Price::Free => None,
                 Price::Paid(sold) => {
                     let offer = Offer::new(asset, pay_to, Amount::ZERO, route.max_timeout_seconds);
-                    Some(RulePrice::new(sale(route, offer, pay_to), sold))
+                    let name = format!("{} {path}", route.methods.join(","));
+                    Some(RulePrice::new(&name, sale(route, offer, pay_to), sold))
                 }
             },
         }
@@ -160,7 +161,7 @@ impl Rule {
     /// Says what the URLs begin with, where clients ask.
     fn publish(&mut self, url: &str) {
         if let Some(price) = &mut self.price {
-            price.publish(url);
+            url.clone_into(&mut price.sale_mut().base_url);
         }
     }
 

@@ -43,7 +43,7 @@ struct Stand {
 fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
     let model = Model::PerRequest { price: Price::parse(PRICE).unwrap() };
     let tariff = OwnedTariff::new(model, 6).unwrap();
-    let sold = Sold { tariff, fixed: Some(Amount::from_units(10_000)), max_output_tokens: None };
+    let sold = Sold { tariff, fixed: Some(Amount::from_units(10_000)), tokens: None, upto: false };
     Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),

@@ -11,10 +11,12 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use x402_core::{ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
 use x402_std::ledger::Answer;
+use x402_std::quote::TokenError;
 use x402_std::seller::{Receipt, Rejection};
 
-use super::dialect::{self, Dialect};
+use super::dialect::{self, Dialect, Terms};
 use super::pricing::Sale;
+use super::tokens::Quoting;
 
 /// What an answer of the layer's own says where no payment is at fault.
 pub(crate) struct Notice {
@@ -145,11 +147,23 @@ pub(super) struct Asked {
     /// The URL, as the client wrote it.
     pub(super) url: String,
     pub(super) dialect: Dialect,
+    /// How its price is signed, if it is.
+    pub(super) quoting: Option<Quoting>,
 }
 
 /// The price.
 pub(super) fn required(asked: &Asked) -> Response<Bytes> {
     priced(&Refusal::Payment(Error::Missing), asked, None, None)
+}
+
+/// The price, for who has a pass that is none any more.
+pub(super) fn passed(asked: &Asked, error: TokenError) -> Response<Bytes> {
+    let reason = match error {
+        TokenError::Expired => "pass_expired",
+        _ => "invalid_pass",
+    };
+    let code = Some(Code::PaymentRequired);
+    priced(&Refusal::Payment(Error::Missing), asked, code, Some(reason))
 }
 
 /// Why a payment is not taken, with the price again where another payment would help.
@@ -214,7 +228,10 @@ fn priced(
     reason: Option<&str>,
 ) -> Response<Bytes> {
     let mut answer = bare(refusal);
-    let v1 = dialect::challenge(&asked.sale, &asked.url, code, reason, answer.headers_mut());
+    let quotes = asked.quoting.as_ref().map(|quoting| quoting.quotes(&asked.sale));
+    let quotes: Vec<_> = quotes.iter().flatten().map(String::as_str).collect();
+    let terms = Terms { sale: &asked.sale, url: &asked.url, quotes: &quotes };
+    let v1 = dialect::challenge(&terms, code, reason, answer.headers_mut());
     let own = answer.body();
     let members = own.strip_prefix(b"{").unwrap_or_default();
     let body = [b"{", v1.as_bytes(), b",", members].concat();

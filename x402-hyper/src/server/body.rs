@@ -8,6 +8,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
 
 use super::BoxError;
+use super::gauge::Until;
 
 pin_project! {
     /// The body of an answer of a [`PaymentService`](super::PaymentService).
@@ -24,6 +25,7 @@ pin_project! {
     enum Kind<B> {
         Inner { #[pin] body: B },
         Own { data: Bytes },
+        Passed { #[pin] body: Until<B> },
         Relayed { relay: Relay },
     }
 }
@@ -51,6 +53,10 @@ struct CutOff;
 impl<B> PaymentBody<B> {
     pub(super) const fn inner(body: B) -> Self {
         Self { kind: Kind::Inner { body } }
+    }
+
+    pub(super) const fn passed(body: Until<B>) -> Self {
+        Self { kind: Kind::Passed { body } }
     }
 
     pub(crate) const fn own(data: Bytes) -> Self {
@@ -84,6 +90,9 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for PaymentBody<B> {
                 let data = core::mem::take(data);
                 Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
             }
+            KindProj::Passed { body } => {
+                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
             KindProj::Relayed { relay } => relay.poll_frame(cx),
         }
     }
@@ -92,6 +101,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for PaymentBody<B> {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Own { data } => data.is_empty(),
+            Kind::Passed { body } => body.is_end_stream(),
             Kind::Relayed { relay } => relay.is_over,
         }
     }
@@ -100,6 +110,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for PaymentBody<B> {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
             Kind::Own { data } => SizeHint::with_exact(length(data)),
+            Kind::Passed { body } => body.size_hint(),
             Kind::Relayed { relay } => relay.left,
         }
     }

@@ -13,7 +13,7 @@ use x402_std::facilitator::SettleAnswer;
 use x402_std::seller::{Receipt, Rejection};
 
 pub(super) use attached::{Attached, Resolved};
-pub(super) use challenge::challenge;
+pub(super) use challenge::{Terms, challenge};
 
 /// The field of a payment in v1, and of its outcome.
 const V1_PAYMENT: HeaderName = HeaderName::from_static("x-payment");
@@ -23,18 +23,30 @@ const V2_TERMS: HeaderName = HeaderName::from_static("payment-required");
 const V2_PAYMENT: HeaderName = HeaderName::from_static("payment-signature");
 const V2_OUTCOME: HeaderName = HeaderName::from_static("payment-response");
 
+/// What a request says of minutes that it would buy.
+pub(crate) const MINUTES: &str = "X-Payment-Minutes";
+/// What a payer has of this seller already: a price that was said, a pass, and the name of a balance.
+pub(super) const QUOTE: &str = "X-Payment-Quote";
+pub(super) const PASS: &str = "X-Payment-Pass";
+pub(super) const CREDIT: &str = "X-Payment-Credit";
+/// When the pass ends, in Unix seconds; and what is left of the balance, in units of the asset.
+pub(super) const PASS_EXPIRES: &str = "X-Payment-Pass-Expires";
+pub(super) const BALANCE: &str = "X-Payment-Balance";
+
 /// The fields that a script on another origin is let read, as `Access-Control-Expose-Headers`.
 pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
     "X-Payment-Required, X-Payment-Amount, X-Payment-Asset, X-Payment-Network, \
      X-Payment-Recipient, X-Payment-Timeout, X-Payment-Error, X-Payment-Status, \
      X-Payment-Transaction, X-Payment-Payer, X-PAYMENT-RESPONSE, PAYMENT-REQUIRED, \
-     PAYMENT-RESPONSE",
+     PAYMENT-RESPONSE, X-Payment-Quote, X-Payment-Pass, X-Payment-Pass-Expires, X-Payment-Credit, \
+     X-Payment-Balance",
 );
 
 /// The fields that an answer depends on, as `Vary`.
 pub(super) const VARY: HeaderValue = HeaderValue::from_static(
     "X-Payment-Signature, X-Payment-Amount, X-Payment-Asset, X-Payment-Nonce, X-Payment-Network, \
-     X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE",
+     X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE, \
+     X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes",
 );
 
 /// The fields that a script on another origin may send, as `Access-Control-Allow-Headers`: those of
@@ -43,6 +55,7 @@ pub(super) const VARY: HeaderValue = HeaderValue::from_static(
 pub(super) const ALLOWED: HeaderValue = HeaderValue::from_static(
     "X-Payment-Signature, X-Payment-Amount, X-Payment-Asset, X-Payment-Nonce, X-Payment-Network, \
      X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE, \
+     X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes, \
      Accept, Access-Control-Expose-Headers, Authorization, Content-Type",
 );
 
@@ -162,18 +175,33 @@ pub(crate) fn has_payment(headers: &HeaderMap) -> bool {
 }
 
 fn of_request() -> impl Iterator<Item = &'static str> {
-    Field::OF_REQUEST.into_iter().map(Field::name).chain(["X-PAYMENT", "PAYMENT-SIGNATURE"])
+    let others = ["X-PAYMENT", "PAYMENT-SIGNATURE", QUOTE, PASS, CREDIT, MINUTES];
+    Field::OF_REQUEST.into_iter().map(Field::name).chain(others)
 }
 
 fn of_answer() -> impl Iterator<Item = &'static str> {
-    let others = ["X-PAYMENT-RESPONSE", "PAYMENT-REQUIRED", "PAYMENT-RESPONSE"];
+    let others = [
+        "X-PAYMENT-RESPONSE",
+        "PAYMENT-REQUIRED",
+        "PAYMENT-RESPONSE",
+        QUOTE,
+        PASS,
+        PASS_EXPIRES,
+        CREDIT,
+        BALANCE,
+    ];
     Field::OF_ANSWER.into_iter().map(Field::name).chain(others)
 }
 
 /// Puts a field in place of what the head says under its name.
 pub(super) fn insert(headers: &mut HeaderMap, field: Field, value: &str) {
-    // The core's names and values are ASCII without control characters; what were not is left out.
-    let name = HeaderName::from_bytes(field.name().as_bytes());
+    tell(headers, field.name(), value);
+}
+
+/// Puts a field of that name in place of what the head says under it.
+pub(super) fn tell(headers: &mut HeaderMap, name: &str, value: &str) {
+    // Our names and values are ASCII without control characters; what were not is left out.
+    let name = HeaderName::from_bytes(name.as_bytes());
     if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
         headers.insert(name, value);
     }
@@ -200,7 +228,7 @@ mod tests {
             headers.append(&name, HeaderValue::from_static("a"));
             headers.append(name, HeaderValue::from_static("b"));
         }
-        assert_eq!(size(&headers), 20);
+        assert_eq!(size(&headers), 28);
         strip_request(&mut headers);
         assert!(headers.is_empty() && !has_payment(&headers));
     }

@@ -4,12 +4,14 @@ use core::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
-use http_body::SizeHint;
+use http_body::{Body, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer;
 use super::body::{PaymentBody, Piece};
+use super::gauge::Until;
+use super::passing::Passing;
 
 pin_project! {
     /// The future of a [`PaymentService`](super::PaymentService)'s answer.
@@ -27,6 +29,7 @@ pin_project! {
         Free { #[pin] inner: F },
         Own { answer: Option<Response<Bytes>> },
         Paid { answer: Receiver<B, E> },
+        Passed { #[pin] inner: F, passing: Passing },
     }
 }
 
@@ -36,6 +39,8 @@ pub(super) enum Head<B> {
     Own(Response<Bytes>),
     /// All of it, as the inner service made it.
     Inner(Response<B>),
+    /// As that, until the time is over that was paid for.
+    Passed(Response<Until<B>>),
     /// The head; the body follows in pieces, so much of it.
     Relayed(Response<SizeHint>),
 }
@@ -56,6 +61,10 @@ impl<F, B, E> ResponseFuture<F, B, E> {
         Self { kind: Kind::Own { answer: Some(answer) } }
     }
 
+    pub(super) const fn passed(inner: F, passing: Passing) -> Self {
+        Self { kind: Kind::Passed { inner, passing } }
+    }
+
     pub(super) const fn paid(answer: Receiver<B, E>) -> Self {
         Self { kind: Kind::Paid { answer } }
     }
@@ -67,7 +76,9 @@ impl<F, B, E> fmt::Debug for ResponseFuture<F, B, E> {
     }
 }
 
-impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for ResponseFuture<F, B, E> {
+impl<F: Future<Output = Result<Response<B>, E>>, B: Body<Data = Bytes>, E> Future
+    for ResponseFuture<F, B, E>
+{
     type Output = Result<Response<PaymentBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -80,6 +91,9 @@ impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for ResponseFuture
                 Poll::Ready(Ok(answer.map(PaymentBody::own)))
             }
             KindProj::Paid { answer } => answer.poll(cx),
+            KindProj::Passed { inner, passing } => {
+                inner.poll(cx).map(|answer| Ok(passing.limit(answer?).map(PaymentBody::passed)))
+            }
         }
     }
 }
@@ -92,6 +106,7 @@ impl<B, E> Receiver<B, E> {
             (Ok(Err(error)), _) => Err(error),
             (Ok(Ok(Head::Own(answer))), _) => Ok(answer.map(PaymentBody::own)),
             (Ok(Ok(Head::Inner(answer))), _) => Ok(answer.map(PaymentBody::inner)),
+            (Ok(Ok(Head::Passed(answer))), _) => Ok(answer.map(PaymentBody::passed)),
             (Ok(Ok(Head::Relayed(answer))), Some(pieces)) => {
                 Ok(answer.map(|left| PaymentBody::relayed(pieces, left)))
             }

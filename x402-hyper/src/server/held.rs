@@ -10,6 +10,7 @@ use x402_core::Amount;
 use x402_std::ledger::Answer;
 use x402_std::seller::{Pledge, Receipt, Rejection};
 
+use super::gauge::Gauge;
 use super::layer::Limits;
 use super::relay::{Remains, settle};
 use super::{BoxError, answer};
@@ -22,6 +23,8 @@ pub(super) struct Held<B> {
     /// The head of the answer, to be kept.
     pub(super) kept: Vec<(String, Vec<u8>)>,
     pub(super) limits: Limits,
+    /// What it costs, where that is known in the end only.
+    pub(super) gauge: Option<Gauge>,
 }
 
 /// Why the answer cannot be given.
@@ -39,8 +42,8 @@ impl<B: Body<Data = Bytes>> Held<B> {
     where
         A: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let Self { pledge, amount, remains, kept, limits } = self;
-        let status = answer.status().as_u16();
+        let Self { pledge, amount, remains, kept, limits, mut gauge } = self;
+        let status = answer.status();
         let body = pin!(answer.into_body());
         let body = Limited::new(body, limits.kept);
         let (body, hash) = settle(body.collect(), remains.hash(limits.body)).await;
@@ -52,18 +55,23 @@ impl<B: Body<Data = Bytes>> Held<B> {
                 return Err(if is_too_large { Unsettled::TooLarge } else { Unsettled::Broken });
             }
         };
+        if let Some(gauge) = &mut gauge {
+            gauge.feed(&body);
+        }
+        let cost = gauge.map_or(amount, |gauge| gauge.cost(status, true));
         // A repetition cannot be told from another request: then there is nothing to give it.
         let Some(request_body) = hash else {
             pledge.release().await;
             return Err(Unsettled::Broken);
         };
+        let status = status.as_u16();
         let answer = Answer { status, headers: kept, body: Some(body.to_vec()), request_body };
         // Made first: what cannot be given is not charged.
         let Some(given) = answer::again(answer.clone()) else {
             pledge.release().await;
             return Err(Unsettled::Broken);
         };
-        let receipt = pledge.settle(answer, amount).await.map_err(Unsettled::Rejected)?;
+        let receipt = pledge.settle(answer, cost).await.map_err(Unsettled::Rejected)?;
         Ok((receipt, given))
     }
 }

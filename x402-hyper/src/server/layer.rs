@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tower_layer::Layer;
 use x402_std::Seller;
+use x402_std::quote::TokenKey;
 
 use super::pricing::Pricing;
 use super::service::PaymentService;
+use super::tokens::Tokens;
 
 /// Puts a price before a service: makes [`PaymentService`]s.
 ///
@@ -23,6 +25,7 @@ pub(super) struct Shared {
     pub(super) seller: Arc<Seller>,
     pub(super) pricing: Arc<dyn Pricing>,
     pub(super) limits: Limits,
+    pub(super) tokens: Option<Tokens>,
     /// How many paid requests are being worked on.
     busy: Arc<watch::Sender<usize>>,
 }
@@ -50,7 +53,19 @@ impl PaymentLayer {
             alone: Duration::from_secs(300),
         };
         let busy = Arc::new(watch::Sender::new(0));
-        Self { shared: Shared { seller, pricing: Arc::new(pricing), limits, busy } }
+        let shared = Shared { seller, pricing: Arc::new(pricing), limits, tokens: None, busy };
+        Self { shared }
+    }
+
+    /// Signs what it says with this key, and keeps to it: a price, so that what is paid for it in time is
+    /// taken though the price has changed; and the time that was bought, as a pass. Payers can draw on
+    /// what they have paid and not used.
+    ///
+    /// All gateways of a seller have the same key, and keep it.
+    #[must_use]
+    pub fn signing(mut self, key: TokenKey) -> Self {
+        self.shared.tokens = Some(Tokens::new(key));
+        self
     }
 
     /// Answers 431 where the payment's header fields are longer than so many bytes (16 KiB).

@@ -6,6 +6,8 @@ use http::request::Parts;
 use x402_core::Offer;
 use x402_std::ledger::Settle;
 
+use super::metering::Metering;
+
 /// What is sold, and every way to pay for it.
 #[derive(Clone, Debug, Default)]
 pub struct Sale {
@@ -24,6 +26,8 @@ pub struct Sale {
     pub extensions: String,
     /// v1: `outputSchema`, a JSON object; empty for none.
     pub output_schema: String,
+    /// How the answer is measured, where the offers are ceilings; `None` where they are the price.
+    pub metering: Option<Arc<dyn Metering>>,
 }
 
 impl From<Offer<'static>> for Sale {

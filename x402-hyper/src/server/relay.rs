@@ -15,6 +15,7 @@ use x402_std::ledger::Answer;
 use super::body::Piece;
 use super::dialect;
 use super::future::Head;
+use super::gauge::Gauge;
 use super::layer::Limits;
 use super::request_body::{Rest, Unhashed};
 use super::right::Right;
@@ -31,6 +32,8 @@ pub(super) struct Relay<B> {
     /// The head of the answer, to be kept.
     pub(super) kept: Vec<(String, Vec<u8>)>,
     pub(super) limits: Limits,
+    /// What it costs, where that is known in the end only.
+    pub(super) gauge: Option<Gauge>,
 }
 
 /// What is left of the request's body, when the service behind is done with it.
@@ -45,20 +48,29 @@ struct First<A, E> {
     head: Head<A>,
 }
 
-/// An answer's body that was passed on, but for its last frame.
-struct Pumped {
+/// How the passing on of an answer's body has ended.
+enum Pumped {
+    /// Nobody is there any more for whom it was made.
+    Abandoned,
+    Broken,
+    Whole(Whole),
+}
+
+/// A body that was passed on, but for its last frame.
+struct Whole {
     /// All of it, if it was short enough.
     kept: Option<Vec<u8>>,
     last: Option<Frame<Bytes>>,
 }
 
 impl<B: Body<Data = Bytes>> Relay<B> {
-    pub(super) async fn run<A, E>(self, answer: Response<A>, client: Client<A, E>)
+    pub(super) async fn run<A, C, E>(self, answer: Response<A>, client: Client<C, E>)
     where
         A: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let status = answer.status().as_u16();
+        let Self { right, remains, kept, limits, mut gauge } = self;
         let (head, body) = answer.into_parts();
+        let status = head.status;
         let head = Head::Relayed(Response::from_parts(head, body.size_hint()));
         let mut body = pin!(body);
         let mut first = Some(First { client: client.head, head });
@@ -67,16 +79,23 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         if !body.is_end_stream() {
             deliver(first.take());
         }
-        let pump = pump(body.as_mut(), &client.pieces, self.limits.kept);
-        let (pumped, hash) = settle(pump, self.remains.hash(self.limits.body)).await;
-        // Broken off, so not given: the work is owed still, or nothing is.
-        let Some(pumped) = pumped else { return self.right.give_up().await };
+        let pump = pump(body.as_mut(), &client.pieces, limits.kept, gauge.as_mut());
+        let (pumped, hash) = settle(pump, remains.hash(limits.body)).await;
+        let (body, last, is_whole) = match pumped {
+            Pumped::Whole(whole) => (whole.kept, whole.last, true),
+            // What has passed is to be paid.
+            Pumped::Abandoned => (None, None, false),
+            Pumped::Broken if gauge.as_ref().is_some_and(Gauge::has_passed) => (None, None, false),
+            // Not given: the work is owed still, or nothing is.
+            Pumped::Broken => return right.give_up().await,
+        };
+        let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
         // A repetition cannot be told from another request: then there is nothing to give it.
-        let body = pumped.kept.filter(|_| hash.is_some());
+        let body = body.filter(|_| hash.is_some());
         let request_body = hash.unwrap_or_default();
-        let answer = Answer { status, headers: self.kept, body, request_body };
-        let id = self.right.id();
-        if let Err(error) = self.right.keep(answer).await {
+        let answer = Answer { status: status.as_u16(), headers: kept, body, request_body };
+        let id = right.id();
+        if let Err(error) = right.keep(answer, cost).await {
             // What is not kept is not given either: else its repetition would be work of its own,
             // and one payment had bought two.
             tracing::error!(payment = %id, %error, "the answer is not kept");
@@ -85,8 +104,11 @@ impl<B: Body<Data = Bytes>> Relay<B> {
             }
             return send(&client.pieces, Piece::Failed(error.into())).await;
         }
+        if !is_whole {
+            return;
+        }
         deliver(first);
-        if let Some(last) = pumped.last {
+        if let Some(last) = last {
             send(&client.pieces, Piece::Frame(last)).await;
         }
         send(&client.pieces, Piece::End).await;
@@ -126,33 +148,43 @@ pub(super) async fn settle<P>(
     (pumped, hashed)
 }
 
-/// Passes a body on, frame by frame, and keeps up to `limit` bytes of it; `None` where it breaks
-/// off. A client that is gone holds nothing up.
+/// Passes a body on, frame by frame, measures it, and keeps up to `limit` bytes of it. A client that is
+/// gone holds nothing up; of what is made only for who listens, it is the end.
 async fn pump<A>(
     mut body: Pin<&mut A>,
     pieces: &mpsc::Sender<Piece>,
     limit: usize,
-) -> Option<Pumped>
+    mut gauge: Option<&mut Gauge>,
+) -> Pumped
 where
     A: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let mut pumped = Pumped { kept: Some(Vec::new()), last: None };
-    while let Some(frame) = next(body.as_mut()).await {
-        let mut frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                send(pieces, Piece::Failed(error)).await;
-                return None;
-            }
+    let is_live = gauge.as_ref().is_some_and(|gauge| gauge.is_live());
+    let mut whole = Whole { kept: Some(Vec::new()), last: None };
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = pieces.closed(), if is_live => return Pumped::Abandoned,
+            frame = next(body.as_mut()) => frame,
         };
-        pumped.keep(&mut frame, limit);
+        let mut frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                send(pieces, Piece::Failed(error)).await;
+                return Pumped::Broken;
+            }
+            None => return Pumped::Whole(whole),
+        };
+        if let (Some(gauge), Some(data)) = (gauge.as_deref_mut(), frame.data_ref()) {
+            gauge.feed(data);
+        }
+        whole.keep(&mut frame, limit);
         if body.is_end_stream() {
-            pumped.last = Some(frame);
-            break;
+            whole.last = Some(frame);
+            return Pumped::Whole(whole);
         }
         send(pieces, Piece::Frame(frame)).await;
     }
-    Some(pumped)
 }
 
 async fn next<A>(mut body: Pin<&mut A>) -> Option<Result<Frame<Bytes>, BoxError>>
@@ -162,7 +194,7 @@ where
     Some(body.frame().await?.map_err(Into::into))
 }
 
-impl Pumped {
+impl Whole {
     fn keep(&mut self, frame: &mut Frame<Bytes>, limit: usize) {
         if let Some(trailers) = frame.trailers_mut() {
             dialect::strip_answer(trailers);

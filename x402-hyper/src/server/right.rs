@@ -1,7 +1,7 @@
 //! What entitles a request to the work.
 
 use http::StatusCode;
-use x402_core::{Amount, ChainId, PaymentId};
+use x402_core::{Address, Amount, ChainId, PaymentId};
 use x402_std::ledger::{Answer, LedgerError};
 use x402_std::seller::{Pledge, Receipt, Ticket};
 
@@ -10,16 +10,16 @@ use super::Paid;
 /// The right to have the work done.
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Right {
-    /// The money has arrived.
-    Paid(Ticket),
-    /// The payment is good, and so much of it moves when the work is done.
+    /// So much money has arrived.
+    Paid(Ticket, Amount),
+    /// The payment is good, and so much of it moves at most when the work is done.
     Pledged(Box<Pledge>, Amount),
 }
 
 impl Right {
     pub(super) fn id(&self) -> PaymentId {
         match self {
-            Self::Paid(ticket) => ticket.id(),
+            Self::Paid(ticket, _) => ticket.id(),
             Self::Pledged(pledge, _) => pledge.id(),
         }
     }
@@ -31,16 +31,24 @@ impl Right {
     /// What the service behind is told.
     pub(super) fn paid(&self) -> Paid {
         let (payer, transaction) = match self {
-            Self::Paid(ticket) => (ticket.receipt().payer, ticket.receipt().transaction),
+            Self::Paid(ticket, _) => (ticket.receipt().payer, ticket.receipt().transaction),
             Self::Pledged(pledge, _) => (pledge.payer(), None),
         };
-        Paid { payer, transaction, payment: self.id() }
+        Paid { payer, transaction, payment: Some(self.id()) }
+    }
+
+    /// Who has paid already, whatever comes of the work.
+    pub(super) const fn has_paid(&self) -> Option<Address> {
+        match self {
+            Self::Paid(ticket, _) => Some(ticket.receipt().payer),
+            Self::Pledged(..) => None,
+        }
     }
 
     /// What the head of an answer says of the payment; `None` where that is known only in the end.
     pub(super) fn receipt(&self) -> Option<Receipt> {
         match self {
-            Self::Paid(ticket) => Some(*ticket.receipt()),
+            Self::Paid(ticket, _) => Some(*ticket.receipt()),
             Self::Pledged(pledge, _) => {
                 let receipt = Receipt { payer: pledge.payer(), transaction: None };
                 pledge.is_later().then_some(receipt)
@@ -52,16 +60,23 @@ impl Right {
     /// is done; what has not is charged for success only.
     pub(super) fn is_earned_by(&self, status: StatusCode) -> bool {
         match self {
-            Self::Paid(_) => status.as_u16() < 500,
+            Self::Paid(..) => status.as_u16() < 500,
             Self::Pledged(..) => status.as_u16() < 400,
         }
     }
 
-    /// Keeps the answer: the work is done.
-    pub(super) async fn keep(self, answer: Answer) -> Result<(), LedgerError> {
+    /// What was offered for the work.
+    pub(super) fn amount(&self) -> Amount {
         match self {
-            Self::Paid(ticket) => ticket.complete(answer).await,
-            Self::Pledged(pledge, amount) => pledge.owe(answer, amount).await.map(drop),
+            Self::Paid(_, amount) | Self::Pledged(_, amount) => *amount,
+        }
+    }
+
+    /// Keeps the answer: the work is done, and costs so much.
+    pub(super) async fn keep(self, answer: Answer, cost: Amount) -> Result<(), LedgerError> {
+        match self {
+            Self::Paid(ticket, _) => ticket.complete(answer).await,
+            Self::Pledged(pledge, _) => pledge.owe(answer, cost).await.map(drop),
         }
     }
 

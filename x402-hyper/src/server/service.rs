@@ -7,8 +7,8 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
-use x402_core::Error;
-use x402_std::ledger::RequestId;
+use x402_core::{Error, Scheme};
+use x402_std::ledger::{RequestId, Settle};
 use x402_std::seller::{Purchase, Rejection};
 
 use super::BoxError;
@@ -17,6 +17,7 @@ use super::body::PaymentBody;
 use super::dialect::{self, Attached, Dialect, Resolved};
 use super::future::ResponseFuture;
 use super::layer::Shared;
+use super::passing::Passing;
 use super::pricing::{Quote, Sale};
 use super::request_body::RequestBody;
 use super::source::Source;
@@ -43,6 +44,8 @@ pub(super) enum Decision {
     Own(Response<Bytes>),
     /// A payment is attached that has to be taken.
     Paid(Box<Order>),
+    /// It was paid for before, and there is time left.
+    Passed(Passing),
 }
 
 impl<S> PaymentService<S> {
@@ -105,39 +108,65 @@ impl Shared {
         }
     }
 
-    fn charge(&self, head: &Parts, sale: Arc<Sale>, body: Option<&[u8]>) -> Decision {
+    fn charge(&self, head: &mut Parts, sale: Arc<Sale>, body: Option<&[u8]>) -> Decision {
         if dialect::size(&head.headers) > self.limits.payment_size {
             return Decision::Own(answer::LARGE_PAYMENT.answer());
         }
+        let now = self.seller.now();
+        let quoting = self.tokens.as_ref().map(|tokens| tokens.quoting(head, body, now));
         let url = url(head, &sale.base_url);
-        let mut asked = Asked { sale, url, dialect: Dialect::Headers };
+        let mut asked = Asked { sale, url, dialect: Dialect::Headers, quoting };
         let refuse = |error: Error, asked: &Asked| {
             Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
         };
         let attached = match Attached::read(&head.headers) {
             Ok(Some(attached)) => attached,
-            Ok(None) => return Decision::Own(answer::required(&asked)),
+            Ok(None) => return self.unpaid(head, &asked),
             Err(error) => return refuse(error, &asked),
         };
         asked.dialect = attached.dialect();
-        let Resolved { presented, offer } = match attached.resolve(&asked.sale) {
+        let quote = attached.quote(&head.headers);
+        let redeemed = asked.quoting.as_ref().zip(quote);
+        let redeemed = redeemed.and_then(|(quoting, quote)| quoting.redeem(&asked.sale, &quote));
+        let resolved = attached.resolve(redeemed.as_ref().unwrap_or(&asked.sale));
+        let Resolved { presented, offer } = match resolved {
             Ok(resolved) => resolved,
             Err(error) => return refuse(error, &asked),
         };
         let request = RequestId::new(head.method.as_str(), target(head));
+        let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
         let purchase = Purchase {
             // What was paid for one body is not good for another, which may be dearer.
             request: body.map_or(request, |body| request.with_body(body)),
             amount: offer.requirements().amount,
-            settle: asked.sale.settle,
+            settle: match asked.sale.settle {
+                // How much of it is known afterwards.
+                Settle::First if is_ceiling => Settle::Later,
+                settle => settle,
+            },
         };
-        Decision::Paid(Box::new(Order {
-            payment: presented,
-            offer,
-            asked,
-            purchase,
-            is_head: head.method == Method::HEAD,
-        }))
+        let is_head = head.method == Method::HEAD;
+        Decision::Paid(Box::new(Order { payment: presented, offer, asked, purchase, is_head }))
+    }
+
+    /// What becomes of a request without a payment: it may have a pass.
+    fn unpaid(&self, head: &mut Parts, asked: &Asked) -> Decision {
+        let metering = asked.sale.metering.as_ref();
+        let period = metering.and_then(|metering| metering.period());
+        let pass = head.headers.get(dialect::PASS).map(|pass| pass.to_str().unwrap_or_default());
+        let (Some(tokens), Some(metering), Some(period), Some(pass)) =
+            (&self.tokens, metering, period, pass)
+        else {
+            return Decision::Own(answer::required(asked));
+        };
+        let now = self.seller.now();
+        match tokens.pass(pass, &period, now) {
+            Ok(pass) => {
+                metering.prepare(head, None);
+                Decision::Passed(Passing::new(head, &pass, now))
+            }
+            Err(error) => Decision::Own(answer::passed(asked, error)),
+        }
     }
 }
 
@@ -187,6 +216,10 @@ where
                 ResponseFuture::free(self.inner.call(request))
             }
             Decision::Own(answer) => ResponseFuture::own(answer),
+            Decision::Passed(passing) => {
+                let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
+                ResponseFuture::passed(self.inner.call(request), passing)
+            }
             Decision::Paid(order) => {
                 // The one that was asked whether it is ready goes; its copy stays.
                 let copy = self.inner.clone();
@@ -227,6 +260,10 @@ where
                 ResponseFuture::free(self.inner.call(request))
             }
             Decision::Own(answer) => ResponseFuture::own(answer),
+            Decision::Passed(passing) => {
+                let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
+                ResponseFuture::passed(self.inner.call(request), passing)
+            }
             Decision::Paid(order) => {
                 let inner = self.inner.clone();
                 let request = Request::from_parts(head, Source::stream(body));

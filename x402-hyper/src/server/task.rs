@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, response};
 use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -12,16 +12,20 @@ use x402_core::{ChainId, Offer, Refusal};
 use x402_std::ledger::Answer;
 use x402_std::seller::{Admission, Presented, Purchase, Receipt};
 
-use super::BoxError;
 use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY};
 use super::body::Piece;
+use super::dialect;
 use super::future::{Head, Receiver};
+use super::gauge::{Gauge, Until};
 use super::held::{Held, Unsettled};
 use super::layer::Shared;
-use super::relay::{Relay, Remains};
-use super::request_body::{RequestBody, Rest, Unhashed, Unread};
+use super::metering::Period;
+use super::relay::Relay;
+use super::request_body::{RequestBody, Unhashed, Unread};
 use super::right::Right;
 use super::source::Source;
+use super::watch::work;
+use super::{Allowance, BoxError};
 
 /// How many pieces of an answer may wait for the client. The service behind waits with them.
 const PIECES: usize = 4;
@@ -107,7 +111,10 @@ where
         let Order { payment, offer, purchase, .. } = &*self.order;
         let terms = offer.requirements();
         match self.shared.seller.admit_for(payment, terms, *purchase).await {
-            Ok(Admission::Serve(ticket)) => self.serve(Right::Paid(ticket), request, call).await,
+            Ok(Admission::Serve(ticket)) => {
+                let right = Right::Paid(ticket, purchase.amount);
+                self.serve(right, request, call).await;
+            }
             Ok(Admission::Pledged(pledge)) => {
                 let right = Right::Pledged(pledge, purchase.amount);
                 self.serve(right, request, call).await;
@@ -155,10 +162,14 @@ where
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
     {
-        let (mut head, body) = request.into_parts();
-        head.extensions.insert(right.paid());
-        let (body, mut rest) = RequestBody::hashed(body);
-        let mut answer = match call(Request::from_parts(head, body)).await {
+        let metering = self.order.asked.sale.metering.clone();
+        let (mut request, watch) = work(request, metering.as_deref());
+        request.extensions_mut().insert(right.paid());
+        let period = metering.as_ref().and_then(|metering| metering.period());
+        if let Some(period) = period {
+            request.extensions_mut().insert(Allowance::For(period.duration));
+        }
+        let answer = match call(request).await {
             Ok(answer) => answer,
             // The work is owed still, or nothing is; so it is wherever below the right is given up.
             Err(error) => {
@@ -166,33 +177,54 @@ where
                 return self.client.head(Err(error));
             }
         };
-        answer::clean(answer.headers_mut());
-        let kept = answer::kept(answer.headers());
+        let (mut head, body) = answer.into_parts();
+        answer::clean(&mut head.headers);
+        let gauge = metering.as_ref();
+        let mut gauge = gauge.map(|metering| Gauge::begin(&**metering, &head, right.amount()));
+        if let (Some(gauge), Some(period)) = (&mut gauge, period)
+            && self.issue(&right, &period, &mut head)
+        {
+            gauge.sell();
+        }
+        let kept = answer::kept(&head.headers);
         let (chain_id, dialect) = (right.chain_id(), self.order.asked.dialect);
         if let Some(receipt) = right.receipt() {
-            answer::receipt(answer.headers_mut(), &receipt, chain_id, dialect);
+            answer::receipt(&mut head.headers, &receipt, chain_id, dialect);
         }
-        if !right.is_earned_by(answer.status()) {
+        if !right.is_earned_by(head.status) {
             right.give_up().await;
-            return self.client.head(Ok(Head::Inner(answer)));
+            return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
         }
-        let remains = match rest.try_recv() {
-            Ok(Rest::Broken) => {
-                right.give_up().await;
-                return self.broken(answer);
-            }
-            Ok(rest) => Remains::Here(rest),
-            Err(_) => Remains::Coming(rest),
+        let Some(remains) = watch.remains() else {
+            right.give_up().await;
+            return self.broken(Response::from_parts(head, body));
         };
         let limits = self.shared.limits;
+        let end = gauge.as_ref().and_then(Gauge::end);
+        let body = Until::new(body, &head.headers, end);
+        let answer = Response::from_parts(head, body);
         match right {
             Right::Pledged(pledge, amount) if !pledge.is_later() => {
-                let held = Held { pledge, amount, remains, kept, limits };
-                let settled = held.settle(answer).await;
+                let settled =
+                    Held { pledge, amount, remains, kept, limits, gauge }.settle(answer).await;
                 self.settled(settled, chain_id);
             }
-            right => Relay { right, remains, kept, limits }.run(answer, self.client).await,
+            right => Relay { right, remains, kept, limits, gauge }.run(answer, self.client).await,
         }
+    }
+
+    /// Hands out a pass for time that was bought beforehand.
+    fn issue(&self, right: &Right, period: &Period, answer: &mut response::Parts) -> bool {
+        let (Some(tokens), Some(payer)) = (&self.shared.tokens, right.has_paid()) else {
+            return false;
+        };
+        if answer.status.as_u16() >= 400 {
+            return false;
+        }
+        let (pass, until) = tokens.issue(payer, period, self.shared.seller.now());
+        dialect::tell(&mut answer.headers, dialect::PASS, &pass);
+        dialect::tell(&mut answer.headers, dialect::PASS_EXPIRES, &until.to_string());
+        true
     }
 
     /// Gives an answer that was held until the money had arrived.

@@ -64,6 +64,10 @@ async fn weigh<A, B, C, E, F>(
             let answer = call(request.map(RequestBody::free)).await;
             client.head(answer.map(Head::Inner));
         }
+        Decision::Passed(passing) => {
+            let answer = call(request.map(RequestBody::free)).await;
+            client.head(answer.map(|answer| Head::Passed(passing.limit(answer))));
+        }
         Decision::Paid(order) => Task { shared, order, client }.run(request, call).await,
     }
 }

@@ -19,12 +19,19 @@ const MODELS: [Model; 4] = [
     Model {
         name: "per_token",
         required: &["input_price", "output_price", "currency"],
-        optional: &["max_output_tokens", "min_price", "max_price"],
+        optional: &[
+            "max_output_tokens",
+            "usage",
+            "include_usage",
+            "upto",
+            "min_price",
+            "max_price",
+        ],
     },
     Model {
         name: "per_minute",
         required: &["amount", "currency"],
-        optional: &["minimum_minutes", "max_price"],
+        optional: &["minimum_minutes", "upto", "max_price"],
     },
     Model {
         name: "dynamic",
@@ -78,7 +85,7 @@ fn check_per_request(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sold, Proble
     let model = x402_core::tariff::Model::PerRequest { price: check_price(amount)? };
     let tariff = OwnedTariff::new(model, asset.decimals);
     let tariff = tariff.map_err(|error| misfit(amount, asset, error))?;
-    Ok(Sold { tariff, fixed: Some(units), max_output_tokens: None })
+    Ok(Sold { tariff, fixed: Some(units), tokens: None, upto: false })
 }
 
 /// A member that [`check_members`] has seen.
@@ -108,6 +115,9 @@ fn check_members(model: &Model, tariff: &RawTariff) -> Result<(), Problem> {
         ("output_price", place(&tariff.output_price)),
         ("minimum_minutes", place(&tariff.minimum_minutes)),
         ("max_output_tokens", place(&tariff.max_output_tokens)),
+        ("usage", tariff.usage.as_ref().map(Origin::of)),
+        ("include_usage", place(&tariff.include_usage)),
+        ("upto", place(&tariff.upto)),
         ("base_price", place(&tariff.base_price)),
         ("multipliers", tariff.multipliers.as_ref().map(Origin::of)),
         ("min_price", place(&tariff.min_price)),

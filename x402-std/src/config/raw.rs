@@ -153,6 +153,9 @@ pub(super) struct RawTariff {
     pub(super) output_price: Option<Text>,
     pub(super) minimum_minutes: Option<Text>,
     pub(super) max_output_tokens: Option<Text>,
+    pub(super) usage: Option<Spanned<RawUsage>>,
+    pub(super) include_usage: Option<Text>,
+    pub(super) upto: Option<Text>,
     pub(super) base_price: Option<Text>,
     pub(super) multipliers: Option<Spanned<Vec<RawMultiplier>>>,
     pub(super) min_price: Option<Text>,
@@ -164,6 +167,20 @@ pub(super) struct RawTariff {
 pub(super) struct RawMultiplier {
     pub(super) condition: Text,
     pub(super) multiplier: Text,
+}
+
+pub(super) enum RawUsage {
+    Word(String),
+    Places(Box<RawPlaces>),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPlaces {
+    pub(super) input: Option<Text>,
+    pub(super) output: Option<Text>,
+    pub(super) input_header: Option<Text>,
+    pub(super) output_header: Option<Text>,
 }
 
 /// A word or a map. By hand: `#[serde(untagged)]` loses the places and the messages of what is in it.
@@ -209,6 +226,14 @@ impl<'de> Deserialize<'de> for RawPricing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "the word free, or a map with the key model";
         let map = |tariff: RawTariff| Self::Tariff(Box::new(tariff));
+        deserializer.deserialize_any(WordOr { expected, word: Self::Word, map })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawUsage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "openai, anthropic, or a map of input and output";
+        let map = |places: RawPlaces| Self::Places(Box::new(places));
         deserializer.deserialize_any(WordOr { expected, word: Self::Word, map })
     }
 }

@@ -1,5 +1,6 @@
 use serde_saphyr::Spanned;
 use x402_core::ChainId;
+use x402_core::tariff::Model;
 
 use super::check::{check_asset, check_bool, check_network};
 use super::error::{Origin, Problem};
@@ -76,10 +77,17 @@ fn check_route(
         return Err(Problem::new(Origin::of(offer), message, help));
     }
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+    let settle = raw.settle.as_ref().map_or(Ok(Settle::First), check_settle)?;
+    if let (Some(text), Settle::After, Some(Model::PerMinute { .. })) =
+        (&raw.settle, settle, pricing.model())
+    {
+        let message = "an answer that is sold by the minute is not held until it is over";
+        return Err(Problem::new(Origin::of(text), message, "write `settle: first` or `later`"));
+    }
     Ok(Route {
         path,
         methods,
-        settle: raw.settle.as_ref().map_or(Ok(Settle::First), check_settle)?,
+        settle,
         pricing,
         max_timeout_seconds,
         offers,

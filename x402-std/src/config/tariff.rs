@@ -11,11 +11,9 @@ use super::error::{Origin, Problem};
 use super::pricing::{check_price, misfit, required};
 use super::raw::{RawMultiplier, RawTariff, Text};
 use super::snippet::quote;
+use super::usage::{check_tokens, check_upto};
 use super::{OwnedAsset, OwnedTariff, Sold};
 use crate::metering::request::well_known;
-
-/// How many tokens an answer may have that is asked for without a limit, unless the file says.
-const MAX_OUTPUT_TOKENS: u64 = 4096;
 
 /// The facts of a route that its file declares.
 pub(super) struct Declarations(Vec<(String, Kind)>);
@@ -48,10 +46,9 @@ pub(super) fn check_per_token(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sol
     let output = required(raw.output_price.as_ref(), raw)?;
     let model =
         Model::PerToken { input_price: check_price(input)?, output_price: check_price(output)? };
-    let limit = raw.max_output_tokens.as_ref();
-    let limit = limit.map_or(Ok(MAX_OUTPUT_TOKENS), |text| whole(text, "a number of tokens"))?;
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), output, raw, asset)?;
-    Ok(Sold { tariff, fixed: None, max_output_tokens: Some(limit) })
+    let (tokens, upto) = (Some(check_tokens(raw)?), check_upto(raw)?);
+    Ok(Sold { tariff, fixed: None, tokens, upto })
 }
 
 pub(super) fn check_per_minute(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sold, Problem> {
@@ -66,7 +63,7 @@ pub(super) fn check_per_minute(raw: &RawTariff, asset: &OwnedAsset) -> Result<So
     })?;
     let model = Model::PerMinute { price: check_price(amount)?, minimum_minutes: minimum };
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), amount, raw, asset)?;
-    Ok(Sold { tariff, fixed: None, max_output_tokens: None })
+    Ok(Sold { tariff, fixed: None, tokens: None, upto: check_upto(raw)? })
 }
 
 pub(super) fn check_dynamic(
@@ -81,7 +78,7 @@ pub(super) fn check_dynamic(
     let multipliers: Vec<_> = multipliers.collect::<Result<_, _>>()?;
     let model = Model::Dynamic { base_price: check_price(base)?, multipliers: multipliers.into() };
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), base, raw, asset)?;
-    Ok(Sold { tariff, fixed: None, max_output_tokens: None })
+    Ok(Sold { tariff, fixed: None, tokens: None, upto: false })
 }
 
 fn bounded(
@@ -124,7 +121,7 @@ fn check_condition(text: &Text, known: &[Declared<'_>]) -> Result<Condition<Stri
     })
 }
 
-fn whole(text: &Text, what: &str) -> Result<u64, Problem> {
+pub(super) fn whole(text: &Text, what: &str) -> Result<u64, Problem> {
     let is_plain = text.value.bytes().all(|b| b.is_ascii_digit());
     text.value.parse().ok().filter(|_| is_plain).ok_or_else(|| {
         let message = format!("{} is not {what}", quote(&text.value));

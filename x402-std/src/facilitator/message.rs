@@ -28,7 +28,7 @@ impl Request {
     /// payer with a key the payment has it.
     #[must_use]
     pub fn of(payment: &Claimed, signature: &[u8], offer: &Offer<'_>, flow: PaymentFlow) -> Self {
-        let requirements = Requirements { offer, flow }.to_string();
+        let requirements = Requirements { offer, quote: "", flow }.to_string();
         let rsv = payment.signature().map(x402_core::Signature::to_rsv);
         let payload = SignedPayload {
             transfer: payment.transfer(),

@@ -2,6 +2,7 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 use x402_core::hex::Hex;
+use x402_core::{Scheme, TransferMethod};
 
 /// Which request a [`Quote`](super::Quote) is for: a SHA-256 of what its price depends on.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -32,6 +33,17 @@ impl RequestHash {
     ) -> Self {
         let facts = facts.into_iter().flat_map(|(name, value)| [name, value]);
         Self(hash("facts", [method, path].into_iter().chain(facts).map(str::as_bytes)))
+    }
+
+    /// The same request, where it is paid for in that way: ways may have prices of their own.
+    #[must_use]
+    pub fn paid_by(&self, scheme: &Scheme) -> Self {
+        let by = match scheme {
+            Scheme::Exact(TransferMethod::Eip3009) => "eip3009",
+            Scheme::Exact(TransferMethod::Permit2) | Scheme::Upto { .. } => "permit2",
+            Scheme::Exact(_) => "",
+        };
+        Self(hash("scheme", [&self.0, scheme.name().as_bytes(), by.as_bytes()]))
     }
 
     /// Wraps 32 bytes.
@@ -93,10 +105,13 @@ fn hash<'p>(kind: &'p str, parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32
 
 #[cfg(test)]
 mod tests {
+    use x402_core::Address;
+
     use super::*;
 
     #[test]
     fn are_of_every_part_and_of_where_it_ends() {
+        let paid_by = |scheme| RequestHash::of_request("POST", "/a", b"").paid_by(&scheme);
         let hashes = [
             RequestHash::of_request("POST", "/a", b""),
             RequestHash::of_request("POST", "/a", b"x"),
@@ -109,6 +124,9 @@ mod tests {
             RequestHash::of_facts("POST", "/a", [("n1", "2")]),
             RequestHash::of_facts("POST", "/a", [("n", "1"), ("2", "")]),
             RequestHash::from_bytes(*RouteHash::of("/a").as_bytes()),
+            paid_by(Scheme::Exact(TransferMethod::Eip3009)),
+            paid_by(Scheme::Exact(TransferMethod::Permit2)),
+            paid_by(Scheme::Upto { facilitator: Address::ZERO }),
         ];
         for (i, one) in hashes.iter().enumerate() {
             assert!(hashes.iter().skip(i + 1).all(|other| other != one), "{i}");

@@ -16,6 +16,7 @@ fn terms_of(offers: &[Offer<'_>]) -> (Value, Value) {
         error: "Payment required",
         resource: Resource { url: "http://shop.example/", description: "é \"x\"", mime_type: "" },
         offers,
+        quotes: &[],
         flow: PaymentFlow::Upfront,
         extensions: "",
         output_schema: "",

@@ -4,12 +4,12 @@ use x402_core::secp256k1::K256;
 use x402_core::wire::base64::{self, Base64Error};
 use x402_core::wire::json;
 use x402_core::wire::{MAX_SIGNATURE_LEN, PaymentPayload, PaymentRequirements, Version, WireError};
-use x402_core::{Error, Offer};
+use x402_core::{Amount, Error, Offer};
 use x402_std::ledger::Identifier;
 use x402_std::seller::Presented;
 
 use super::challenge::is_for_headers;
-use super::{Dialect, V1_PAYMENT, V2_PAYMENT};
+use super::{Dialect, QUOTE, V1_PAYMENT, V2_PAYMENT};
 use crate::server::pricing::Sale;
 
 /// A payment as it is attached to a request, in its dialect.
@@ -71,6 +71,17 @@ impl<'h> Attached<'h> {
         }
     }
 
+    /// What the seller has signed of the price, as it is echoed.
+    pub(in crate::server) fn quote(&self, headers: &HeaderMap) -> Option<String> {
+        match self {
+            Self::Headers(_) => Some(headers.get(QUOTE)?.to_str().ok()?.to_owned()),
+            Self::Wire(_, json) => {
+                let payload = PaymentPayload::parse(json).ok()?;
+                payload.accepted?.extra_text("quote")?.plain().map(str::to_owned)
+            }
+        }
+    }
+
     pub(in crate::server) const fn dialect(&self) -> Dialect {
         match self {
             Self::Headers(_) => Dialect::Headers,
@@ -116,18 +127,23 @@ fn resolve(payload: &PaymentPayload<'_>, offer: &Offer<'static>) -> Result<Resol
     if payload.scheme != *terms.scheme.name() {
         return Err(Error::Scheme);
     }
-    if let Some(accepted) = &payload.accepted {
-        check_accepted(accepted, offer)?;
-    }
     let payment = payload.payment(terms.asset)?;
+    if let Some(accepted) = &payload.accepted {
+        check_accepted(accepted, offer, payment.transfer.value())?;
+    }
     let mut buffer = [0; MAX_SIGNATURE_LEN];
     let signature = payload.signature(&mut buffer).unwrap_or_default().to_vec();
     Ok(Resolved { presented: Presented { payment, signature, identifier: None }, offer: *offer })
 }
 
 /// What a buyer says it accepted must be this offer in all that it is judged by; addresses are
-/// compared as such, and not as texts.
-fn check_accepted(accepted: &PaymentRequirements<'_>, offer: &Offer<'_>) -> Result<(), Error> {
+/// compared as such, and not as texts. The amount may be that of an earlier price: what was signed for
+/// that is refused later, unless it was taken then.
+fn check_accepted(
+    accepted: &PaymentRequirements<'_>,
+    offer: &Offer<'_>,
+    signed: Amount,
+) -> Result<(), Error> {
     let terms = offer.requirements();
     if accepted.asset() != Some(terms.asset) {
         return Err(Error::Asset);
@@ -138,7 +154,8 @@ fn check_accepted(accepted: &PaymentRequirements<'_>, offer: &Offer<'_>) -> Resu
     if accepted.pay_to() != Some(terms.pay_to) {
         return Err(Error::Recipient);
     }
-    if accepted.amount() != Some(terms.amount) {
+    let amount = accepted.amount();
+    if amount != Some(terms.amount) && amount != Some(signed) {
         return Err(Error::Amount);
     }
     Ok(())

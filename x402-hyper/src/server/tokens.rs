@@ -1,0 +1,92 @@
+//! What the layer signs and takes back: quotes and passes.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use x402_core::{Address, Offer};
+use x402_std::quote::{Pass, Quote, RequestHash, TokenError, TokenKey};
+
+use super::metering::Period;
+use super::pricing::Sale;
+
+/// How long a quote is good, in seconds, beyond the validity of a payment that answers it: for who
+/// signs slowly.
+const PATIENCE: u64 = 60;
+
+/// The key to what the layer signs.
+#[derive(Clone)]
+pub(super) struct Tokens(Arc<TokenKey>);
+
+/// What the quotes of one request are made of.
+pub(super) struct Quoting {
+    tokens: Tokens,
+    request: RequestHash,
+    now: u64,
+}
+
+impl Tokens {
+    pub(super) fn new(key: TokenKey) -> Self {
+        Self(Arc::new(key))
+    }
+
+    pub(super) fn quoting(&self, head: &Parts, body: Option<&[u8]>, now: u64) -> Quoting {
+        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        let body = body.unwrap_or_default();
+        let request = RequestHash::of_request(head.method.as_str(), target, body);
+        Quoting { tokens: self.clone(), request, now }
+    }
+
+    /// A pass for a period that begins now.
+    pub(super) fn issue(&self, payer: Address, period: &Period, now: u64) -> (String, u64) {
+        let until = now.saturating_add(period.duration.as_secs());
+        let pass = Pass { payer, route: period.route, until };
+        (pass.sign(&self.0), until)
+    }
+
+    pub(super) fn pass(&self, text: &str, period: &Period, now: u64) -> Result<Pass, TokenError> {
+        Pass::verify(text, &self.0, &period.route, now)
+    }
+}
+
+impl Quoting {
+    /// The quotes of a sale's offers, in their order.
+    pub(super) fn quotes(&self, sale: &Sale) -> Vec<String> {
+        sale.offers.iter().map(|offer| self.quote(offer)).collect()
+    }
+
+    fn quote(&self, offer: &Offer<'_>) -> String {
+        let terms = offer.requirements();
+        let seconds = u64::from(terms.max_timeout_seconds).saturating_add(PATIENCE);
+        let quote = Quote {
+            amount: terms.amount,
+            chain_id: terms.chain_id,
+            asset: terms.asset,
+            pay_to: terms.pay_to,
+            request: self.request.paid_by(&terms.scheme),
+            expires_at: self.now.saturating_add(seconds),
+        };
+        quote.sign(&self.tokens.0)
+    }
+
+    /// The sale at the price that was quoted; `None` where that quote is no good for this request, or
+    /// for no offer that there still is.
+    pub(super) fn redeem(&self, sale: &Sale, quote: &str) -> Option<Sale> {
+        let mut redeemed = None;
+        for (index, offer) in sale.offers.iter().enumerate() {
+            let terms = offer.requirements();
+            let request = self.request.paid_by(&terms.scheme);
+            let Ok(quote) = Quote::verify(quote, &self.tokens.0, &request, self.now) else {
+                continue;
+            };
+            let account = (quote.chain_id, quote.asset, quote.pay_to);
+            if account != (terms.chain_id, terms.asset, terms.pay_to) {
+                continue;
+            }
+            let redeemed = redeemed.get_or_insert_with(|| sale.clone());
+            if let Some(offer) = redeemed.offers.get_mut(index) {
+                *offer = Offer::with_amount(*offer, quote.amount);
+            }
+        }
+        redeemed
+    }
+}
