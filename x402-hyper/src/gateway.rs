@@ -44,8 +44,10 @@ It does not see the fields of the connection and those that `Connection` names; 
 `Expect`; fields by which a client would have it serve another path, or another method
 (`X-Original-URL`, `X-HTTP-Method-Override`, …); names with an underscore, which some servers cannot
 tell from those with a hyphen; and, in a paid request, `Range` and the `If-…` fields: what is paid for
-is the whole answer. There are no tunnels: an offer of another protocol is passed over, and refused
-with 501 before it is charged.
+is the whole answer.
+
+There are tunnels (WebSockets, by `Upgrade`) where time is sold, and they end with it. Elsewhere an offer
+of another protocol is passed over, and refused with 501 before it is charged.
 
 What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlement-Overrides`) is
 dropped. An upstream that cannot be reached is a 502, one that is late a 504; in both cases, and where
@@ -59,9 +61,11 @@ connections, others wait to be accepted.
 */
 
 mod fields;
+mod frames;
 mod minutes;
 mod path;
 mod price;
+mod prices;
 mod proxy;
 mod router;
 mod sale;
@@ -70,19 +74,23 @@ mod serve;
 mod tests;
 mod timed;
 mod tokens;
+mod tunnel;
 
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tower_layer::Layer as _;
 use x402_std::Seller;
 use x402_std::config::{Config, Upstream};
+use x402_std::quote::TokenKey;
 
 use crate::server::{PaymentLayer, PaymentService};
 use proxy::Proxy;
 use timed::Pace;
 
+pub use prices::Prices;
 pub use router::Router;
 
 /// A reverse proxy that sells what is behind it.
@@ -91,7 +99,10 @@ pub use router::Router;
 pub struct Gateway {
     layer: PaymentLayer,
     service: PaymentService<Proxy>,
+    prices: Prices,
     options: GatewayOptions,
+    /// Tells the tunnels that the gateway ends.
+    stop: watch::Sender<bool>,
 }
 
 /// What a gateway puts up with.
@@ -126,6 +137,9 @@ pub enum GatewayError {
     /// The upstream is no address.
     #[error("the upstream is no host and path: {0}")]
     Upstream(String),
+    /// Buyers could sign a ceiling (`upto`), and it is not known for whom.
+    #[error("a route has `upto: true`, and payments are settled by somebody else")]
+    Settler,
 }
 
 impl Default for GatewayOptions {
@@ -160,9 +174,10 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`GatewayError::Upstream`] where that is no host and path.
+    /// [`GatewayError::Upstream`] where that is no host and path; [`GatewayError::Settler`] as
+    /// [`Router::of_seller`].
     pub fn new(config: &Config, seller: Arc<Seller>) -> Result<Self, GatewayError> {
-        let router = Router::from_config(config);
+        let router = Router::of_seller(config, &seller)?;
         Self::with(router, &config.upstream, seller, GatewayOptions::default())
     }
 
@@ -170,17 +185,33 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// As [`Self::new`].
+    /// [`GatewayError::Upstream`] where that is no host and path.
     pub fn with(
         router: Router,
         upstream: &Upstream,
         seller: Arc<Seller>,
         options: GatewayOptions,
     ) -> Result<Self, GatewayError> {
-        let proxy = Proxy::new(upstream, options)?;
-        let layer = PaymentLayer::new(seller, router);
+        let stop = watch::Sender::new(false);
+        let proxy = Proxy::new(upstream, options, stop.subscribe())?;
+        let prices = Prices::new(router);
+        let layer = PaymentLayer::new(seller, prices.clone());
         let layer = layer.keep_answers_up_to(options.keep_answers_up_to);
-        Ok(Self { service: layer.layer(proxy), layer, options })
+        Ok(Self { service: layer.layer(proxy), layer, prices, options, stop })
+    }
+
+    /// Signs quotes, passes and the names of balances with this key
+    /// ([`PaymentLayer::signing`](crate::server::PaymentLayer::signing)).
+    #[must_use]
+    pub fn signing(self, key: TokenKey) -> Self {
+        let layer = self.layer.signing(key);
+        Self { service: layer.layer(self.service.into_inner()), layer, ..self }
+    }
+
+    /// The prices, to be replaced while the gateway serves.
+    #[must_use]
+    pub fn prices(&self) -> Prices {
+        self.prices.clone()
     }
 }
 

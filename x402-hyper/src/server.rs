@@ -144,6 +144,7 @@ price is answered by the layer, and costs nothing; other `OPTIONS` requests are 
 mod answer;
 mod body;
 mod dialect;
+mod drawing;
 mod future;
 mod gauge;
 mod held;

@@ -24,12 +24,14 @@ file, the line and the column, what is wrong there, and what to write instead. N
 that is shown of a [`Config`], holds a key, the URL of the node, or that of the ledger.
 */
 
+mod asset;
 mod check;
 mod error;
 mod facilitator;
 mod later;
 mod pricing;
 mod raw;
+mod route;
 mod routes;
 mod snippet;
 mod sold;
@@ -46,17 +48,18 @@ use std::path::{Path, PathBuf};
 
 use serde_saphyr::budget::Budget;
 
-use x402_core::{Address, Amount, Asset, ChainId, Price, TransferMethod};
+use x402_core::{Address, Asset, ChainId, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
-use crate::ledger::Settle;
+use crate::quote::TokenKey;
 use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
 
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
+pub use route::{IdentifierRule, PathPattern, Route, RouteOffer, is_listed};
 pub use sold::{OwnedTariff, Pricing, Sold, TokenRules};
 
 /// A seller's configuration, checked.
@@ -84,6 +87,9 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Where payments are recorded.
     pub ledger: LedgerConfig,
+    /// Where the key is that signs quotes, passes and the names of balances; `None` for one made of the
+    /// key that pays the fees.
+    pub secret: Option<KeySource>,
     /// How payments are settled whose answers are given before.
     pub later: LaterConfig,
     /// Where the gateway's metrics can be read, if anywhere.
@@ -147,6 +153,21 @@ pub enum KeySource {
     },
 }
 
+impl Config {
+    /// The key that signs quotes, passes and the names of balances: made of the secret, or of the key that
+    /// pays the fees; `None` where there is neither.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] where the secret cannot be read.
+    pub fn token_key(&self) -> Result<Option<TokenKey>, KeyError> {
+        let own = self.chain.as_ref().map(|chain| &chain.key);
+        let secret = self.secret.as_ref().or(own).map(KeySource::load).transpose()?;
+        // It is longer than a secret has to be.
+        Ok(secret.and_then(|secret| TokenKey::derive(secret.expose()).ok()))
+    }
+}
+
 /// Where payments are recorded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LedgerConfig {
@@ -181,7 +202,7 @@ impl LedgerConfig {
 #[derive(Clone, Eq, PartialEq)]
 pub struct LedgerUrl(Zeroizing<String>);
 
-/// How payments are settled whose answers are given before ([`Settle::Later`]).
+/// How payments are settled whose answers are given before ([`Settle::Later`](crate::ledger::Settle::Later)).
 #[derive(Clone, Copy, Debug)]
 pub struct LaterConfig {
     /// How many payments one transaction settles at most.
@@ -199,60 +220,6 @@ pub enum DefaultRoute {
     Free,
     /// It is answered with 404.
     NotFound,
-}
-
-/// One row of what is sold.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// The paths it is for.
-    pub path: PathPattern,
-    /// The methods it is for; empty for all of them.
-    pub methods: Vec<String>,
-    /// When the money moves.
-    pub settle: Settle,
-    /// How it is priced.
-    pub pricing: Pricing,
-    /// For how long, in seconds, a buyer is asked to let the authorization be valid.
-    pub max_timeout_seconds: u32,
-    /// Other ways to pay for it.
-    pub offers: Vec<RouteOffer>,
-    /// What is sold, in the seller's words.
-    pub description: Option<String>,
-    /// The media type of the answer.
-    pub mime_type: Option<String>,
-    /// Whether marketplaces may list it.
-    pub discoverable: bool,
-    /// Whether payers may, or must, name their purchases (the extension `payment-identifier`).
-    pub payment_identifier: Option<IdentifierRule>,
-}
-
-/// What is asked of payers' own names for their purchases.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum IdentifierRule {
-    /// One is taken where it is given.
-    Optional,
-    /// A payment of v2 without one is refused. The other dialects have no place for it.
-    Required,
-}
-
-/// A way to pay for a route beside its pricing.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RouteOffer {
-    /// With what, and on which chain.
-    pub asset: OwnedAsset,
-    /// How much, in atomic units.
-    pub amount: Amount,
-    /// Whether by Permit2, and not by the token itself.
-    pub permit2: bool,
-}
-
-/// The paths a route is for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum PathPattern {
-    /// This path and no other.
-    Exact(String),
-    /// Every path that begins so. It ends with a slash: `/api/*` is `/api/` here.
-    Prefix(String),
 }
 
 /// A token on a chain, as [`Asset`], with texts of its own.
@@ -345,14 +312,6 @@ impl Config {
         let mut same = self.routes.iter().filter(|route| route.path == decisive.path);
         same.find(|route| is_listed(&route.methods, method))
     }
-}
-
-/// Whether a route that lists these methods is for this one. `HEAD` is as `GET`, and an empty list has
-/// all of them.
-#[must_use]
-pub fn is_listed(methods: &[String], method: &str) -> bool {
-    let name = if method == "HEAD" { "GET" } else { method };
-    methods.is_empty() || methods.iter().any(|listed| listed == name || listed == method)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
@@ -450,17 +409,6 @@ impl fmt::Debug for KeySource {
             Self::Text { name, .. } => {
                 f.debug_struct("Text").field("name", name).finish_non_exhaustive()
             }
-        }
-    }
-}
-
-impl PathPattern {
-    /// Whether the pattern names the path (without query).
-    #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Exact(exact) => path == exact,
-            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
         }
     }
 }

@@ -102,7 +102,7 @@ pub enum Admission {
     Pledged(Box<Pledge>),
     /// The work is owed: do it, once.
     Serve(Ticket),
-    /// The work was done: give the same answer again, if the request's body is the same
+    /// The work was done: give the same answer again, if its body was kept, and the request's is the same
     /// ([`Answer::request_body`]).
     Replay(Receipt, Answer),
 }
@@ -214,6 +214,13 @@ impl Seller {
     fn rail(&self, chain_id: ChainId) -> Result<&dyn Rail, Rejection> {
         let rail = self.rails.iter().find(|(known, _)| *known == chain_id);
         rail.map(|(_, rail)| &**rail).ok_or_else(|| Error::Network.into())
+    }
+
+    /// The account that settles payments on a chain, which those of the scheme `upto` are signed for;
+    /// `None` where there is no such chain, or others settle.
+    #[must_use]
+    pub fn settler(&self, chain_id: ChainId) -> Option<Address> {
+        self.rail(chain_id).ok()?.settler()
     }
 
     /// The time, in Unix seconds.
@@ -498,8 +505,8 @@ fn replay(entry: Entry, request: RequestId) -> Result<Admission, Rejection> {
     }
     let receipt = entry.receipt();
     match entry.answer {
-        Some(answer) if answer.body.is_some() => Ok(Admission::Replay(receipt, answer)),
-        _ => Err(Refusal::Served.into()),
+        Some(answer) => Ok(Admission::Replay(receipt, answer)),
+        None => Err(Refusal::Served.into()),
     }
 }
 

@@ -16,6 +16,7 @@ mod output;
 mod pay;
 mod price;
 mod quote;
+mod reload;
 mod request;
 mod serve;
 mod shop;

@@ -9,10 +9,12 @@ use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
 use x402_std::chain::RpcChain;
 use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
+use x402_std::quote::TokenKey;
 
 use crate::args::ServeArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
+use crate::reload::Reloading;
 use crate::shop::Shop;
 use crate::{metrics, output, signals};
 
@@ -21,7 +23,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let allow_dev_key = args.allow_dev_key;
-    let config = load(args)?;
+    let config = load(&args)?;
     let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
     let stop = told_to_stop();
     let listener = listen(config.listen).await?;
@@ -38,8 +40,12 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         None => None,
     };
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
-    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::failed)?;
+    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
+    let gateway = gateway.signing(token_key(&config)?);
+    let reloading = Reloading { args, prices: gateway.prices(), seller: Arc::clone(&shop.seller) };
+    let reloading = tokio::spawn(reloading.run(config));
     gateway.serve(listener, stop).await;
+    reloading.abort();
     // What is not settled by then is in the ledger.
     if tokio::time::timeout(CLOSE_TIMEOUT, shop.seller.close_tab()).await.is_err() {
         output::note("some payments are owed still: they are settled after the next start");
@@ -51,35 +57,40 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn load(args: ServeArgs) -> Result<Config, Failure> {
+pub(crate) fn load(args: &ServeArgs) -> Result<Config, Failure> {
     let overrides = Overrides {
-        listen: args.listen,
-        upstream: args.upstream,
-        pay_to: args.pay_to,
-        network: args.network,
-        asset: args.asset,
-        rpc: args.rpc,
-        key_file: args.key_file,
-        ledger: args.ledger,
+        listen: args.listen.clone(),
+        upstream: args.upstream.clone(),
+        pay_to: args.pay_to.clone(),
+        network: args.network.clone(),
+        asset: args.asset.clone(),
+        rpc: args.rpc.clone(),
+        key_file: args.key_file.clone(),
+        ledger: args.ledger.clone(),
     };
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::load(&args.config, env, &overrides);
-    let config = config.map_err(|error| Failure::configuration(&error))?;
-    config.routes.iter().try_for_each(check_served)?;
-    Ok(config)
+    config.map_err(|error| Failure::configuration(&error))
 }
 
-/// What can be priced and not served yet is refused at the start, not at the first request.
-fn check_served(route: &Route) -> Result<(), Failure> {
-    let Pricing::Paid(sold) = &route.pricing else { return Ok(()) };
-    let model = match sold.tariff.model() {
-        Model::PerMinute { .. } => "per_minute",
-        Model::PerToken { .. } => "per_token",
-        _ => return Ok(()),
-    };
-    Err(Failure::usage(format!("{model} is priced by `x402 price`, and not served yet"))
-        .at(path(&route.path))
-        .help("use per_request or dynamic"))
+/// The key that signs quotes, passes and the names of balances.
+fn token_key(config: &Config) -> Result<TokenKey, Failure> {
+    let help = "name another file in secret_file, or set X402_SECRET";
+    let key = config.token_key().map_err(|error| Failure::usage(error).help(help))?;
+    if let Some(key) = key {
+        return Ok(key);
+    }
+    if config.routes.iter().any(|route| is_metered(&route.pricing)) {
+        output::note(
+            "warning: without secret_file, passes and credit are good until this program ends",
+        );
+    }
+    TokenKey::random().map_err(Failure::failed)
+}
+
+/// Whether something is left for later of what is paid.
+fn is_metered(pricing: &Pricing) -> bool {
+    matches!(pricing.model(), Some(Model::PerMinute { .. } | Model::PerToken { .. }))
 }
 
 pub(crate) fn told_to_stop() -> impl Future<Output = ()> + Send {
@@ -127,8 +138,11 @@ fn row(route: &Route, config: &Config) -> [String; 3] {
             (None, Model::Dynamic { base_price, .. }) => {
                 format!("from {base_price} {symbol}, by the request")
             }
-            (None, Model::PerToken { output_price, .. }) => {
-                format!("{output_price} {symbol} a token")
+            (None, Model::PerMinute { price, .. }) => format!("{price} {symbol} a minute"),
+            (None, Model::PerToken { input_price, output_price }) => {
+                format!(
+                    "{input_price} {symbol} a token of the request, {output_price} of the answer"
+                )
             }
             (None, _) => format!("in {symbol}, by the request"),
         },

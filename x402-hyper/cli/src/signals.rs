@@ -27,3 +27,31 @@ pub(crate) fn stop() -> impl Future<Output = ()> + Send {
         drop(tokio::signal::ctrl_c().await);
     }
 }
+
+/// Watches for SIGHUP.
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangup {
+    pub(crate) fn watch() -> Self {
+        #[cfg(unix)]
+        return Self {
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        };
+        #[cfg(not(unix))]
+        return Self {};
+    }
+
+    /// Waits for the next one; for ever where there are none.
+    pub(crate) async fn wait(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        core::future::pending().await
+    }
+}

@@ -11,22 +11,25 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout};
 use x402_std::config::Upstream;
 
 use super::fields::{self, Origin};
 use super::timed::{Timed, TooSlow};
+use super::tunnel::{self, Tunnel, Tunnelled};
 use super::{GatewayError, GatewayOptions};
-use crate::server::{Notice, Paid, RequestBody};
+use crate::server::{Allowance, Notice, Paid, RequestBody};
 
 /// For how long a connection is kept for the next request: less than the five seconds after which
 /// many servers hang up, so that no request is sent just then.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
-pub(super) type ProxyBody = Either<Timed<Incoming>, Full<Bytes>>;
+pub(super) type ProxyBody = Either<Timed<Incoming>, Either<Full<Bytes>, Tunnelled>>;
 
 /// Passes requests on to the upstream, and its answers back.
 #[derive(Clone)]
@@ -36,6 +39,7 @@ struct Shared {
     client: Client<HttpConnector, RequestBody<Timed<Incoming>>>,
     upstream: Address,
     options: GatewayOptions,
+    stop: watch::Receiver<bool>,
 }
 
 struct Address {
@@ -47,6 +51,26 @@ struct Address {
 /// The address of the client, in a request's extensions.
 #[derive(Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
+
+/// The place that a connection takes, in its requests' extensions.
+#[derive(Clone)]
+pub(super) struct Seat {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Seat {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
+    }
+}
+
+/// What becomes a tunnel if the upstream agrees.
+struct Asked {
+    client: OnUpgrade,
+    protocol: HeaderValue,
+    allowance: Allowance,
+    seat: Option<Seat>,
+}
 
 const UNREACHABLE: Notice = Notice {
     status: StatusCode::BAD_GATEWAY,
@@ -70,11 +94,15 @@ const TUNNEL: Notice = Notice {
     status: StatusCode::BAD_GATEWAY,
     reason: "upstream_protocol",
     message: "the server behind the gateway answered with another protocol",
-    help: "this gateway passes on HTTP requests only",
+    help: "nobody has asked for that",
 };
 
 impl Proxy {
-    pub(super) fn new(upstream: &Upstream, options: GatewayOptions) -> Result<Self, GatewayError> {
+    pub(super) fn new(
+        upstream: &Upstream,
+        options: GatewayOptions,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, GatewayError> {
         let Upstream { authority, base_path } = upstream;
         let wrong = || GatewayError::Upstream(format!("{authority}{base_path}"));
         let upstream = Address {
@@ -90,7 +118,7 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .build(connector);
-        Ok(Self(Arc::new(Shared { client, upstream, options })))
+        Ok(Self(Arc::new(Shared { client, upstream, options, stop })))
     }
 }
 
@@ -98,8 +126,12 @@ impl Shared {
     async fn forward(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Response<ProxyBody> {
         let (mut head, body) = request.into_parts();
         let is_paid = head.extensions.get::<Paid>().is_some();
+        let asked = Asked::of(&mut head);
         if self.upstream.readdress(&mut head).is_none() {
             return own(&UNREACHABLE);
+        }
+        if let Some(asked) = &asked {
+            tunnel::ask(&mut head.headers, asked.protocol.clone());
         }
         let answer = self.client.request(Request::from_parts(head, body));
         let mut answer = match timeout(self.options.answer_timeout, answer).await {
@@ -108,10 +140,48 @@ impl Shared {
             Err(_) => return own(&LATE),
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return own(&TUNNEL);
+            return match asked.zip(tunnel::protocol(answer.headers())) {
+                Some((asked, protocol)) => self.tunnel(asked, protocol, answer),
+                None => own(&TUNNEL),
+            };
         }
         fields::from_upstream(answer.headers_mut(), is_paid);
         answer.map(|body| Either::Left(Timed::new(body, self.options.answer_pace())))
+    }
+
+    /// Opens the tunnel that the upstream has agreed to.
+    fn tunnel(
+        &self,
+        asked: Asked,
+        protocol: HeaderValue,
+        mut answer: Response<Incoming>,
+    ) -> Response<ProxyBody> {
+        let Asked { client, allowance, seat, .. } = asked;
+        let tunnel = Tunnel {
+            client,
+            upstream: hyper::upgrade::on(&mut answer),
+            end: match allowance {
+                Allowance::For(time) => Instant::now() + time,
+                Allowance::Until(end) => end,
+            },
+            is_websocket: tunnel::is_websocket(&protocol),
+            stop: self.stop.clone(),
+        };
+        fields::from_upstream(answer.headers_mut(), true);
+        tunnel::ask(answer.headers_mut(), protocol);
+        let body = tunnel.open(seat);
+        answer.map(|_| Either::Right(Either::Right(body)))
+    }
+}
+
+impl Asked {
+    /// What a request asks for that is sold by the time.
+    fn of(head: &mut Parts) -> Option<Self> {
+        let allowance = *head.extensions.get::<Allowance>()?;
+        let protocol = tunnel::protocol(&head.headers)?;
+        let client = head.extensions.remove::<OnUpgrade>()?;
+        let seat = head.extensions.get::<Seat>().cloned();
+        Some(Self { client, protocol, allowance, seat })
     }
 }
 
@@ -165,5 +235,5 @@ fn failure(error: &(dyn Error + 'static)) -> &'static Notice {
 }
 
 fn own(notice: &Notice) -> Response<ProxyBody> {
-    notice.answer().map(|body| Either::Right(Full::new(body)))
+    notice.answer().map(|body| Either::Right(Either::Left(Full::new(body))))
 }

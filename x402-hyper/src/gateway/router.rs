@@ -1,4 +1,5 @@
 use core::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -33,6 +34,8 @@ struct Rule {
     methods: Vec<String>,
     /// `None` where it is free.
     price: Option<RulePrice>,
+    /// Whether buyers may sign a ceiling.
+    upto: bool,
 }
 
 /// What is found for a request.
@@ -54,7 +57,7 @@ impl Router {
 
     /// Routes that are paid for in `asset`, to `pay_to`.
     ///
-    /// The asset's texts are never freed: a router is made once, when a program starts.
+    /// The asset's texts are never freed.
     #[must_use]
     pub fn new(
         asset: &OwnedAsset,
@@ -65,6 +68,29 @@ impl Router {
         let asset = leak(asset);
         let rules = routes.iter().map(|route| Rule::new(route, asset, pay_to)).collect();
         Self { rules, default }
+    }
+
+    /// Whether buyers may sign a ceiling somewhere: then the router has to know who settles.
+    #[must_use]
+    pub fn needs_settler(&self) -> bool {
+        self.rules.iter().any(|rule| rule.upto)
+    }
+
+    /// Lets buyers sign a ceiling for `settler`, who charges for what was used, where the routes have it so.
+    #[must_use]
+    pub fn settled_by(mut self, settler: Address) -> Self {
+        for rule in self.rules.iter_mut().filter(|rule| rule.upto) {
+            let Some(sale) = rule.price.as_mut().map(RulePrice::sale_mut) else { continue };
+            if let Some(first) = sale.offers.first().copied() {
+                sale.offers.push(Offer::up_to(first, settler));
+            }
+        }
+        self
+    }
+
+    /// Whether what a request is for is sold by the time.
+    pub(super) fn sells_time(&self, path: &str, method: &Method) -> bool {
+        matches!(self.find(path, method), Found::Sold(price) if price.is_of_time())
     }
 
     fn find(&self, path: &str, method: &Method) -> Found<'_> {
@@ -147,6 +173,7 @@ impl Rule {
             folded: fold(path),
             path: route.path.clone(),
             methods: route.methods.clone(),
+            upto: matches!(&route.pricing, Price::Paid(sold) if sold.upto),
             price: match &route.pricing {
                 Price::Free => None,
                 Price::Paid(sold) => {
@@ -185,11 +212,19 @@ impl Rule {
 }
 
 /// An offer is copied into every request that it prices, so its texts must live as long as the
-/// program: a few bytes, once.
+/// program: a few bytes, once for each asset.
 pub(super) fn leak(asset: &OwnedAsset) -> Asset<'static> {
+    static LEAKED: Mutex<Vec<Asset<'static>>> = Mutex::new(Vec::new());
+    let mut leaked = LEAKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let asset = asset.as_asset();
+    if let Some(known) = leaked.iter().find(|known| **known == asset) {
+        return *known;
+    }
     let text = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
-    let Asset { chain_id, address, decimals, transfer_method, .. } = asset.as_asset();
-    let (symbol, name) = (text(&asset.symbol), text(&asset.name));
-    let version = text(&asset.version);
-    Asset { chain_id, symbol, address, name, version, decimals, transfer_method }
+    let Asset { chain_id, address, decimals, transfer_method, .. } = asset;
+    let (symbol, name) = (text(asset.symbol), text(asset.name));
+    let version = text(asset.version);
+    let asset = Asset { chain_id, symbol, address, name, version, decimals, transfer_method };
+    leaked.push(asset);
+    asset
 }

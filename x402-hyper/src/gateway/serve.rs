@@ -5,22 +5,21 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use http::header::{ALLOW, HOST, UPGRADE};
+use http::header::{ALLOW, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::Gateway;
-use super::proxy::{Peer, Proxy, ProxyBody};
+use super::proxy::{Peer, Proxy, ProxyBody, Seat};
 use super::timed::{Timed, TimedIo};
+use super::{Gateway, Prices, tunnel};
 use crate::server::{Notice, PaymentBody, PaymentService, has_payment};
 
 /// How long to wait with the next connection when the last could not be taken.
@@ -41,7 +40,7 @@ const METHOD: Notice = Notice {
 const UPGRADES: Notice = Notice {
     status: StatusCode::NOT_IMPLEMENTED,
     reason: "not_implemented",
-    message: "this gateway passes on HTTP requests only; nothing was charged",
+    message: "another protocol is sold by the minute only; nothing was charged",
     help: "send the request without Upgrade",
 };
 
@@ -53,30 +52,27 @@ impl Gateway {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let room = Arc::new(Semaphore::new(self.options.max_connections));
-        let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         loop {
             let next = async {
-                let permit = Arc::clone(&room).acquire_owned().await;
-                (permit, accept(&listener).await)
+                // It is never closed.
+                let permit = Arc::clone(&room).acquire_owned().await.ok()?;
+                Some((permit, accept(&listener).await))
             };
             let (permit, (stream, peer)) = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(_) = connections.join_next() => continue,
-                next = next => next,
+                Some(next) = next => next,
             };
-            let connection = graceful.watch(self.connection(stream, peer));
-            connections.spawn(async move {
-                let _permit = permit;
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended");
-                }
-            });
+            let seat = Seat::new(permit);
+            let connection = self.connection(stream, peer, seat.clone());
+            connections.spawn(carry(connection, self.stop.subscribe(), seat));
         }
         drop(listener);
+        self.stop.send_replace(true);
         let end = async {
-            graceful.shutdown().await;
+            while connections.join_next().await.is_some() {}
             self.layer.idle().await;
         };
         if timeout(self.options.shutdown_timeout, end).await.is_err() {
@@ -88,15 +84,19 @@ impl Gateway {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-    ) -> http1::Connection<TokioIo<TimedIo<TcpStream>>, impl Connection + use<>> {
+        seat: Seat,
+    ) -> http1::UpgradeableConnection<TokioIo<TimedIo<TcpStream>>, impl Connection + use<>> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let io = TokioIo::new(TimedIo::new(stream, self.options.write_timeout));
         let (service, pace) = (self.service.clone(), self.options.request_pace());
+        let prices = self.prices.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let request = request.map(|body| Timed::new(body, pace));
-            answer(service.clone(), request, peer)
+            let mut request = request.map(|body| Timed::new(body, pace));
+            request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
+            request.extensions_mut().insert(seat.clone());
+            answer(service.clone(), prices.clone(), request)
         });
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -106,6 +106,31 @@ impl Gateway {
             // As the names are written in the documents, for people who read along.
             .title_case_headers(true)
             .serve_connection(io, service)
+            .with_upgrades()
+    }
+}
+
+/// Carries a connection to its end, which is near once the gateway stops.
+async fn carry(
+    connection: http1::UpgradeableConnection<TokioIo<TimedIo<TcpStream>>, impl Connection>,
+    mut stop: watch::Receiver<bool>,
+    _seat: Seat,
+) {
+    let mut connection = pin!(connection);
+    let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stopped => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
     }
 }
 
@@ -117,6 +142,7 @@ trait Connection:
         Error = Infallible,
         Future: Send,
     > + Send
+    + 'static
 {
 }
 
@@ -127,6 +153,7 @@ impl<S> Connection for S where
             Error = Infallible,
             Future: Send,
         > + Send
+        + 'static
 {
 }
 
@@ -152,24 +179,26 @@ fn is_of_peer(error: &io::Error) -> bool {
 
 async fn answer(
     service: PaymentService<Proxy>,
-    mut request: Request<Timed<Incoming>>,
-    peer: SocketAddr,
+    prices: Prices,
+    request: Request<Timed<Incoming>>,
 ) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
-    request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
     let (head, body) = request.into_parts();
-    if let Some(answer) = refuse(&head) {
+    if let Some(answer) = refuse(&head, &prices) {
         return Ok(answer);
     }
     service.call(Request::from_parts(head, body)).await
 }
 
 /// The answer to what is no request for a path of this server.
-fn refuse(head: &Parts) -> Option<Response<PaymentBody<ProxyBody>>> {
+fn refuse(head: &Parts, prices: &Prices) -> Option<Response<PaymentBody<ProxyBody>>> {
     let notice = if matches!(head.method, Method::CONNECT | Method::TRACE) {
         METHOD
     } else if !head.uri.path().starts_with('/') || !has_one_host(head) {
         TARGET
-    } else if wants_tunnel(head) && has_payment(&head.headers) {
+    } else if tunnel::protocol(&head.headers).is_some()
+        && has_payment(&head.headers)
+        && !prices.sell_time(head.uri.path(), &head.method)
+    {
         // Before it is paid for, for it cannot be had.
         UPGRADES
     } else {
@@ -185,9 +214,4 @@ fn refuse(head: &Parts) -> Option<Response<PaymentBody<ProxyBody>>> {
 fn has_one_host(head: &Parts) -> bool {
     let count = head.headers.get_all(HOST).iter().count();
     count == 1 || count == 0 && head.version == Version::HTTP_10
-}
-
-/// Whether the request asks for another protocol. An offer of HTTP/2 can be passed over in silence.
-fn wants_tunnel(head: &Parts) -> bool {
-    head.headers.get_all(UPGRADE).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }

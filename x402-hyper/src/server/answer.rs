@@ -9,7 +9,7 @@ use http::header::{
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use x402_core::{ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
+use x402_core::{Amount, ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
 use x402_std::ledger::Answer;
 use x402_std::quote::TokenError;
 use x402_std::seller::{Receipt, Rejection};
@@ -67,6 +67,12 @@ pub(super) const LARGE_PAYMENT: Notice = Notice {
     reason: "invalid_payload",
     message: "the payment headers are too large",
     help: "see the documentation of the X-Payment headers",
+};
+pub(super) const STRANGE_CREDIT: Notice = Notice {
+    status: StatusCode::BAD_REQUEST,
+    reason: "invalid_credit",
+    message: "X-Payment-Credit names no balance that can pay for this",
+    help: "send it as this seller has told it, or leave it out and pay",
 };
 pub(super) const METHOD: Notice = Notice {
     status: StatusCode::METHOD_NOT_ALLOWED,
@@ -142,6 +148,7 @@ pub(super) fn broken() -> Response<Bytes> {
 }
 
 /// What a request asked for: whose answer is being made.
+#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) sale: Arc<Sale>,
     /// The URL, as the client wrote it.
@@ -164,6 +171,13 @@ pub(super) fn passed(asked: &Asked, error: TokenError) -> Response<Bytes> {
     };
     let code = Some(Code::PaymentRequired);
     priced(&Refusal::Payment(Error::Missing), asked, code, Some(reason))
+}
+
+/// The price, for whose balance is smaller.
+pub(super) fn short(balance: Amount, asked: &Asked, offer: &Offer<'_>) -> Response<Bytes> {
+    let mut answer = rejected(&Rejection::from(Error::Balance), asked, Some(offer));
+    dialect::balance(balance, offer, answer.headers_mut());
+    answer
 }
 
 /// Why a payment is not taken, with the price again where another payment would help.
@@ -322,6 +336,17 @@ pub(super) fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
+/// What an answer that was not kept has handed out: its payer may not have seen it.
+pub(super) fn handed_out(answer: &Answer, headers: &mut HeaderMap) {
+    for name in [dialect::PASS, dialect::PASS_EXPIRES, dialect::CREDIT] {
+        let mut kept = answer.headers.iter();
+        let value = kept.find(|(kept, _)| kept.eq_ignore_ascii_case(name));
+        if let Some(value) = value.and_then(|(_, value)| core::str::from_utf8(value).ok()) {
+            dialect::tell(headers, name, value);
+        }
+    }
+}
+
 /// An answer that was kept, given again.
 pub(super) fn again(answer: Answer) -> Option<Response<Bytes>> {
     let mut again = Response::new(Bytes::from(answer.body?));
@@ -365,6 +390,7 @@ mod tests {
             LARGE_PAYMENT,
             LARGE_UNPRICED,
             METHOD,
+            STRANGE_CREDIT,
         ] {
             let body = notice.answer().into_body();
             let body = core::str::from_utf8(&body).unwrap();

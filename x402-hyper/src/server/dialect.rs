@@ -4,10 +4,10 @@ mod attached;
 mod challenge;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use x402_core::ChainId;
 use x402_core::headers::Field;
 use x402_core::wire::Version;
 use x402_core::wire::base64::Base64;
+use x402_core::{Amount, ChainId, Offer};
 use x402_std::chain::TxHash;
 use x402_std::facilitator::SettleAnswer;
 use x402_std::seller::{Receipt, Rejection};
@@ -146,6 +146,12 @@ pub(super) fn pending(transaction: Option<TxHash>, headers: &mut HeaderMap) {
     if let Some(transaction) = transaction {
         insert(headers, Field::Transaction, &transaction.to_string());
     }
+}
+
+/// How much a payer has with the seller, in units of the asset.
+pub(super) fn balance(balance: Amount, offer: &Offer<'_>, headers: &mut HeaderMap) {
+    let price = balance.to_price(offer.asset().decimals);
+    tell(headers, BALANCE, &price.to_string());
 }
 
 /// What the payer's fields of a request add up to, in bytes.

@@ -34,13 +34,16 @@ impl Gauge {
         ceiling: Amount,
     ) -> Self {
         let (began, period) = (Instant::now(), metering.period());
+        // What goes through a tunnel is not seen here; its end is.
+        let is_tunnel = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_stream = period.is_some() || Stream::of(&answer.headers).is_some();
         Self {
             meter: metering.meter(answer),
             began,
             end: period.map(|period| began + period.duration),
             ceiling,
             has_passed: false,
-            is_live: period.is_some() || Stream::of(&answer.headers).is_some(),
+            is_live: is_stream && !is_tunnel,
             is_sold: false,
         }
     }

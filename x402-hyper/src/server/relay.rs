@@ -5,7 +5,7 @@ use core::pin::{Pin, pin};
 use core::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
@@ -90,8 +90,10 @@ impl<B: Body<Data = Bytes>> Relay<B> {
             Pumped::Broken => return right.give_up().await,
         };
         let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
-        // A repetition cannot be told from another request: then there is nothing to give it.
-        let body = body.filter(|_| hash.is_some());
+        // A repetition cannot be told from another request, or repeated: then there is nothing to give
+        // it.
+        let can_repeat = hash.is_some() && status != StatusCode::SWITCHING_PROTOCOLS;
+        let body = body.filter(|_| can_repeat);
         let request_body = hash.unwrap_or_default();
         let answer = Answer { status: status.as_u16(), headers: kept, body, request_body };
         let id = right.id();

@@ -3,13 +3,15 @@
 use http::StatusCode;
 use x402_core::{Address, Amount, ChainId, PaymentId};
 use x402_std::ledger::{Answer, LedgerError};
-use x402_std::seller::{Pledge, Receipt, Ticket};
+use x402_std::seller::{DrawTicket, Pledge, Receipt, Ticket};
 
 use super::Paid;
 
 /// The right to have the work done.
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Right {
+    /// So much is held of a balance.
+    Drawn(Box<DrawTicket>),
     /// So much money has arrived.
     Paid(Ticket, Amount),
     /// The payment is good, and so much of it moves at most when the work is done.
@@ -19,6 +21,7 @@ pub(super) enum Right {
 impl Right {
     pub(super) fn id(&self) -> PaymentId {
         match self {
+            Self::Drawn(ticket) => ticket.id(),
             Self::Paid(ticket, _) => ticket.id(),
             Self::Pledged(pledge, _) => pledge.id(),
         }
@@ -28,26 +31,32 @@ impl Right {
         self.id().chain_id
     }
 
-    /// What the service behind is told.
-    pub(super) fn paid(&self) -> Paid {
-        let (payer, transaction) = match self {
-            Self::Paid(ticket, _) => (ticket.receipt().payer, ticket.receipt().transaction),
-            Self::Pledged(pledge, _) => (pledge.payer(), None),
-        };
-        Paid { payer, transaction, payment: Some(self.id()) }
+    pub(super) fn payer(&self) -> Address {
+        match self {
+            Self::Drawn(ticket) => ticket.payer(),
+            Self::Paid(ticket, _) => ticket.receipt().payer,
+            Self::Pledged(pledge, _) => pledge.payer(),
+        }
     }
 
-    /// Who has paid already, whatever comes of the work.
-    pub(super) const fn has_paid(&self) -> Option<Address> {
-        match self {
-            Self::Paid(ticket, _) => Some(ticket.receipt().payer),
-            Self::Pledged(..) => None,
-        }
+    /// What the service behind is told.
+    pub(super) fn paid(&self) -> Paid {
+        let transaction = match self {
+            Self::Paid(ticket, _) => ticket.receipt().transaction,
+            Self::Drawn(_) | Self::Pledged(..) => None,
+        };
+        Paid { payer: self.payer(), transaction, payment: Some(self.id()) }
+    }
+
+    /// Whether the money is there already, whatever comes of the work.
+    pub(super) const fn is_paid(&self) -> bool {
+        matches!(self, Self::Drawn(_) | Self::Paid(..))
     }
 
     /// What the head of an answer says of the payment; `None` where that is known only in the end.
     pub(super) fn receipt(&self) -> Option<Receipt> {
         match self {
+            Self::Drawn(ticket) => Some(Receipt { payer: ticket.payer(), transaction: None }),
             Self::Paid(ticket, _) => Some(*ticket.receipt()),
             Self::Pledged(pledge, _) => {
                 let receipt = Receipt { payer: pledge.payer(), transaction: None };
@@ -61,13 +70,14 @@ impl Right {
     pub(super) fn is_earned_by(&self, status: StatusCode) -> bool {
         match self {
             Self::Paid(..) => status.as_u16() < 500,
-            Self::Pledged(..) => status.as_u16() < 400,
+            Self::Drawn(_) | Self::Pledged(..) => status.as_u16() < 400,
         }
     }
 
     /// What was offered for the work.
     pub(super) fn amount(&self) -> Amount {
         match self {
+            Self::Drawn(ticket) => ticket.amount(),
             Self::Paid(_, amount) | Self::Pledged(_, amount) => *amount,
         }
     }
@@ -75,15 +85,18 @@ impl Right {
     /// Keeps the answer: the work is done, and costs so much.
     pub(super) async fn keep(self, answer: Answer, cost: Amount) -> Result<(), LedgerError> {
         match self {
-            Self::Paid(ticket, _) => ticket.complete(answer).await,
+            Self::Drawn(ticket) => ticket.complete(answer, cost).await,
+            Self::Paid(ticket, _) => ticket.complete_for(answer, cost).await,
             Self::Pledged(pledge, _) => pledge.owe(answer, cost).await.map(drop),
         }
     }
 
     /// The work is not done: it is owed still where the money has arrived, and else nothing is charged.
     pub(super) async fn give_up(self) {
-        if let Self::Pledged(pledge, _) = self {
-            pledge.release().await;
+        match self {
+            Self::Drawn(ticket) => ticket.release().await,
+            Self::Paid(..) => {}
+            Self::Pledged(pledge, _) => pledge.release().await,
         }
     }
 }

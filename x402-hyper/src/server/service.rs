@@ -21,7 +21,7 @@ use super::passing::Passing;
 use super::pricing::{Quote, Sale};
 use super::request_body::RequestBody;
 use super::source::Source;
-use super::task::{self, Order};
+use super::task::{self, Means, Order};
 use super::weighed;
 
 /// A service with a price before it.
@@ -119,6 +119,9 @@ impl Shared {
         let refuse = |error: Error, asked: &Asked| {
             Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
         };
+        if let Some(decision) = self.drawn(head, &asked, body) {
+            return decision;
+        }
         let attached = match Attached::read(&head.headers) {
             Ok(Some(attached)) => attached,
             Ok(None) => return self.unpaid(head, &asked),
@@ -146,7 +149,8 @@ impl Shared {
             },
         };
         let is_head = head.method == Method::HEAD;
-        Decision::Paid(Box::new(Order { payment: presented, offer, asked, purchase, is_head }))
+        let means = Means::Payment(Box::new(presented));
+        Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
     }
 
     /// What becomes of a request without a payment: it may have a pass.
@@ -170,7 +174,7 @@ impl Shared {
     }
 }
 
-fn target(head: &Parts) -> &str {
+pub(super) fn target(head: &Parts) -> &str {
     head.uri.path_and_query().map_or("", |target| target.as_str())
 }
 

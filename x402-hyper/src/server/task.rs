@@ -1,25 +1,28 @@
 //! The task of a paid request: takes the payment, has the work done once, and keeps the answer,
 //! whether the client is still there or not.
 
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use x402_core::{ChainId, Offer, Refusal};
+use x402_core::{ChainId, Offer, Refusal, Scheme};
 use x402_std::ledger::Answer;
-use x402_std::seller::{Admission, Presented, Purchase, Receipt};
+use x402_std::seller::{Admission, Drawn, Presented, Purchase, Receipt};
 
 use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY};
 use super::body::Piece;
 use super::dialect;
+use super::drawing::Drawing;
 use super::future::{Head, Receiver};
 use super::gauge::{Gauge, Until};
 use super::held::{Held, Unsettled};
 use super::layer::Shared;
-use super::metering::Period;
+use super::metering::Metering;
 use super::relay::Relay;
 use super::request_body::{RequestBody, Unhashed, Unread};
 use super::right::Right;
@@ -32,11 +35,17 @@ const PIECES: usize = 4;
 
 /// A request with a payment that has yet to be taken.
 pub(super) struct Order {
-    pub(super) payment: Presented,
+    pub(super) means: Means,
     pub(super) offer: Offer<'static>,
     pub(super) asked: Asked,
     pub(super) purchase: Purchase,
     pub(super) is_head: bool,
+}
+
+/// What a request is paid with.
+pub(super) enum Means {
+    Credit(Drawing),
+    Payment(Box<Presented>),
 }
 
 /// The way to the client.
@@ -50,6 +59,13 @@ pub(super) struct Task<A, E> {
     pub(super) shared: Arc<Shared>,
     pub(super) order: Box<Order>,
     pub(super) client: Client<A, E>,
+}
+
+/// What a payment, or a draw, was taken for.
+enum Admitted {
+    /// The answer was given before.
+    Again(Receipt, Answer),
+    Work(Right),
 }
 
 /// Starts the task of a paid request; `call` is the call of the service behind.
@@ -91,42 +107,69 @@ where
     {
         let _busy = self.shared.busy();
         let (client, time) = (self.client.pieces.clone(), self.shared.limits.alone);
+        let is_tunnel = AtomicBool::new(false);
         let alone = async {
             client.closed().await;
             sleep(time).await;
+            // Its client is not here.
+            if is_tunnel.load(Relaxed) {
+                core::future::pending::<()>().await;
+            }
         };
         tokio::select! {
             biased;
-            () = self.answer(request, call) => {}
+            () = self.answer(request, call, &is_tunnel) => {}
             () = alone => tracing::warn!("paid work took too long without its client"),
         }
     }
 
-    async fn answer<B, C, F>(self, request: Request<Source<B>>, call: C)
+    async fn answer<B, C, F>(self, request: Request<Source<B>>, call: C, is_tunnel: &AtomicBool)
     where
         B: Body<Data = Bytes>,
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
     {
-        let Order { payment, offer, purchase, .. } = &*self.order;
-        let terms = offer.requirements();
-        match self.shared.seller.admit_for(payment, terms, *purchase).await {
-            Ok(Admission::Serve(ticket)) => {
-                let right = Right::Paid(ticket, purchase.amount);
-                self.serve(right, request, call).await;
-            }
-            Ok(Admission::Pledged(pledge)) => {
-                let right = Right::Pledged(pledge, purchase.amount);
-                self.serve(right, request, call).await;
-            }
-            Ok(Admission::Replay(receipt, answer)) => {
+        let admitted = match &self.order.means {
+            Means::Credit(drawing) => self.draw(*drawing).await,
+            Means::Payment(payment) => self.admit(payment).await,
+        };
+        match admitted {
+            Ok(Admitted::Work(right)) => self.serve(right, request, call, is_tunnel).await,
+            Ok(Admitted::Again(receipt, answer)) => {
                 let body = Unread::new(request.into_body());
                 self.repeat(receipt, answer, body).await;
             }
-            Err(rejection) => {
-                let answer = answer::rejected(&rejection, &self.order.asked, Some(offer));
-                self.own(answer);
+            Err(answer) => self.own(answer),
+        }
+    }
+
+    async fn admit(&self, payment: &Presented) -> Result<Admitted, Response<Bytes>> {
+        let Order { offer, purchase, asked, .. } = &*self.order;
+        let terms = offer.requirements();
+        match self.shared.seller.admit_for(payment, terms, *purchase).await {
+            Ok(Admission::Serve(ticket)) => {
+                Ok(Admitted::Work(Right::Paid(ticket, purchase.amount)))
             }
+            Ok(Admission::Pledged(pledge)) => {
+                Ok(Admitted::Work(Right::Pledged(pledge, purchase.amount)))
+            }
+            Ok(Admission::Replay(receipt, answer)) => Ok(Admitted::Again(receipt, answer)),
+            Err(rejection) => Err(answer::rejected(&rejection, asked, Some(offer))),
+        }
+    }
+
+    async fn draw(&self, drawing: Drawing) -> Result<Admitted, Response<Bytes>> {
+        let Order { offer, purchase, asked, .. } = &*self.order;
+        let Drawing { account, nonce } = drawing;
+        let Purchase { request, amount, .. } = *purchase;
+        match self.shared.seller.draw(account, *nonce.as_bytes(), request, amount).await {
+            Ok(Drawn::Serve(ticket)) => Ok(Admitted::Work(Right::Drawn(ticket))),
+            Ok(Drawn::Replay { answer, .. }) => {
+                let receipt = Receipt { payer: account.payer, transaction: None };
+                Ok(Admitted::Again(receipt, answer))
+            }
+            Ok(Drawn::Short(balance)) => Err(answer::short(balance, asked, offer)),
+            Err(rejection) => Err(answer::rejected(&rejection, asked, Some(offer))),
         }
     }
 
@@ -136,9 +179,14 @@ where
         B: Body<Data = Bytes>,
     {
         let limits = &self.shared.limits;
-        let hash = timeout(limits.body_time, body.hash(limits.body)).await;
         let Order { asked, offer, .. } = &*self.order;
         let refuse = |refusal: Refusal| answer::rejected(&refusal.into(), asked, Some(offer));
+        if answer.body.is_none() {
+            let mut refused = refuse(Refusal::Served);
+            answer::handed_out(&answer, refused.headers_mut());
+            return self.own(refused);
+        }
+        let hash = timeout(limits.body_time, body.hash(limits.body)).await;
         let answer = match hash.unwrap_or(Err(Unhashed::Broken)) {
             Ok(hash) if hash == answer.request_body => match answer::again(answer) {
                 Some(mut answer) => {
@@ -156,8 +204,13 @@ where
     }
 
     /// Has the work done.
-    async fn serve<B, C, F>(self, right: Right, request: Request<Source<B>>, call: C)
-    where
+    async fn serve<B, C, F>(
+        self,
+        right: Right,
+        request: Request<Source<B>>,
+        call: C,
+        is_tunnel: &AtomicBool,
+    ) where
         B: Body<Data = Bytes>,
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
@@ -178,11 +231,12 @@ where
             }
         };
         let (mut head, body) = answer.into_parts();
+        is_tunnel.store(head.status == StatusCode::SWITCHING_PROTOCOLS, Relaxed);
         answer::clean(&mut head.headers);
         let gauge = metering.as_ref();
         let mut gauge = gauge.map(|metering| Gauge::begin(&**metering, &head, right.amount()));
-        if let (Some(gauge), Some(period)) = (&mut gauge, period)
-            && self.issue(&right, &period, &mut head)
+        if let (Some(gauge), Some(metering)) = (&mut gauge, &metering)
+            && self.hand_out(&right, &**metering, &mut head)
         {
             gauge.sell();
         }
@@ -190,6 +244,11 @@ where
         let (chain_id, dialect) = (right.chain_id(), self.order.asked.dialect);
         if let Some(receipt) = right.receipt() {
             answer::receipt(&mut head.headers, &receipt, chain_id, dialect);
+        }
+        if let Means::Credit(drawing) = &self.order.means
+            && let Ok(balance) = self.shared.seller.balance(drawing.account).await
+        {
+            dialect::balance(balance, &self.order.offer, &mut head.headers);
         }
         if !right.is_earned_by(head.status) {
             right.give_up().await;
@@ -213,18 +272,29 @@ where
         }
     }
 
-    /// Hands out a pass for time that was bought beforehand.
-    fn issue(&self, right: &Right, period: &Period, answer: &mut response::Parts) -> bool {
-        let (Some(tokens), Some(payer)) = (&self.shared.tokens, right.has_paid()) else {
+    /// Hands out what was bought beforehand: a pass for time, or the name of the balance that the unused
+    /// rest goes to. Says whether all of it is gone by that.
+    fn hand_out(
+        &self,
+        right: &Right,
+        metering: &dyn Metering,
+        answer: &mut response::Parts,
+    ) -> bool {
+        let (Order { offer, .. }, Some(tokens)) = (&*self.order, &self.shared.tokens) else {
             return false;
         };
-        if answer.status.as_u16() >= 400 {
-            return false;
+        let (payer, headers) = (right.payer(), &mut answer.headers);
+        let period = metering.period().filter(|_| right.is_paid() && answer.status.as_u16() < 400);
+        if let Some(period) = period {
+            let (pass, until) = tokens.issue(payer, &period, self.shared.seller.now());
+            dialect::tell(headers, dialect::PASS, &pass);
+            dialect::tell(headers, dialect::PASS_EXPIRES, &until.to_string());
+            return true;
         }
-        let (pass, until) = tokens.issue(payer, period, self.shared.seller.now());
-        dialect::tell(&mut answer.headers, dialect::PASS, &pass);
-        dialect::tell(&mut answer.headers, dialect::PASS_EXPIRES, &until.to_string());
-        true
+        if matches!(offer.requirements().scheme, Scheme::Exact(_)) {
+            dialect::tell(headers, dialect::CREDIT, &tokens.credit(payer, offer));
+        }
+        false
     }
 
     /// Gives an answer that was held until the money had arrived.

@@ -183,7 +183,7 @@ async fn a_paid_request_is_served_and_told_so() {
     let (seen, _) = seen.last();
     assert!(seen.headers.is_empty(), "{:?}", seen.headers);
     let paid = seen.extensions.get::<Paid>().unwrap();
-    assert_eq!((paid.payer, paid.payment.from), (payer(), payer()));
+    assert_eq!((paid.payer, paid.payment.unwrap().from), (payer(), payer()));
     assert_eq!(paid.transaction.unwrap().0, [1; 32]);
 }
 

@@ -1,10 +1,11 @@
-//! What the layer signs and takes back: quotes and passes.
+//! What the layer signs and takes back: quotes, passes, and the names of balances.
 
 use std::sync::Arc;
 
 use http::request::Parts;
 use x402_core::{Address, Offer};
-use x402_std::quote::{Pass, Quote, RequestHash, TokenError, TokenKey};
+use x402_std::ledger::CreditAccount;
+use x402_std::quote::{CreditToken, Pass, Quote, RequestHash, TokenError, TokenKey};
 
 use super::metering::Period;
 use super::pricing::Sale;
@@ -18,6 +19,7 @@ const PATIENCE: u64 = 60;
 pub(super) struct Tokens(Arc<TokenKey>);
 
 /// What the quotes of one request are made of.
+#[derive(Clone)]
 pub(super) struct Quoting {
     tokens: Tokens,
     request: RequestHash,
@@ -41,6 +43,31 @@ impl Tokens {
         let until = now.saturating_add(period.duration.as_secs());
         let pass = Pass { payer, route: period.route, until };
         (pass.sign(&self.0), until)
+    }
+
+    /// The name of a payer's balance, in the asset of an offer.
+    pub(super) fn credit(&self, payer: Address, offer: &Offer<'_>) -> String {
+        let terms = offer.requirements();
+        let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
+        CreditToken { account: CreditAccount { payer, chain_id, asset, seller } }.sign(&self.0)
+    }
+
+    /// The balance of that name, and the offer of a sale that it can pay for.
+    pub(super) fn account(
+        &self,
+        text: &str,
+        sale: &Sale,
+    ) -> Result<(CreditAccount, Offer<'static>), TokenError> {
+        let mut refused = TokenError::OtherAccount;
+        for offer in &sale.offers {
+            let terms = offer.requirements();
+            let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
+            match CreditToken::verify(text, &self.0, chain_id, asset, seller) {
+                Ok(token) => return Ok((token.account, *offer)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     pub(super) fn pass(&self, text: &str, period: &Period, now: u64) -> Result<Pass, TokenError> {

@@ -4,12 +4,13 @@ use core::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::Spanned;
-use x402_core::{Address, Asset, ChainId, TransferMethod};
+use x402_core::{Address, Asset, ChainId};
 use zeroize::Zeroizing;
 
+use super::asset::{check_asset, find_asset};
 use super::error::{Origin, Problem};
 use super::later::check_later;
-use super::raw::{RawAsset, RawChain, RawConfig, RawOtherChain, RawToken, Text};
+use super::raw::{RawChain, RawConfig, RawOtherChain, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
 use super::urls::{check_facilitator, check_public_url};
@@ -60,6 +61,9 @@ const KEY_FILE: Member =
     member("chain.key_file", "X402_KEY_FILE", "--key-file", "{rpc: …, key_file: ./settler.key}");
 const LEDGER: Member = member("ledger", "X402_LEDGER", "--ledger", "./x402.redb");
 const KEY_VARIABLE: &str = "X402_KEY";
+const SECRET_FILE: Member =
+    member("secret_file", "X402_SECRET_FILE", "--secret-file", "./x402.secret");
+const SECRET_VARIABLE: &str = "X402_SECRET";
 
 impl Layers<'_> {
     /// The variable's value; one that is empty is as good as none.
@@ -145,6 +149,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let public_url = raw.public_url.as_ref().map(check_public_url).transpose()?;
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
+    let secret = check_secret(layers, raw.secret_file)?;
     check_chains(chain_id, &chains, raw_chains.as_deref())?;
     // What is to be confirmed is looked up on the offer's own chain.
     let is_remote = matches!(facilitator, FacilitatorChoice::Remote { confirm: false, .. });
@@ -167,6 +172,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         wallet_factories,
         public_url,
         ledger,
+        secret,
         later,
         metrics,
         routes,
@@ -297,99 +303,7 @@ pub(super) fn check_network(value: &Value) -> Result<ChainId, Problem> {
     })
 }
 
-pub(super) fn check_asset(
-    chain_id: ChainId,
-    asset: &RawAsset,
-    origin: Origin,
-) -> Result<OwnedAsset, Problem> {
-    match asset {
-        RawAsset::Symbol(symbol) => find_asset(chain_id, symbol, origin),
-        RawAsset::Token(token) => check_token(chain_id, token),
-    }
-}
-
-fn find_asset(chain_id: ChainId, symbol: &str, origin: Origin) -> Result<OwnedAsset, Problem> {
-    const BY_HAND: &str = "any other token: {address, decimals, name, version}";
-    let usable = |asset: &&Asset<'_>| asset.transfer_method == TransferMethod::Eip3009;
-    if let Some(asset) = Asset::find(chain_id, symbol) {
-        let message = format!("{symbol} on {chain_id} has no transferWithAuthorization (EIP-3009)");
-        let refusal = || Problem::new(origin, message, "choose another asset");
-        return Some(asset).filter(usable).map(OwnedAsset::from).ok_or_else(refusal);
-    }
-    let there = Asset::all().filter(|asset| asset.chain_id == chain_id).filter(usable);
-    let known: Vec<_> = there.map(|asset| asset.symbol).chain([BY_HAND]).collect();
-    Err(Problem::unknown(origin, &format!("asset on {chain_id}:"), symbol, &known))
-}
-
-fn check_token(chain_id: ChainId, token: &RawToken) -> Result<OwnedAsset, Problem> {
-    let address = parse_address(&token.address.value, Origin::of(&token.address))?;
-    let listed = Asset::find_by_address(chain_id, address);
-    let symbol = match (&token.symbol, listed) {
-        (Some(symbol), _) => symbol,
-        // The name stands in, if it can stand in a header.
-        (None, None) => &token.name,
-        (None, Some(listed)) => {
-            &Text::new(listed.symbol.to_owned(), token.address.referenced, token.address.defined)
-        }
-    };
-    if symbol.value.is_empty() || !symbol.value.chars().all(|c| c.is_ascii_graphic() && c != ',') {
-        let message = format!(
-            "{} cannot be a symbol: it has blanks, commas or letters that are not ASCII",
-            quote(&symbol.value)
-        );
-        return Err(Problem::new(Origin::of(symbol), message, "add one: `symbol: EURC`"));
-    }
-    let asset = OwnedAsset {
-        chain_id,
-        symbol: symbol.value.clone(),
-        address,
-        name: token.name.value.clone(),
-        version: token.version.value.clone(),
-        decimals: check_decimals(&token.decimals)?,
-    };
-    match listed {
-        Some(listed) => check_listed(listed, asset, token),
-        None => Ok(asset),
-    }
-}
-
-/// A token that is in the table must be described as there: a domain or a number of decimals that
-/// differs makes every price and every signature wrong.
-fn check_listed(
-    listed: &Asset<'_>,
-    asset: OwnedAsset,
-    token: &RawToken,
-) -> Result<OwnedAsset, Problem> {
-    let known = OwnedAsset::from(listed);
-    let differs = |at: &Text, ours: String| {
-        let message =
-            format!("{} is not what the token at {} has", quote(&at.value), known.address);
-        Err(Problem::new(
-            Origin::of(at),
-            message,
-            format!("it is {ours}; or write `asset: {}`", known.symbol),
-        ))
-    };
-    match &asset {
-        asset if asset.decimals != known.decimals => {
-            differs(&token.decimals, known.decimals.to_string())
-        }
-        asset if asset.name != known.name => differs(&token.name, known.name.clone()),
-        asset if asset.version != known.version => differs(&token.version, known.version.clone()),
-        _ => Ok(asset),
-    }
-}
-
-fn check_decimals(text: &Text) -> Result<u8, Problem> {
-    let is_plain = text.value.bytes().all(|b| b.is_ascii_digit());
-    let decimals = text.value.parse().ok().filter(|decimals| is_plain && *decimals <= 77);
-    decimals.ok_or_else(|| {
-        let message = format!("{} is not a number of decimals", quote(&text.value));
-        Problem::new(Origin::of(text), message, "write what the token's decimals() says: 0 to 77")
-    })
-}
-
-fn parse_address(text: &str, origin: Origin) -> Result<Address, Problem> {
+pub(super) fn parse_address(text: &str, origin: Origin) -> Result<Address, Problem> {
     let address = Address::parse(text).map_err(|error| {
         let help = "copy the address again, from where it is shown with upper and lower case";
         Problem::new(origin, error.to_string(), help)
@@ -443,6 +357,23 @@ pub(super) fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {
         return Err(rpc.problem("chain.rpc is not a URL of http or https", help));
     }
     Ok(RpcText(rpc.text))
+}
+
+/// The variables, of which there may be one, then the file.
+fn check_secret(layers: &Layers<'_>, file: Option<Text>) -> Result<Option<KeySource>, Problem> {
+    let file = layers.pick(&SECRET_FILE, None, file);
+    let text = layers.variable(SECRET_VARIABLE);
+    match (text, file) {
+        (Some(_), Some(Value { origin: Origin::Variable(_), .. })) => {
+            let message = "X402_SECRET and X402_SECRET_FILE are both set";
+            Err(Problem::new(Origin::Variable(SECRET_VARIABLE), message, "unset one of them"))
+        }
+        (Some(text), _) => Ok(Some(KeySource::Text { name: SECRET_VARIABLE, text })),
+        (None, Some(file)) if file.text.is_empty() => {
+            Err(file.problem("secret_file is empty", "name a file"))
+        }
+        (None, file) => Ok(file.map(|file| KeySource::File(layers.path(&file)))),
+    }
 }
 
 /// The flag, then the variables, of which there may be one, then the file.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use serde_saphyr::Spanned;
 use x402_core::{Address, Amount, ChainId, Price};
 
+use super::asset::check_asset;
 use super::check::{
-    Layers, check_asset, check_bool, check_confirmations, check_factories, check_ledger,
-    check_listen, check_network, check_rpc,
+    Layers, check_bool, check_confirmations, check_factories, check_ledger, check_listen,
+    check_network, check_rpc,
 };
 use super::error::{Origin, Problem};
 use super::raw::{RawServed, RawService, Text};

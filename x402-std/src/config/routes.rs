@@ -2,7 +2,8 @@ use serde_saphyr::Spanned;
 use x402_core::ChainId;
 use x402_core::tariff::Model;
 
-use super::check::{check_asset, check_bool, check_network};
+use super::asset::check_asset;
+use super::check::{check_bool, check_network};
 use super::error::{Origin, Problem};
 use super::later::check_settle;
 use super::pricing::{check_amount, check_pricing};

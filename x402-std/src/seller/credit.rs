@@ -13,7 +13,7 @@ use crate::ledger::{LedgerError, RequestId};
 pub enum Drawn {
     /// The work is owed: do it, once.
     Serve(Box<DrawTicket>),
-    /// The work was done: give the same answer again, if the request's body is the same
+    /// The work was done: give the same answer again, if its body was kept, and the request's is the same
     /// ([`Answer::request_body`]).
     Replay {
         /// What it cost.
@@ -109,8 +109,7 @@ impl Seller {
     /// # Errors
     ///
     /// [`Rejection`], with what to tell the payer: [`Refusal::Conflict`] for another request with that
-    /// nonce, [`Refusal::InFlight`] while the work is being done, [`Refusal::Served`] where its answer was
-    /// too large to be kept, [`Refusal::Unavailable`].
+    /// nonce, [`Refusal::InFlight`] while the work is being done, [`Refusal::Unavailable`].
     pub async fn draw(
         self: &Arc<Self>,
         account: CreditAccount,
@@ -153,9 +152,8 @@ fn replay(draw: Draw, request: RequestId) -> Result<Drawn, Rejection> {
         return Err(Refusal::Conflict.into());
     }
     match draw.state {
-        DrawState::Done { used, answer } if answer.body.is_some() => {
-            Ok(Drawn::Replay { used, answer })
-        }
-        _ => Err(Refusal::Served.into()),
+        DrawState::Done { used, answer } => Ok(Drawn::Replay { used, answer }),
+        // Somebody works on it: it was not when it was looked for.
+        DrawState::Held => Err(Refusal::InFlight.into()),
     }
 }

@@ -191,6 +191,10 @@ impl OnChain {
 }
 
 impl Rail for OnChain {
+    fn settler(&self) -> Option<Address> {
+        Some(self.chain.account())
+    }
+
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
         Box::pin(async move { self.chain.has_code(address).await.map(Some) })
     }

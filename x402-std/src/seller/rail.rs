@@ -16,6 +16,12 @@ pub trait Rail: Send + Sync + 'static {
     /// [`ChainError::Unavailable`].
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>>;
 
+    /// The account that settles, which payments of the scheme `upto` are signed for; `None` where it is not
+    /// known.
+    fn settler(&self) -> Option<Address> {
+        None
+    }
+
     /// Asks whether a payment would be taken now.
     ///
     /// # Errors
