@@ -4,9 +4,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use x402_core::{Address, PaymentId};
+use x402_core::{Address, Amount, PaymentId};
 use x402_std::BoxFuture;
-use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, Step};
+use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
+use x402_std::ledger::{LedgerError, MemoryLedger, Step};
 
 use crate::world::{Shared, index_of, lock};
 
@@ -68,7 +69,7 @@ impl Ledger for Disk {
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
-            let is_answer = matches!(step, Step::Answered(_) | Step::Worked(..));
+            let is_answer = matches!(step, Step::Answered(..) | Step::Worked(..));
             let index = index_of(*id.nonce.as_bytes());
             tracing::debug!(at = lock(&self.world).milliseconds(), index, ?step);
             if self.is_broken && matches!(step, Step::Journalled(_)) {
@@ -102,5 +103,45 @@ impl Ledger for Disk {
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.ledger.open_entries()
+    }
+
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        self.ledger.balance(account)
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        self.ledger.balances()
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        Box::pin(async move {
+            match self.write().await {
+                Write::Fails => Err(failed()),
+                Write::Unsaid => self.ledger.draw(draw).await.and(Err(failed())),
+                Write::Done => self.ledger.draw(draw).await,
+            }
+        })
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            match self.write().await {
+                Write::Fails => Err(failed()),
+                Write::Unsaid => self.ledger.conclude(id, conclusion).await.and(Err(failed())),
+                Write::Done => self.ledger.conclude(id, conclusion).await,
+            }
+        })
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        self.ledger.find_draw(id)
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        self.ledger.held_draws()
     }
 }

@@ -1,5 +1,6 @@
 //! What a seller remembers of payments: never twice, never lost.
 
+mod credit;
 #[cfg(any(feature = "postgres", feature = "redb", feature = "redis"))]
 mod encoding;
 mod entry;
@@ -18,10 +19,11 @@ pub(crate) mod tests;
 
 use core::future::ready;
 
-use x402_core::{Address, Claim, PaymentId};
+use x402_core::{Address, Amount, Claim, PaymentId};
 
 use crate::BoxFuture;
 
+pub use credit::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
 pub use entry::{Answer, Entry, Identifier, RequestId, Settle, Step};
 pub use lease::Owner;
 pub use memory::MemoryLedger;
@@ -37,6 +39,10 @@ pub use redis::RedisLedger;
 /// An entry is made by [`Ledger::claim`], atomically and durably, and moves on by
 /// [`Ledger::apply`], along [`x402_core::state`]. It is kept until it can do no harm to forget it:
 /// at least until [`Entry::keep_until`].
+///
+/// Beside the payments it keeps the balances of those who paid more than was used. With the very step
+/// that makes a payment [`State::Served`](x402_core::state::State::Served), its credit is in the
+/// balance: never twice, as no step leads there from there, and never lost.
 pub trait Ledger: Send + Sync + 'static {
     /// Records a payment for one caller, if it is not recorded yet: an [`Entry::new`].
     ///
@@ -53,8 +59,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`LedgerError::Missing`] for a payment that is not recorded, [`LedgerError::Illegal`] for a
-    /// step that cannot be taken from where it stands, or the storage's own failure; in each case
-    /// nothing has changed.
+    /// step that cannot be taken from where it stands, [`LedgerError::Amount`] for work that costs more
+    /// than was paid, [`LedgerError::Overflow`], or the storage's own failure; in each case nothing has
+    /// changed.
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// The entry of a payment, if it is recorded.
@@ -87,6 +94,60 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// The storage's own failure.
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>>;
+
+    /// What a payer has paid and not used: the [`Entry::credit`] of every payment that was served
+    /// ([`Entry::earned`]), without what was drawn.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>>;
+
+    /// All balances that are not zero, in ascending order of their accounts.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>>;
+
+    /// Takes an amount from a balance and records the draw, a [`Draw::new`], as held: both or neither.
+    /// A balance is never less than nothing.
+    ///
+    /// Returns once the change is safe. Of callers that race with the same draw, exactly one is given
+    /// [`Drawing::New`].
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure; then nothing must be done for the draw.
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>>;
+
+    /// Ends a draw that is held, and puts back what of it was not used. Returns once the change is
+    /// safe. A draw whose work is done is kept at least until [`Draw::keep_until`].
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Missing`] for a draw that is not recorded, [`LedgerError::Concluded`] for one that
+    /// has ended, [`LedgerError::Amount`] where more was used than is held, [`LedgerError::Overflow`],
+    /// or the storage's own failure; in each case nothing has changed.
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>>;
+
+    /// A draw, if it is recorded.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>>;
+
+    /// All draws that are held, in ascending order of their ids. They are never forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>>;
 
     /// Takes the lease of a payment for so many seconds from now, or renews one's own; `false` while
     /// another owner's is running. The payment need not be recorded. What "now" is, the ledger's
@@ -134,9 +195,12 @@ pub enum Claiming {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// The amount is not what was signed, or more than that.
-    #[error("the amount is not one that the payer signed")]
+    /// The amount is more than was paid, or than is held.
+    #[error("the amount is more than was paid, or than is held")]
     Amount,
+    /// The draw has ended before.
+    #[error("the draw has ended before")]
+    Concluded,
     /// The entry cannot be read: it was not written by this version, or was damaged.
     #[error("an entry of the ledger cannot be read")]
     Corrupt,
@@ -146,9 +210,12 @@ pub enum LedgerError {
     /// Another process has the ledger open.
     #[error("another process has the ledger open: {0}")]
     Locked(String),
-    /// The payment is not recorded.
-    #[error("the payment is not in the ledger")]
+    /// The payment or the draw is not recorded.
+    #[error("it is not in the ledger")]
     Missing,
+    /// The balance would be 2^256 or more.
+    #[error("the balance would be more than can be counted")]
+    Overflow,
     /// The storage failed.
     #[error("the ledger's storage failed: {0}")]
     Storage(String),

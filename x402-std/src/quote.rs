@@ -1,5 +1,5 @@
 /*!
-What a seller has signed and takes back: quotes, passes, and the names of credits.
+What a seller has signed and takes back: quotes, passes, and the names of balances.
 
 Each is a short text in base64url that says everything, and that nobody else can have made: it ends with
 an HMAC-SHA256 under the seller's [`TokenKey`]. So a price once quoted is kept, though the configuration
@@ -10,7 +10,7 @@ a store, for any number of gateways that share the key.
 |---|---|
 | [`Quote`] | this request costs so much, until then |
 | [`Pass`] | this payer has paid for this route, until then |
-| [`CreditToken`] | this payer has a balance with this seller, kept under that id |
+| [`CreditToken`] | this payer has a balance with this seller, in this asset |
 
 They are no secrets between buyer and seller, and whoever holds a pass or a credit's token is taken for
 its payer: they go over TLS, and into no log.
@@ -43,7 +43,7 @@ assert_eq!(refused, Err(TokenError::OtherRequest));
 kind (1: 1 quote, 2 pass, 3 credit) || what it says || HMAC-SHA256 of all that (32)
 quote:  amount (32) || chain id (8) || asset (20) || pay to (20) || request (32) || expires at (8)
 pass:   payer (20) || route (32) || until (8)
-credit: payer (20) || chain id (8) || asset (20) || seller (20) || id (16)
+credit: payer (20) || chain id (8) || asset (20) || seller (20)
 ```
 
 Numbers are big-endian, times in seconds since 1970.
@@ -55,7 +55,7 @@ mod key;
 mod pass;
 mod seal;
 
-pub use credit::{Account, CreditToken};
+pub use credit::CreditToken;
 pub use hash::{RequestHash, RouteHash};
 pub use key::{TokenKey, TokenKeyError};
 pub use pass::Pass;

@@ -4,11 +4,14 @@ Takes a payment from its check to its answer, so that it is never served twice a
 [`Seller::admit`] is the whole way to the money's arrival; it runs in a task of its own, so that a
 client who goes away changes nothing. It gives a [`Ticket`] — the right to do the work once — or the
 answer that was given before, or a [`Rejection`]. Where the money is to move after the work
-([`Settle`]), it gives a [`Pledge`] instead: the payment is good and recorded. [`Seller::resolve_open`] is for after a crash: it
-asks the chain what became of everything that was under way.
+([`Settle`]), it gives a [`Pledge`] instead: the payment is good and recorded. [`Seller::resolve_open`]
+is for after a crash: it asks the chain what became of everything that was under way.
+
+What was paid and not used is the payer's credit, and pays for other requests by [`Seller::draw`].
 */
 
 mod batch;
+mod credit;
 mod on_chain;
 mod options;
 mod pledge;
@@ -32,6 +35,7 @@ use crate::ledger::{
 use tab::Tab;
 use working::{Guard, Working};
 
+pub use credit::{DrawTicket, Drawn};
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
 pub use options::{Clock, Later, SellerOptions};
@@ -144,6 +148,8 @@ pub struct Ticket {
     seller: Arc<Seller>,
     id: PaymentId,
     receipt: Receipt,
+    /// What was paid.
+    amount: Amount,
     _guard: Guard,
 }
 
@@ -160,13 +166,24 @@ impl Ticket {
         self.id
     }
 
-    /// Keeps the answer: the work is done and never done again.
+    /// Keeps the answer: the work is done and never done again. It costs all that was paid.
     ///
     /// # Errors
     ///
     /// [`LedgerError`]; the payment then counts as not served.
     pub async fn complete(self, answer: Answer) -> Result<(), LedgerError> {
-        self.seller.ledger.apply(self.id, Step::Answered(answer)).await
+        let amount = self.amount;
+        self.complete_for(answer, amount).await
+    }
+
+    /// As [`Self::complete`], for work that costs so much; what was paid beyond that is the payer's
+    /// credit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::complete`]; [`LedgerError::Amount`] for more than was paid.
+    pub async fn complete_for(self, answer: Answer, used: Amount) -> Result<(), LedgerError> {
+        self.seller.ledger.apply(self.id, Step::Answered(answer, used)).await
     }
 }
 
@@ -400,7 +417,7 @@ impl Seller {
             State::Served => replay(entry, request),
             State::Settled if entry.settled_by.is_some() => {
                 let receipt = entry.receipt();
-                Ok(self.ticket(entry.id(), receipt, guard))
+                Ok(self.ticket(&entry, receipt, guard))
             }
             State::Claimed => self.begin(entry, guard).await,
             _ => {
@@ -409,14 +426,15 @@ impl Seller {
                 match &entry.answer {
                     // The work was done before the money moved.
                     Some(_) => replay(Entry { settled_by: transaction, ..entry }, request),
-                    None => Ok(self.ticket(entry.id(), receipt, guard)),
+                    None => Ok(self.ticket(&entry, receipt, guard)),
                 }
             }
         }
     }
 
-    fn ticket(self: Arc<Self>, id: PaymentId, receipt: Receipt, guard: Guard) -> Admission {
-        Admission::Serve(Ticket { seller: self, id, receipt, _guard: guard })
+    fn ticket(self: Arc<Self>, entry: &Entry, receipt: Receipt, guard: Guard) -> Admission {
+        let (id, amount) = (entry.id(), entry.payment.amount());
+        Admission::Serve(Ticket { seller: self, id, receipt, amount, _guard: guard })
     }
 
     /// Goes on with a payment of which nothing was sent yet.
@@ -440,7 +458,7 @@ impl Seller {
         }
         let transaction = self.rail(entry.payment.chain_id())?.settle(&entry, &steps).await?;
         let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(transaction) };
-        Ok(self.ticket(entry.id(), receipt, guard))
+        Ok(self.ticket(&entry, receipt, guard))
     }
 
     async fn follow(&self, entry: &Entry) -> Result<TxHash, Rejection> {

@@ -13,7 +13,8 @@ use x402_core::{Address, Amount, Asset, ChainId, Claimed, Error, Nonce, Offer, P
 use x402_core::{Price, Settled};
 use x402_core::{Signer as _, Timestamp, hex};
 use x402_std::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
-use x402_std::ledger::{Claiming, Entry, Ledger, LedgerError, MemoryLedger, Step};
+use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
+use x402_std::ledger::{LedgerError, MemoryLedger, Step};
 use x402_std::seller::{Later, SellerOptions};
 use x402_std::{BoxFuture, Chain, Seller};
 
@@ -155,7 +156,7 @@ impl Ledger for SlowLedger {
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
-            if matches!(step, Step::Answered(_)) {
+            if matches!(step, Step::Answered(..)) {
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
             self.0.apply(id, step).await
@@ -176,6 +177,34 @@ impl Ledger for SlowLedger {
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.0.open_entries()
+    }
+
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        self.0.balance(account)
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        self.0.balances()
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        self.0.draw(draw)
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.0.conclude(id, conclusion)
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        self.0.find_draw(id)
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        self.0.held_draws()
     }
 }
 

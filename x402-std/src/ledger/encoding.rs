@@ -1,29 +1,41 @@
 /*!
-An entry as bytes, format 5. Numbers are big-endian; a length counts the bytes that follow it.
+Entries, format 6, and draws, format 1, as bytes. Numbers are big-endian; a length counts the bytes
+that follow it.
 
 ```text
+entry:
 format (1) || state (1) || payment (Claimed::LEN) || length (8) || wallet signature
   || 0 | 1 || identifier (32)
   || request (32) || claimed at (8) || when to settle (1: 0 first, 1 after, 2 later)
   || 0 | 1 || hash (32) || length (8) || raw transaction
   || count (8) || { hash (32) of an earlier transaction }
   || 0 | 1 || hash (32) of the settling transaction
-  || 0 | 1 || status (2) || hash of the request's body (32)
-           || count of headers (8) || { length (8) || name || length (8) || value }
-           || 0 | 1 || length (8) || body
+  || 0 | 1 || answer
+  || credit (32)
+
+draw:
+format (1) || account (CreditAccount::LEN) || id (32) || request (32) || amount (32) || drawn at (8)
+  || 0 | 1 || used (32) || answer
+
+answer:
+status (2) || hash of the request's body (32)
+  || count of headers (8) || { length (8) || name || length (8) || value }
+  || 0 | 1 || length (8) || body
 ```
 
-Nothing follows. A byte that is none of the above makes the whole entry unreadable: it is never
-guessed at.
+Nothing follows. A byte that is none of the above makes the whole entry or draw unreadable: it is
+never guessed at.
 */
 
-use x402_core::Claimed;
 use x402_core::state::State;
+use x402_core::{Amount, Claimed};
 
 use crate::chain::{Transaction, TxHash};
-use crate::ledger::{Answer, Entry, Identifier, LedgerError, RequestId, Settle};
+use crate::ledger::{Answer, CreditAccount, Draw, DrawId, DrawState, Entry, Identifier};
+use crate::ledger::{LedgerError, RequestId, Settle};
 
-const FORMAT: u8 = 5;
+const FORMAT: u8 = 6;
+const DRAW_FORMAT: u8 = 1;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
@@ -42,11 +54,35 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     entry.replaced.iter().for_each(|hash| out.bytes(&hash.0));
     out.option(entry.settled_by.as_ref(), |out, hash| out.bytes(&hash.0));
     out.option(entry.answer.as_ref(), Writer::answer);
+    out.bytes(&entry.credit.to_be_bytes());
     out.0
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Entry, LedgerError> {
     read_entry(&mut Reader(bytes)).ok_or(LedgerError::Corrupt)
+}
+
+pub(super) fn encode_draw(draw: &Draw) -> Vec<u8> {
+    let mut out = Writer(Vec::with_capacity(256));
+    out.bytes(&[DRAW_FORMAT]);
+    out.bytes(&draw.account.to_bytes());
+    out.bytes(&draw.id.0);
+    out.bytes(&draw.request.0);
+    out.bytes(&draw.amount.to_be_bytes());
+    out.bytes(&draw.drawn_at.to_be_bytes());
+    let done = match &draw.state {
+        DrawState::Held => None,
+        DrawState::Done { used, answer } => Some((used, answer)),
+    };
+    out.option(done.as_ref(), |out, (used, answer)| {
+        out.bytes(&used.to_be_bytes());
+        out.answer(answer);
+    });
+    out.0
+}
+
+pub(super) fn decode_draw(bytes: &[u8]) -> Result<Draw, LedgerError> {
+    read_draw(&mut Reader(bytes)).ok_or(LedgerError::Corrupt)
 }
 
 const fn encode_state(state: State) -> u8 {
@@ -145,8 +181,24 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         replaced: input.hashes()?,
         settled_by: input.option(|input| input.array().map(TxHash))?,
         answer: input.option(Reader::answer)?,
+        credit: input.amount()?,
     };
     input.0.is_empty().then_some(entry)
+}
+
+fn read_draw(input: &mut Reader<'_>) -> Option<Draw> {
+    if input.array()? != [DRAW_FORMAT] {
+        return None;
+    }
+    let account = CreditAccount::from_bytes(&input.array()?);
+    let id = DrawId(input.array()?);
+    let request = RequestId(input.array()?);
+    let amount = input.amount()?;
+    let drawn_at = u64::from_be_bytes(input.array()?);
+    let done = input.option(|input| Some((input.amount()?, input.answer()?)))?;
+    let state = done.map_or(DrawState::Held, |(used, answer)| DrawState::Done { used, answer });
+    let draw = Draw { id, account, request, amount, drawn_at, state };
+    input.0.is_empty().then_some(draw)
 }
 
 /// Takes fields off the front; `None` where the bytes are not what was written.
@@ -157,6 +209,10 @@ impl<'a> Reader<'a> {
         let (field, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*field)
+    }
+
+    fn amount(&mut self) -> Option<Amount> {
+        self.array().map(Amount::from_be_bytes)
     }
 
     fn length(&mut self) -> Option<usize> {
@@ -207,6 +263,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use x402_core::{Address, ChainId};
+
     use super::*;
     use crate::ledger::tests::{REQUEST, answer, payment, transaction};
 
@@ -228,16 +286,29 @@ mod tests {
         bodiless.answer = Some(Answer { body: None, headers: Vec::new(), ..answer() });
         let mut owed = claimed.clone();
         (owed.state, owed.settle, owed.answer) = (State::Worked, Settle::Later, Some(answer()));
+        owed.credit = Amount::from_units(1 << 100);
         vec![claimed, broadcast, served, wallet, named, bodiless, owed]
     }
 
+    fn draws() -> [Draw; 2] {
+        let [payer, asset, seller] = [7, 8, 9].map(|byte| Address::new([byte; 20]));
+        let account = CreditAccount { payer, chain_id: ChainId::new(8453), asset, seller };
+        let amount = Amount::from_units(10_000);
+        let held = Draw::new(account, [4; 32], REQUEST, amount, 1_700_000_000);
+        let state = DrawState::Done { used: Amount::from_units(7_000), answer: answer() };
+        [held.clone(), Draw { state, ..held }]
+    }
+
     #[test]
-    fn every_entry_reads_back() {
+    fn every_entry_and_every_draw_reads_back() {
         for entry in entries() {
             let back = decode(&encode(&entry)).unwrap();
             assert_eq!(format!("{back:?}"), format!("{entry:?}"));
             assert_eq!(back.payment, entry.payment);
-            assert_eq!(back.answer, entry.answer);
+            assert_eq!((back.answer, back.credit), (entry.answer, entry.credit));
+        }
+        for draw in draws() {
+            assert_eq!(decode_draw(&encode_draw(&draw)).unwrap(), draw);
         }
     }
 
@@ -257,11 +328,15 @@ mod tests {
     #[test]
     fn the_layout_is_as_documented() {
         let bytes = encode(&entries()[0]);
-        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 1 + 8 + 2);
-        assert_eq!(bytes[..2], [5, 0]);
+        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 1 + 8 + 2 + 32);
+        assert_eq!(bytes[..2], [6, 0]);
         assert_eq!(bytes[2..][..Claimed::LEN], payment(1).to_bytes());
         assert_eq!(bytes[2 + Claimed::LEN + 9..][..32], REQUEST.0);
-        assert_eq!(bytes[bytes.len() - 12..], [0; 12]);
+        assert_eq!(bytes[bytes.len() - 44..], [0; 44]);
+        let [held, done] = draws().map(|draw| encode_draw(&draw));
+        assert_eq!(held.len(), 1 + CreditAccount::LEN + 3 * 32 + 8 + 1);
+        assert_eq!((held[0], &held[1..21]), (1, &[7; 20][..]));
+        assert_eq!((held[held.len() - 1], done[done.len() - 1]), (0, 255));
     }
 
     #[test]
@@ -274,17 +349,27 @@ mod tests {
             bytes.push(0);
             assert!(matches!(decode(&bytes), Err(LedgerError::Corrupt)));
         }
+        for draw in draws() {
+            let mut bytes = encode_draw(&draw);
+            for end in 0..bytes.len() {
+                let cut = decode_draw(&bytes[..end]);
+                assert!(matches!(cut, Err(LedgerError::Corrupt)), "{end}");
+            }
+            bytes.push(0);
+            assert!(matches!(decode_draw(&bytes), Err(LedgerError::Corrupt)));
+        }
     }
 
     #[test]
     fn no_byte_makes_it_panic() {
-        for entry in entries() {
-            let bytes = encode(&entry);
+        let entries = entries().into_iter().map(|entry| encode(&entry));
+        for bytes in entries.chain(draws().iter().map(encode_draw)) {
             for at in 0..bytes.len() {
                 for byte in [0, 1, 0x7f, 0x80, 0xff] {
                     let mut bytes = bytes.clone();
                     bytes[at] = byte;
                     let _ = decode(&bytes);
+                    let _ = decode_draw(&bytes);
                 }
             }
         }
@@ -293,7 +378,10 @@ mod tests {
     #[test]
     fn another_format_is_refused() {
         let mut bytes = encode(&entries()[0]);
-        bytes[0] = 1;
+        bytes[0] = 5;
         assert!(matches!(decode(&bytes), Err(LedgerError::Corrupt)));
+        let mut bytes = encode_draw(&draws()[0]);
+        bytes[0] = 2;
+        assert!(matches!(decode_draw(&bytes), Err(LedgerError::Corrupt)));
     }
 }

@@ -5,7 +5,7 @@ use x402_core::hex::Hex;
 use x402_core::state::{Event, State, Transition};
 use x402_core::{Address, Amount, Checked, Claimed, PaymentId, keccak256};
 
-use super::LedgerError;
+use super::{CreditAccount, LedgerError};
 use crate::chain::{Transaction, TxHash};
 
 /// Which request a payment was presented with: a hash of its method, target and whatever else must
@@ -77,7 +77,8 @@ pub enum Settle {
 /// One step of a payment, with what is to be kept of it.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// [`Event::Worked`], with the answer, and with the amount that is to be moved for it.
+    /// [`Event::Worked`], with the answer, and with what the work costs. By the scheme `upto` that is
+    /// what is moved; what is paid by another and costs less leaves credit.
     Worked(Answer, Amount),
     /// [`Event::Journalled`], with the transaction that is about to be sent.
     Journalled(Transaction),
@@ -91,8 +92,9 @@ pub enum Step {
     Reverted,
     /// [`Event::Refused`]: the entry goes.
     Refused,
-    /// [`Event::Answered`], with the answer.
-    Answered(Answer),
+    /// [`Event::Answered`], with the answer, and with what the work costs: what was moved beyond that is
+    /// credit.
+    Answered(Answer, Amount),
     /// [`Event::Forgiven`]: the answer goes, and nothing is owed for it.
     Forgiven,
 }
@@ -106,7 +108,7 @@ impl Step {
             Self::Confirmed(_) => Event::Confirmed,
             Self::Reverted => Event::Reverted,
             Self::Refused => Event::Refused,
-            Self::Answered(_) => Event::Answered,
+            Self::Answered(..) => Event::Answered,
             Self::Forgiven => Event::Forgiven,
         }
     }
@@ -139,6 +141,8 @@ pub struct Entry {
     pub settled_by: Option<TxHash>,
     /// The answer that was given, or is to be.
     pub answer: Option<Answer>,
+    /// What of the amount the work did not cost: the payer's, once the payment is served.
+    pub credit: Amount,
 }
 
 impl Entry {
@@ -166,6 +170,7 @@ impl Entry {
             replaced: Vec::new(),
             settled_by: None,
             answer: None,
+            credit: Amount::ZERO,
         })
     }
 
@@ -173,6 +178,14 @@ impl Entry {
     #[must_use]
     pub const fn id(&self) -> PaymentId {
         self.payment.id()
+    }
+
+    /// Keeps the answer, and what of the amount it did not cost.
+    fn serve(&mut self, answer: Answer, used: Amount) -> Result<(), LedgerError> {
+        let credit = self.payment.amount().checked_sub(used);
+        self.credit = credit.ok_or(LedgerError::Amount)?;
+        self.answer = Some(answer);
+        Ok(())
     }
 
     fn journal(&mut self, transaction: Transaction) {
@@ -232,6 +245,13 @@ impl Entry {
         self.is_owed().then(|| self.payment.payer())
     }
 
+    /// What goes to a balance with the step that has led here: the credit of a payment that is served.
+    #[must_use]
+    pub fn earned(&self) -> Option<(CreditAccount, Amount)> {
+        let is_earned = self.state == State::Served && self.credit != Amount::ZERO;
+        is_earned.then(|| (CreditAccount::of(&self.payment), self.credit))
+    }
+
     /// Whether nobody needs it any more, at this time in Unix seconds.
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
@@ -250,7 +270,8 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Illegal`] for a step that cannot be taken from here.
+    /// [`LedgerError::Illegal`] for a step that cannot be taken from here, [`LedgerError::Amount`] for
+    /// work that costs more than was paid.
     pub fn after(mut self, step: Step) -> Result<Option<Self>, LedgerError> {
         let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
         if self.state == State::Failed && state == State::Broadcast {
@@ -260,10 +281,13 @@ impl Entry {
         }
         self.state = state;
         match step {
-            Step::Worked(answer, amount) => {
-                let payment = self.payment.of_amount(amount);
-                self.payment = payment.map_err(|_| LedgerError::Amount)?;
-                self.answer = Some(answer);
+            Step::Worked(answer, used) => {
+                // What was not moved yet need not be, if the payer has signed for less too.
+                if self.payment.transfer().facilitator().is_some() {
+                    let payment = self.payment.of_amount(used);
+                    self.payment = payment.map_err(|_| LedgerError::Amount)?;
+                }
+                self.serve(answer, used)?;
             }
             Step::Journalled(transaction) => self.journal(transaction),
             Step::Confirmed(hash) => {
@@ -275,8 +299,8 @@ impl Entry {
                     self.state = state;
                 }
             }
-            Step::Answered(answer) => self.answer = Some(answer),
-            Step::Forgiven => self.answer = None,
+            Step::Answered(answer, used) => self.serve(answer, used)?,
+            Step::Forgiven => (self.answer, self.credit) = (None, Amount::ZERO),
             Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
         }
         Ok(Some(self))

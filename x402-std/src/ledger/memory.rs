@@ -1,11 +1,15 @@
+mod credits;
+
 use core::fmt;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use x402_core::{Address, Claim, PaymentId};
+use x402_core::{Address, Amount, Claim, PaymentId};
 
-use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Step};
+use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
+use super::{Ledger, LedgerError, Step};
 use crate::BoxFuture;
+use credits::Credits;
 
 /// A ledger in memory: what it holds is forgotten when the program ends.
 ///
@@ -23,16 +27,32 @@ struct Entries {
     owed: HashMap<Address, HashSet<PaymentId>>,
     /// Which payment has an identifier.
     identified: HashMap<Identifier, PaymentId>,
-    /// When old entries were last looked for, in Unix seconds.
-    swept_at: u64,
+    sweeper: Sweeper,
+    credits: Credits,
+}
+
+/// When old records were last looked for, in Unix seconds.
+#[derive(Default)]
+struct Sweeper(u64);
+
+impl Sweeper {
+    /// How many seconds pass between two searches for old records while there is room.
+    const SECONDS: u64 = 60;
+
+    /// Whether to look for them now. Where it is full, at most once in a second: a sweep reads all.
+    fn is_due(&mut self, now: u64, is_full: bool) -> bool {
+        let pause = if is_full { 1 } else { Self::SECONDS };
+        let is_due = now >= self.0.saturating_add(pause);
+        if is_due {
+            self.0 = now;
+        }
+        is_due
+    }
 }
 
 impl MemoryLedger {
-    /// How many payments are held at most, unless the caller says otherwise.
+    /// How many payments, and how many draws, are held at most, unless the caller says otherwise.
     pub const DEFAULT_CAPACITY: usize = 1_000_000;
-
-    /// How many seconds pass between two searches for old entries while there is room.
-    const SWEEP_SECONDS: u64 = 60;
 
     /// An empty ledger of the default capacity.
     #[must_use]
@@ -40,15 +60,15 @@ impl MemoryLedger {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
 
-    /// An empty ledger of at most so many payments. Claims beyond them are refused: none is
-    /// forgotten before its time.
+    /// An empty ledger of at most so many payments, and as many draws. What is beyond them is refused:
+    /// none is forgotten before its time.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self { entries: Mutex::default(), capacity }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        // Every change is one insertion or removal, so a panic elsewhere leaves nothing half done.
+        // Every change is a few insertions and removals, none of which panics: nothing is half done.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -70,7 +90,12 @@ impl MemoryLedger {
         let mut entries = self.lock();
         let entry = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
         match entry.clone().after(step)? {
-            Some(entry) => entries.put(entry),
+            Some(entry) => {
+                if let Some((account, credit)) = entry.earned() {
+                    entries.credits.add(account, credit)?;
+                }
+                entries.put(entry);
+            }
             None => entries.remove(id),
         }
         Ok(())
@@ -126,11 +151,7 @@ impl Entries {
 
     /// Forgets old entries from time to time, and whenever there is no room without.
     fn make_room(&mut self, capacity: usize, now: u64) -> Result<(), LedgerError> {
-        let is_full = self.by_id.len() >= capacity;
-        let pause = if is_full { 1 } else { MemoryLedger::SWEEP_SECONDS };
-        // A full ledger looks at most once in a second: a sweep reads all of it.
-        if now >= self.swept_at.saturating_add(pause) {
-            self.swept_at = now;
+        if self.sweeper.is_due(now, self.by_id.len() >= capacity) {
             self.by_id.retain(|_, entry| !entry.is_over(now));
             self.identified.retain(|_, id| self.by_id.contains_key(id));
         }
@@ -188,5 +209,33 @@ impl Ledger for MemoryLedger {
             let open = entries.by_id.values().filter(|entry| entry.is_open());
             Ok(open.cloned().collect())
         })
+    }
+
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().credits.balance(&account)) })
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().credits.balances()) })
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        Box::pin(async move { self.lock().credits.draw(draw, self.capacity) })
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move { self.lock().credits.conclude(id, conclusion) })
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().credits.find(id).cloned()) })
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().credits.held()) })
     }
 }

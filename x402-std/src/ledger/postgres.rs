@@ -1,3 +1,4 @@
+mod credits;
 mod pool;
 mod schema;
 mod tls;
@@ -6,9 +7,10 @@ use core::fmt;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
-use x402_core::{Address, Claim, PaymentId};
+use x402_core::{Address, Amount, Claim, PaymentId};
 
-use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Owner, Step, encoding};
+use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
+use super::{Ledger, LedgerError, Owner, Step, encoding};
 use crate::BoxFuture;
 use pool::{Pool, storage};
 
@@ -159,6 +161,58 @@ impl Ledger for PostgresLedger {
         }))
     }
 
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = credits::balance(turn.client(), &account).await;
+            turn.end(result)
+        }))
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = credits::balances(turn.client()).await;
+            turn.end(result)
+        }))
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = credits::draw(turn.client(), &draw).await;
+            turn.end(result)
+        }))
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = credits::conclude(turn.client(), id, conclusion).await;
+            turn.end(result)
+        }))
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = credits::find(turn.client(), id).await;
+            turn.end(result)
+        }))
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = credits::held(turn.client()).await;
+            turn.end(result)
+        }))
+    }
+
     fn lease(
         &self,
         id: PaymentId,
@@ -305,6 +359,9 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
         Some(entry) => {
             let row = EntryRow::of(&entry);
             transaction.execute_typed(UPDATE, &row.values(&key)).await.map_err(storage)?;
+            if let Some((account, credit)) = entry.earned() {
+                credits::add(&transaction, &account, credit).await?;
+            }
         }
         None => {
             for statement in [DELETE, FORGET_IDENTIFIER] {

@@ -1,3 +1,4 @@
+mod credits;
 mod file;
 mod pen;
 
@@ -7,10 +8,12 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use redb::{Durability, WriteTransaction};
-use x402_core::{Address, Claim, PaymentId};
+use x402_core::{Address, Amount, Claim, PaymentId};
 
-use super::{Claiming, Entry, Identifier, Ledger, LedgerError, Settle, Step, encoding};
+use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
+use super::{Ledger, LedgerError, Settle, Step, encoding};
 use crate::BoxFuture;
+use credits::Credits;
 use pen::Pen;
 
 type Key = &'static [u8; PaymentId::LEN];
@@ -131,6 +134,34 @@ impl Ledger for RedbLedger {
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         Box::pin(self.run(open_entries))
     }
+
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        Box::pin(self.run(move |database| credits::balance(database, &account)))
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        Box::pin(self.run(credits::balances))
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        Box::pin(self.pen.write(move |tables| tables.credits.draw(&draw)))
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pen.write(move |tables| tables.credits.conclude(id, conclusion)))
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        Box::pin(self.run(move |database| credits::find_draw(database, id)))
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        Box::pin(self.run(credits::held_draws))
+    }
 }
 
 fn find(database: &Database, id: &PaymentId) -> Result<Option<Entry>, LedgerError> {
@@ -192,6 +223,7 @@ struct Tables<'t> {
     owed: Table<'t, (&'static [u8; 20], Key), ()>,
     due: Table<'t, (u64, Key), ()>,
     identified: Table<'t, &'static [u8; 32], Key>,
+    credits: Credits<'t>,
 }
 
 impl<'t> Tables<'t> {
@@ -202,6 +234,7 @@ impl<'t> Tables<'t> {
             owed: writing.open_table(OWED).map_err(storage)?,
             due: writing.open_table(DUE).map_err(storage)?,
             identified: writing.open_table(IDENTIFIED).map_err(storage)?,
+            credits: Credits::open(writing)?,
         })
     }
 
@@ -225,7 +258,13 @@ impl<'t> Tables<'t> {
         let key = id.to_bytes();
         let before = self.entry(&key)?.ok_or(LedgerError::Missing)?;
         match before.clone().after(step)? {
-            Some(entry) => self.put(&key, &entry),
+            Some(entry) => {
+                if let Some((account, credit)) = entry.earned() {
+                    // First: it is what can fail.
+                    self.credits.add(&account, credit)?;
+                }
+                self.put(&key, &entry)
+            }
             None => self.remove(&key, before.keep_until(), &before),
         }
     }

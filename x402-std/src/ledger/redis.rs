@@ -1,4 +1,5 @@
 mod check;
+mod credits;
 mod scripts;
 mod server;
 
@@ -6,10 +7,13 @@ use core::fmt;
 
 use ::redis::Script;
 use x402_core::hex::Hex;
-use x402_core::{Address, Claim, PaymentId};
+use x402_core::{Address, Amount, Claim, PaymentId};
 
 use super::remote::failed;
-use super::{Claiming, Entry, Ledger, LedgerError, Owner, Step, encoding};
+use super::{
+    Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger, LedgerError,
+};
+use super::{Owner, Step, encoding};
 use crate::BoxFuture;
 use server::Server;
 
@@ -137,26 +141,39 @@ impl RedisLedger {
         let id = key_of(id);
         for _ in 0..ATTEMPTS {
             let old = self.read(&id).await?.ok_or(LedgerError::Missing)?;
-            let is_done: bool = match encoding::decode(&old)?.after(step.clone())? {
-                Some(entry) => {
-                    let (new, due) = (encoding::encode(&entry), to_score(entry.keep_until()));
-                    let debtor = debtor(&entry);
-                    let arguments = [
-                        &old[..],
-                        &new,
-                        stage(&entry).as_bytes(),
-                        due.as_bytes(),
-                        debtor.as_bytes(),
-                    ];
-                    self.run(&scripts::SWAP, &id, &arguments).await?
-                }
+            let done = match encoding::decode(&old)?.after(step.clone())? {
+                Some(entry) => self.swap(&id, &old, &entry).await?,
                 None => self.run(&scripts::REMOVE, &id, &[&old]).await?,
             };
-            if is_done {
-                return Ok(());
+            match done {
+                scripts::DONE => return Ok(()),
+                scripts::TOO_MUCH => return Err(LedgerError::Overflow),
+                _ => {}
             }
         }
         Err(failed("others keep changing the payment"))
+    }
+}
+
+impl RedisLedger {
+    /// Puts an entry in the place of an old one, and what it has earned into its balance.
+    async fn swap(&self, id: &str, old: &[u8], entry: &Entry) -> Result<u8, LedgerError> {
+        let (new, due) = (encoding::encode(entry), to_score(entry.keep_until()));
+        let (account, credit) =
+            entry.earned().map_or_else(Default::default, |(account, credit)| {
+                (hex(&account.to_bytes()), credits::digits(credit))
+            });
+        let debtor = debtor(entry);
+        let arguments = [
+            old,
+            &new,
+            stage(entry).as_bytes(),
+            due.as_bytes(),
+            debtor.as_bytes(),
+            account.as_bytes(),
+            credit.as_bytes(),
+        ];
+        self.run(&scripts::SWAP, id, &arguments).await
     }
 }
 
@@ -199,6 +216,36 @@ impl Ledger for RedisLedger {
             let entries: Vec<Vec<u8>> = self.run(&scripts::OPEN, "", &[]).await?;
             entries.iter().map(|entry| encoding::decode(entry)).collect()
         }))
+    }
+
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        Box::pin(self.server.call(async move { credits::balance(&self.server, &account).await }))
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        Box::pin(self.server.call(credits::balances(&self.server)))
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        Box::pin(self.server.call(async move { credits::draw(&self.server, &draw).await }))
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(
+            self.server.call(async move { credits::conclude(&self.server, id, &conclusion).await }),
+        )
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        Box::pin(self.server.call(credits::find(&self.server, id)))
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        Box::pin(self.server.call(credits::held(&self.server)))
     }
 
     fn lease(

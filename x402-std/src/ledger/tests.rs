@@ -92,7 +92,7 @@ fn steps() -> [(&'static str, Step); 7] {
         ("confirmed", Step::Confirmed(TxHash([2; 32]))),
         ("reverted", Step::Reverted),
         ("refused", Step::Refused),
-        ("answered", Step::Answered(answer())),
+        ("answered", Step::Answered(answer(), Amount::from_units(10_000))),
     ]
 }
 
@@ -399,6 +399,16 @@ async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
 mod owed;
 use owed::{what_a_payer_owes_is_told, what_was_served_and_not_paid_is_not_forgotten};
 
+/// What payers have paid and not used.
+mod credit;
+use credit::{
+    a_balance_that_cannot_be_counted_is_an_error, a_draw_is_concluded_once,
+    a_draw_is_made_once_and_only_of_what_is_there, balances_are_as_a_plain_model_says,
+    done_draws_are_forgotten_in_time_and_held_ones_never, of_draws_that_race_none_overdraws,
+    of_those_who_race_for_one_draw_one_wins, of_those_who_race_to_conclude_one_wins,
+    what_is_not_used_is_credit_once, work_that_costs_more_than_was_paid_is_refused,
+};
+
 /// Leases of ledgers that several processes share.
 #[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
 mod leases;
@@ -440,6 +450,16 @@ macro_rules! suite {
         what_is_over_is_forgotten_in_time
         an_identifier_has_one_payment_that_has_not_failed
         of_those_who_race_for_an_identifier_one_wins
+        what_is_not_used_is_credit_once
+        work_that_costs_more_than_was_paid_is_refused
+        a_draw_is_made_once_and_only_of_what_is_there
+        a_draw_is_concluded_once
+        of_draws_that_race_none_overdraws
+        of_those_who_race_for_one_draw_one_wins
+        of_those_who_race_to_conclude_one_wins
+        done_draws_are_forgotten_in_time_and_held_ones_never
+        a_balance_that_cannot_be_counted_is_an_error
+        balances_are_as_a_plain_model_says
     })* };
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ledger::CreditAccount;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -42,12 +43,13 @@ impl Random {
     }
 
     fn credit(&mut self) -> CreditToken {
-        let account = Account {
+        let account = CreditAccount {
+            payer: self.address(),
             chain_id: ChainId::new(self.number()),
             asset: self.address(),
             seller: self.address(),
         };
-        CreditToken { payer: self.address(), account, id: self.bytes() }
+        CreditToken { account }
     }
 }
 
@@ -64,7 +66,9 @@ fn tokens(random: &mut Random) -> [Token; 3] {
         Pass::verify(token, key, &pass.route, NOW).map(|read| assert_eq!(read, pass))
     };
     let verify_credit = move |token: &str, key: &TokenKey| {
-        CreditToken::verify(token, key, &credit.account).map(|read| assert_eq!(read, credit))
+        let CreditAccount { chain_id, asset, seller, .. } = credit.account;
+        let read = CreditToken::verify(token, key, chain_id, asset, seller);
+        read.map(|read| assert_eq!(read, credit))
     };
     [
         (quote.sign(&key()), Box::new(verify_quote)),
@@ -148,13 +152,14 @@ fn what_is_for_something_else_is_refused() {
     assert_eq!(quoted, Err(TokenError::OtherRequest));
     let passed = Pass::verify(&pass.sign(&key()), &key(), &RouteHash::of("/b"), NOW);
     assert_eq!(passed, Err(TokenError::OtherRoute));
-    let Account { chain_id, asset, seller } = credit.account;
-    for other in [
-        Account { chain_id: ChainId::new(1), asset, seller },
-        Account { chain_id, asset: random.address(), seller },
-        Account { chain_id, asset, seller: random.address() },
+    let CreditAccount { chain_id, asset, seller, .. } = credit.account;
+    for (chain_id, asset, seller) in [
+        (ChainId::new(1), asset, seller),
+        (chain_id, random.address(), seller),
+        (chain_id, asset, random.address()),
     ] {
-        let credited = CreditToken::verify(&credit.sign(&key()), &key(), &other);
+        let token = credit.sign(&key());
+        let credited = CreditToken::verify(&token, &key(), chain_id, asset, seller);
         assert_eq!(credited, Err(TokenError::OtherAccount));
     }
 }
@@ -173,8 +178,8 @@ fn tokens_are_those_of_another_implementation() {
         expires_at: NOW,
     };
     let pass = Pass { payer, route: RouteHash::of("/api/stream"), until: NOW };
-    let account = Account { chain_id, asset, seller: pay_to };
-    let credit = CreditToken { payer, account, id: [4; 16] };
+    let account = CreditAccount { payer, chain_id, asset, seller: pay_to };
+    let credit = CreditToken { account };
     let derived = TokenKey::derive(b"a secret of many bytes").unwrap();
     assert_eq!(
         quote.sign(&key()),
@@ -186,6 +191,6 @@ fn tokens_are_those_of_another_implementation() {
     );
     assert_eq!(
         credit.sign(&derived),
-        "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAAAAAAAAIQUBAQEBAQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgICAgICBAQEBAQEBAQEBAQEBAQEBPCTsVRfDkpl9gBaZtulXWIWXlXiqPoA5m7BrdqzaxjK"
+        "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAAAAAAAAIQUBAQEBAQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgICAgICeqV362evNveYVxzmScxjCtLCAFkRjHF2d9ckObg-MMk"
     );
 }

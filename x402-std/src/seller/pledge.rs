@@ -50,8 +50,9 @@ impl Pledge {
         self.entry.settle == Settle::Later
     }
 
-    /// Keeps the answer, and moves the money: so much of what was signed. The answer is good to be
-    /// given when this returns.
+    /// Keeps the answer, and moves the money: what the work costs, by the scheme `upto`, or else all that
+    /// was signed, of which the rest is the payer's credit. The answer is good to be given when this
+    /// returns.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl Pledge {
     }
 
     /// Keeps the answer, which may be given when this returns, and has the money moved together with
-    /// others': so much of what was signed.
+    /// others', as by [`Self::settle`].
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::remote::failed;
 
 /// The format of the tables; entries carry one of their own.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// Two who make the tables at the same time would be in each other's way, `IF NOT EXISTS` or not.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7340402)";
@@ -26,7 +26,11 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS x402_identifiers_id ON x402_identifiers (id);
     CREATE TABLE IF NOT EXISTS x402_leases (
         id bytea PRIMARY KEY, owner bytea NOT NULL, until timestamptz NOT NULL
-    );";
+    );
+    CREATE TABLE IF NOT EXISTS x402_balances (account bytea PRIMARY KEY, amount bytea NOT NULL);
+    CREATE TABLE IF NOT EXISTS x402_draws (id bytea PRIMARY KEY, draw bytea NOT NULL, due bigint);
+    CREATE INDEX IF NOT EXISTS x402_draws_held ON x402_draws (id) WHERE due IS NULL;
+    CREATE INDEX IF NOT EXISTS x402_draws_due ON x402_draws (due) WHERE due IS NOT NULL;";
 const SIGN: &str =
     "INSERT INTO x402_ledger (format) SELECT $1 WHERE NOT EXISTS (SELECT FROM x402_ledger)";
 

@@ -14,7 +14,7 @@ use crate::ledger::LedgerError;
 pub(super) const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("x402 ledger");
 pub(super) const FORMAT_KEY: &str = "format";
 /// The format of the tables and their keys; entries carry one of their own.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
 
 /// How much of the file is kept in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;

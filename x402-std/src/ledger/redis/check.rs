@@ -5,7 +5,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::remote::failed;
 
 /// The format of the keys; entries carry one of their own.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// Sees to it that the server keeps what it is given, and that what it holds is of this format.
 pub(super) async fn check(server: &Server) -> Result<(), LedgerError> {

@@ -11,12 +11,17 @@ due               sorted set of the ids of what is not, by the Unix second from 
 owed:<payer>      set of the ids of what the payer owes
 identifier:<hash> the id of the payment that has it
 lease:<id>        the owner, for as long as the lease runs
+balances          hash: the balance of each account, if it is not zero, as 0x and 64 digits
+draw:<id>         the bytes of a draw
+held              set of the ids of the draws that are held
+done              sorted set of the ids of those that are not, by the Unix second from which they may go
 format            the format of all this
 ```
 
-KEYS are the entry, `open` and `due`; ARGV begins with the prefix of all keys and the id. A script may
-end in the middle when the server has no memory left. So what is open is in `open` before it is
-anywhere else, and leaves it last.
+KEYS are the entry, `open` and `due`, or the draw, `balances`, `held` and `done`; ARGV begins with the
+prefix of all keys and the id. A script may end in the middle when the server has no memory left. So
+what is open is in `open` before it is anywhere else, and leaves it last. A balance changes beside
+something else, for which memory is asked first: once a script has written, it is not asked again.
 */
 
 use std::sync::LazyLock;
@@ -49,9 +54,41 @@ const FORGET: &str = "
     end
 ";
 
+/// The numbers of Lua are exact to 53 bits, so balances are counted by 16 bits at a time. They are not
+/// there where they would be less than nothing, or more than 256 bits.
+const COUNT: &str = "
+    local zero = '0x' .. string.rep('0', 64)
+    local function sum(a, b, sign)
+        local limbs, carry = {}, 0
+        for at = 16, 1, -1 do
+            local from, to = at * 4 - 1, at * 4 + 2
+            local limb = tonumber(a:sub(from, to), 16)
+            limb = limb + sign * tonumber(b:sub(from, to), 16) + carry
+            carry = math.floor(limb / 65536)
+            limbs[at] = string.format('%04x', limb - carry * 65536)
+        end
+        if carry == 0 then return '0x' .. table.concat(limbs) end
+    end
+    local function balance(balances, account)
+        return redis.call('HGET', balances, account) or zero
+    end
+    local function keep(balances, account, amount)
+        if amount == zero then
+            redis.call('HDEL', balances, account)
+        else
+            redis.call('HSET', balances, account, amount)
+        end
+    end
+";
+
+/// What a script answers that has done what it was told.
+pub(super) const DONE: u8 = 1;
+/// What a script answers where a balance would be too large.
+pub(super) const TOO_MUCH: u8 = 2;
+
 /// entry, stage, identifier, now, debtor -> new | taken | known, entry
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
-    with_forget(
+    with_functions(
         "
     local known = redis.call('HGET', KEYS[1], 'entry')
     if known then return {'known', known} end
@@ -76,11 +113,18 @@ pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// old entry, new entry, stage, due, debtor -> whether it was the old one
+/// old entry, new entry, stage, due, debtor, account, what it earns -> 0 (not the old one) | done |
+/// too much
 pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| {
-    with_forget(
+    with_functions(
         "
     if redis.call('HGET', KEYS[1], 'entry') ~= ARGV[3] then return 0 end
+    if ARGV[8] ~= '' then
+        local balances = ARGV[1] .. 'balances'
+        local amount = sum(balance(balances, ARGV[8]), ARGV[9], 1)
+        if not amount then return 2 end
+        keep(balances, ARGV[8], amount)
+    end
     local is_open = ARGV[5] == 'open'
     if is_open then redis.call('SADD', KEYS[2], ARGV[2]) end
     if ARGV[7] ~= '' then owe(ARGV[2], ARGV[7]) end
@@ -98,7 +142,7 @@ pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| {
 
 /// old entry -> whether it was the old one
 pub(super) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
-    with_forget(
+    with_functions(
         "
     if redis.call('HGET', KEYS[1], 'entry') ~= ARGV[3] then return 0 end
     forget(ARGV[2])
@@ -132,6 +176,59 @@ pub(super) static OWED: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// draw, account, amount, now -> new | known, draw | short, balance
+pub(super) static DRAW: LazyLock<Script> = LazyLock::new(|| {
+    with_functions(
+        "
+    local known = redis.call('GET', KEYS[1])
+    if known then return {'known', known} end
+    local before = balance(KEYS[2], ARGV[4])
+    local after = sum(before, ARGV[5], -1)
+    if not after then return {'short', before} end
+    redis.call('SET', KEYS[1], ARGV[3])
+    redis.call('SADD', KEYS[3], ARGV[2])
+    keep(KEYS[2], ARGV[4], after)
+    local now = math.min(tonumber(ARGV[6]), tonumber(redis.call('TIME')[1]))
+    local before = string.format('(%.0f', now)
+    for _, over in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', before, 'LIMIT', 0, 16)) do
+        redis.call('DEL', ARGV[1] .. 'draw:' .. over)
+        redis.call('ZREM', KEYS[4], over)
+    end
+    return {'new'}",
+    )
+});
+
+/// old draw, new draw (or empty), account, what goes back, due -> 0 (not the old one) | done | too much
+pub(super) static CONCLUDE: LazyLock<Script> = LazyLock::new(|| {
+    with_functions(
+        "
+    if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
+    local amount = sum(balance(KEYS[2], ARGV[5]), ARGV[6], 1)
+    if not amount then return 2 end
+    if ARGV[4] ~= '' then
+        redis.call('SET', KEYS[1], ARGV[4])
+        redis.call('ZADD', KEYS[4], ARGV[7], ARGV[2])
+    end
+    keep(KEYS[2], ARGV[5], amount)
+    redis.call('SREM', KEYS[3], ARGV[2])
+    if ARGV[4] == '' then redis.call('DEL', KEYS[1]) end
+    return 1",
+    )
+});
+
+/// -> the draws that are held
+pub(super) static HELD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "
+    local draws = {}
+    for _, id in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+        local draw = redis.call('GET', ARGV[1] .. 'draw:' .. id)
+        if draw then draws[#draws + 1] = draw end
+    end
+    return draws",
+    )
+});
+
 /// owner, milliseconds -> whether it is the owner's
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -154,6 +251,6 @@ pub(super) static RELEASE_LEASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-fn with_forget(script: &str) -> Script {
-    Script::new(&format!("{FORGET}{script}"))
+fn with_functions(script: &str) -> Script {
+    Script::new(&format!("{FORGET}{COUNT}{script}"))
 }

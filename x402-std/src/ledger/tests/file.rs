@@ -4,11 +4,12 @@ use std::sync::Arc;
 use ::redb::{Database, ReadableDatabase as _, TableDefinition};
 use tempfile::TempDir;
 
+use super::credit::{balance, draw, drawn, earn, units, used};
 use super::{
     DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step,
     an_old_ledger_shrinks, answer, claim_new, entry, open_ids, payment, state, transaction, ways,
 };
-use crate::ledger::RedbLedger;
+use crate::ledger::{Conclusion, RedbLedger};
 
 pub(super) fn new_ledger() -> (RedbLedger, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -59,6 +60,41 @@ async fn a_file_that_was_never_closed_has_everything() {
     let copy = folder.path().join("copy.redb");
     std::fs::copy(folder.path().join("x402.redb"), &copy).unwrap();
     expect_all(&RedbLedger::open(&copy).unwrap()).await;
+}
+
+/// What a process leaves that is killed between two steps, and what one finds that opens it anew.
+#[tokio::test]
+async fn balances_and_draws_survive_every_step() {
+    let (mut ledger, folder) = new_ledger();
+    let (path, copy) = (folder.path().join("x402.redb"), folder.path().join("copy.redb"));
+    let [first, second, third] = [1, 2, 3].map(|nonce| draw(1, nonce, 300));
+    for (step, left, held) in
+        [(0, 1_000, 0), (1, 700, 1), (2, 400, 2), (3, 650, 1), (4, 950, 0), (5, 650, 1)]
+    {
+        match step {
+            0 => earn(&ledger, 1, 1, units(1_000)).await,
+            1 => drawn(&ledger, &first).await,
+            2 => drawn(&ledger, &second).await,
+            3 => ledger.conclude(first.id, used(50)).await.unwrap(),
+            4 => ledger.conclude(second.id, Conclusion::Returned).await.unwrap(),
+            _ => drawn(&ledger, &third).await,
+        }
+        let expect = async |ledger: &RedbLedger| {
+            assert_eq!(balance(ledger, 1).await, units(left), "{step}");
+            assert_eq!(ledger.held_draws().await.unwrap().len(), held, "{step}");
+            let done = ledger.find_draw(first.id).await.unwrap().filter(|draw| !draw.is_held());
+            assert_eq!(done.is_some(), step >= 3);
+            assert_eq!(ledger.find_draw(second.id).await.unwrap().is_some(), matches!(step, 2 | 3));
+        };
+        std::fs::copy(&path, &copy).unwrap();
+        expect(&RedbLedger::open(&copy).unwrap()).await;
+        drop(ledger);
+        ledger = RedbLedger::open(&path).unwrap();
+        expect(&ledger).await;
+    }
+    let again = ledger.conclude(first.id, used(50)).await;
+    assert!(matches!(again, Err(LedgerError::Concluded)), "{again:?}");
+    assert_eq!(balance(&ledger, 1).await, units(650));
 }
 
 /// A hundred thousand payments under way, as after a bad night.
@@ -180,11 +216,11 @@ fn another_format_is_refused_by_its_number() {
     let database = Database::open(&path).unwrap();
     let writing = database.begin_write().unwrap();
     let about = TableDefinition::<&str, u64>::new("x402 ledger");
-    writing.open_table(about).unwrap().insert("format", 4).unwrap();
+    writing.open_table(about).unwrap().insert("format", 5).unwrap();
     writing.commit().unwrap();
     drop(database);
     let refusal = refusal(&path);
-    assert!(refusal.contains("format 4") && refusal.contains("x402.redb"), "{refusal}");
+    assert!(refusal.contains("format 5") && refusal.contains("x402.redb"), "{refusal}");
 }
 
 #[test]

@@ -132,7 +132,7 @@ async fn tables_of_another_format_are_refused_by_their_number() {
     claim_new(&ledger, &payment(1)).await;
     client(&url).await.execute("UPDATE x402_ledger SET format = 7", &[]).await.unwrap();
     let error = PostgresLedger::connect(&url).await.unwrap_err().to_string();
-    assert!(error.contains("format 7") && error.contains("reads format 2"), "{error}");
+    assert!(error.contains("format 7") && error.contains("reads format 3"), "{error}");
 }
 
 #[tokio::test]

@@ -4,13 +4,14 @@ use ::redis::aio::MultiplexedConnection;
 use ::redis::{RedisConnectionInfo, cmd};
 use tokio::net::TcpStream;
 
+use super::credit::{answered, balance, draw, drawn, earn, settled, units, used};
 use super::server::{
     PASSWORD, Server, assert_storage, eventually, nobody, silent, url_of_tests, write_certificate,
 };
 use super::{
     Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, claim_new, payment, state,
 };
-use crate::ledger::{Owner, RedisLedger};
+use crate::ledger::{Conclusion, Owner, RedisLedger};
 
 /// A ledger behind a prefix of its own, with its URL.
 pub(crate) async fn new_ledger() -> (RedisLedger, String) {
@@ -171,7 +172,7 @@ async fn keys_of_another_format_are_refused_by_their_number() {
     let key = format!("{}format", prefix(&url));
     command(&url, &[b"SET", key.as_bytes(), b"7"]).await;
     let error = RedisLedger::connect(&url).await.unwrap_err().to_string();
-    assert!(error.contains("format 7") && error.contains("reads format 2"), "{error}");
+    assert!(error.contains("format 7") && error.contains("reads format 3"), "{error}");
 }
 
 #[tokio::test]
@@ -188,6 +189,33 @@ async fn a_damaged_key_is_an_error_of_its_own_payment() {
     assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
     assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
     claim_new(&ledger, &payment(3)).await;
+}
+
+/// Half of a change would be money made of nothing, or lost.
+#[tokio::test]
+async fn a_redis_without_memory_changes_nothing() {
+    let server = server(false);
+    let url = url(&server, PASSWORD);
+    let ledger = eventually(async || RedisLedger::connect(&url).await).await;
+    earn(&ledger, 1, 1, units(1_000)).await;
+    let [held, other, new] = [1, 2, 3].map(|nonce| draw(1, nonce, 300));
+    drawn(&ledger, &held).await;
+    drawn(&ledger, &other).await;
+    let served = settled(&ledger, 1, 2, units(50)).await;
+    command(&url, &[b"CONFIG", b"SET", b"maxmemory", b"1"]).await;
+    assert_storage(&ledger.draw(new.clone()).await.unwrap_err());
+    assert_storage(&ledger.conclude(held.id, used(100)).await.unwrap_err());
+    assert_storage(&ledger.conclude(other.id, Conclusion::Returned).await.unwrap_err());
+    assert_storage(&ledger.apply(served, answered(0)).await.unwrap_err());
+    assert_eq!(balance(&ledger, 1).await, units(400));
+    assert_eq!(ledger.held_draws().await.unwrap().len(), 2);
+    assert_eq!(state(&ledger, served).await, State::Settled);
+    command(&url, &[b"CONFIG", b"SET", b"maxmemory", b"0"]).await;
+    drawn(&ledger, &new).await;
+    ledger.conclude(held.id, used(100)).await.unwrap();
+    ledger.conclude(other.id, Conclusion::Returned).await.unwrap();
+    ledger.apply(served, answered(0)).await.unwrap();
+    assert_eq!(balance(&ledger, 1).await, units(100 + 200 + 300 + 50));
 }
 
 /// Scripts are forgotten by a server that is told to, or starts anew.

@@ -8,10 +8,12 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
+use super::credit::{balance, draw, earn, units};
 use super::{
     Claiming, DAY, Entry, Ledger, LedgerError, NOW, REQUEST, State, Step, claim_new, payment,
     state, transaction,
 };
+use crate::ledger::{Draw, DrawId, Drawing};
 
 /// Longer than a server takes to start on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -155,7 +157,9 @@ pub(super) async fn a_server_that_is_killed_forgets_nothing(
     let first = payment(1);
     claim_new(&*ledger, &first).await;
     ledger.apply(first.id(), Step::Journalled(transaction(1))).await.unwrap();
+    earn(&*ledger, 1, 1, units(1_000_000)).await;
     let stop = Arc::new(AtomicBool::new(false));
+    let draws = tokio::spawn(draw_until(Arc::clone(&stop), Arc::clone(&ledger)));
     let tasks: Vec<_> = (1..=8_u128)
         .map(|task| {
             let (ledger, stop) = (Arc::clone(&ledger), Arc::clone(&stop));
@@ -194,13 +198,43 @@ pub(super) async fn a_server_that_is_killed_forgets_nothing(
         taken.extend(numbers);
     }
     assert!(taken.len() >= 8, "{}", taken.len());
+    let drawn = draws.await.unwrap();
+    assert!(!drawn.is_empty());
     server.start();
     let entry = eventually(async || ledger.find(first.id()).await).await.unwrap();
     assert_eq!((entry.state, entry.transaction), (State::Broadcast, Some(transaction(1))));
     for number in taken {
         assert_eq!(state(&*ledger, payment(number).id()).await, State::Claimed);
     }
+    let held = ledger.held_draws().await.unwrap();
+    assert!(drawn.iter().all(|id| held.iter().any(|held| held.id == *id)));
+    // What it was not said of may be held too; then it is taken as well.
+    assert_eq!(balance(&*ledger, 1).await, units(1_000_000 - held.len() as u128));
     let _ = ledger.claim(Entry::new(&payment(2), REQUEST, NOW + DAY).unwrap()).await.unwrap();
+}
+
+/// Draws one unit after the other until told to stop; gives those that were said to be held.
+async fn draw_until(stop: Arc<AtomicBool>, ledger: Arc<dyn Ledger>) -> Vec<DrawId> {
+    let mut drawn = Vec::new();
+    for number in 0_u64.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let mut nonce = [0; 32];
+        nonce[..8].copy_from_slice(&number.to_be_bytes());
+        let draw = Draw::new(draw(1, 0, 0).account, nonce, REQUEST, units(1), NOW);
+        match ledger.draw(draw.clone()).await {
+            Ok(drawing) => {
+                assert_eq!(drawing, Drawing::New);
+                drawn.push(draw.id);
+            }
+            Err(error) => {
+                assert_storage(&error);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    drawn
 }
 
 /// An address where somebody takes connections and says nothing.

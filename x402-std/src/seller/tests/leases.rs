@@ -1,7 +1,7 @@
 //! What a seller does with leases; and several sellers on one ledger.
 
 use super::*;
-use crate::ledger::Owner;
+use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, Owner};
 
 /// A ledger whose leases are as the test wants them.
 #[derive(Default)]
@@ -48,6 +48,34 @@ impl Ledger for Leasing {
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.memory.open_entries()
+    }
+
+    fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
+        self.memory.balance(account)
+    }
+
+    fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
+        self.memory.balances()
+    }
+
+    fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
+        self.memory.draw(draw)
+    }
+
+    fn conclude(
+        &self,
+        id: DrawId,
+        conclusion: Conclusion,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.memory.conclude(id, conclusion)
+    }
+
+    fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
+        self.memory.find_draw(id)
+    }
+
+    fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
+        self.memory.held_draws()
     }
 
     fn lease(

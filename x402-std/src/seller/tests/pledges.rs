@@ -11,7 +11,7 @@ impl Shop {
         self.seller.admit_for(&(*payment).into(), terms, purchase).await
     }
 
-    async fn pledged(&self, payment: &Payment, settle: Settle) -> Pledge {
+    pub(super) async fn pledged(&self, payment: &Payment, settle: Settle) -> Pledge {
         match self.buy(payment, settle).await {
             Ok(Admission::Pledged(pledge)) => *pledge,
             other => panic!("{other:?}"),
