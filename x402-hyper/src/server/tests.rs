@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tower::{Service, ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 use x402_core::Refusal;
+use x402_std::ledger::Settle;
 
 use super::testing::{Does, PRICE, Shop, offer, payer, payment, with};
 use super::*;
@@ -45,6 +46,16 @@ fn echo(seen: &Seen) -> impl Echo {
             let secret = [b"secret:", &*body].concat();
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(secret))))
         }
+    })
+}
+
+/// A service that answers with this status, and counts.
+fn answers(status: u16, seen: &Seen) -> impl Echo {
+    let seen = seen.clone();
+    service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
+        seen.0.lock().unwrap().push((request.into_parts().0, Bytes::new()));
+        let answer = Response::builder().status(status).body(full("sorry")).unwrap();
+        ready(Ok::<_, Infallible>(answer))
     })
 }
 
@@ -116,7 +127,9 @@ fn code(body: &[u8]) -> String {
 }
 
 mod dialects;
+mod metered;
 mod official;
+mod quoted;
 mod settling;
 mod weighed;
 

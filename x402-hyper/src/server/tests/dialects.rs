@@ -14,7 +14,7 @@ pub(super) fn from_base64(text: &str) -> Value {
     serde_json::from_slice(base64::decode(text.as_bytes(), &mut bytes).unwrap()).unwrap()
 }
 
-fn to_base64(json: &Value) -> String {
+pub(super) fn to_base64(json: &Value) -> String {
     Base64(json).to_string()
 }
 
@@ -31,7 +31,7 @@ fn payload(offer: &Offer<'_>, nonce: u8, answers: Answers<'_>) -> Value {
 }
 
 /// What a client of v2 echoes of the terms that it was told.
-fn v2(told: &Value, index: usize, offer: &Offer<'_>, nonce: u8) -> Value {
+pub(super) fn v2(told: &Value, index: usize, offer: &Offer<'_>, nonce: u8) -> Value {
     let [accepted, resource, extensions] =
         [&told["accepts"][index], &told["resource"], &told["extensions"]].map(Value::to_string);
     let extensions = if told["extensions"].is_null() { "" } else { &extensions };

@@ -1,22 +1,10 @@
 //! When the money moves: after the work, and later.
 
-use x402_std::ledger::Settle;
-
 use super::*;
 
 fn layer_of(shop: &Shop, settle: Settle) -> PaymentLayer {
     let sale = Arc::new(Sale { settle, ..Sale::from(shop.offer) });
     PaymentLayer::new(Arc::clone(&shop.seller), move |_: &Parts| Quote::Paid(Arc::clone(&sale)))
-}
-
-/// A service that answers with this status, and counts.
-fn answers(status: u16, seen: &Seen) -> impl Echo {
-    let seen = seen.clone();
-    service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
-        seen.0.lock().unwrap().push((request.into_parts().0, Bytes::new()));
-        let answer = Response::builder().status(status).body(full("sorry")).unwrap();
-        ready(Ok::<_, Infallible>(answer))
-    })
 }
 
 fn paid(shop: &Shop, nonce: u8) -> Request<Full<Bytes>> {

@@ -1,0 +1,349 @@
+//! Answers that are measured, and what is left of what was paid for them.
+
+use x402_core::Amount;
+use x402_std::ledger::CreditAccount;
+use x402_std::quote::{CreditToken, Pass, RouteHash, TokenKey};
+
+use super::*;
+use crate::server::testing::NOW;
+
+const KEY: [u8; 32] = [7; 32];
+
+/// Sells answers by the byte, and perhaps for a time.
+#[derive(Debug)]
+struct Bytewise(Option<Period>);
+
+struct Length(u128);
+
+impl Metering for Bytewise {
+    fn prepare(&self, head: &mut Parts, body: Option<&Bytes>) -> Option<Bytes> {
+        head.headers.remove("accept-encoding");
+        body.map(|body| [body, &b" and more"[..]].concat().into())
+    }
+
+    fn meter(&self, _: &http::response::Parts) -> Box<dyn Meter> {
+        Box::new(Length(0))
+    }
+
+    fn period(&self) -> Option<Period> {
+        self.0
+    }
+}
+
+impl Meter for Length {
+    fn feed(&mut self, data: &[u8]) {
+        self.0 += data.len() as u128;
+    }
+
+    fn cost(self: Box<Self>, _: &Passage) -> Amount {
+        Amount::from_units(self.0)
+    }
+}
+
+fn sells(shop: &Shop, settle: Settle, period: Option<Period>) -> PaymentLayer {
+    let sale =
+        Sale { settle, metering: Some(Arc::new(Bytewise(period))), ..Sale::from(shop.offer) };
+    let sale = Arc::new(sale);
+    PaymentLayer::new(Arc::clone(&shop.seller), move |head: &Parts| match head.uri.path() {
+        "/by-body" => Quote::ByBody(100),
+        _ => Quote::Paid(Arc::clone(&sale)),
+    })
+    .signing(TokenKey::from_bytes(KEY))
+}
+
+fn paid(shop: &Shop, nonce: u8) -> Request<Full<Bytes>> {
+    shop.paid("POST", "/a", nonce).body(full("words")).unwrap()
+}
+
+fn account(shop: &Shop) -> CreditAccount {
+    let terms = shop.offer.requirements();
+    let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
+    CreditAccount { payer: payer(), chain_id, asset, seller }
+}
+
+async fn balance(shop: &Shop) -> u128 {
+    shop.seller.balance(account(shop)).await.unwrap().to_string().parse().unwrap()
+}
+
+fn drawing(credit: &str, nonce: &str, path: &str) -> Request<Full<Bytes>> {
+    let request = Request::post(path).header("X-Payment-Credit", credit);
+    let request = match nonce {
+        "" => request,
+        nonce => request.header("X-Payment-Nonce", nonce),
+    };
+    request.body(full("words")).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_not_used_is_credit() {
+    for settle in [Settle::First, Settle::After, Settle::Later] {
+        let (shop, seen) = (Shop::new(), Seen::default());
+        let service = sells(&shop, settle, None).layer(echo(&seen));
+        let credit = CreditToken { account: account(&shop) }.sign(&TokenKey::from_bytes(KEY));
+        for _ in 0..3 {
+            let (head, body) = send(&service, paid(&shop, 1)).await;
+            assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
+            assert_eq!(text(&head.headers, "x-payment-credit"), credit);
+            shop.seller.close_tab().await;
+        }
+        assert_eq!((seen.runs(), shop.chain.broadcasts()), (1, 1));
+        assert_eq!(balance(&shop).await, 10_000 - 12);
+    }
+}
+
+#[tokio::test]
+async fn credit_is_drawn_once_for_a_nonce() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, None).layer(echo(&seen));
+    let mut credit = String::new();
+    for nonce in 1..3 {
+        let (head, _) = send(&service, paid(&shop, nonce)).await;
+        text(&head.headers, "x-payment-credit").clone_into(&mut credit);
+    }
+    assert_eq!(balance(&shop).await, 2 * (10_000 - 12));
+    for _ in 0..2 {
+        let (head, body) = send(&service, drawing(&credit, "5", "/a")).await;
+        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
+        assert_eq!(text(&head.headers, "x-payment-payer"), payer().to_string());
+        assert!(!head.headers.contains_key("x-payment-transaction"));
+        assert_eq!(balance(&shop).await, 2 * 10_000 - 3 * 12);
+    }
+    let told = seen.last().0.extensions.get::<Paid>().copied().unwrap();
+    assert_eq!((told.payer, told.transaction), (payer(), None));
+    assert!(!seen.last().0.headers.contains_key("x-payment-credit"));
+    // While the work is done, all that it may cost is held.
+    let (head, _) = send(&service, drawing(&credit, "6", "/a")).await;
+    assert_eq!(text(&head.headers, "x-payment-balance"), "0.009964");
+    assert_eq!((seen.runs(), shop.chain.broadcasts()), (4, 2));
+    let (head, body) = send(&service, drawing(&credit, "5", "/b")).await;
+    assert_eq!((head.status, &*code(&body)), (StatusCode::CONFLICT, "409"));
+    assert_eq!(balance(&shop).await, 2 * 10_000 - 4 * 12);
+}
+
+#[tokio::test]
+async fn credit_that_is_too_small_is_refused_with_the_price() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, None).layer(echo(&seen));
+    let (head, _) = send(&service, paid(&shop, 1)).await;
+    let credit = text(&head.headers, "x-payment-credit");
+    let (head, body) = send(&service, drawing(credit, "1", "/a")).await;
+    assert_eq!((head.status, &*code(&body)), (StatusCode::PAYMENT_REQUIRED, "402.1"));
+    assert_eq!(text(&head.headers, "x-payment-balance"), "0.009988");
+    assert_eq!(text(&head.headers, "x-payment-amount"), PRICE);
+    assert_eq!((seen.runs(), balance(&shop).await), (1, 9_988));
+}
+
+#[tokio::test]
+async fn what_names_no_balance_draws_nothing() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, None).layer(echo(&seen));
+    let (head, _) = send(&service, paid(&shop, 1)).await;
+    let credit = text(&head.headers, "x-payment-credit").to_owned();
+    let other = CreditAccount { seller: payer(), ..account(&shop) };
+    let foreign = CreditToken { account: other }.sign(&TokenKey::from_bytes(KEY));
+    let forged = CreditToken { account: account(&shop) }.sign(&TokenKey::from_bytes([8; 32]));
+    let mut beside = drawing(&credit, "", "/a");
+    for (name, value) in shop.payment(2) {
+        beside.headers_mut().insert(name, value.parse().unwrap());
+    }
+    for request in [
+        drawing(&foreign, "1", "/a"),
+        drawing(&forged, "1", "/a"),
+        drawing("", "1", "/a"),
+        drawing(&credit, "", "/a"),
+        drawing(&credit, "-1", "/a"),
+        beside,
+    ] {
+        let (head, body) = send(&service, request).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::BAD_REQUEST, "400"));
+    }
+    assert_eq!((seen.runs(), shop.chain.broadcasts(), balance(&shop).await), (1, 1, 9_988));
+}
+
+#[tokio::test]
+async fn a_refusal_costs_nothing_and_a_failure_is_owed() {
+    for (status, runs, credit) in [(404, 1, 10_000), (500, 2, 0)] {
+        let (shop, seen) = (Shop::new(), Seen::default());
+        let service = sells(&shop, Settle::First, None).layer(answers(status, &seen));
+        for _ in 0..2 {
+            let (head, _) = send(&service, paid(&shop, 1)).await;
+            assert_eq!(head.status.as_u16(), status);
+        }
+        assert_eq!((seen.runs(), balance(&shop).await), (runs, credit));
+    }
+}
+
+/// A service that answers with a body in pieces, once.
+fn pieces(
+    content_type: &'static str,
+) -> (mpsc::Sender<Result<Bytes, std::io::Error>>, impl Pieces) {
+    let (sender, body) = mpsc::channel(4);
+    let body = Arc::new(Mutex::new(Some(Channel(body))));
+    let service = service_fn(move |_: Request<RequestBody<Full<Bytes>>>| {
+        let answer = Response::builder().header("content-type", content_type);
+        let body = body.lock().unwrap().take().unwrap();
+        ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+    });
+    (sender, service)
+}
+
+trait Pieces: Svc<Full<Bytes>, Channel> {}
+impl<S: Svc<Full<Bytes>, Channel>> Pieces for S {}
+
+async fn settled(shop: &Shop, credit: u128) {
+    for _ in 0..200 {
+        if balance(shop).await == credit {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(balance(shop).await, credit);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_costs_what_has_passed() {
+    let shop = Shop::new();
+    let (sender, service) = pieces("text/plain");
+    let service = sells(&shop, Settle::First, None).layer(service);
+    sender.send(Ok(Bytes::from_static(b"a hundred"))).await.unwrap();
+    let answer = service.clone().oneshot(paid(&shop, 1)).await.unwrap();
+    sender.send(Err(broken())).await.unwrap();
+    assert!(answer.into_body().collect().await.is_err());
+    settled(&shop, 10_000 - 9).await;
+    let (head, body) = send(&service, paid(&shop, 1)).await;
+    assert_eq!((head.status, &*code(&body)), (StatusCode::CONFLICT, "409"));
+    assert!(head.headers.contains_key("x-payment-credit"));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_listener_and_a_document_does_not() {
+    for (content_type, cost) in [("text/event-stream", 5), ("application/json", 10)] {
+        let shop = Shop::new();
+        let (sender, service) = pieces(content_type);
+        let service = sells(&shop, Settle::First, None).layer(service);
+        let answer = service.clone().oneshot(paid(&shop, 1)).await.unwrap();
+        let mut body = answer.into_body();
+        sender.send(Ok(Bytes::from_static(b"first"))).await.unwrap();
+        // Nothing is held back.
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+        drop(body);
+        if cost == 5 {
+            tokio::time::timeout(Duration::from_secs(5), sender.closed()).await.unwrap();
+        } else {
+            sender.send(Ok(Bytes::from_static(b"again"))).await.unwrap();
+            drop(sender);
+        }
+        settled(&shop, 10_000 - cost).await;
+    }
+}
+
+const ROUTE: &str = "GET /a";
+
+fn minutes(minutes: u64) -> Option<Period> {
+    Some(Period { duration: Duration::from_secs(60 * minutes), route: RouteHash::of(ROUTE) })
+}
+
+fn passing(pass: &str) -> Request<Full<Bytes>> {
+    Request::post("/a").header("X-Payment-Pass", pass).body(full("words")).unwrap()
+}
+
+#[tokio::test]
+async fn time_that_is_bought_gives_a_pass() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
+    let (head, _) = send(&service, paid(&shop, 1)).await;
+    let pass = text(&head.headers, "x-payment-pass").to_owned();
+    assert_eq!(text(&head.headers, "x-payment-pass-expires"), (NOW + 300).to_string());
+    assert!(!head.headers.contains_key("x-payment-credit"));
+    let again = send(&service, paid(&shop, 1)).await.0;
+    assert_eq!(text(&again.headers, "x-payment-pass"), pass);
+    for _ in 0..3 {
+        let (head, body) = send(&service, passing(&pass)).await;
+        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
+        assert_eq!(text(&head.headers, "cache-control"), "private");
+    }
+    let told = seen.last().0.extensions.get::<Paid>().copied().unwrap();
+    assert_eq!((told.payer, told.payment), (payer(), None));
+    assert!(!seen.last().0.headers.contains_key("x-payment-pass"));
+    assert_eq!((seen.runs(), shop.chain.broadcasts(), balance(&shop).await), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn a_pass_that_is_none_is_answered_with_the_price() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
+    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 1 };
+    let key = TokenKey::from_bytes(KEY);
+    let (head, _) = send(&service, passing(&pass.sign(&key))).await;
+    assert_eq!(head.status, StatusCode::OK);
+    for (pass, reason) in [
+        (Pass { until: NOW, ..pass }.sign(&key), "pass_expired"),
+        (Pass { route: RouteHash::of("GET /b"), ..pass }.sign(&key), "invalid_pass"),
+        (pass.sign(&TokenKey::from_bytes([8; 32])), "invalid_pass"),
+        (String::new(), "invalid_pass"),
+    ] {
+        let (head, body) = send(&service, passing(&pass)).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::PAYMENT_REQUIRED, "402"));
+        assert!(String::from_utf8_lossy(&body).contains(reason), "{body:?}");
+        assert_eq!(text(&head.headers, "x-payment-amount"), PRICE);
+    }
+    assert_eq!(seen.runs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_ends_with_the_time_that_was_paid_for() {
+    let key = TokenKey::from_bytes(KEY);
+    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 120 }.sign(&key);
+    for is_passing in [false, true] {
+        for (content_type, expected) in [
+            ("text/event-stream", "data: 1\n\n\n\nevent: payment-required\ndata: {"),
+            ("application/x-ndjson", "data: 1\n\n\n{\"code\":\"402\""),
+            ("text/plain", "data: 1\n\n"),
+        ] {
+            let shop = Shop::new();
+            let (sender, service) = pieces(content_type);
+            let service = sells(&shop, Settle::First, minutes(2)).layer(service);
+            let request = if is_passing { passing(&pass) } else { paid(&shop, 1) };
+            let began = tokio::time::Instant::now();
+            let answer = service.clone().oneshot(request).await.unwrap();
+            sender.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let seconds = began.elapsed().as_secs();
+            assert!((120..123).contains(&seconds), "{seconds}");
+            assert!(body.starts_with(expected.as_bytes()), "{body:?}");
+            assert_eq!(expected.len() == body.len(), content_type == "text/plain");
+            sender.closed().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_work_is_asked_as_its_answer_can_be_measured() {
+    struct ByBody(Arc<Sale>);
+    impl Pricing for ByBody {
+        fn quote(&self, _: &Parts) -> Quote {
+            Quote::ByBody(100)
+        }
+        fn quote_body(&self, _: &Parts, _: &Bytes) -> Quote {
+            Quote::Paid(Arc::clone(&self.0))
+        }
+    }
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let sale = Sale { metering: Some(Arc::new(Bytewise(None))), ..Sale::from(shop.offer) };
+    let layer = PaymentLayer::new(Arc::clone(&shop.seller), ByBody(Arc::new(sale)));
+    let service = layer.layer(echo(&seen));
+    let request = |body| {
+        let request = shop.paid("POST", "/a", 1).header("Accept-Encoding", "gzip");
+        request.header("Content-Length", "5").body(full(body)).unwrap()
+    };
+    for _ in 0..2 {
+        let (head, body) = send(&service, request("words")).await;
+        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words and more"[..]));
+    }
+    let (head, body) = seen.last();
+    assert_eq!((text(&head.headers, "content-length"), &body[..]), ("14", &b"words and more"[..]));
+    assert!(!head.headers.contains_key("accept-encoding"));
+    assert_eq!(seen.runs(), 1);
+    let (head, _) = send(&service, request("other")).await;
+    assert_eq!(head.status, StatusCode::CONFLICT);
+}

@@ -1,0 +1,131 @@
+//! Prices that change, and quotes that are kept.
+
+use std::sync::atomic::AtomicU64;
+
+use serde_json::json;
+use x402_core::{Address, Offer};
+use x402_std::quote::{Quote as Signed, RequestHash, TokenKey};
+
+use super::dialects::{from_base64, to_base64, v2};
+use super::*;
+use crate::server::testing::NOW;
+
+const KEY: [u8; 32] = [7; 32];
+
+struct Stall {
+    shop: Shop,
+    seen: Seen,
+    price: Arc<AtomicU64>,
+}
+
+impl Stall {
+    fn new() -> Self {
+        Self { shop: Shop::new(), seen: Seen::default(), price: Arc::new(10_000.into()) }
+    }
+
+    fn service(&self) -> PaymentService<impl Echo> {
+        let price = Arc::clone(&self.price);
+        let prices = move |_: &Parts| Quote::from(offer(price.load(SeqCst)));
+        PaymentLayer::new(Arc::clone(&self.shop.seller), prices)
+            .signing(TokenKey::from_bytes(KEY))
+            .layer(echo(&self.seen))
+    }
+
+    fn sells_for(&self, price: u64) {
+        self.price.store(price, SeqCst);
+    }
+}
+
+fn get(path: &str, quote: &str, fields: &[(&'static str, String)]) -> Request<Full<Bytes>> {
+    let request = with(Request::get(path), fields);
+    let request = if quote.is_empty() { request } else { request.header("X-Payment-Quote", quote) };
+    request.body(full("")).unwrap()
+}
+
+#[tokio::test]
+async fn a_price_that_was_quoted_is_kept() {
+    let stall = Stall::new();
+    let service = stall.service();
+    let (head, _) = send(&service, get("/a", "", &[])).await;
+    let quote = text(&head.headers, "x-payment-quote").to_owned();
+    for price in [20_000, 5_000] {
+        stall.sells_for(price);
+        let nonce = u8::try_from(price / 1_000).unwrap();
+        let payment = payment(&offer(10_000), nonce);
+        let (head, body) = send(&service, get("/a", "", &payment)).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::PAYMENT_REQUIRED, "402.1"));
+        for _ in 0..2 {
+            let (head, _) = send(&service, get("/a", &quote, &payment)).await;
+            assert_eq!(head.status, StatusCode::OK);
+        }
+        // What was taken then is answered now, without the quote too.
+        let (head, _) = send(&service, get("/a", "", &payment)).await;
+        assert_eq!(head.status, StatusCode::OK);
+    }
+    assert_eq!((stall.seen.runs(), stall.shop.chain.broadcasts()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_quote_is_good_for_its_request_until_it_ends() {
+    let stall = Stall::new();
+    let service = stall.service();
+    let terms = *offer(10_000).requirements();
+    let request = |path| RequestHash::of_request("GET", path, b"").paid_by(&terms.scheme);
+    let quote = Signed {
+        amount: terms.amount,
+        chain_id: terms.chain_id,
+        asset: terms.asset,
+        pay_to: terms.pay_to,
+        request: request("/a"),
+        expires_at: NOW + 1,
+    };
+    let key = TokenKey::from_bytes(KEY);
+    stall.sells_for(20_000);
+    for (nonce, quote) in [
+        Signed { expires_at: NOW, ..quote }.sign(&key),
+        Signed { request: request("/b"), ..quote }.sign(&key),
+        Signed { request: RequestHash::of_request("GET", "/a", b""), ..quote }.sign(&key),
+        Signed { asset: Address::ZERO, ..quote }.sign(&key),
+        Signed { pay_to: Address::ZERO, ..quote }.sign(&key),
+        quote.sign(&TokenKey::from_bytes([8; 32])),
+        "nonsense".to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let payment = payment(&offer(10_000), u8::try_from(nonce).unwrap());
+        let (head, body) = send(&service, get("/a", &quote, &payment)).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::PAYMENT_REQUIRED, "402.1"));
+        assert_eq!(text(&head.headers, "x-payment-amount"), "0.02");
+        assert!(head.headers.contains_key("x-payment-quote"));
+    }
+    assert_eq!(stall.seen.runs(), 0);
+    let payment = payment(&offer(10_000), 100);
+    let (head, _) = send(&service, get("/a", &quote.sign(&key), &payment)).await;
+    assert_eq!(head.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn v2_echoes_its_quote() {
+    let stall = Stall::new();
+    let service = stall.service();
+    let (head, _) = send(&service, get("/a", "", &[])).await;
+    let told = from_base64(text(&head.headers, "payment-required"));
+    let quote = told["accepts"][0]["extra"]["quote"].as_str().unwrap();
+    assert_eq!(quote, text(&head.headers, "x-payment-quote"));
+    let pay = |told: &serde_json::Value, offer: &Offer<'_>, nonce| {
+        let payment = to_base64(&v2(told, 0, offer, nonce));
+        Request::get("/a").header("PAYMENT-SIGNATURE", payment).body(full("")).unwrap()
+    };
+    stall.sells_for(20_000);
+    let mut stripped = told.clone();
+    stripped["accepts"][0]["extra"]["quote"] = json!(null);
+    let (head, _) = send(&service, pay(&stripped, &offer(10_000), 1)).await;
+    assert_eq!(head.status, StatusCode::PAYMENT_REQUIRED);
+    let (head, _) = send(&service, pay(&told, &offer(10_000), 2)).await;
+    assert_eq!(head.status, StatusCode::OK);
+    stall.sells_for(30_000);
+    let (head, _) = send(&service, pay(&stripped, &offer(10_000), 2)).await;
+    assert_eq!(head.status, StatusCode::OK, "the same payment again");
+    assert_eq!((stall.seen.runs(), stall.shop.chain.broadcasts()), (1, 1));
+}
