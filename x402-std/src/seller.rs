@@ -7,7 +7,8 @@ answer that was given before, or a [`Rejection`]. Where the money is to move aft
 ([`Settle`]), it gives a [`Pledge`] instead: the payment is good and recorded. [`Seller::resolve_open`]
 is for after a crash: it asks the chain what became of everything that was under way.
 
-What was paid and not used is the payer's credit, and pays for other requests by [`Seller::draw`].
+What was paid and not used is the payer's credit: it pays for other requests by [`Seller::draw`], or is
+given back by [`Seller::refund`].
 */
 
 mod batch;
@@ -16,8 +17,10 @@ mod on_chain;
 mod options;
 mod pledge;
 mod rail;
+mod refund;
 mod resolve;
 mod tab;
+mod ticket;
 mod working;
 
 use core::fmt;
@@ -41,6 +44,8 @@ pub(crate) use on_chain::since;
 pub use options::{Clock, Later, SellerOptions};
 pub use pledge::Pledge;
 pub use rail::{Rail, Steps};
+pub use refund::{RefundError, Refunded, Refunder};
+pub use ticket::Ticket;
 
 /// A seller: chains to be paid on, and a memory of what was paid.
 pub struct Seller {
@@ -135,55 +140,6 @@ impl Rejection {
         let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
         let payer = Some(entry.payment.payer());
         Self { refusal: Refusal::Pending, transaction, payer }
-    }
-}
-
-/// The right and the duty to do the work of a payment that has arrived.
-///
-/// Dropped without [`Ticket::complete`], the work still is owed: the same request with the same
-/// payment is admitted again.
-#[derive(Debug)]
-#[must_use]
-pub struct Ticket {
-    seller: Arc<Seller>,
-    id: PaymentId,
-    receipt: Receipt,
-    /// What was paid.
-    amount: Amount,
-    _guard: Guard,
-}
-
-impl Ticket {
-    /// Proof of payment for the payer.
-    #[must_use]
-    pub const fn receipt(&self) -> &Receipt {
-        &self.receipt
-    }
-
-    /// Which payment it is.
-    #[must_use]
-    pub const fn id(&self) -> PaymentId {
-        self.id
-    }
-
-    /// Keeps the answer: the work is done and never done again. It costs all that was paid.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`]; the payment then counts as not served.
-    pub async fn complete(self, answer: Answer) -> Result<(), LedgerError> {
-        let amount = self.amount;
-        self.complete_for(answer, amount).await
-    }
-
-    /// As [`Self::complete`], for work that costs so much; what was paid beyond that is the payer's
-    /// credit.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::complete`]; [`LedgerError::Amount`] for more than was paid.
-    pub async fn complete_for(self, answer: Answer, used: Amount) -> Result<(), LedgerError> {
-        self.seller.ledger.apply(self.id, Step::Answered(answer, used)).await
     }
 }
 
@@ -445,8 +401,7 @@ impl Seller {
     }
 
     fn ticket(self: Arc<Self>, entry: &Entry, receipt: Receipt, guard: Guard) -> Admission {
-        let (id, amount) = (entry.id(), entry.payment.amount());
-        Admission::Serve(Ticket { seller: self, id, receipt, amount, _guard: guard })
+        Admission::Serve(Ticket::new(self, entry, receipt, guard))
     }
 
     /// Goes on with a payment of which nothing was sent yet.

@@ -62,6 +62,10 @@ impl DrawTicket {
         self.draw.amount
     }
 
+    pub(super) const fn draw(&self) -> &Draw {
+        &self.draw
+    }
+
     /// Keeps the answer: the work is done and never done again. What it did not cost goes back to the
     /// balance.
     ///
@@ -122,7 +126,7 @@ impl Seller {
         task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))
     }
 
-    async fn draw_for(self: Arc<Self>, draw: Draw) -> Result<Drawn, Rejection> {
+    pub(super) async fn draw_for(self: Arc<Self>, draw: Draw) -> Result<Drawn, Rejection> {
         let request = draw.request;
         // A repetition of what is done writes nothing, not even a lease.
         let known = self.ledger.find_draw(draw.id).await;

@@ -17,6 +17,7 @@ use crate::ledger::MemoryLedger;
 mod credit;
 mod leases;
 mod pledges;
+mod refund;
 
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -46,6 +47,8 @@ struct Script {
     simulated: AtomicUsize,
     broadcasts: AtomicUsize,
     rebroadcasts: AtomicUsize,
+    /// The payments of the transactions that were journalled.
+    sent: Mutex<Vec<Claimed>>,
 }
 
 const STRANGER: TxHash = TxHash([0xee; 32]);
@@ -108,6 +111,7 @@ impl Chain for Script {
             let hash = TxHash([count.try_into().unwrap(); 32]);
             let raw = call.data.clone();
             journal.record(&Transaction { hash, raw }).await.map_err(ChainError::Journal)?;
+            self.sent.lock().unwrap().extend(&call.payments);
             match says {
                 Says::Takes => Ok(hash),
                 Says::Refuses(_) => Err(ChainError::Unsent("refused".into())),

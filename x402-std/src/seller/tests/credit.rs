@@ -7,23 +7,23 @@ use crate::ledger::CreditAccount;
 
 const NONCE: [u8; 32] = [0x11; 32];
 
-fn units(units: u128) -> Amount {
+pub(super) fn units(units: u128) -> Amount {
     Amount::from_units(units)
 }
 
 impl Shop {
-    fn account(&self) -> CreditAccount {
+    pub(super) fn account(&self) -> CreditAccount {
         let terms = self.offer.requirements();
         let payer = self.payment().transfer.from();
         CreditAccount { payer, chain_id: terms.chain_id, asset: terms.asset, seller: terms.pay_to }
     }
 
-    async fn balance(&self) -> Amount {
+    pub(super) async fn balance(&self) -> Amount {
         self.seller.balance(self.account()).await.unwrap()
     }
 
     /// Pays 10,000 for work that costs 4,000.
-    async fn earn(&self) {
+    pub(super) async fn earn(&self) {
         self.serve(&self.payment()).await.complete_for(answer(), units(4_000)).await.unwrap();
         assert_eq!(self.balance().await, units(6_000));
     }
