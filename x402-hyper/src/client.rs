@@ -394,13 +394,15 @@ impl QuotingClient {
 /// Whether a header field belongs to the payment of a request.
 fn is_payment_field(name: &http::HeaderName) -> bool {
     let fields = Field::OF_REQUEST.iter().map(|field| field.name());
-    let mut fields = fields.chain([V1_PAYMENT, V2_PAYMENT]);
+    let mut fields = fields.chain([V1_PAYMENT, V2_PAYMENT, QUOTE]);
     fields.any(|field| field.eq_ignore_ascii_case(name.as_str()))
 }
 
 /// The fields of a payment in v1 and v2.
 const V1_PAYMENT: &str = "x-payment";
 const V2_PAYMENT: &str = "payment-signature";
+/// What a seller has signed of its price, in the header dialect: it goes back with the payment.
+const QUOTE: &str = "x-payment-quote";
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use x402_core::wire::base64::Base64;
 use x402_core::wire::{Answers, SignedPayload};
 
 use super::payment::field;
-use super::{ClientError, Dialect, Terms, V1_PAYMENT, V2_PAYMENT};
+use super::{ClientError, Dialect, QUOTE, Terms, V1_PAYMENT, V2_PAYMENT};
 
 pub(super) fn headers(signed: &Signed, terms: &Terms) -> Result<HeaderMap, ClientError> {
     let fields = match terms.dialect {
@@ -38,6 +38,9 @@ fn plain(signed: &Signed, terms: &Terms) -> Vec<(String, String)> {
         payment.emit(&terms.asset.as_asset(), SignatureForm::Packed, |field, value| {
             fields.push((field.name().to_owned(), value.to_owned()));
         });
+    }
+    if !terms.echo.quote.is_empty() {
+        fields.push((QUOTE.to_owned(), terms.echo.quote.clone()));
     }
     fields
 }

@@ -1,5 +1,6 @@
 //! Which of the ways to pay is taken.
 
+use x402_core::Scheme;
 use x402_core::buyer::PolicyError;
 
 use super::{ClientError, Dialect, Limits, Terms};
@@ -7,8 +8,9 @@ use super::{ClientError, Dialect, Limits, Terms};
 /// The cheapest of the offers that the limits admit.
 ///
 /// Prices are compared in the same asset only: between assets, the buyer's order decides
-/// ([`Limits::assets`]), then the seller's. Among equals a token that moves the money itself goes
-/// before Permit2, and v2 before v1 before the header dialect.
+/// ([`Limits::assets`]), then the seller's. Among equals a ceiling goes before an exact price, for less of
+/// it may be taken; then a token that moves the money itself before Permit2, and v2 before v1 before the
+/// header dialect.
 pub(super) fn choose<'t>(limits: &Limits, offers: &'t [Terms]) -> Result<&'t Terms, ClientError> {
     let (mut admitted, mut refused) = (Vec::new(), None);
     for terms in offers.iter().filter(|terms| limits.dialect.is_none_or(|it| it == terms.dialect)) {
@@ -29,7 +31,8 @@ pub(super) fn choose<'t>(limits: &Limits, offers: &'t [Terms]) -> Result<&'t Ter
             Dialect::V1 => 1,
             Dialect::Headers => 2,
         };
-        (place(terms), terms.amount, !terms.is_by_token(), dialect)
+        let is_exact = matches!(terms.scheme, Scheme::Exact(_));
+        (place(terms), terms.amount, is_exact, !terms.is_by_token(), dialect)
     });
     best.ok_or_else(|| match refused {
         Some((error, terms)) => ClientError::Limit { error, terms: Box::new(terms.clone()) },

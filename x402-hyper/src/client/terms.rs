@@ -49,13 +49,15 @@ pub struct Terms {
     pub timeout_seconds: u32,
     /// What the seller says is wrong already, though nothing was paid.
     pub error: Option<Code>,
-    /// v2: what is echoed, byte for byte.
+    /// What is echoed, byte for byte.
     pub(super) echo: Echo,
 }
 
-/// What a client of v2 sends back of the terms; empty where there is nothing.
+/// What a client sends back of the terms; empty where there is nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Echo {
+    /// The header dialect: what the seller has signed of its price.
+    pub(super) quote: String,
     pub(super) accepted: String,
     pub(super) resource: String,
     pub(super) extensions: String,

@@ -78,15 +78,17 @@ fn parse(bytes: &[u8]) -> Answer {
     Answer { status: status.parse().expect("a status"), headers, body }
 }
 
-fn dechunk(mut text: &str) -> String {
+/// A body in chunks, as far as it has come.
+pub fn dechunk(mut text: &str) -> String {
     let mut body = String::new();
     while let Some((size, rest)) = text.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).expect("a chunk size");
         if size == 0 {
             break;
         }
-        body.push_str(&rest[..size]);
-        text = &rest[size + 2..];
+        let Some(chunk) = rest.get(..size) else { return body + rest };
+        body.push_str(chunk);
+        text = rest.get(size + 2..).unwrap_or_default();
     }
     body
 }

@@ -4,6 +4,8 @@
 mod faults;
 mod http;
 mod later;
+mod metered;
+mod model;
 mod node;
 mod prices;
 mod proxy;

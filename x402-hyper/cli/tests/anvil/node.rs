@@ -100,6 +100,15 @@ impl Node {
         assert_eq!(receipt["status"], "0x1", "{receipt}");
     }
 
+    /// Lets somebody else move all tokens of one of the node's accounts.
+    pub fn approve(&self, of: &str, spender: &str) {
+        // approve(address,uint256)
+        let spender = spender.trim_start_matches("0x").to_lowercase();
+        let data = format!("0x095ea7b3{spender:0>64}{}", "f".repeat(64));
+        let receipt = self.send(json!({"from": of, "to": USDC, "data": data}));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+    }
+
     /// Sends any call to the token from an account of the node's.
     pub fn call_token(&self, data: &str) -> Value {
         self.send(json!({"from": OWNER, "to": USDC, "data": data}))

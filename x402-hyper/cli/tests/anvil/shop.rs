@@ -15,6 +15,7 @@ use x402_core::{
 };
 
 use crate::http::{self, Answer};
+use crate::model::{self, Gate};
 use crate::node::Node;
 use crate::proxy::Proxy;
 
@@ -24,6 +25,15 @@ pub const BUYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a841
 pub const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /// anvil's account 2: pays the gas.
 const SETTLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+
+/// What is sold by the token and by the minute.
+const METERED: &str = "  - path: /v1/chat/completions
+    methods: [POST]
+    pricing: {model: per_token, input_price: 0.00001, output_price: 0.00003, currency: USDC, upto: true}
+  - path: /live/*
+    methods: [GET]
+    pricing: {model: per_minute, amount: 0.10, currency: USDC, minimum_minutes: 1, upto: true}
+";
 
 pub struct Shop {
     pub node: Node,
@@ -125,7 +135,7 @@ impl Shop {
              amount: \"0.01\", currency: \"USDC\"}}\n  - path: /api/browse\n    pricing:\n      \
              model: dynamic\n      base_price: 0.01\n      multipliers:\n        - {{condition: \
              \"query_length > 1000\", multiplier: 2.0}}\n        - {{condition: \
-             \"requires_browser\", multiplier: 1.5}}\n  - {{path: /health, pricing: free}}\n\
+             \"requires_browser\", multiplier: 1.5}}\n  - {{path: /health, pricing: free}}\n{METERED}\
              default: not_found\n{}",
             self.address, self.upstream.address, self.proxy.address, self.settle, self.extra
         )
@@ -236,6 +246,9 @@ pub struct Upstream {
 
 #[derive(Default)]
 struct Work {
+    gate: Gate,
+    /// The request that came last.
+    last: Mutex<String>,
     hits: AtomicUsize,
     /// How often each key came.
     keys: Mutex<Vec<(String, usize)>>,
@@ -254,6 +267,15 @@ impl Upstream {
             }
         });
         Self { address, work }
+    }
+
+    pub fn gate(&self) -> &Gate {
+        &self.work.gate
+    }
+
+    /// The request that came last, as it was sent.
+    pub fn last(&self) -> String {
+        self.work.last.lock().expect("the last").clone()
     }
 
     pub fn hits(&self) -> usize {
@@ -285,7 +307,14 @@ fn answer_one(mut stream: TcpStream, work: &Work) {
         return;
     }
     work.hits.fetch_add(1, Ordering::SeqCst);
-    let served = work.of(&String::from_utf8_lossy(&bytes));
+    let request = String::from_utf8_lossy(&bytes);
+    *work.last.lock().expect("the last") = request.to_string();
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    if path.starts_with("/v1/") || path.starts_with("/live/") {
+        // Where it fails, nobody listens.
+        return drop(model::answer(&mut stream, &request, &work.gate));
+    }
+    let served = work.of(&request);
     let body = format!("{{\"served\":{served}}}");
     let length = body.len();
     let _ = write!(

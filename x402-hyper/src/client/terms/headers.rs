@@ -7,8 +7,8 @@ use x402_core::{Scheme, TransferMethod};
 use x402_std::config::OwnedAsset;
 
 use super::{Dialect, Echo, Terms, fields, find};
-use crate::client::ClientError;
 use crate::client::judge::printable;
+use crate::client::{ClientError, QUOTE};
 
 pub(super) fn read(
     response: &Response<Bytes>,
@@ -25,6 +25,8 @@ pub(super) fn read(
         asset: printable(challenge.asset),
         network: challenge.chain_id,
     })?;
+    let quote = response.headers().get(QUOTE).and_then(|quote| quote.to_str().ok());
+    let quote = quote.unwrap_or_default().to_owned();
     let offer = challenge.offer(&asset.as_asset()).ok_or(ClientError::Price)?;
     Ok(vec![Terms {
         dialect: Dialect::Headers,
@@ -33,7 +35,7 @@ pub(super) fn read(
         recipient: challenge.recipient,
         timeout_seconds: challenge.timeout_seconds,
         error: challenge.error,
-        echo: Echo::default(),
+        echo: Echo { quote, ..Echo::default() },
         asset,
     }])
 }

@@ -73,7 +73,8 @@ fn one(
         Version::V1 => (Dialect::V1, Echo::default()),
         Version::V2 => {
             let (resource, extensions) = (raw(required.resource), raw(required.extensions));
-            (Dialect::V2, Echo { accepted: terms.raw.raw().to_owned(), resource, extensions })
+            let accepted = terms.raw.raw().to_owned();
+            (Dialect::V2, Echo { accepted, resource, extensions, ..Echo::default() })
         }
     };
     Some(Terms {
