@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use x402_core::tariff::Model;
@@ -26,6 +26,8 @@ use x402_std::ledger::Settle;
 use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
 use crate::server::{Pricing as _, Quote};
+
+mod time;
 
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 

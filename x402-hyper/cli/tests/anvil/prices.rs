@@ -1,15 +1,22 @@
 //! Prices that depend on the request, paid on a real node.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use x402_core::Amount;
+use x402_core::{Amount, Price};
 
 use crate::http::{self, Answer};
 use crate::shop::{BUYER, Shop, four_fields, terms};
 
 fn browse(shop: &Shop, payment: Option<(&str, u64)>, body: &str) -> Answer {
+    answering(shop, payment, None, body)
+}
+
+/// Pays, or asks for the price; with the quote that is answered.
+fn answering(shop: &Shop, payment: Option<(&str, u64)>, quote: Option<&str>, body: &str) -> Answer {
     let fields = payment.map(|(nonce, units)| {
         let mut terms = terms(nonce);
         terms.value = Amount::from_units(units.into());
@@ -18,7 +25,9 @@ fn browse(shop: &Shop, payment: Option<(&str, u64)>, body: &str) -> Answer {
         crate::shop::set(&mut fields, "X-Payment-Amount", &decimals);
         fields
     });
-    let request = http::request("POST /api/browse", &fields.unwrap_or_default(), body);
+    let mut fields = fields.unwrap_or_default();
+    fields.extend(quote.map(|quote| ("X-Payment-Quote", quote.to_owned())));
+    let request = http::request("POST /api/browse", &fields, body);
     http::exchange(shop.address, &request)
 }
 
@@ -106,4 +115,70 @@ fn of_many_who_pay_the_cheap_price_nobody_gets_the_dear_work() {
     });
     assert_eq!((served.load(Ordering::SeqCst), refused.load(Ordering::SeqCst)), (80, 80));
     assert_eq!((shop.upstream.hits(), shop.recipient_balance()), (80, 800_000));
+}
+
+/// The price and the quote that a request is told.
+fn told(shop: &Shop, body: &str) -> (u64, String) {
+    let unpaid = browse(shop, None, body);
+    assert_eq!(unpaid.status, 402, "{}", unpaid.body);
+    let price = Price::parse(unpaid.header("X-Payment-Amount").expect("a price")).expect("one");
+    let units = price.to_amount(6).expect("units").to_string().parse().expect("a number");
+    (units, unpaid.header("X-Payment-Quote").expect("a quote").to_owned())
+}
+
+/// The price is another one every tenth of a second: 0.01 and 0.013, times 1.5 with a browser.
+#[test]
+fn five_hundred_payers_get_what_they_were_told_while_the_prices_change() {
+    const PAYERS: u32 = 500;
+    let shop = &Shop::open();
+    shop.node.mint(BUYER, 100_000_000);
+    let (next, received) = (&AtomicU32::new(0), &AtomicU64::new(0));
+    let seen = &Mutex::new(BTreeSet::new());
+    let late = &AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let payers: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(move || {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::SeqCst);
+                        if number >= PAYERS {
+                            return;
+                        }
+                        let body = ["{}", r#"{"requires_browser": true}"#][number as usize % 2];
+                        let (cheap, cheap_quote) = told(shop, "{}");
+                        let (units, quote) = told(shop, body);
+                        seen.lock().expect("them").insert(units);
+                        thread::sleep(Duration::from_millis(u64::from(number % 7) * 40));
+                        if body != "{}" {
+                            let nonce = (10_000 + number).to_string();
+                            let payment = Some((nonce.as_str(), cheap));
+                            let answer = answering(shop, payment, Some(&cheap_quote), body);
+                            assert_eq!(answer.status, 402, "{}", answer.body);
+                        }
+                        let nonce = (1 + number).to_string();
+                        let payment = Some((nonce.as_str(), units));
+                        late.fetch_add(usize::from(told(shop, body).0 != units), Ordering::SeqCst);
+                        let answer = answering(shop, payment, Some(&quote), body);
+                        assert_eq!(answer.status, 200, "{}", answer.body);
+                        received.fetch_add(units, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let mut round = 0;
+        while payers.iter().any(|payer| !payer.is_finished()) {
+            round += 1;
+            let price = if round % 2 == 0 { "base_price: 0.01\n" } else { "base_price: 0.013\n" };
+            shop.reload("base_price: 0.01\n", price);
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    assert_eq!(
+        seen.lock().expect("them").iter().copied().collect::<Vec<_>>(),
+        [10_000, 13_000, 15_000, 19_500]
+    );
+    assert_eq!(shop.upstream.hits(), PAYERS as usize);
+    assert_eq!(shop.recipient_balance(), u128::from(received.load(Ordering::SeqCst)));
+    // Some paid what they were told when it was another price already.
+    assert!(late.load(Ordering::SeqCst) > 20, "{late:?}");
 }

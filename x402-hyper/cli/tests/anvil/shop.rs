@@ -119,6 +119,19 @@ impl Shop {
         self.program = Some(program);
     }
 
+    /// Has the program read its file anew, with something else in it.
+    pub fn reload(&self, from: &str, to: &str) {
+        let (config, folder) = (self.config(), self.folder.path());
+        assert!(config.contains(from), "{from}");
+        // In one step: whoever reads it meanwhile reads the one or the other.
+        std::fs::write(folder.join("next.yaml"), config.replace(from, to))
+            .expect("write the config");
+        std::fs::rename(folder.join("next.yaml"), folder.join("x402.yaml")).expect("rename it");
+        let id = self.program.as_ref().expect("the program").id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status().expect("kill");
+        assert!(sent.success());
+    }
+
     /// Kills the program where it stands.
     pub fn kill(&mut self) {
         if let Some(mut program) = self.program.take() {

@@ -1,0 +1,205 @@
+//! WebSockets, sold by the minute.
+
+use core::num::NonZeroU32;
+
+use x402_core::tariff::Model;
+use x402_std::quote::{Pass, RouteHash, TokenKey};
+
+use super::*;
+use crate::server::testing::NOW;
+
+const KEY: [u8; 32] = [7; 32];
+const CLOSED: &[u8] = b"\x88\x12\x11\x32payment required";
+
+/// What the upstream does with a connection that was handed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Does {
+    /// Sends everything back.
+    Echoes,
+    /// Sends the half of a frame, and the rest after a second and a half.
+    IsCutShort,
+}
+
+fn by_the_minute() -> Router {
+    let model = Model::PerMinute {
+        price: Price::parse("0.001").unwrap(),
+        minimum_minutes: NonZeroU32::new(10).unwrap(),
+    };
+    let tariff = OwnedTariff::new(model, 6).unwrap();
+    let sold = Sold { tariff, fixed: None, tokens: None, upto: false };
+    let mut live = route(prefix("/live/"), &[], false);
+    live.pricing = Pricing::Paid(Box::new(sold));
+    let usdc = OwnedAsset::from(Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
+    let pay_to = Shop::new().offer.requirements().pay_to;
+    let routes = [live, route(exact("/paid"), &[], true)];
+    Router::new(&usdc, pay_to, &routes, DefaultRoute::NotFound)
+}
+
+/// An upstream that hands over every connection, and says when one has ended.
+async fn sockets(does: Does) -> (String, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (ended, ends) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let ended = ended.clone();
+            tokio::spawn(async move {
+                socket(stream, does).await;
+                let _ = ended.send(());
+            });
+        }
+    });
+    (address, ends)
+}
+
+async fn socket(mut stream: TcpStream, does: Does) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    for line in
+        ["upgrade: websocket", "connection: upgrade", "sec-websocket-key: abc", "x-payer: 0x"]
+    {
+        assert!(head.contains(line), "{head}");
+    }
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: xyz\r\n\r\n";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    if does == Does::IsCutShort {
+        stream.write_all(b"\x82\x0aforty").await.unwrap();
+        sleep(Duration::from_millis(1500)).await;
+        drop(stream.write_all(b"-two.\x82\x01x").await);
+    }
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn stand(does: Does) -> (Stand, mpsc::UnboundedReceiver<()>) {
+    let (authority, ends) = sockets(does).await;
+    let options = GatewayOptions { max_connections: 1, ..impatient() };
+    let shop = Shop::new();
+    let upstream = Upstream { authority, base_path: String::new() };
+    let gateway = Gateway::with(by_the_minute(), &upstream, Arc::clone(&shop.seller), options);
+    let gateway = gateway.unwrap().signing(TokenKey::from_bytes(KEY));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (stop, stopped) = oneshot::channel();
+    let gateway = tokio::spawn(gateway.serve(listener, async { drop(stopped.await) }));
+    (Stand { address, hits: Hits::default(), shop, stop, gateway }, ends)
+}
+
+fn upgrade(path: &str, fields: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: abc\r\n{fields}\r\n"
+    )
+}
+
+/// A pass that ends in so many seconds.
+fn pass(seconds: u64) -> String {
+    // The methods and the path of the route.
+    let route = RouteHash::of(" /live/");
+    let pass = Pass { payer: payer(), route, until: NOW + seconds };
+    format!("X-Payment-Pass: {}\r\n", pass.sign(&TokenKey::from_bytes(KEY)))
+}
+
+/// Opens a tunnel and gives it, from behind the head on, with the head.
+async fn open(stand: &Stand, fields: &str) -> (TcpStream, String) {
+    let mut stream = stand.connect().await;
+    stream.write_all(upgrade("/live/chat", fields).as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = timeout(Duration::from_secs(5), stream.read_u8()).await;
+        head.push(byte.unwrap().unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    for line in ["upgrade: websocket", "connection: upgrade", "sec-websocket-accept: xyz"] {
+        assert!(head.to_lowercase().contains(line), "{head}");
+    }
+    (stream, head)
+}
+
+/// A frame of a client, sent and received again.
+async fn exchange(stream: &mut TcpStream) {
+    let frame = b"\x82\x05hello";
+    stream.write_all(frame).await.unwrap();
+    let mut back = [0; 7];
+    timeout(Duration::from_secs(5), stream.read_exact(&mut back)).await.unwrap().unwrap();
+    assert_eq!(&back, frame);
+}
+
+async fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let all = timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    drop(all.expect("it is not closed"));
+    rest
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_with_its_time_and_says_so() {
+    let (stand, mut ends) = stand(Does::Echoes).await;
+    let (mut stream, _) = open(&stand, &pass(2)).await;
+    exchange(&mut stream).await;
+    assert_eq!(rest(&mut stream).await, CLOSED);
+    timeout(Duration::from_secs(5), ends.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_frame_that_has_begun_comes_to_its_end() {
+    let (stand, _ends) = stand(Does::IsCutShort).await;
+    let (mut stream, _) = open(&stand, &pass(1)).await;
+    assert_eq!(rest(&mut stream).await, [&b"\x82\x0aforty-two."[..], CLOSED].concat());
+}
+
+#[tokio::test]
+async fn a_tunnel_is_paid_for_and_gives_a_pass() {
+    let (stand, mut ends) = stand(Does::Echoes).await;
+    // Ten minutes at a tenth of a cent.
+    let (mut stream, head) = open(&stand, &stand.payment(1)).await;
+    exchange(&mut stream).await;
+    let pass = head.lines().find(|line| line.to_lowercase().starts_with("x-payment-pass:"));
+    let pass = format!("{}\r\n", pass.expect("one"));
+    assert_eq!(stand.shop.chain.broadcasts(), 1);
+    // There is one place, and it is taken.
+    let mut waiting = stand.connect().await;
+    waiting.write_all(upgrade("/live/chat", &pass).as_bytes()).await.unwrap();
+    let early = timeout(Duration::from_millis(300), waiting.read_u8()).await;
+    assert!(early.is_err(), "a tunnel takes no place");
+    drop(stream);
+    timeout(Duration::from_secs(10), ends.recv()).await.unwrap().unwrap();
+    assert_eq!(timeout(Duration::from_secs(10), waiting.read_u8()).await.unwrap().unwrap(), b'H');
+    drop(waiting);
+    // The payment is used, and its pass is told again.
+    let again =
+        timeout(Duration::from_secs(10), stand.raw(upgrade("/live/chat", &stand.payment(1))));
+    let again = again.await.unwrap();
+    assert_eq!(status(&again), 409, "{again}");
+    assert!(again.to_lowercase().contains("x-payment-pass: "), "{again}");
+    assert_eq!(stand.shop.chain.broadcasts(), 1);
+}
+
+#[tokio::test]
+async fn a_gateway_that_ends_takes_its_tunnels_with_it() {
+    let (stand, _ends) = stand(Does::Echoes).await;
+    let (mut stream, _) = open(&stand, &pass(600)).await;
+    exchange(&mut stream).await;
+    stand.stop.send(()).unwrap();
+    assert_eq!(rest(&mut stream).await, b"\x88\x02\x03\xe9");
+    timeout(Duration::from_secs(10), stand.gateway).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_sold_by_the_request_is_no_tunnel() {
+    let (stand, _ends) = stand(Does::Echoes).await;
+    let answer =
+        stand.raw(upgrade("/paid", &format!("{}Connection: close\r\n", stand.payment(1)))).await;
+    assert_eq!(status(&answer), 501, "{answer}");
+    assert_eq!(stand.shop.chain.broadcasts(), 0);
+}
