@@ -116,6 +116,28 @@ and then the answer is held, up to what is kept, until the money has arrived; or
 other payments, and then the answer goes to the client as it comes, and says `accepted`. In the last two
 cases nothing is charged for an answer with a status of 400 and above, or one that breaks off.
 
+# What is known in the end only
+
+Offers may be ceilings ([`Sale::metering`]): what an answer costs is measured while it passes, by
+[`Metering`], which also makes the request one whose answer can be measured.
+
+* A payment by the scheme `exact` pays the ceiling. What is not used is credit, in the ledger; the answer
+  names it, where the layer [signs](PaymentLayer::signing): `X-Payment-Credit`. A request with that field
+  and a nonce (`X-Payment-Nonce`, as a payment has) is paid for out of it, and charged once for each nonce;
+  `X-Payment-Balance` says what is left.
+* By the scheme `upto` no more moves than was used.
+* An answer that breaks off, or a stream whose client hangs up, costs what has passed.
+* Where it is time that is sold ([`Period`]), the answer ends with it; a stream of events with an event
+  `payment-required`. What was bought beforehand can be used up: `X-Payment-Pass` of the answer, sent with
+  other requests for the same, is good until `X-Payment-Pass-Expires` (Unix seconds).
+
+# Prices that change
+
+A layer that [signs](PaymentLayer::signing) keeps to what it has said: the quote of a 402 — `extra.quote`
+of an offer in v2, `X-Payment-Quote` in the header dialect — is good for this request, body included, for
+the time of the offer and a minute more, whatever the price is by then. Without it, and after that, the
+price is the present one.
+
 # The same payment again
 
 * The same request — method, path, query, body — is given the same answer; the inner service is not
@@ -143,6 +165,7 @@ price is answered by the layer, and costs nothing; other `OPTIONS` requests are 
 
 mod answer;
 mod body;
+mod computed;
 mod dialect;
 mod drawing;
 mod future;
@@ -173,6 +196,7 @@ use x402_core::{Address, PaymentId};
 use x402_std::chain::TxHash;
 
 pub use body::PaymentBody;
+pub use computed::Computed;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
 pub use metering::{Meter, Metering, Passage, Period};
