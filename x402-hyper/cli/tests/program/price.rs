@@ -67,7 +67,21 @@ fn what_readme_shows_is_what_is_printed() {
             shown += 1;
         }
     }
-    assert_eq!(shown, 3);
+    assert_eq!(shown, 5);
+}
+
+/// The blocks are those of the file that is priced here.
+#[test]
+fn the_pricing_that_readme_shows_is_that_of_the_file() {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let blocks = README.split("```yaml\n").skip(1).filter(|block| block.starts_with("pricing:"));
+    let mut shown = 0;
+    for block in blocks {
+        let block = plain(block.split("```").next().unwrap());
+        assert!(plain(FILE).contains(&block), "{block}");
+        shown += 1;
+    }
+    assert_eq!(shown, 4);
 }
 
 #[test]
@@ -95,14 +109,6 @@ fn what_has_no_price_says_why() {
     let ended = run(&["price", "--config", &path, "POST", "/api/browse", "-d", body]);
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("^^^^"), "{}", ended.stderr);
-}
-
-#[test]
-fn what_cannot_be_served_yet_is_refused_at_the_start() {
-    let (_folder, path) = file();
-    let ended = run(&["serve", "--config", &path]);
-    assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("per_token"), "{}", ended.stderr);
 }
 
 /// By hand: two of 0.01, one that failed; 0.015 for a browser, 0.01 for what has no body in the log;
