@@ -32,9 +32,7 @@ use x402_core::{Refusal, Requirements};
 
 use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, TxHash};
-use crate::ledger::{
-    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, RequestId, Settle, Step,
-};
+use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, RequestId, Settle};
 use tab::Tab;
 use working::{Guard, Working};
 
