@@ -25,8 +25,8 @@ use crate::price::PriceArgs;
 use crate::simulate::SimulateArgs;
 
 pub(crate) use ledger::{
-    FormatArg, LedgerArgs, LedgerCommand, LedgerExport, LedgerForgive, LedgerList, LedgerResolve,
-    LedgerShow, LedgerSource,
+    FormatArg, LedgerArgs, LedgerCommand, LedgerCredits, LedgerExport, LedgerForgive, LedgerList,
+    LedgerRefund, LedgerResolve, LedgerShow, LedgerSource,
 };
 
 const EXIT_CODES: &str = "\

@@ -1,6 +1,8 @@
 //! `ledger`: the books of a seller, also while it sells.
 
+mod credits;
 mod print;
+mod refund;
 mod row;
 
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ pub(crate) async fn run(command: LedgerCommand) -> Result<Exit, Failure> {
         LedgerCommand::Export(args) => export(args).await,
         LedgerCommand::Resolve(args) => resolve(args).await,
         LedgerCommand::Forgive(args) => forgive(args).await,
+        LedgerCommand::Credits(args) => credits::run(args).await,
+        LedgerCommand::Refund(args) => refund::run(args).await,
     }
 }
 
@@ -61,6 +65,10 @@ async fn show(args: LedgerShow) -> Result<Exit, Failure> {
         object["earlier_transactions"] = replaced.collect();
         let body = row.entry.answer.as_ref().and_then(|answer| answer.body.as_ref());
         object["answer_bytes"] = body.map(Vec::len).into();
+        if let Some((units, amount)) = row.credit() {
+            object["credit_units"] = units.into();
+            object["credit"] = amount.into();
+        }
         output::line(format_args!("{object:#}"));
     }
     Ok(Exit::Ok)
@@ -181,11 +189,15 @@ fn locate(source: &LedgerSource) -> Result<(LedgerConfig, Vec<OwnedAsset>), Fail
 
 async fn open(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Failure> {
     match config {
-        LedgerConfig::Memory => Err(Failure::usage("a ledger in memory is in its gateway only")
-            .help("use a file or a database: `ledger: ./x402.redb`")),
+        LedgerConfig::Memory => Err(in_memory()),
         LedgerConfig::File(path) => open_copy(path.clone()).await,
         other => shop::open_ledger(other).await,
     }
+}
+
+fn in_memory() -> Failure {
+    Failure::usage("a ledger in memory is in its gateway only")
+        .help("use a file or a database: `ledger: ./x402.redb`")
 }
 
 /// The gateway may have the file open.

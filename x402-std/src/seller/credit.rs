@@ -104,6 +104,20 @@ impl Seller {
         self.ledger.balance(account).await
     }
 
+    /// All that a payer has paid and not used, with whomever and in whatever.
+    ///
+    /// # Errors
+    ///
+    /// The ledger's failure.
+    pub async fn credits_of(
+        &self,
+        payer: Address,
+    ) -> Result<Vec<(CreditAccount, Amount)>, LedgerError> {
+        let mut balances = self.ledger.balances().await?;
+        balances.retain(|(account, _)| account.payer == payer);
+        Ok(balances)
+    }
+
     /// Takes an amount from a balance for a request, and holds it until the work is done. The nonce is
     /// the payer's, and means to draws what a payment's means to payments: the same request with the
     /// same nonce is served once, and charged once.

@@ -138,7 +138,7 @@ impl Seller {
         amount: Amount,
         by: Refunder<'_>,
     ) -> Result<Refunded, RefundError> {
-        by.check(&account)?;
+        self.may_refund(&account, by)?;
         let mut nonce = [0; 32];
         let filled = getrandom::fill(&mut nonce);
         filled.map_err(|error| LedgerError::Storage(format!("no random numbers: {error}")))?;
@@ -156,8 +156,14 @@ impl Seller {
         draw: Draw,
         by: Refunder<'_>,
     ) -> Result<Refunded, RefundError> {
-        by.check(&draw.account)?;
+        self.may_refund(&draw.account, by)?;
         self.go_on(draw, by).await
+    }
+
+    /// Asked before anything is drawn.
+    fn may_refund(&self, account: &CreditAccount, by: Refunder<'_>) -> Result<(), RefundError> {
+        self.rail(account.chain_id).map_err(RefundError::Rejected)?;
+        by.check(account)
     }
 
     async fn go_on(

@@ -12,7 +12,7 @@ use x402_core::{Transfer, hex};
 use super::*;
 use crate::BoxFuture;
 use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
-use crate::ledger::MemoryLedger;
+use crate::ledger::{LedgerError, MemoryLedger, Step};
 
 mod credit;
 mod leases;

@@ -13,10 +13,13 @@ Examples:
   x402 ledger export --config x402.yaml --from 2026-09-01 --to 2026-10-01 > september.csv
   x402 ledger resolve --config x402.yaml
   x402 ledger forgive 0x89c91c789e57059b --config x402.yaml
+  x402 ledger credits --config x402.yaml
+  x402 ledger refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml --key-file pay_to.key
 
-list, show and export read a file as it is, also while its gateway runs. resolve asks the chain what
-became of everything that is open, which a gateway that runs does by itself; it needs the file alone.
-So does forgive, by which a payer who was served and did not pay (settle: later) may buy again.
+list, show, export and credits read a file as it is, also while its gateway runs. resolve asks the chain
+what became of everything that is open, which a gateway that runs does by itself; it needs the file
+alone. So does forgive, by which a payer who was served and did not pay (settle: later) may buy again;
+and so does refund. It needs the key of pay_to, which signs, and that of the account that pays the gas.
 A URL with a password belongs in the file, or in X402_LEDGER: others can read a flag.";
 
 /// Look at the books: what was paid, what is open.
@@ -34,6 +37,8 @@ pub(crate) enum LedgerCommand {
     Export(LedgerExport),
     Resolve(LedgerResolve),
     Forgive(LedgerForgive),
+    Credits(LedgerCredits),
+    Refund(LedgerRefund),
 }
 
 /// Which ledger.
@@ -116,7 +121,40 @@ pub(crate) struct LedgerForgive {
     pub(crate) source: LedgerSource,
 }
 
-/// How payments are printed.
+/// List what payers have paid and not used, and what of it is held for work that is under way.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerCredits {
+    #[command(flatten)]
+    pub(crate) source: LedgerSource,
+    /// How to print them: a table on a terminal, CSV elsewhere, unless it is said.
+    #[arg(long)]
+    pub(crate) format: Option<FormatArg>,
+}
+
+/// Give a payer's credit back on the chain; or go on with what was begun, without paying twice.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerRefund {
+    /// The payer's address.
+    #[arg(value_name = "PAYER")]
+    pub(crate) payer: String,
+    /// The gateway's configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// So much only, in units of the asset: 0.05.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) amount: Option<String>,
+    /// The file with the key of pay_to; without it, X402_REFUND_KEY has the key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The ledger, instead of what the file says.
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) ledger: Option<String>,
+    /// Take a public development key, on a chain that is not on this machine.
+    #[arg(long)]
+    pub(crate) allow_dev_key: bool,
+}
+
+/// How payments and balances are printed.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum FormatArg {
     /// For people.

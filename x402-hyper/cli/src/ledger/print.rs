@@ -4,24 +4,37 @@ use std::io::IsTerminal as _;
 
 use serde_json::Value;
 
+use super::credits::Credit;
 use super::row::{COLUMNS, Row};
 use crate::args::FormatArg;
 use crate::output;
 
 /// A table where a person reads, CSV where a program does.
 pub(super) fn rows(rows: &[Row], format: Option<FormatArg>) {
-    let is_read = std::io::stdout().is_terminal();
-    match format.unwrap_or(if is_read { FormatArg::Table } else { FormatArg::Csv }) {
+    match format.unwrap_or_else(default_format) {
         FormatArg::Table => table(rows),
-        FormatArg::Csv => csv(rows),
+        FormatArg::Csv => csv(COLUMNS, rows.iter().map(Row::fields)),
         FormatArg::Json => output::line(rows.iter().map(Row::json).collect::<Value>()),
     }
 }
 
-fn csv(rows: &[Row]) {
-    output::line(COLUMNS.join(","));
+/// As [`rows`], of balances.
+pub(super) fn credits(rows: &[Credit], format: Option<FormatArg>) {
+    match format.unwrap_or_else(default_format) {
+        FormatArg::Table => aligned(Credit::TITLES, rows.iter().map(Credit::cells)),
+        FormatArg::Csv => csv(Credit::COLUMNS, rows.iter().map(Credit::fields)),
+        FormatArg::Json => output::line(rows.iter().map(Credit::json).collect::<Value>()),
+    }
+}
+
+fn default_format() -> FormatArg {
+    if std::io::stdout().is_terminal() { FormatArg::Table } else { FormatArg::Csv }
+}
+
+fn csv<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    output::line(columns.join(","));
     for row in rows {
-        output::line(row.fields().map(|field| quoted(&field)).join(","));
+        output::line(row.map(|field| quoted(&field)).join(","));
     }
 }
 
@@ -45,9 +58,12 @@ fn table(rows: &[Row]) {
         };
         [claimed_at, state, payer, amount, transaction, id]
     };
-    let lines = [TITLES.map(str::to_owned)].into_iter().chain(rows.iter().map(cells));
-    let lines: Vec<_> = lines.collect();
-    let mut widths = [0; 6];
+    aligned(TITLES, rows.iter().map(cells));
+}
+
+fn aligned<const N: usize>(titles: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let lines: Vec<_> = [titles.map(str::to_owned)].into_iter().chain(rows).collect();
+    let mut widths = [0; N];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);

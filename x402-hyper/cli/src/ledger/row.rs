@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use x402_core::hex::Hex;
 use x402_core::state::State;
-use x402_core::{Amount, Asset};
+use x402_core::{Address, Amount, Asset, ChainId};
 use x402_std::config::OwnedAsset;
 use x402_std::ledger::Entry;
 
@@ -34,15 +34,8 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(entry: Entry, assets: &[OwnedAsset]) -> Self {
-        let (chain_id, token) = (entry.payment.chain_id(), entry.payment.asset());
-        let configured = assets.iter().map(OwnedAsset::as_asset);
-        let mut configured =
-            configured.filter(|asset| (asset.chain_id, asset.address) == (chain_id, token));
-        let known = || Asset::find_by_address(chain_id, token).copied();
-        let (symbol, decimals) = match configured.next().or_else(known) {
-            Some(asset) => (asset.symbol.to_owned(), Some(asset.decimals)),
-            None => (String::new(), None),
-        };
+        let payment = &entry.payment;
+        let (symbol, decimals) = name_and_decimals(payment.chain_id(), payment.asset(), assets);
         Self { entry, symbol, decimals }
     }
 
@@ -70,6 +63,13 @@ impl Row {
         self.entry.settled_by.or(sent).map(|hash| hash.to_string())
     }
 
+    /// What was paid and not used, in atomic units and in units of the asset, if there is any.
+    pub(super) fn credit(&self) -> Option<(String, Option<String>)> {
+        let credit = self.entry.credit;
+        let amount = self.decimals.map(|decimals| credit.to_price(decimals).to_string());
+        (credit != Amount::ZERO).then(|| (credit.to_string(), amount))
+    }
+
     fn status(&self) -> Option<u16> {
         self.entry.answer.as_ref().map(|answer| answer.status)
     }
@@ -95,15 +95,35 @@ impl Row {
     }
 
     pub(super) fn json(&self) -> Value {
-        let fields = COLUMNS.into_iter().zip(self.fields());
-        let members = fields.map(|(name, text)| {
-            let value = if text.is_empty() { Value::Null } else { text.into() };
-            (name.to_owned(), value)
-        });
-        let mut object: Value = members.collect::<serde_json::Map<_, _>>().into();
+        let mut object = object(COLUMNS, self.fields());
         object["status"] = json!(self.status());
         object
     }
+}
+
+/// What a token is called, and its decimals, where the seller's file or the table of the core has it.
+pub(super) fn name_and_decimals(
+    chain_id: ChainId,
+    token: Address,
+    assets: &[OwnedAsset],
+) -> (String, Option<u8>) {
+    let configured = assets.iter().map(OwnedAsset::as_asset);
+    let mut configured =
+        configured.filter(|asset| (asset.chain_id, asset.address) == (chain_id, token));
+    let known = || Asset::find_by_address(chain_id, token).copied();
+    match configured.next().or_else(known) {
+        Some(asset) => (asset.symbol.to_owned(), Some(asset.decimals)),
+        None => (String::new(), None),
+    }
+}
+
+/// A JSON object of these columns; what is empty is null.
+pub(super) fn object<const N: usize>(columns: [&str; N], fields: [String; N]) -> Value {
+    let members = columns.into_iter().zip(fields).map(|(name, text)| {
+        let value = if text.is_empty() { Value::Null } else { text.into() };
+        (name.to_owned(), value)
+    });
+    members.collect::<serde_json::Map<_, _>>().into()
 }
 
 pub(super) const fn name_of(state: State) -> &'static str {

@@ -7,6 +7,7 @@ mod ledger;
 mod pay;
 mod price;
 mod process;
+mod refund;
 mod seller;
 mod serve;
 #[cfg(feature = "shared-ledgers")]

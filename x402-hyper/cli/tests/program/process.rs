@@ -131,7 +131,6 @@ impl Running {
     }
 
     /// Stops it the hard way.
-    #[cfg(feature = "shared-ledgers")]
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -418,7 +418,7 @@ pub(super) async fn balances_are_as_a_plain_model_says(ledger: Arc<dyn Ledger>) 
                 (said, model.draw(&draw, amount))
             }
             way => {
-                let cost = (way == 2).then(|| amount >> 20);
+                let cost = (way == 2).then_some(amount >> 20);
                 let conclusion = cost.map_or(Conclusion::Returned, used);
                 let said = match ledger.conclude(known, conclusion).await {
                     Ok(()) => "ok",

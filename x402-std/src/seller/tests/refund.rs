@@ -2,7 +2,7 @@
 
 use super::credit::units;
 use super::*;
-use crate::ledger::Draw;
+use crate::ledger::{CreditAccount, Draw};
 
 const SELLER_KEY: [u8; 32] = [0x5e; 32];
 
@@ -91,6 +91,11 @@ async fn what_cannot_be_given_back_is_not_drawn() {
             refused => panic!("{refused:?}"),
         }
     }
+    let base = Asset { chain_id: ChainId::BASE, ..usdc };
+    let elsewhere = CreditAccount { chain_id: ChainId::BASE, ..shop.account() };
+    let by = Refunder { asset: &base, key: &key() };
+    let refused = shop.seller.refund(elsewhere, units(1), by).await;
+    assert_eq!(refusal(refused), Refusal::Payment(Error::Network));
     assert_eq!((shop.balance().await, shop.sent_back().len()), (units(6_000), 0));
     assert!(shop.seller.open_refunds().await.unwrap().is_empty());
 }

@@ -1,0 +1,99 @@
+//! `ledger credits`: what payers have paid and not used.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use x402_core::Amount;
+use x402_std::Ledger;
+use x402_std::config::OwnedAsset;
+use x402_std::ledger::{CreditAccount, LedgerError};
+
+use super::row::{name_and_decimals, object};
+use super::{locate, open, print};
+use crate::args::LedgerCredits;
+use crate::exit::{Exit, Failure};
+
+pub(super) async fn run(args: LedgerCredits) -> Result<Exit, Failure> {
+    let (ledger, assets) = locate(&args.source)?;
+    let ledger = open(&ledger).await?;
+    let rows = read(&*ledger, &assets).await.map_err(Failure::failed)?;
+    print::credits(&rows, args.format);
+    Ok(Exit::Ok)
+}
+
+/// What is shown of a balance.
+pub(super) struct Credit {
+    account: CreditAccount,
+    symbol: String,
+    decimals: Option<u8>,
+    balance: Amount,
+    held: Amount,
+}
+
+async fn read(ledger: &dyn Ledger, assets: &[OwnedAsset]) -> Result<Vec<Credit>, LedgerError> {
+    let mut all: BTreeMap<CreditAccount, (Amount, Amount)> = BTreeMap::new();
+    for (account, balance) in ledger.balances().await? {
+        all.entry(account).or_default().0 = balance;
+    }
+    for draw in ledger.held_draws().await? {
+        let (_, held) = all.entry(draw.account).or_default();
+        *held = held.checked_add(draw.amount).ok_or(LedgerError::Overflow)?;
+    }
+    let rows = all.into_iter().map(|(account, (balance, held))| {
+        let (symbol, decimals) = name_and_decimals(account.chain_id, account.asset, assets);
+        Credit { account, symbol, decimals, balance, held }
+    });
+    Ok(rows.collect())
+}
+
+impl Credit {
+    /// The columns of an export, in their order.
+    pub(super) const COLUMNS: [&'static str; 9] = [
+        "payer",
+        "chain",
+        "asset",
+        "symbol",
+        "pay_to",
+        "amount_units",
+        "amount",
+        "held_units",
+        "held",
+    ];
+    /// The titles of [`Self::cells`].
+    pub(super) const TITLES: [&'static str; 4] = ["payer", "credit", "held", "pay to"];
+
+    /// In units of the asset, where its decimals are known.
+    fn decimal(&self, amount: Amount) -> String {
+        let decimal = self.decimals.map(|decimals| amount.to_price(decimals).to_string());
+        decimal.unwrap_or_default()
+    }
+
+    /// In the order of [`Self::COLUMNS`]; empty for what is not known.
+    pub(super) fn fields(&self) -> [String; 9] {
+        let CreditAccount { payer, chain_id, asset, seller } = self.account;
+        [
+            payer.to_string(),
+            chain_id.to_string(),
+            asset.to_string(),
+            self.symbol.clone(),
+            seller.to_string(),
+            self.balance.to_string(),
+            self.decimal(self.balance),
+            self.held.to_string(),
+            self.decimal(self.held),
+        ]
+    }
+
+    pub(super) fn cells(&self) -> [String; 4] {
+        let amount = |amount: Amount| match self.decimals {
+            Some(decimals) => format!("{} {}", amount.to_price(decimals), self.symbol),
+            None => format!("{amount} of {}", self.account.asset),
+        };
+        let CreditAccount { payer, seller, .. } = self.account;
+        [payer.to_string(), amount(self.balance), amount(self.held), seller.to_string()]
+    }
+
+    pub(super) fn json(&self) -> Value {
+        object(Self::COLUMNS, self.fields())
+    }
+}

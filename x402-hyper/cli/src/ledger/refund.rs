@@ -1,0 +1,181 @@
+//! `ledger refund`: gives credit back on the chain.
+
+use std::sync::Arc;
+
+use x402_core::secp256k1::K256Signer;
+use x402_core::{Address, Amount, Asset, Error, Price, Refusal, Signer as _};
+use x402_std::Seller;
+use x402_std::config::{FacilitatorChoice, LedgerConfig, OwnedAsset};
+use x402_std::key::SecretKey;
+use x402_std::ledger::CreditAccount;
+use x402_std::seller::{RefundError, Refunded, Refunder, Rejection};
+
+use super::{in_memory, load};
+use crate::args::LedgerRefund;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::shop::{self, Shop};
+
+/// The variable with the key of the address that was paid.
+const KEY: &str = "X402_REFUND_KEY";
+const AGAIN: &str = "the amount is set aside; the same command goes on with it, and pays it once";
+
+pub(super) async fn run(args: LedgerRefund) -> Result<Exit, Failure> {
+    let payer = Address::parse(&args.payer).map_err(|error| {
+        Failure::usage(format!("{:?} is no address: {error}", args.payer))
+            .help("name the payer as `x402 ledger credits` has it")
+    })?;
+    let key = signer(&args)?;
+    let config = load(&args.config, args.ledger)?;
+    if !matches!(config.facilitator, FacilitatorChoice::Local) {
+        return Err(Failure::usage("a facilitator settles what is paid to you, and no refunds")
+            .help("use a file with chain, and without facilitator"));
+    }
+    if config.ledger == LedgerConfig::Memory {
+        return Err(in_memory());
+    }
+    let assets = shop::assets_of(&config);
+    let shop = Shop::open(&config, args.allow_dev_key).await?;
+    let till = Till { seller: &shop.seller, assets: &assets, key: &key };
+    till.refund(payer, args.amount.as_deref()).await
+}
+
+/// The key of the address that was paid: from the file, or from the variable.
+fn signer(args: &LedgerRefund) -> Result<K256Signer, Failure> {
+    let key = match &args.key_file {
+        Some(path) => SecretKey::from_file(path),
+        None => SecretKey::from_env(KEY),
+    };
+    let help = format!("give --key-file, or set {KEY} to the key of pay_to in hex");
+    key.and_then(|key| key.signer()).map_err(|error| Failure::usage(error).help(help))
+}
+
+/// Whom the money comes from, and in what.
+struct Till<'a> {
+    seller: &'a Arc<Seller>,
+    assets: &'a [OwnedAsset],
+    key: &'a K256Signer,
+}
+
+impl Till<'_> {
+    async fn refund(&self, payer: Address, amount: Option<&str>) -> Result<Exit, Failure> {
+        let mut open = self.seller.open_refunds().await.map_err(Failure::failed)?;
+        let mut credits = self.seller.credits_of(payer).await.map_err(Failure::failed)?;
+        open.retain(|draw| draw.account.payer == payer);
+        let all: Vec<_> = open.iter().map(|draw| draw.account).collect();
+        let all: Vec<_> = all.into_iter().chain(credits.iter().map(|credit| credit.0)).collect();
+        let ours = self.key.address();
+        open.retain(|draw| draw.account.seller == ours);
+        credits.retain(|(account, _)| account.seller == ours);
+        // All that can be wrong is found before anything is drawn.
+        for account in &all {
+            self.asset(account)?;
+        }
+        if let (Some(account), true) = (all.first(), open.is_empty() && credits.is_empty()) {
+            let message = format!("the key is that of {ours}, and {} was paid", account.seller);
+            let help = "a refund is signed with the key of pay_to";
+            return Err(Failure::usage(message).help(help));
+        }
+        let credits = match amount {
+            // What was begun before is what was asked for.
+            Some(_) if !open.is_empty() => Vec::new(),
+            Some(amount) => self.part(credits, amount)?,
+            None => credits,
+        };
+        if open.is_empty() && credits.is_empty() {
+            output::line("there is nothing to refund");
+            return Ok(Exit::Ok);
+        }
+        for draw in open {
+            let (account, asset) = (draw.account, self.asset(&draw.account)?);
+            let by = Refunder { asset: &asset, key: self.key };
+            say(&account, &asset, self.seller.resume_refund(draw, by).await)?;
+        }
+        for (account, amount) in credits {
+            let asset = self.asset(&account)?;
+            let by = Refunder { asset: &asset, key: self.key };
+            say(&account, &asset, self.seller.refund(account, amount, by).await)?;
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn asset(&self, account: &CreditAccount) -> Result<Asset<'_>, Failure> {
+        let CreditAccount { chain_id, asset, .. } = *account;
+        let mut assets = self.assets.iter().map(OwnedAsset::as_asset);
+        let listed = assets.find(|listed| (listed.chain_id, listed.address) == (chain_id, asset));
+        listed.ok_or_else(|| {
+            Failure::usage(format!("the credit is in the token {asset} on {chain_id}"))
+                .help("use a file that sells for that token")
+        })
+    }
+
+    /// So much of the only balance, in units of its asset.
+    fn part(
+        &self,
+        credits: Vec<(CreditAccount, Amount)>,
+        amount: &str,
+    ) -> Result<Vec<(CreditAccount, Amount)>, Failure> {
+        let wrong = |error: &dyn core::fmt::Display| {
+            Failure::usage(format!("--amount: {error}"))
+                .help("write a decimal in units of the asset, such as 0.05")
+        };
+        let price = Price::parse(amount).map_err(|error| wrong(&error))?;
+        let [(account, balance)] = credits[..] else {
+            return match credits[..] {
+                [] => Ok(credits),
+                _ => Err(Failure::usage("the payer has credit in several tokens")
+                    .help("leave out --amount: everything is given back")),
+            };
+        };
+        let asset = self.asset(&account)?;
+        let amount = price.to_amount(asset.decimals).map_err(|error| wrong(&error))?;
+        if amount == Amount::ZERO {
+            return Err(wrong(&"it is nothing"));
+        }
+        if amount > balance {
+            return Err(short(&asset, balance));
+        }
+        Ok(vec![(account, amount)])
+    }
+}
+
+fn short(asset: &Asset<'_>, balance: Amount) -> Failure {
+    let balance = balance.to_price(asset.decimals);
+    Failure::failed(format!("the credit is {balance} {} only", asset.symbol))
+}
+
+/// Says what became of a refund.
+fn say(
+    account: &CreditAccount,
+    asset: &Asset<'_>,
+    refunded: Result<Refunded, RefundError>,
+) -> Result<(), Failure> {
+    let Refunded { amount, transaction, .. } = refunded.map_err(|error| match error {
+        RefundError::Short(balance) => short(asset, balance),
+        RefundError::Rejected(rejection) => rejected(account, asset, &rejection),
+        error @ RefundError::Ledger(_) => Failure::failed(error).help(AGAIN),
+        error => Failure::usage(error),
+    })?;
+    let amount = amount.to_price(asset.decimals);
+    let payer = account.payer;
+    output::line(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
+    Ok(())
+}
+
+fn rejected(account: &CreditAccount, asset: &Asset<'_>, rejection: &Rejection) -> Failure {
+    let failure = match rejection.refusal {
+        Refusal::Pending => {
+            Failure::new(Exit::Unknown, "what became of the refund is not known yet")
+        }
+        Refusal::InFlight => return Failure::failed("another process is at this refund"),
+        Refusal::Payment(Error::Balance) => {
+            Failure::failed(format!("{} has too little {}", account.seller, asset.symbol))
+        }
+        refusal => Failure::failed(refusal),
+    };
+    let failure = failure.help(AGAIN);
+    match rejection.transaction {
+        Some(transaction) => failure.at(format_args!("transaction {transaction}")),
+        None => failure,
+    }
+}
