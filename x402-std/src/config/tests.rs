@@ -1,10 +1,12 @@
 use std::collections::HashMap;
 
+use x402_core::Amount;
 use x402_core::tariff::Model;
 
 use super::*;
 
 mod broken;
+mod metered;
 mod more;
 
 /// The file of the design, as it stands.

@@ -1,0 +1,144 @@
+//! What is sold by the token and by the minute, and the key to what is left of it.
+
+use super::broken::expect;
+use super::*;
+use crate::metering::usage::{Pointer, UsageSource};
+
+fn priced(model: &str, more: &str) -> String {
+    let prices = match model {
+        "per_token" => "input_price: 0.00001, output_price: 0.00003",
+        _ => "amount: 0.1",
+    };
+    with_routes(&format!(
+        "  - path: /a\n    pricing: {{model: {model}, {prices}, currency: USDC{more}}}"
+    ))
+}
+
+fn sold(text: &str) -> Sold {
+    let config = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let Pricing::Paid(sold) = &config.routes[0].pricing else { panic!("it is free") };
+    (**sold).clone()
+}
+
+#[test]
+fn tokens_are_counted_where_the_file_says() {
+    let pointer = |text| Pointer::parse(text).unwrap();
+    let usual =
+        TokenRules { max_output_tokens: 4096, usage: UsageSource::OpenAi, include_usage: true };
+    for (more, rules) in [
+        ("", usual.clone()),
+        (
+            ", usage: openai, include_usage: false",
+            TokenRules { include_usage: false, ..usual.clone() },
+        ),
+        (", usage: anthropic", TokenRules { usage: UsageSource::Anthropic, ..usual.clone() }),
+        (", max_output_tokens: 100", TokenRules { max_output_tokens: 100, ..usual.clone() }),
+        (
+            ", usage: {input: /usage/in, output: /usage/0/out}",
+            TokenRules {
+                usage: UsageSource::Pointer {
+                    input: pointer("/usage/in"),
+                    output: pointer("/usage/0/out"),
+                },
+                ..usual.clone()
+            },
+        ),
+        (
+            ", usage: {input_header: X-In, output_header: X-Out}",
+            TokenRules {
+                usage: UsageSource::Header { input: "X-In".into(), output: "X-Out".into() },
+                ..usual
+            },
+        ),
+    ] {
+        assert_eq!(sold(&priced("per_token", more)).tokens, Some(rules), "{more}");
+    }
+}
+
+#[test]
+fn a_ceiling_may_be_signed_where_the_file_says() {
+    for model in ["per_token", "per_minute"] {
+        assert!(!sold(&priced(model, "")).upto);
+        assert!(!sold(&priced(model, ", upto: false")).upto);
+        assert!(sold(&priced(model, ", upto: true")).upto);
+    }
+}
+
+#[test]
+fn what_cannot_be_counted_is_said_at_its_line() {
+    for (model, more, word) in [
+        ("per_token", ", usage: openia", "did you mean `openai`?"),
+        ("per_token", ", usage: 5", "expected openai, anthropic, or a map"),
+        ("per_token", ", usage: {input: /a}", "in two places"),
+        ("per_token", ", usage: {input: /a, output_header: B}", "in two places"),
+        ("per_token", ", usage: {input: a, output: /b}", "begins with a slash"),
+        ("per_token", ", usage: {input_header: 'a b', output_header: c}", "no header field"),
+        ("per_token", ", usage: {inputs: /a}", "did you mean `input`?"),
+        ("per_token", ", include_usage: yes please", "neither true nor false"),
+        ("per_token", ", max_output_tokens: -1", "not a number of tokens"),
+        ("per_minute", ", usage: openai", "no member of the pricing model per_minute"),
+        ("per_minute", ", upto: 1", "neither true nor false"),
+        ("per_request", ", upto: true", "no member of the pricing model per_request"),
+    ] {
+        expect(&priced(model, more), 10, word);
+    }
+}
+
+#[test]
+fn what_is_sold_by_the_minute_is_not_held() {
+    let held = priced("per_minute", "").replace("    pricing:", "    settle: after\n    pricing:");
+    expect(&held, 10, "is not held until it is over");
+    for settle in ["first", "later"] {
+        parse(&held.replace("after", settle)).unwrap();
+    }
+    parse(
+        &held
+            .replace("per_minute", "per_token")
+            .replace("amount: 0.1", "input_price: 1, output_price: 1"),
+    )
+    .unwrap();
+}
+
+#[test]
+fn the_secret_comes_from_a_file_or_a_variable() {
+    let config = |text: &str, env: &[(&str, &str)]| parse_with(text, env, NO_FLAGS).unwrap();
+    assert!(config(MINIMAL, &[]).secret.is_none());
+    let named = format!("{MINIMAL}secret_file: ./x402.secret\n");
+    let file = |secret: &Option<KeySource>| match secret {
+        Some(KeySource::File(path)) => path.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(file(&config(&named, &[]).secret), Path::new("shop/./x402.secret"));
+    let other = config(&named, &[("X402_SECRET_FILE", "/run/secret")]).secret;
+    assert_eq!(file(&other), Path::new("/run/secret"));
+    let text = config(&named, &[("X402_SECRET", &"1".repeat(64))]).secret;
+    assert!(matches!(text, Some(KeySource::Text { name: "X402_SECRET", .. })));
+    let both = [("X402_SECRET", "1"), ("X402_SECRET_FILE", "2")];
+    let error = parse_with(MINIMAL, &both, NO_FLAGS).unwrap_err().to_string();
+    assert!(error.contains("are both set"), "{error}");
+    expect(&format!("{MINIMAL}secret_file: ''\n"), 15, "secret_file is empty");
+}
+
+#[test]
+fn the_key_of_tokens_is_the_secrets_or_else_the_payers_of_gas() {
+    let key = |env: &[(&str, &str)]| {
+        let config = parse_with(MINIMAL, env, NO_FLAGS).unwrap();
+        let key = config.token_key().unwrap().unwrap();
+        crate::quote::Pass {
+            payer: Address::ZERO,
+            route: crate::quote::RouteHash::of("a"),
+            until: 1,
+        }
+        .sign(&key)
+    };
+    let (one, two) = ("1".repeat(64), "2".repeat(64));
+    let own = key(&[("X402_KEY", &one)]);
+    assert_eq!(own, key(&[("X402_KEY", &one)]));
+    assert_ne!(own, key(&[("X402_KEY", &two)]));
+    assert_eq!(own, key(&[("X402_KEY", &two), ("X402_SECRET", &one)]));
+    let remote = format!("facilitator: https://f.example\n{}", with("chain: {rpc: 'http://a'}"))
+        .replace("chain: {rpc: 'http://a'}\n", "");
+    assert!(parse(&remote).unwrap().token_key().unwrap().is_none());
+    let missing = format!("{MINIMAL}secret_file: ./no-such-file\n");
+    assert!(parse(&missing).unwrap().token_key().is_err());
+}
