@@ -43,12 +43,14 @@ impl RulePrice {
             set_amount(&mut sale, amount);
             return Self::Fixed(Arc::new(sale));
         }
+        if let Some(rules) = &sold.tokens {
+            return Self::Tokens(Box::new(Tokens::new(sale, sold, rules)));
+        }
         let tariff = sold.tariff.clone();
         let needs_body = match sold.tariff.model() {
             Model::PerMinute { .. } => {
                 return Self::Minutes(Box::new(Minutes::new(route, sale, tariff)));
             }
-            Model::PerToken { .. } => return Self::Tokens(Box::new(Tokens::new(sale, sold))),
             Model::Dynamic { multipliers, .. } => {
                 let mut names = multipliers.iter().flat_map(|one| one.condition.names());
                 names.any(|name| !matches!(name, "method" | "path"))

@@ -24,13 +24,8 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(sale: Sale, sold: &Sold) -> Self {
-        let rules = sold.tokens.clone().unwrap_or_else(|| TokenRules {
-            max_output_tokens: 0,
-            usage: UsageSource::OpenAi,
-            include_usage: false,
-        });
-        Self { sold: sold.clone(), rules: Arc::new(rules), sale }
+    pub(super) fn new(sale: Sale, sold: &Sold, rules: &TokenRules) -> Self {
+        Self { sold: sold.clone(), rules: Arc::new(rules.clone()), sale }
     }
 
     /// The ceiling of a request.

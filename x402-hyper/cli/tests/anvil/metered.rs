@@ -216,7 +216,7 @@ fn minutes_are_bought_and_give_a_pass() {
     let (line, minutes) = ("GET /live/ticks?seconds=1", ("X-Payment-Minutes", "3".to_owned()));
     let unpaid = ask(&shop, line, &[], "");
     assert_eq!((unpaid.status, unpaid.header("X-Payment-Amount")), (402, Some("0.1")));
-    let unpaid = ask(&shop, line, &[minutes.clone()], "");
+    let unpaid = ask(&shop, line, core::slice::from_ref(&minutes), "");
     assert_eq!((unpaid.status, unpaid.header("X-Payment-Amount")), (402, Some("0.3")));
     let mut fields = paying("1", 300_000);
     fields.push(minutes);
