@@ -60,7 +60,7 @@ use raw::RawConfig;
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
 pub use route::{IdentifierRule, PathPattern, Route, RouteOffer, is_listed};
-pub use sold::{OwnedTariff, Pricing, Sold, TokenRules};
+pub use sold::{OwnedTariff, Pricing, Sold, TokenRules, Upto};
 
 /// A seller's configuration, checked.
 #[derive(Debug)]

@@ -39,17 +39,25 @@ export const BUYERS = [buyer("v2"), buyer("v1"), buyer("headers")];
 
 let files = 0;
 
-/** What is sold is behind it, and speaks plain HTTP. */
+/** What is sold is behind it, and speaks plain HTTP. It says how many tokens it used. */
 const upstream = async () => {
-  const server = createServer((request, response) => response.end("the goods"));
+  const server = createServer((request, response) => {
+    response.setHeader("X-Input-Tokens", "0").setHeader("X-Output-Tokens", "1").end("the goods");
+  });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   server.unref();
   return server.address().port;
 };
 
-const seller = (name, facilitator) => ({
+const BY_REQUEST = '{model: "per_request", amount: "0.01", currency: "USDC"}';
+/** A ceiling of two tokens is signed, and one is used. */
+const BY_TOKEN = `{model: "per_token", input_price: "0", output_price: "0.01", currency: "USDC",
+      max_output_tokens: 2, usage: {input_header: X-Input-Tokens, output_header: X-Output-Tokens}, upto: only}
+    settle: after`;
+
+const seller = (name, facilitator, method = "eip3009") => ({
   name,
-  method: "eip3009",
+  method,
   isOurs: true,
   isLocal: facilitator === null,
   start: async (url, chain) => {
@@ -67,7 +75,7 @@ ledger: ${join(folder, `seller-${files}.redb`)}
 routes:
   - path: /paid
     methods: [GET]
-    pricing: {model: "per_request", amount: "0.01", currency: "USDC"}
+    pricing: ${method === "upto" ? BY_TOKEN : BY_REQUEST}
     discoverable: true
 `;
     const config = write(`seller-${files}.yaml`, text);
@@ -78,6 +86,7 @@ routes:
 
 export const SELLERS = [
   seller("x402 serve (facilitator: local)", null),
+  seller("x402 serve, by the token (upto)", null, "upto"),
   seller("x402 serve (facilitator: URL)", (url) => `facilitator: ${url}`),
   seller("x402 serve (confirm: chain)", (url) => `facilitator: {url: "${url}", confirm: chain}`),
 ];

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method};
 use x402_core::{Address, Amount, Asset, Offer};
 use x402_std::config::{
-    Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route, is_listed,
+    Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route, Upto, is_listed,
 };
 
 use super::path::{Spelling, fold, spelling};
@@ -35,7 +35,7 @@ struct Rule {
     /// `None` where it is free.
     price: Option<RulePrice>,
     /// Whether buyers may sign a ceiling.
-    upto: bool,
+    upto: Upto,
 }
 
 /// What is found for a request.
@@ -73,17 +73,19 @@ impl Router {
     /// Whether buyers may sign a ceiling somewhere: then the router has to know who settles.
     #[must_use]
     pub fn needs_settler(&self) -> bool {
-        self.rules.iter().any(|rule| rule.upto)
+        self.rules.iter().any(|rule| rule.upto != Upto::No)
     }
 
     /// Lets buyers sign a ceiling for `settler`, who charges for what was used, where the routes have it so.
     #[must_use]
     pub fn settled_by(mut self, settler: Address) -> Self {
-        for rule in self.rules.iter_mut().filter(|rule| rule.upto) {
+        for rule in self.rules.iter_mut().filter(|rule| rule.upto != Upto::No) {
             let Some(sale) = rule.price.as_mut().map(RulePrice::sale_mut) else { continue };
-            if let Some(first) = sale.offers.first().copied() {
-                sale.offers.push(Offer::up_to(first, settler));
+            let ceiling = sale.offers.first().map(|first| Offer::up_to(*first, settler));
+            if rule.upto == Upto::Only {
+                sale.offers.clear();
             }
+            sale.offers.extend(ceiling);
         }
         self
     }
@@ -173,7 +175,10 @@ impl Rule {
             folded: fold(path),
             path: route.path.clone(),
             methods: route.methods.clone(),
-            upto: matches!(&route.pricing, Price::Paid(sold) if sold.upto),
+            upto: match &route.pricing {
+                Price::Free => Upto::No,
+                Price::Paid(sold) => sold.upto,
+            },
             price: match &route.pricing {
                 Price::Free => None,
                 Price::Paid(sold) => {

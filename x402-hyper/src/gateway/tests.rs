@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use x402_core::tariff::Model;
 use x402_core::{Address, Amount, Asset, ChainId, Price};
 use x402_std::config::{
-    DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, Route, Sold,
+    DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, Route, Sold, Upto,
 };
 use x402_std::ledger::Settle;
 
@@ -45,7 +45,8 @@ struct Stand {
 fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
     let model = Model::PerRequest { price: Price::parse(PRICE).unwrap() };
     let tariff = OwnedTariff::new(model, 6).unwrap();
-    let sold = Sold { tariff, fixed: Some(Amount::from_units(10_000)), tokens: None, upto: false };
+    let sold =
+        Sold { tariff, fixed: Some(Amount::from_units(10_000)), tokens: None, upto: Upto::No };
     Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),

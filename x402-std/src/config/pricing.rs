@@ -5,7 +5,7 @@ use super::error::{Origin, Problem};
 use super::raw::{RawPricing, RawTariff, Text};
 use super::snippet::quote;
 use super::tariff::{Declarations, check_dynamic, check_per_minute, check_per_token};
-use super::{OwnedAsset, OwnedTariff, Pricing, Sold};
+use super::{OwnedAsset, OwnedTariff, Pricing, Sold, Upto};
 
 /// A model of pricing: which members it must have, and which it may have.
 struct Model {
@@ -85,7 +85,7 @@ fn check_per_request(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sold, Proble
     let model = x402_core::tariff::Model::PerRequest { price: check_price(amount)? };
     let tariff = OwnedTariff::new(model, asset.decimals);
     let tariff = tariff.map_err(|error| misfit(amount, asset, error))?;
-    Ok(Sold { tariff, fixed: Some(units), tokens: None, upto: false })
+    Ok(Sold { tariff, fixed: Some(units), tokens: None, upto: Upto::No })
 }
 
 /// A member that [`check_members`] has seen.

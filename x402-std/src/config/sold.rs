@@ -29,9 +29,20 @@ pub struct Sold {
     pub fixed: Option<Amount>,
     /// How tokens are counted, where it is sold by the token.
     pub tokens: Option<TokenRules>,
-    /// Whether a buyer may sign the ceiling and is charged for what was used (the scheme `upto`), where
-    /// the price is known in the end only.
-    pub upto: bool,
+    /// Whether a buyer may sign the ceiling, where the price is known in the end only.
+    pub upto: Upto,
+}
+
+/// Whether a buyer may sign a ceiling, and is charged for what was used (the scheme `upto`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Upto {
+    /// It may.
+    Beside,
+    /// It may not: the ceiling is paid.
+    #[default]
+    No,
+    /// It has to.
+    Only,
 }
 
 /// How tokens are counted.

@@ -12,7 +12,7 @@ use super::pricing::{check_price, misfit, required};
 use super::raw::{RawMultiplier, RawTariff, Text};
 use super::snippet::quote;
 use super::usage::{check_tokens, check_upto};
-use super::{OwnedAsset, OwnedTariff, Sold};
+use super::{OwnedAsset, OwnedTariff, Sold, Upto};
 use crate::metering::request::well_known;
 
 /// The facts of a route that its file declares.
@@ -78,7 +78,7 @@ pub(super) fn check_dynamic(
     let multipliers: Vec<_> = multipliers.collect::<Result<_, _>>()?;
     let model = Model::Dynamic { base_price: check_price(base)?, multipliers: multipliers.into() };
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), base, raw, asset)?;
-    Ok(Sold { tariff, fixed: None, tokens: None, upto: false })
+    Ok(Sold { tariff, fixed: None, tokens: None, upto: Upto::No })
 }
 
 fn bounded(

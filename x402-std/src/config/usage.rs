@@ -2,12 +2,12 @@
 
 use serde_saphyr::Spanned;
 
-use super::TokenRules;
 use super::check::check_bool;
 use super::error::{Origin, Problem};
 use super::raw::{RawPlaces, RawTariff, RawUsage, Text};
 use super::snippet::quote;
 use super::tariff::whole;
+use super::{TokenRules, Upto};
 use crate::metering::usage::{Pointer, UsageSource};
 
 /// How many tokens an answer may have that is asked for without a limit, unless the file says.
@@ -23,8 +23,14 @@ pub(super) fn check_tokens(raw: &RawTariff) -> Result<TokenRules, Problem> {
     })
 }
 
-pub(super) fn check_upto(raw: &RawTariff) -> Result<bool, Problem> {
-    raw.upto.as_ref().map_or(Ok(false), check_bool)
+pub(super) fn check_upto(raw: &RawTariff) -> Result<Upto, Problem> {
+    let Some(text) = &raw.upto else { return Ok(Upto::No) };
+    match text.value.as_str() {
+        "true" => Ok(Upto::Beside),
+        "false" => Ok(Upto::No),
+        "only" => Ok(Upto::Only),
+        other => Err(Problem::unknown(Origin::of(text), "upto", other, &["true", "false", "only"])),
+    }
 }
 
 fn check_usage(raw: &Spanned<RawUsage>) -> Result<UsageSource, Problem> {

@@ -26,7 +26,7 @@ fn by_the_minute() -> Router {
         minimum_minutes: NonZeroU32::new(10).unwrap(),
     };
     let tariff = OwnedTariff::new(model, 6).unwrap();
-    let sold = Sold { tariff, fixed: None, tokens: None, upto: false };
+    let sold = Sold { tariff, fixed: None, tokens: None, upto: Upto::No };
     let mut live = route(prefix("/live/"), &[], false);
     live.pricing = Pricing::Paid(Box::new(sold));
     let usdc = OwnedAsset::from(Asset::find(ChainId::ETHEREUM, "USDC").unwrap());

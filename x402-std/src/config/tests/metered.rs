@@ -58,9 +58,14 @@ fn tokens_are_counted_where_the_file_says() {
 #[test]
 fn a_ceiling_may_be_signed_where_the_file_says() {
     for model in ["per_token", "per_minute"] {
-        assert!(!sold(&priced(model, "")).upto);
-        assert!(!sold(&priced(model, ", upto: false")).upto);
-        assert!(sold(&priced(model, ", upto: true")).upto);
+        for (more, upto) in [
+            ("", Upto::No),
+            (", upto: false", Upto::No),
+            (", upto: true", Upto::Beside),
+            (", upto: only", Upto::Only),
+        ] {
+            assert_eq!(sold(&priced(model, more)).upto, upto);
+        }
     }
 }
 
@@ -77,7 +82,7 @@ fn what_cannot_be_counted_is_said_at_its_line() {
         ("per_token", ", include_usage: yes please", "neither true nor false"),
         ("per_token", ", max_output_tokens: -1", "not a number of tokens"),
         ("per_minute", ", usage: openai", "no member of the pricing model per_minute"),
-        ("per_minute", ", upto: 1", "neither true nor false"),
+        ("per_minute", ", upto: onyl", "did you mean `only`?"),
         ("per_request", ", upto: true", "no member of the pricing model per_request"),
     ] {
         expect(&priced(model, more), 10, word);
