@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use x402_core::tariff::{Model, QuoteError, Usage};
 use x402_std::config::{Config, Overrides, Pricing, Sold};
-use x402_std::metering::request::{RequestBody, RequestFacts};
+use x402_std::metering::request::{Counted, RequestBody, RequestFacts};
 
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -63,6 +63,9 @@ pub(crate) fn run(args: &PriceArgs) -> Result<Exit, Failure> {
     let mut steps = Vec::new();
     let amount = sold.tariff.explain(&usage, &facts, |step| steps.push(step.to_string()));
     if args.explain {
+        if sold.tokens.is_some() && args.input_tokens.is_none() {
+            output::line(counted(body.count_input()));
+        }
         steps.iter().for_each(output::line);
     }
     let amount = amount.map_err(|error| refuse(&error, sold))?;
@@ -88,6 +91,16 @@ fn usage(args: &PriceArgs, sold: &Sold, body: &RequestBody<'_>) -> Result<Usage,
     }
     let input = args.input_tokens.unwrap_or(most.input_tokens);
     Ok(Usage::tokens(input, args.output_tokens.unwrap_or(most.output_tokens)))
+}
+
+/// How the tokens of a request came about.
+fn counted(tokens: Counted) -> String {
+    match tokens {
+        Counted::Bytes4(tokens) => {
+            format!("the request is estimated: four bytes to a token, {tokens}")
+        }
+        counted => format!("the request is counted as its model does: {}", counted.tokens()),
+    }
 }
 
 fn refuse(error: &QuoteError, sold: &Sold) -> Failure {
