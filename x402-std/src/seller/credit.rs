@@ -120,7 +120,7 @@ impl Seller {
 
     /// Takes an amount from a balance for a request, and holds it until the work is done. The nonce is
     /// the payer's, and means to draws what a payment's means to payments: the same request with the
-    /// same nonce is served once, and charged once.
+    /// same nonce is served once, and charged once. It is remembered for a day at least.
     ///
     /// Everything happens in a task of its own: this future may be dropped at any time.
     ///
