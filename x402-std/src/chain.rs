@@ -1,5 +1,6 @@
 //! What a seller asks of a chain.
 
+mod coalesced;
 pub(crate) mod multicall;
 #[cfg(feature = "rpc")]
 mod rpc;
@@ -14,6 +15,7 @@ use crate::BoxFuture;
 use crate::ledger::{Entry, LedgerError};
 use wallet::Undeployed;
 
+pub use coalesced::Coalesced;
 #[cfg(feature = "rpc")]
 pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, Spent, StartError, UrlError};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use x402_hyper::facilitator::FacilitatorService;
 use x402_std::Seller;
-use x402_std::chain::RpcOptions;
+use x402_std::chain::{Coalesced, RpcOptions};
 use x402_std::config::FacilitatorConfig;
 use x402_std::facilitator::{LocalFacilitator, ServedChain};
 use x402_std::seller::{OnChain, Rail, SellerOptions};
@@ -31,7 +31,8 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         let chain = shop::connect(&served.chain, rpc, args.allow_dev_key).await?;
         shop::check_assets(&chain, served.chain_id, &served.assets).await?;
         let chain = Arc::new(chain);
-        let rail = OnChain::new(Arc::clone(&chain) as _, options.settle_timeout, options.poll);
+        let coalesced = Arc::new(Coalesced::new(Arc::clone(&chain) as _));
+        let rail = OnChain::new(coalesced, options.settle_timeout, options.poll);
         rails.push((served.chain_id, Arc::new(rail) as Arc<dyn Rail>));
         chains.push((served, chain));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use x402_core::wire::Version;
 use x402_core::{Address, ChainId, Signer as _};
 use x402_hyper::facilitator::HttpFacilitator;
-use x402_std::chain::{RpcChain, RpcOptions, RpcUrl, StartError};
+use x402_std::chain::{Coalesced, RpcChain, RpcOptions, RpcUrl, StartError};
 use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset};
 use x402_std::facilitator::Entrusted;
 use x402_std::ledger::{LedgerError, MemoryLedger, PostgresLedger, RedbLedger, RedisLedger};
@@ -48,8 +48,8 @@ impl Shop {
             FacilitatorChoice::Local => chains
                 .iter()
                 .map(|(chain_id, chain)| {
-                    let rail =
-                        OnChain::new(Arc::clone(chain) as _, options.settle_timeout, options.poll);
+                    let chain = Arc::new(Coalesced::new(Arc::clone(chain) as _));
+                    let rail = OnChain::new(chain, options.settle_timeout, options.poll);
                     (*chain_id, Arc::new(rail) as Arc<dyn Rail>)
                 })
                 .collect(),

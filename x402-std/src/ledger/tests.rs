@@ -21,7 +21,7 @@ pub(super) const REQUEST: RequestId = RequestId([5; 32]);
 const DAY: u64 = Entry::KEEP_SECONDS;
 
 /// A payment that is valid for a minute; another for each number.
-pub(super) fn payment(number: u128) -> Checked {
+pub(crate) fn payment(number: u128) -> Checked {
     payment_until(number, NOW + 60)
 }
 
