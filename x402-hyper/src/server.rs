@@ -174,6 +174,7 @@ mod held;
 mod layer;
 mod metering;
 mod passing;
+mod prepared;
 mod pricing;
 mod relay;
 mod request_body;

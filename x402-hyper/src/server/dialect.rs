@@ -154,10 +154,10 @@ pub(super) fn balance(balance: Amount, offer: &Offer<'_>, headers: &mut HeaderMa
     tell(headers, BALANCE, &price.to_string());
 }
 
-/// What the payer's fields of a request add up to, in bytes.
-pub(super) fn size(headers: &HeaderMap) -> usize {
+/// What the payer's fields of a request add up to, in bytes; `None` where there are none.
+pub(super) fn size(headers: &HeaderMap) -> Option<usize> {
     let values = of_request().flat_map(|name| headers.get_all(name));
-    values.map(HeaderValue::len).sum()
+    values.map(HeaderValue::len).reduce(|sum, len| sum + len)
 }
 
 /// Removes every field of a payment from a request's head, or its trailers.
@@ -234,8 +234,8 @@ mod tests {
             headers.append(&name, HeaderValue::from_static("a"));
             headers.append(name, HeaderValue::from_static("b"));
         }
-        assert_eq!(size(&headers), 28);
+        assert_eq!(size(&headers), Some(28));
         strip_request(&mut headers);
-        assert!(headers.is_empty() && !has_payment(&headers));
+        assert!(headers.is_empty() && !has_payment(&headers) && size(&headers).is_none());
     }
 }

@@ -7,6 +7,7 @@ use tower_layer::Layer;
 use x402_std::Seller;
 use x402_std::quote::TokenKey;
 
+use super::prepared::Prepared;
 use super::pricing::Pricing;
 use super::service::PaymentService;
 use super::tokens::Tokens;
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) pricing: Arc<dyn Pricing>,
     pub(super) limits: Limits,
     pub(super) tokens: Option<Tokens>,
+    pub(super) prepared: Arc<Prepared>,
     /// How many paid requests are being worked on.
     busy: Arc<watch::Sender<usize>>,
 }
@@ -53,8 +55,8 @@ impl PaymentLayer {
             alone: Duration::from_secs(300),
         };
         let busy = Arc::new(watch::Sender::new(0));
-        let shared = Shared { seller, pricing: Arc::new(pricing), limits, tokens: None, busy };
-        Self { shared }
+        let (pricing, prepared) = (Arc::new(pricing), Arc::new(Prepared::new()));
+        Self { shared: Shared { seller, pricing, limits, tokens: None, prepared, busy } }
     }
 
     /// Signs what it says with this key, and keeps to it: a price, so that what is paid for it in time is
@@ -65,6 +67,8 @@ impl PaymentLayer {
     #[must_use]
     pub fn signing(mut self, key: TokenKey) -> Self {
         self.shared.tokens = Some(Tokens::new(key));
+        // Those that were made have other quotes, or none.
+        self.shared.prepared = Arc::new(Prepared::new());
         self
     }
 

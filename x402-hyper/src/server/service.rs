@@ -108,14 +108,24 @@ impl Shared {
         }
     }
 
+    /// What is asked for by this request.
+    fn asked(&self, head: &Parts, sale: Arc<Sale>, body: Option<&[u8]>, now: u64) -> Asked {
+        let quoting = self.tokens.as_ref().map(|tokens| tokens.quoting(head, body, now));
+        let url = url(head, &sale.base_url);
+        Asked { sale, url, dialect: Dialect::Headers, quoting }
+    }
+
     fn charge(&self, head: &mut Parts, sale: Arc<Sale>, body: Option<&[u8]>) -> Decision {
-        if dialect::size(&head.headers) > self.limits.payment_size {
+        let size = dialect::size(&head.headers);
+        if size.is_some_and(|size| size > self.limits.payment_size) {
             return Decision::Own(answer::LARGE_PAYMENT.answer());
         }
         let now = self.seller.now();
-        let quoting = self.tokens.as_ref().map(|tokens| tokens.quoting(head, body, now));
-        let url = url(head, &sale.base_url);
-        let mut asked = Asked { sale, url, dialect: Dialect::Headers, quoting };
+        if size.is_none() && body.is_none() {
+            let make = || answer::required(&self.asked(head, Arc::clone(&sale), None, now));
+            return Decision::Own(self.prepared.answer(head, &sale, now, make));
+        }
+        let mut asked = self.asked(head, sale, body, now);
         let refuse = |error: Error, asked: &Asked| {
             Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
         };
