@@ -2,6 +2,7 @@ use core::convert::Infallible;
 use core::error::Error;
 use core::net::IpAddr;
 use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Timeout, timeout};
 use x402_std::config::Upstream;
 
 use super::fields::{self, Origin};
@@ -123,22 +125,28 @@ impl Proxy {
 }
 
 impl Shared {
-    async fn forward(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Response<ProxyBody> {
+    fn forward(self: Arc<Self>, request: Request<RequestBody<Timed<Incoming>>>) -> Forwarding {
         let (mut head, body) = request.into_parts();
         let is_paid = head.extensions.get::<Paid>().is_some();
         let asked = Asked::of(&mut head);
         if self.upstream.readdress(&mut head).is_none() {
-            return own(&UNREACHABLE);
+            return Forwarding { state: State::Own { notice: &UNREACHABLE } };
         }
         if let Some(asked) = &asked {
             tunnel::ask(&mut head.headers, asked.protocol.clone());
         }
         let answer = self.client.request(Request::from_parts(head, body));
-        let mut answer = match timeout(self.options.answer_timeout, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return own(failure(&error)),
-            Err(_) => return own(&LATE),
-        };
+        let answer = timeout(self.options.answer_timeout, answer);
+        Forwarding { state: State::Asked { answer, shared: self, is_paid, asked } }
+    }
+
+    /// The answer as the client is to see it.
+    fn pass_on(
+        &self,
+        mut answer: Response<Incoming>,
+        is_paid: bool,
+        asked: Option<Asked>,
+    ) -> Response<ProxyBody> {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match asked.zip(tunnel::protocol(answer.headers())) {
                 Some((asked, protocol)) => self.tunnel(asked, protocol, answer),
@@ -211,11 +219,47 @@ impl Address {
 impl hyper::service::Service<Request<RequestBody<Timed<Incoming>>>> for Proxy {
     type Response = Response<ProxyBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Forwarding;
 
-    fn call(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Self::Future {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move { Ok(shared.forward(request).await) })
+    fn call(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Forwarding {
+        Arc::clone(&self.0).forward(request)
+    }
+}
+
+pin_project! {
+    /// The future of the upstream's answer: of a type with a name, so that it need not be boxed.
+    pub(super) struct Forwarding {
+        #[pin]
+        state: State,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State {
+        Asked {
+            #[pin]
+            answer: Timeout<ResponseFuture>,
+            shared: Arc<Shared>,
+            is_paid: bool,
+            asked: Option<Asked>,
+        },
+        Own { notice: &'static Notice },
+    }
+}
+
+impl Future for Forwarding {
+    type Output = Result<Response<ProxyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(match self.project().state.project() {
+            StateProj::Asked { answer, shared, is_paid, asked } => match ready!(answer.poll(cx)) {
+                Ok(Ok(answer)) => shared.pass_on(answer, *is_paid, asked.take()),
+                Ok(Err(error)) => own(failure(&error)),
+                Err(_) => own(&LATE),
+            },
+            StateProj::Own { notice } => own(notice),
+        }))
     }
 }
 
