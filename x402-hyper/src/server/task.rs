@@ -291,7 +291,8 @@ where
             dialect::tell(headers, dialect::PASS_EXPIRES, &until.to_string());
             return true;
         }
-        if matches!(offer.requirements().scheme, Scheme::Exact(_)) {
+        // By `upto` no more moves than is used, unless it was moved before.
+        if matches!(offer.requirements().scheme, Scheme::Exact(_)) || right.is_paid() {
             dialect::tell(headers, dialect::CREDIT, &tokens.credit(payer, offer));
         }
         false
