@@ -4,6 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use x402_core::Amount;
+use x402_core::condition::Value;
+use x402_core::tariff::Usage;
 use x402_std::config::{Config, ConfigError, FacilitatorConfig, Overrides, Pricing};
 
 /// In every secret that the environment has.
@@ -40,8 +42,13 @@ fn check_seller(text: &str, env: impl Fn(&str) -> Option<String>) {
         assert!(text.matches(url).count() != 1 || !shown.contains(url));
     }
     for route in &config.routes {
-        let is_free = matches!(route.pricing, Pricing::Free);
-        assert_eq!(is_free, route.amount == Amount::ZERO, "{route:?}");
+        let Pricing::Paid(sold) = &route.pricing else { continue };
+        assert_ne!(sold.fixed, Some(Amount::ZERO), "what is free says so: {route:?}");
+        let usage = Usage { minutes: 1, ..Usage::tokens(1, 1) };
+        let facts: [(&str, Value<'_>); 0] = [];
+        if let Ok(amount) = sold.tariff.quote(&usage, facts.as_slice()) {
+            assert!(sold.fixed.is_none_or(|fixed| fixed == amount) && amount != Amount::ZERO);
+        }
     }
 }
 

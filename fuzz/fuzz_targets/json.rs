@@ -10,11 +10,11 @@ fuzz_target!(|data: &[u8]| {
     check(data);
     // Two documents are compared.
     let mut documents = data.splitn(2, |byte| *byte == 0);
-    if let (Some(first), Some(second)) = (documents.next(), documents.next()) {
-        if let (Ok(first), Ok(second)) = (json::parse(first), json::parse(second)) {
-            compare(first, second);
-            compare(second, first);
-        }
+    if let (Some(first), Some(second)) = (documents.next(), documents.next())
+        && let (Ok(first), Ok(second)) = (json::parse(first), json::parse(second))
+    {
+        compare(first, second);
+        compare(second, first);
     }
     if let Ok(text) = core::str::from_utf8(data) {
         let quoted = Quoted(text).to_string();

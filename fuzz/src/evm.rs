@@ -303,7 +303,7 @@ pub fn permit(cut: &mut Cut<'_>) -> Permit {
     let a = authorization(cut);
     let token = Address::new(cut.array());
     let facilitator = Address::new(cut.array());
-    let kind = if cut.byte() % 2 == 0 { Kind::Exact } else { Kind::Upto { facilitator } };
+    let kind = if cut.byte().is_multiple_of(2) { Kind::Exact } else { Kind::Upto { facilitator } };
     Permit {
         from: a.from,
         token,
