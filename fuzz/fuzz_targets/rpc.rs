@@ -126,8 +126,8 @@ impl Service<RequestPacket> for Script {
 }
 
 fn answer(packet: &RequestPacket, line: &[u8]) -> Option<ResponsePacket> {
-    let ids = packet.requests().iter().map(|request| serde_json::to_string(request.id()));
-    let id = ids.last()?.ok()?;
+    let mut ids = packet.requests().iter().map(|request| serde_json::to_string(request.id()));
+    let id = ids.next_back()?.ok()?;
     let (member, line) = match line.strip_prefix(b"!") {
         Some(error) => ("error", error),
         None => ("result", line),

@@ -131,9 +131,9 @@ fn on_paper(case: &Case<'_>, minimum_minutes: NonZeroU32) -> Option<Paper> {
 }
 
 /// With bounds the same price is asked for, or the bound; and never is more due than was asked for.
-fn check_bounds<'m>(
+fn check_bounds(
     case: &Case<'_>,
-    tariff: &Tariff<&'m [Multiplier<String>]>,
+    tariff: &Tariff<&[Multiplier<String>]>,
     quote: Result<Amount, QuoteError>,
 ) {
     let [min, max] = case.bounds.map(|bound| bound.map(|text| Price::parse(text).unwrap()));
