@@ -84,7 +84,7 @@ fn check_written(required: &PaymentRequired<'_>, offers: &[Offer<'_>], flow: Pay
         resource: Resource { url: &url, description: &description, mime_type: &mime_type },
         offers,
         quotes: &[],
-            flow,
+        flow,
         extensions: required.extensions.map_or("", Object::raw),
         output_schema: required.resource.map_or("", Object::raw),
     };

@@ -185,7 +185,7 @@ pub extern "C" fn x402_terms(pay_to: &[u8; 20], is_v1: bool, out: &mut Buffer) -
         resource: Resource { url: "http://device/", ..Resource::default() },
         offers: &offers,
         quotes: &[],
-            flow: PaymentFlow::Upfront,
+        flow: PaymentFlow::Upfront,
         extensions: "",
         output_schema: "",
     };
