@@ -9,6 +9,7 @@ asks the chain what became of everything that was under way.
 */
 
 mod batch;
+mod import;
 mod on_chain;
 mod options;
 mod pledge;
@@ -32,6 +33,7 @@ use crate::ledger::{
 use tab::Tab;
 use working::{Guard, Working};
 
+pub use import::{Import, Imported, Standing};
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
 pub use options::{Clock, Later, SellerOptions};

@@ -14,6 +14,7 @@ use crate::BoxFuture;
 use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
 use crate::ledger::MemoryLedger;
 
+mod imports;
 mod leases;
 mod pledges;
 
