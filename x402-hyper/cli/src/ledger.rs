@@ -1,5 +1,6 @@
 //! `ledger`: the books of a seller, also while it sells.
 
+mod import;
 mod print;
 mod row;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(command: LedgerCommand) -> Result<Exit, Failure> {
         LedgerCommand::Export(args) => export(args).await,
         LedgerCommand::Resolve(args) => resolve(args).await,
         LedgerCommand::Forgive(args) => forgive(args).await,
+        LedgerCommand::Import(args) => import::run(args).await,
     }
 }
 

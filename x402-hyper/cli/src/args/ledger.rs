@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::EXIT_CODES;
+use super::{EXIT_CODES, LedgerImport};
 
 const LEDGER_EXAMPLES: &str = "\
 Examples:
@@ -13,10 +13,15 @@ Examples:
   x402 ledger export --config x402.yaml --from 2026-09-01 --to 2026-10-01 > september.csv
   x402 ledger resolve --config x402.yaml
   x402 ledger forgive 0x89c91c789e57059b --config x402.yaml
+  x402 ledger import handed-out.txt --config x402.yaml
 
 list, show and export read a file as it is, also while its gateway runs. resolve asks the chain what
 became of everything that is open, which a gateway that runs does by itself; it needs the file alone.
 So does forgive, by which a payer who was served and did not pay (settle: later) may buy again.
+So does import: each line is a payment that a device has served (0x and the hex of its record). It is
+checked as if it came in a request, recorded as owed, and settled together with the others. Unless
+all lines are good, nothing is imported; --skip-bad passes over those that are not. A line that was
+imported before does nothing. 0: all are settled; 1: one is refused; 5: one is pending, see resolve.
 A URL with a password belongs in the file, or in X402_LEDGER: others can read a flag.";
 
 /// Look at the books: what was paid, what is open.
@@ -34,6 +39,7 @@ pub(crate) enum LedgerCommand {
     Export(LedgerExport),
     Resolve(LedgerResolve),
     Forgive(LedgerForgive),
+    Import(LedgerImport),
 }
 
 /// Which ledger.
