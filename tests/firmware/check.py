@@ -160,7 +160,6 @@ INTEROP = HERE / "../interop"
 FETCH = INTEROP / "node_modules/@x402/fetch"
 
 PAYEE = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
-PAYER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 USDC = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 BUYER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 SETTLER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -207,18 +206,26 @@ class World:
         data = "0x70a08231" + owner[2:].lower().rjust(64, "0")
         return int(self.call("eth_call", {"to": USDC, "data": data}, "latest"), 16)
 
-    def would_take(self, data):
-        call = {"from": PAYER, "to": USDC, "data": data}
-        return self.call("eth_call", call, "latest") is not None
+    def import_lines(self, ledger, lines):
+        records = self.file("handed-out", "\n".join(lines))
+        command = [self.program, "ledger", "import", records, "--config", self.config(free_port(), 1)]
+        return output_of([*command, "--ledger", str(self.folder / ledger)])
 
     def serve(self):
         """The gateway, before a server that tells the temperature."""
         behind = HERE / "reading.py"
         upstream = self.start([sys.executable, str(behind)])
         port = free_port()
-        config = f"""
+        config = self.config(port, upstream.stdout.readline().strip())
+        self.start([self.program, "serve", "--config", config])
+        wait_for(port)
+        return port
+
+    def config(self, port, upstream):
+        """The file of a gateway on a port, before a server on another."""
+        text = f"""
 listen: 127.0.0.1:{port}
-upstream: http://127.0.0.1:{upstream.stdout.readline().strip()}
+upstream: http://127.0.0.1:{upstream}
 pay_to: "{PAYEE}"
 network: ethereum
 asset: USDC
@@ -227,9 +234,7 @@ ledger: memory
 routes:
   - {{path: /reading, pricing: {{model: "per_request", amount: "0.01", currency: "USDC"}}}}
 """
-        self.start([self.program, "serve", "--config", self.file("x402.yaml", config)])
-        wait_for(port)
-        return port
+        return self.file("x402.yaml", text)
 
 
 def free_port():
@@ -297,27 +302,30 @@ def device_sells(world, target):
     for buy in (pay("headers"), pay("v1"), fetch if FETCH.exists() else pay("v2")):
         buy(world, url)
     output, _ = seller.communicate(timeout=60)
-    records = re.findall(r"^0x([0-9a-f]+)$", output, re.MULTILINE)
+    records = re.findall(r"^0x[0-9a-f]+$", output, re.MULTILINE)
     if seller.returncode != 0 or len(records) != 3:
         sys.exit(f"the seller ended with {seller.returncode}: {output}")
-    for record in records:
-        # With another last digit of s it is nobody's signature.
-        forged = calldata(record)[:-1] + ("0" if record[-3] != "0" else "1")
-        if not world.would_take(calldata(record)) or world.would_take(forged):
-            sys.exit(f"the token does not tell what was handed out from a forgery: {record}")
-    print(f"{target} sells: 3 authorizations handed out, and the token takes them")
+    settle(world, target, records)
 
 
-def calldata(record):
-    """transferWithAuthorization of the record of a claimed payment (Claimed::to_bytes)."""
-    digits = iter(record)
-    take = lambda count: "".join(next(digits) for _ in range(2 * count))
-    take(8), take(20)
-    parties = [take(20).rjust(64, "0") for _ in range(2)]
-    words = [take(32) for _ in range(4)]
-    take(32), take(1), take(20), take(1)
-    r, s, v = take(32), take(32), take(1).rjust(64, "0")
-    return "0xe3ee160e" + "".join([*parties, *words, v, r, s])
+def settle(world, target, records):
+    """What the device handed out is settled, once; with a forgery among it, nothing is."""
+    # With another digit of s it is nobody's signature.
+    last = records[-1]
+    forged = last[:-3] + ("0" if last[-3] != "0" else "1") + last[-2:]
+    for lines, code, units, what in [
+        ([*records, forged], 2, 0, "nothing is imported"),
+        (records, 0, 30_000, ": settled by 0x"),
+        (records, 0, 0, ": imported before, settled by 0x"),
+    ]:
+        before = world.balance(PAYEE)
+        done = world.import_lines(f"{target}.redb", lines)
+        moved = world.balance(PAYEE) - before
+        if (done.returncode, moved) != (code, units) or what not in done.stdout + done.stderr:
+            sys.exit(f"x402 ledger import: {moved} units moved, {done}")
+        if code == 0 and done.stdout.count(what) != len(records):
+            sys.exit(f"x402 ledger import: {done}")
+    print(f"{target} sells: what it handed out for 3 payments is settled, 30000 units moved")
 
 
 def trade():
