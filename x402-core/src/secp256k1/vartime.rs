@@ -8,8 +8,9 @@ use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::ops::Reduce;
 use k256::{FieldBytes, Scalar};
 
-use self::point::{Affine, Field, Jacobian, MULTIPLES, Sum, field};
+use self::point::{Affine, Jacobian, MULTIPLES, Sum};
 use self::scalar::{DIGITS, split};
+use super::field::{Field, field};
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
 /// Recovers on k256's field arithmetic with formulas of this crate, in variable time.

@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use x402_core::device::{BUYER_BUFFER_LEN, Buyer, Clock, Connection, FreshNonce, Next, Request};
 use x402_core::device::{Received, SELLER_BUFFER_LEN, Seller};
-use x402_core::secp256k1::{K256, K256Signer, Vartime};
+use x402_core::secp256k1::{CombSigner, K256, K256Signer, Vartime};
 use x402_core::window::Limits;
 use x402_core::{
     Amount, Moment, Nonce, Offer, Recover as _, Signer as _, Timestamp, Window, keccak256,
@@ -124,7 +124,7 @@ fn sell(
 }
 
 #[inline(never)]
-fn buy(buyer: &mut Buyer<'_, K256Signer>, wire: &mut Connection<Memory>, nonce: u8) -> bool {
+fn buy(buyer: &mut Buyer<'_, CombSigner>, wire: &mut Connection<Memory>, nonce: u8) -> bool {
     let clock = Clock::Now(Timestamp::from_secs(NOW));
     let fresh = FreshNonce { nonce: Nonce::new([nonce; 32]), clock };
     matches!(buyer.pay(wire, &REQUEST, &fresh), Ok(Next::Answer(_)))
@@ -133,7 +133,7 @@ fn buy(buyer: &mut Buyer<'_, K256Signer>, wire: &mut Connection<Memory>, nonce: 
 /// A whole sale in a dialect: the 402, the buyer's part, the seller's part.
 fn trade(
     offer: &Offer<'_>,
-    buyer: &mut Buyer<'_, K256Signer>,
+    buyer: &mut Buyer<'_, CombSigner>,
     nonce: u8,
     other: Option<(&[u8], u8)>,
 ) -> Option<()> {
@@ -235,7 +235,7 @@ const ENDLESS: [(&[u8], &[u8]); 5] = [
 ];
 
 #[inline(never)]
-fn all_refused(buyer: &mut Buyer<'_, K256Signer>) -> bool {
+fn all_refused(buyer: &mut Buyer<'_, CombSigner>) -> bool {
     // SAFETY: as in `wire`.
     let buffer = unsafe { &mut *&raw mut SELLER_BUFFER };
     let limits = Limits { owed: Amount::ZERO, horizon_seconds: 0 };
@@ -256,9 +256,11 @@ fn run() -> bool {
     let Ok(signer) = step!("key", shop::signer()) else { return false };
     let digest = x402_core::Digest::new([7; 32]);
     let Ok(signature) = step!("sign", signer.sign(black_box(&digest)));
+    let Ok(k256) = K256Signer::from_bytes(&shop::KEY) else { return false };
+    let by_k256 = step!("sign-k256", k256.sign(black_box(&digest)));
     let recovered = step!("recover", Vartime.recover(black_box(&digest), &signature));
     let other = step!("recover-k256", K256.recover(black_box(&digest), &signature));
-    if recovered != Ok(signer.address()) || other != recovered {
+    if recovered != Ok(k256.address()) || other != recovered || by_k256 != Ok(signature) {
         return false;
     }
     let transfer = x402_core::Authorization {
