@@ -1,5 +1,9 @@
 use core::fmt;
 
+use ruint::aliases::U256;
+
+use crate::uint::{MAX_DIGITS, digits};
+
 use crate::uint;
 
 /// The id of an EVM chain ([EIP-155]): 1 is Ethereum.
@@ -82,7 +86,8 @@ impl ChainId {
 
 impl fmt::Display for ChainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "eip155:{}", self.0)
+        f.write_str("eip155:")?;
+        f.write_str(digits(U256::from(self.0), &mut [0; MAX_DIGITS]))
     }
 }
 

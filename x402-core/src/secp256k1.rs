@@ -3,6 +3,7 @@
 mod comb;
 mod element;
 mod field;
+mod scalar;
 mod vartime;
 
 use core::fmt;

@@ -12,6 +12,7 @@ use k256::elliptic_curve::subtle::ConditionallySelectable as _;
 use k256::{FieldBytes, Scalar, SecretKey};
 
 use super::InvalidKey;
+use super::scalar::times;
 use crate::{Address, Digest, Signature, Signer, keccak256};
 
 /// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in a third of
@@ -72,7 +73,7 @@ fn signature(key: &Scalar, hash: &Scalar, nonce: &Scalar) -> Option<Signature> {
     let [x, y] = generator::multiple(nonce)?;
     let r = Scalar::from_repr(x.into()).into_option()?;
     let inverse = nonce.invert().into_option()?;
-    let s = inverse * (r * key + hash);
+    let s = times(&inverse, &(times(&r, key) + hash));
     // The token takes the low one of the two that are good; the parity goes with it.
     let is_high = s.is_high();
     let s = Scalar::conditional_select(&s, &-s, is_high);

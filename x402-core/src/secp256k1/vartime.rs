@@ -11,6 +11,7 @@ use k256::{FieldBytes, Scalar};
 use self::point::{Affine, Jacobian, MULTIPLES, Sum};
 use self::scalar::{DIGITS, split};
 use super::field::{Field, field};
+use super::scalar::times;
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
 /// Recovers on k256's field arithmetic with formulas of this crate, in variable time.
@@ -38,7 +39,8 @@ fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
     let (r, s) = (scalar(signature.r())?, scalar(signature.s())?);
     let inverse = r.invert_vartime().into_option()?;
     let h = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
-    let (sum, scale) = combination(&-(inverse * h), &(inverse * s), &nonce_point(signature)?)?;
+    let (sum, scale) =
+        combination(&-times(&inverse, &h), &times(&inverse, &s), &nonce_point(signature)?)?;
     sum.coordinates(&scale)
 }
 

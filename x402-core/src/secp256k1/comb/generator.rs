@@ -8,6 +8,7 @@ use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::super::field::{Field, field};
+use super::super::scalar::times;
 use crate::hex;
 
 /// How far apart the bits of a row are.
@@ -112,7 +113,7 @@ const HALF: [u8; 32] =
 #[inline(never)]
 pub(super) fn multiple(k: &Scalar) -> Option<[[u8; 32]; 2]> {
     let constant = |bytes: [u8; 32]| Scalar::from_repr(bytes.into()).into_option();
-    let signs = (*k + constant(ALL_PLUS)?) * constant(HALF)?;
+    let signs = times(&(*k + constant(ALL_PLUS)?), &constant(HALF)?);
     sum(&signs.to_repr().into())?.coordinates()
 }
 
