@@ -2,9 +2,7 @@ use core::fmt;
 
 use ruint::aliases::U256;
 
-use crate::uint::{MAX_DIGITS, digits};
-
-use crate::uint;
+use crate::uint::{self, MAX_DIGITS, digits};
 
 /// The id of an EVM chain ([EIP-155]): 1 is Ethereum.
 ///
