@@ -8,6 +8,7 @@ count of instructions, a stack.
 #![deny(missing_docs)]
 
 mod board;
+pub mod roles;
 pub mod shop;
 pub mod stack;
 

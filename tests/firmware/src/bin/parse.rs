@@ -7,7 +7,7 @@ use core::hint::black_box;
 
 use x402_core::wire::base64::decode;
 use x402_core::wire::{PaymentPayload, PaymentRequired};
-use x402_core::{Amount, Digest};
+use x402_core::{Amount, Digest, Transfer};
 use x402_firmware::{println, shop};
 
 x402_firmware::main!(run);
@@ -39,6 +39,8 @@ fn offered(required: &str, room: &mut [u8]) -> Option<Amount> {
 fn signed(payment: &str, room: &mut [u8]) -> Option<Digest> {
     let payload = PaymentPayload::parse(decode(payment.as_bytes(), room).ok()?).ok()?;
     let usdc = shop::usdc();
-    let payment = payload.payment(usdc.address).ok()?;
-    Some(payment.transfer.digest(&usdc.domain().separator(), payment.chain_id))
+    match payload.authorization(usdc.address).ok()?.transfer {
+        Transfer::Eip3009(terms) => Some(terms.digest(&usdc.domain().separator())),
+        Transfer::Permit2(_) => None,
+    }
 }
