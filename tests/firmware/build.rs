@@ -31,6 +31,9 @@ fn main() {
         println!("cargo:rustc-link-arg-bins=-Tmemory.x");
     }
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+        println!("cargo:rustc-link-arg-bin=logs=-Tdefmt.x");
+    }
     println!("cargo:rerun-if-changed=build.rs");
     fs::write(out.join("recover.bin"), recovery()).expect("writable");
     fs::write(out.join("sdk.rs"), sdk()).expect("writable");

@@ -4,10 +4,12 @@
     check.py figures       flash, stack and instructions against budgets.json; the table on stdout
     check.py readme        the same, and puts the table into README.md
     check.py vectors       the known answers on the device's own arithmetic
+    check.py suite         every document of JSONTestSuite, and a bounded stack
+    check.py logs          what the core's types say in logs, decoded by $DEFMT_PRINT
     check.py panics        who may panic, against the list of crates that are known to
     check.py trade         the images pay, and are paid by, the program that $X402 names
 
-Images are those of `cargo build --release` for the targets below, in $CARGO_TARGET_DIR.
+Images are those that `tests/run firmware` builds, in $CARGO_TARGET_DIR.
 """
 
 import json
@@ -18,6 +20,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -32,8 +35,13 @@ QEMU = {
 }
 
 
+# By what stands in brackets behind a name: what is optimised for size alone, or made with C.
+PROFILES = {"z": "small", "libsecp256k1": "libsecp", "log": "logged"}
+
+
 def image(target, name):
-    return TARGET_DIR / target / "release" / name
+    name, _, variant = name.partition(" (")
+    return TARGET_DIR / target / PROFILES.get(variant.rstrip(")"), "release") / name
 
 
 def emulator(target, name, serial="none", is_counted=True):
@@ -43,13 +51,17 @@ def emulator(target, name, serial="none", is_counted=True):
     return [*command, "-kernel", str(image(target, name))]
 
 
-def run(target, name):
+def run_for_bytes(target, name):
     """What an image says, which ends with success."""
     command = emulator(target, name)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     if done.returncode != 0:
-        sys.exit(f"{name} on {target} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        sys.exit(f"{name} on {target} ended with {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def run(target, name):
+    return run_for_bytes(target, name).decode()
 
 
 # --- Figures -------------------------------------------------------------------------------------
@@ -68,10 +80,10 @@ def flash(elf):
     return total
 
 
-def measured(target):
-    """Instructions and stack by step, the larger of the two dialects first named alone."""
+def measured(target, image):
+    """Instructions and stack by step."""
     figures, dialect = {}, ""
-    for line in run(target, "measure").splitlines():
+    for line in run(target, image).splitlines():
         words = line.split()
         if words[0] == "dialect":
             dialect = f" ({words[1]})"
@@ -80,12 +92,23 @@ def measured(target):
     return figures
 
 
+def all_measured(target):
+    """As `measured`, of all images that measure."""
+    steps = measured(target, "measure") | suite_of(target)
+    with_c = "measure (libsecp256k1)"
+    if target == ARM:
+        others = measured(target, with_c)
+        steps |= {f"{name} (libsecp256k1)": value for name, value in others.items()}
+    return steps
+
+
 def figures():
     """The table, once every figure is within its budget."""
     budgets = json.loads((HERE / "budgets.json").read_text())
+    promised = budgets.pop("promised")
     failures, rows = [], {}
-    for target, budget in budgets.items():
-        steps = measured(target)
+    for column, (target, budget) in enumerate(budgets.items()):
+        steps = all_measured(target)
         of_kind = {
             "flash": lambda name: flash(image(target, name)),
             "stack": lambda name: steps[name][1],
@@ -94,11 +117,14 @@ def figures():
         for kind, limits in budget.items():
             for name, limit in limits.items():
                 value = of_kind[kind](name)
-                rows.setdefault(f"{kind}, {name}", []).append(f"{value:,}")
+                rows.setdefault((kind, name), [""] * len(budgets))[column] = f"{value:,}"
                 if value > limit:
                     failures.append(f"{target}: {kind}, {name}: {value:,} is above {limit:,}")
-    lines = ["| | " + " | ".join(budgets) + " |", "|---|" + "---:|" * len(budgets)]
-    lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+    lines = ["| | promised | " + " | ".join(budgets) + " |", "|---|---:|" + "---:|" * len(budgets)]
+    for (kind, name), cells in rows.items():
+        promise = promised[kind].get(name)
+        promise = f"{promise:,}" if promise else ""
+        lines.append(f"| {kind}, {name} | {promise} | " + " | ".join(cells) + " |")
     table = "\n".join(lines)
     print(table)
     if failures:
@@ -116,6 +142,39 @@ def readme():
 def vectors():
     for target in QEMU:
         print(f"{target}: {run(target, 'vectors').strip()}")
+
+
+def suite_of(target):
+    """The stack that all documents of the suite take, once each was judged rightly."""
+    said = run(target, "suite")
+    return {"suite": (0, int(re.search(r"suite 316 of 316 stack (\d+)", said)[1]))}
+
+
+def suite():
+    for target in QEMU:
+        print(f"{target}: 316 documents are judged rightly, in {suite_of(target)['suite'][1]} bytes of stack")
+
+
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOGGED = [
+    "INFO offers 0.01 USDC on eip155:1 to 0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
+    "WARN refuses: Payment(Missing)",
+    "INFO CombSigner(..) signs for 0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    "INFO signed: Signature(..)",
+    "ERROR does not pay: Policy(Recipient)",
+]
+
+
+def logs():
+    frames = run_for_bytes(ARM, "logs (log)")
+    elf = image(ARM, "logs (log)")
+    command = [os.environ.get("DEFMT_PRINT", "defmt-print"), "--log-format", "{L} {s}", "-e", elf]
+    done = subprocess.run(command, input=frames, capture_output=True, timeout=60, check=False)
+    lines = [" ".join(line.split()) for line in done.stdout.decode().splitlines()]
+    print("\n".join(lines))
+    if done.returncode != 0 or lines != LOGGED:
+        sys.exit(f"that is not what is to be logged: {done.stderr.decode()}")
 
 
 # --- Panics --------------------------------------------------------------------------------------
@@ -141,7 +200,7 @@ def callers(elf):
 
 
 def panics():
-    for name in ("buyer", "seller", "both"):
+    for name in ("buyer", "seller", "both", "buyer-v2", "seller-v2", "both-v2"):
         found = {pair for pair in callers(image(ARM, name)) if pair[0] != pair[1]}
         # What panicking itself is made of is reached from elsewhere only.
         ours = {pair for pair in found if not re.match(rf"core::|__rustc|<core|_\$LT\$.*core\.\.|.*(?:{MAY_PANIC})", pair[0])}
@@ -171,7 +230,7 @@ class World:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.program = os.environ.get("X402") or sys.exit("X402 does not name the program")
-        self.processes = []
+        self.processes, self.gateway = [], None
         chain = self.start([self.program, "devnet", "--port", "0"])
         self.rpc = re.search(r"http://\S+", chain.stdout.readline())[0]
 
@@ -253,14 +312,56 @@ def wait_for(port):
     sys.exit(f"nothing listens on port {port}")
 
 
-def device_buys(world, target):
-    """The serial port of the buyer is a connection to the gateway."""
-    port, before = world.serve(), world.balance(PAYEE)
-    done = output_of(emulator(target, "buyer", f"tcp:127.0.0.1:{port}", is_counted=False))
+def device_buys(world, target, name, dialect, stripped):
+    """The serial port of the buyer is a connection to the gateway, through a bridge that strips the 402
+    of some fields."""
+    bridge, before = Bridge(world.gateway, stripped), world.balance(PAYEE)
+    done = output_of(emulator(target, name, f"tcp:127.0.0.1:{bridge.port}", is_counted=False))
     moved = world.balance(PAYEE) - before
-    print(f"{target} buys: {done.stdout.strip()!r}, {moved} units moved")
+    print(f"{target}: {name} buys in {dialect}: {done.stdout.strip()!r}, {moved} units moved")
     if done.returncode != 0 or moved != 10_000 or "21.5" not in done.stdout:
         sys.exit(f"the device did not buy: {done.stderr}")
+    if PAID_BY[dialect] not in bridge.paid.lower():
+        sys.exit(f"the device did not pay in {dialect}: {bridge.paid}")
+
+
+# The field by which a payment is known, and those of a 402 without which there is no other dialect.
+PAID_BY = {"headers": "x-payment-signature:", "v1": "x-payment:", "v2": "payment-signature:"}
+HEADERS, V2 = "x-payment-required:", "payment-required:"
+
+
+class Bridge:
+    """Carries one connection to a server, without some fields of its answers."""
+
+    def __init__(self, port, stripped):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.server, self.stripped = self.listener.getsockname()[1], port, stripped
+        self.paid = ""
+        threading.Thread(target=self.carry, daemon=True).start()
+
+    def carry(self):
+        device, _ = self.listener.accept()
+        with device, device.makefile("rb") as requests:
+            server = socket.create_connection(("127.0.0.1", self.server))
+            with server, server.makefile("rb") as answers:
+                while request := head_of(requests):
+                    self.paid = "".join(request)
+                    server.sendall("".join(request).encode())
+                    answer = head_of(answers)
+                    kept = [line for line in answer if not line.lower().startswith(self.stripped)]
+                    lengths = [line for line in kept if line.lower().startswith("content-length:")]
+                    body = answers.read(int(lengths[0].split(":")[1]))
+                    device.sendall("".join(kept).encode() + body)
+
+
+def head_of(stream):
+    """The lines of a head, the empty one included."""
+    lines = []
+    while line := stream.readline().decode():
+        lines.append(line)
+        if line == "\r\n":
+            break
+    return lines
 
 
 def pay(dialect):
@@ -292,23 +393,23 @@ def output_of(command, **options):
     )
 
 
-def device_sells(world, target):
+def device_sells(world, target, name, dialects):
     """Whoever connects to the serial port of the seller buys."""
     port = free_port()
     serial = f"tcp:127.0.0.1:{port},server=on,wait=off"
-    seller = world.start(emulator(target, "seller", serial, is_counted=False))
+    seller = world.start(emulator(target, name, serial, is_counted=False))
     wait_for(port)
     url = f"http://127.0.0.1:{port}/reading"
-    for buy in (pay("headers"), pay("v1"), fetch if FETCH.exists() else pay("v2")):
+    for buy in (*[pay(dialect) for dialect in dialects], fetch if FETCH.exists() else pay("v2")):
         buy(world, url)
     output, _ = seller.communicate(timeout=60)
     records = re.findall(r"^0x[0-9a-f]+$", output, re.MULTILINE)
     if seller.returncode != 0 or len(records) != 3:
         sys.exit(f"the seller ended with {seller.returncode}: {output}")
-    settle(world, target, records)
+    settle(world, f"{target}, {name}", records)
 
 
-def settle(world, target, records):
+def settle(world, seller, records):
     """What the device handed out is settled, once; with a forgery among it, nothing is."""
     # With another digit of s it is nobody's signature.
     last = records[-1]
@@ -319,28 +420,34 @@ def settle(world, target, records):
         (records, 0, 0, ": imported before, settled by 0x"),
     ]:
         before = world.balance(PAYEE)
-        done = world.import_lines(f"{target}.redb", lines)
+        done = world.import_lines(f"{seller}.redb", lines)
         moved = world.balance(PAYEE) - before
         if (done.returncode, moved) != (code, units) or what not in done.stdout + done.stderr:
             sys.exit(f"x402 ledger import: {moved} units moved, {done}")
         if code == 0 and done.stdout.count(what) != len(records):
             sys.exit(f"x402 ledger import: {done}")
-    print(f"{target} sells: what it handed out for 3 payments is settled, 30000 units moved")
+    print(f"{seller} sells: what it handed out for 3 payments is settled, 30000 units moved")
 
 
 def trade():
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
         try:
+            world.gateway = world.serve()
             for target in QEMU:
-                device_buys(world, target)
-                device_sells(world, target)
+                device_buys(world, target, "buyer", "headers", ())
+                device_buys(world, target, "buyer", "v2", (HEADERS,))
+                device_buys(world, target, "buyer", "v1", (HEADERS, V2))
+                device_buys(world, target, "buyer-v2", "v2", ())
+                device_sells(world, target, "seller", ("headers", "v1"))
+                device_sells(world, target, "seller-v2", ("v2", "v2"))
         finally:
             world.stop()
 
 
 if __name__ == "__main__":
-    commands = {"figures": figures, "readme": readme, "vectors": vectors, "panics": panics, "trade": trade}
+    checks = (figures, readme, vectors, suite, logs, panics, trade)
+    commands = {check.__name__: check for check in checks}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     commands[sys.argv[1]]()

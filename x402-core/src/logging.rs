@@ -32,6 +32,13 @@ impl Format for Signature {
 }
 
 #[cfg(feature = "k256")]
+impl Format for crate::secp256k1::CombSigner {
+    fn format(&self, f: Formatter<'_>) {
+        write!(f, "CombSigner(..)");
+    }
+}
+
+#[cfg(feature = "k256")]
 impl Format for crate::secp256k1::K256Signer {
     fn format(&self, f: Formatter<'_>) {
         write!(f, "K256Signer(..)");

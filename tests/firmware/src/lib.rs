@@ -8,6 +8,8 @@ count of instructions, a stack.
 #![deny(missing_docs)]
 
 mod board;
+#[cfg(feature = "libsecp256k1")]
+mod libsecp;
 pub mod roles;
 pub mod shop;
 pub mod stack;

@@ -4,7 +4,6 @@ use embedded_io::Read as _;
 use x402_core::device::{BUYER_BUFFER_LEN, Buyer, Clock, Dialects, SELLER_BUFFER_LEN, Seller};
 use x402_core::device::{BodyLength, Connection, FreshNonce, Next, Request};
 use x402_core::hex::Hex;
-use x402_core::secp256k1::Vartime;
 use x402_core::window::Limits;
 use x402_core::{Amount, Moment, Timestamp, Window};
 
@@ -40,7 +39,7 @@ pub fn buy<D: Dialects>() -> bool {
 /// Sells readings over the serial port: three, and then it hands out what is to be settled.
 #[must_use]
 pub fn sell<D: Dialects>() -> bool {
-    let mut seller = Seller::<_, 16, D>::speaking(Vartime, Window::new(limits()));
+    let mut seller = Seller::<_, 16, D>::speaking(shop::Recovery, Window::new(limits()));
     let offer = shop::offer();
     let mut connection = Connection::new(Uart::new());
     let mut buffer = [0; SELLER_BUFFER_LEN];
@@ -64,7 +63,7 @@ pub fn resell<D: Dialects>() -> bool {
     let Ok(signer) = shop::signer() else { return false };
     let mut lent = ([0; BUYER_BUFFER_LEN], [0; SELLER_BUFFER_LEN]);
     let mut buyer = Buyer::<_, D>::speaking(shop::limits(), signer, &mut lent.0);
-    let mut seller = Seller::<_, 16, D>::speaking(Vartime, Window::new(limits()));
+    let mut seller = Seller::<_, 16, D>::speaking(shop::Recovery, Window::new(limits()));
     let offer = shop::offer();
     let mut connection = Connection::new(Uart::new());
     let Ok(Some(order)) = seller.receive(&mut connection, &mut lent.1) else { return false };

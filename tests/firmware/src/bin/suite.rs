@@ -7,7 +7,6 @@ use core::convert::Infallible;
 
 use x402_core::device::{BUYER_BUFFER_LEN, Buyer, BuyerError, Clock, Connection, DeviceError};
 use x402_core::device::{FreshNonce, Next, Request};
-use x402_core::secp256k1::CombSigner;
 use x402_core::wire::json;
 use x402_core::{Nonce, Timestamp};
 use x402_firmware::{println, shop, stack};
@@ -84,7 +83,7 @@ impl embedded_io::Write for Required<'_> {
 
 /// What a buyer makes of it: `None` where it was read, and there is nothing to pay.
 #[inline(never)]
-fn refusal(buyer: &mut Buyer<'_, CombSigner>, required: Required<'static>) -> Option<BuyerError> {
+fn refusal(buyer: &mut Buyer<'_, shop::Key>, required: Required<'static>) -> Option<BuyerError> {
     let clock = Clock::Now(Timestamp::ZERO);
     let fresh = FreshNonce { nonce: Nonce::new([1; 32]), clock };
     match buyer.pay(&mut Connection::new(required), &REQUEST, &fresh) {
@@ -99,7 +98,7 @@ fn is_refused(refusal: Option<BuyerError>) -> bool {
 }
 
 #[inline(never)]
-fn is_right(buyer: &mut Buyer<'_, CombSigner>, document: &Document) -> bool {
+fn is_right(buyer: &mut Buyer<'_, shop::Key>, document: &Document) -> bool {
     let is_read = json::parse(document.bytes).is_ok();
     let refusal = refusal(buyer, Required::new(document.required));
     let is_right = is_read == document.is_read
@@ -111,7 +110,7 @@ fn is_right(buyer: &mut Buyer<'_, CombSigner>, document: &Document) -> bool {
 }
 
 /// `[` and `[{"":`, in base64, as often as in the two large files of the suite.
-fn are_refused(buyer: &mut Buyer<'_, CombSigner>) -> bool {
+fn are_refused(buyer: &mut Buyer<'_, shop::Key>) -> bool {
     let mut nested =
         |pattern, repetitions| is_refused(refusal(buyer, Required::nested(pattern, repetitions)));
     nested("W1tb", 33_333) && nested("W3siIjpbeyIiOlt7IiI6", 16_666)
