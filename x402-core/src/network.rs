@@ -11,7 +11,6 @@ use crate::uint::{self, MAX_DIGITS, digits};
 ///
 /// [EIP-155]: https://eips.ethereum.org/EIPS/eip-155
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChainId(u64);
 
 impl ChainId {

@@ -273,7 +273,8 @@ impl<'b> Received<'b> {
         if let Some(Err(error)) = self.encoded {
             return Err(Error::Payload(error.into()));
         }
-        let payload = PaymentPayload::parse(payload).map_err(Error::Payload)?;
+        let parse = if D::V1 { PaymentPayload::parse } else { PaymentPayload::parse_v2 };
+        let payload = parse(payload).map_err(Error::Payload)?;
         Ok((payload.authorization(offer.requirements().asset)?, false))
     }
 }

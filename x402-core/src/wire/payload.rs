@@ -44,6 +44,19 @@ impl<'a> PaymentPayload<'a> {
         Self::read(json::parse(json)?)
     }
 
+    /// As [`Self::parse`], of v2 alone: of v1, nothing is in the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`]; [`WireError::Version`] for a version that is not 2.
+    pub fn parse_v2(json: &'a [u8]) -> Result<Self, WireError> {
+        let payload = Self::parse(json)?;
+        match payload.version {
+            Version::V1 => Err(WireError::Version),
+            Version::V2 => Ok(Self { version: Version::V2, ..payload }),
+        }
+    }
+
     /// As [`Self::parse`], for a value that was read.
     ///
     /// # Errors
