@@ -14,3 +14,23 @@ pub(super) type Field = <Secp256k1 as FieldArithmetic>::FieldElement;
 pub(super) fn field(bytes: &[u8; 32]) -> Option<Field> {
     Field::from_bytes(&(*bytes).into()).into_option()
 }
+
+// Not inlined where each is longer than the call.
+
+/// a + b, of both magnitudes together.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(super) fn plus(a: &Field, b: &Field) -> Field {
+    *a + *b
+}
+
+/// a - b, where b is of this magnitude: of both together and one more.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(super) fn minus(a: &Field, b: &Field, magnitude: u32) -> Field {
+    *a + b.negate(magnitude)
+}
+
+/// n a, of magnitude 1, where n times the magnitude is below 32.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(super) fn times(a: &Field, n: u32) -> Field {
+    a.mul_single(n).normalize_weak()
+}

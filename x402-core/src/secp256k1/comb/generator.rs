@@ -7,8 +7,8 @@ use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::super::field::{Field, field};
-use super::super::scalar::times;
+use super::super::field::{Field, field, minus, plus, times};
+use super::super::scalar;
 use crate::hex;
 
 /// How far apart the bits of a row are.
@@ -113,7 +113,7 @@ const HALF: [u8; 32] =
 #[inline(never)]
 pub(super) fn multiple(k: &Scalar) -> Option<[[u8; 32]; 2]> {
     let constant = |bytes: [u8; 32]| Scalar::from_repr(bytes.into()).into_option();
-    let signs = times(&(*k + constant(ALL_PLUS)?), &constant(HALF)?);
+    let signs = scalar::times(&(*k + constant(ALL_PLUS)?), &constant(HALF)?);
     sum(&signs.to_repr().into())?.coordinates()
 }
 
@@ -174,16 +174,15 @@ impl Projective {
     #[inline(never)]
     fn add(&self, [x, y]: &[Field; 2]) -> Self {
         let (xx, yy) = (self.x.mul(x), self.y.mul(y));
-        let xy = (self.x + self.y).mul(&(*x + *y)) + (xx + yy).negate(2);
-        let (xz, yz) = (x.mul(&self.z) + self.x, y.mul(&self.z) + self.y);
-        let z21 = self.z.mul_single(21).normalize_weak();
-        let (plus, minus) = (yy + z21, yy + z21.negate(1));
-        let xz21 = xz.normalize_weak().mul_single(21).normalize_weak();
-        let xx3 = xx.mul_single(3);
+        let xy = plus(&self.x, &self.y).mul(&plus(x, y));
+        let xy = minus(&xy, &plus(&xx, &yy), 2);
+        let (xz, yz) = (plus(&x.mul(&self.z), &self.x), plus(&y.mul(&self.z), &self.y));
+        let (z21, xz21, xx3) = (times(&self.z, 21), times(&times(&xz, 1), 21), times(&xx, 3));
+        let (above, below) = (plus(&yy, &z21), minus(&yy, &z21, 1));
         Self {
-            x: (xy.mul(&minus) + yz.mul(&xz21).negate(1)).normalize_weak(),
-            y: plus.mul(&minus) + xx3.mul(&xz21),
-            z: (yz.mul(&plus) + xx3.mul(&xy)).normalize_weak(),
+            x: times(&minus(&xy.mul(&below), &yz.mul(&xz21), 1), 1),
+            y: plus(&above.mul(&below), &xx3.mul(&xz21)),
+            z: times(&plus(&yz.mul(&above), &xx3.mul(&xy)), 1),
         }
     }
 
@@ -191,13 +190,13 @@ impl Projective {
     #[inline(never)]
     fn double(&self) -> Self {
         let (yy, zz) = (self.y.square(), self.z.square());
-        let zz21 = zz.mul_single(21).normalize_weak();
-        let minus = yy + zz21.mul_single(3).negate(3);
-        let yyyz8 = yy.mul(&self.y.mul(&self.z)).mul_single(8);
+        let zz21 = times(&zz, 21);
+        let (above, below) = (plus(&yy, &zz21), minus(&yy, &times(&zz21, 3), 1));
+        let (xy, yz) = (self.x.mul(&self.y), self.y.mul(&self.z));
         Self {
-            x: self.x.mul(&self.y).double().mul(&minus),
-            y: (minus.mul(&(yy + zz21)) + zz21.mul(&yy).mul_single(8)).normalize_weak(),
-            z: yyyz8.normalize_weak(),
+            x: plus(&xy, &xy).mul(&below),
+            y: plus(&above.mul(&below), &times(&zz21.mul(&yy), 8)),
+            z: times(&yy.mul(&yz), 8),
         }
     }
 
