@@ -159,6 +159,7 @@ impl Amount {
     }
 
     /// From 32 bytes, big-endian.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
         Self(U256::from_be_bytes(bytes))
@@ -174,12 +175,14 @@ impl Amount {
     }
 
     /// 32 bytes, big-endian: the ABI word.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn to_be_bytes(self) -> [u8; 32] {
         self.0.to_be_bytes()
     }
 
     /// The sum, if it fits.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
@@ -234,6 +237,7 @@ impl Timestamp {
     }
 
     /// From 32 bytes, big-endian.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
         Self(U256::from_be_bytes(bytes))
@@ -249,18 +253,21 @@ impl Timestamp {
     }
 
     /// 32 bytes, big-endian: the ABI word.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn to_be_bytes(self) -> [u8; 32] {
         self.0.to_be_bytes()
     }
 
     /// The seconds, if they fit 64 bits.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn to_secs(self) -> Option<u64> {
         u64::try_from(self.0).ok()
     }
 
     /// The moment so many seconds later, at most [`Self::MAX`].
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn saturating_add(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(U256::from(seconds)))

@@ -69,13 +69,14 @@ fn combination(g: &Scalar, p: &Scalar, point: &Affine) -> Option<(Jacobian, Fiel
     for [p1, p2, g1, g2] in digits(g, p).iter().rev() {
         sum.double();
         for (digit, factor) in [(p1, None), (p2, Some(&beta))] {
-            if let Some(term) = term(*digit, factor, |half| multiples.get(half).copied()) {
-                sum.add(&term);
+            if let Some(multiple) = multiples.get(half(*digit)).filter(|_| *digit != 0) {
+                sum.add(&term(*digit, factor, *multiple));
             }
         }
         for (digit, factor) in [(g1, None), (g2, Some(&beta))] {
-            if let Some(term) = term(*digit, factor, generator::multiple) {
-                sum.add_scaled(&term, &scale);
+            if *digit != 0 {
+                let multiple = generator::multiple(half(*digit))?;
+                sum.add_scaled(&term(*digit, factor, multiple), &scale);
             }
         }
     }
@@ -98,20 +99,18 @@ fn digits(g: &Scalar, p: &Scalar) -> [[i8; 4]; DIGITS] {
     digits
 }
 
-/// The multiple for a digit, out of a table of the odd ones, with x times `factor`.
-fn term(
-    digit: i8,
-    factor: Option<&Field>,
-    table: impl Fn(usize) -> Option<Affine>,
-) -> Option<Affine> {
-    if digit == 0 {
-        return None;
-    }
-    let mut term = table(usize::from(digit.unsigned_abs() / 2))?;
+/// Where a table of the odd multiples has that of a digit.
+fn half(digit: i8) -> usize {
+    usize::from(digit.unsigned_abs() / 2)
+}
+
+/// A multiple with x times `factor`, and with the sign of the digit.
+#[inline(never)]
+fn term(digit: i8, factor: Option<&Field>, mut multiple: Affine) -> Affine {
     if let Some(factor) = factor {
-        term.x = term.x.mul(factor);
+        multiple.x = multiple.x.mul(factor);
     }
-    Some(if digit < 0 { term.negated() } else { term })
+    if digit < 0 { multiple.negated() } else { multiple }
 }
 
 #[cfg(test)]

@@ -78,7 +78,12 @@ impl<'a> PaymentRequirements<'a> {
     /// The EVM chain, if the network is one.
     #[must_use]
     pub fn chain_id(&self) -> Option<ChainId> {
-        chain_id(self.version, self.network)
+        self.chain_id_of(self.version)
+    }
+
+    /// As [`Self::chain_id`], where the version is known: of another, nothing is in the program.
+    pub(crate) fn chain_id_of(&self, version: Version) -> Option<ChainId> {
+        chain_id(version, self.network)
     }
 
     /// The price in atomic units, if it is a number of the wire.

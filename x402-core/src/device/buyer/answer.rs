@@ -11,7 +11,7 @@ use super::{BodyReader, BuyerError, Limits};
 use crate::buyer::PolicyError;
 use crate::head::HeadError;
 use crate::headers::{ChallengeHeaders, Field};
-use crate::wire::{PaymentRequirements, WireError};
+use crate::wire::{PaymentRequirements, Version, WireError};
 use crate::{Amount, Code, Nonce, Scheme, TransferMethod};
 
 /// The head of an answer, as far as a device needs it.
@@ -67,10 +67,14 @@ impl Bounds<'_> {
         }
     }
 
-    /// The terms of an entry of `accepts` that may be paid.
-    pub(super) fn choose(&self, entry: &PaymentRequirements<'_>) -> Option<(Amount, u32)> {
+    /// The terms of an entry of `accepts` of a version that may be paid.
+    pub(super) fn choose(
+        &self,
+        version: Version,
+        entry: &PaymentRequirements<'_>,
+    ) -> Option<(Amount, u32)> {
         let (asset, limits) = (&self.limits.asset, self.limits);
-        let is_admitted = entry.chain_id() == Some(asset.chain_id)
+        let is_admitted = entry.chain_id_of(version) == Some(asset.chain_id)
             && entry.scheme() == Some(Scheme::Exact(TransferMethod::Eip3009))
             && entry.asset() == Some(asset.address)
             && entry.pay_to() == Some(limits.recipient)
@@ -244,7 +248,7 @@ impl<D: Dialects> Reader<'_, D> {
     fn pick(&mut self, byte: u8) {
         if !matches!(self.required, Some(Err(_))) {
             let bounds = self.bounds;
-            self.required = Some(self.picker.push(byte, |entry| bounds.choose(entry)));
+            self.required = Some(self.picker.push(byte, |entry| bounds.choose(Version::V2, entry)));
         }
     }
 
@@ -253,7 +257,7 @@ impl<D: Dialects> Reader<'_, D> {
             Place::Kept => self.kept.close().map_err(BuyerError::Head)?,
             Place::Picker if !matches!(self.required, Some(Err(_))) => {
                 let bounds = self.bounds;
-                self.required = Some(self.picker.finish(|entry| bounds.choose(entry)));
+                self.required = Some(self.picker.finish(|entry| bounds.choose(Version::V2, entry)));
             }
             Place::Picker | Place::Ignored => {}
         }

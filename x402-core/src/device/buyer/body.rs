@@ -3,6 +3,7 @@
 use super::super::pick::Picker;
 use super::answer::{Bounds, Choice, Dialect};
 use crate::Amount;
+use crate::wire::Version;
 
 /// Reads the JSON of a body, a byte at a time, for what may be paid of it.
 pub(in crate::device) struct BodyReader<'b> {
@@ -21,7 +22,8 @@ impl<'b> BodyReader<'b> {
     pub(in crate::device) fn push(&mut self, byte: u8) {
         if self.is_json {
             let bounds = self.bounds;
-            self.is_json = self.picker.push_byte(byte, &|entry| bounds.choose(entry)).is_ok();
+            self.is_json =
+                self.picker.push_byte(byte, &|entry| bounds.choose(Version::V1, entry)).is_ok();
         }
     }
 
