@@ -119,9 +119,12 @@ fn sell(
     wire: &mut Connection<Memory>,
     buffer: &mut [u8; SELLER_BUFFER_LEN],
 ) -> bool {
-    let Some(request) = receive(seller, wire, buffer) else { return false };
-    let Ok(sale) = seller.sell(&request, offer, &Moment::at(NOW)) else { return false };
-    seller.answer(wire, &sale, "text/plain", b"21.5 C\n").is_ok()
+    let request = receive(seller, wire, buffer);
+    let Some(request) = &request else { return false };
+    match &seller.sell(request, offer, &Moment::at(NOW)) {
+        Ok(sale) => seller.answer(wire, sale, "text/plain", b"21.5 C\n").is_ok(),
+        Err(_) => false,
+    }
 }
 
 #[inline(never)]
