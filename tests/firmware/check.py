@@ -102,6 +102,11 @@ def all_measured(target):
     return steps
 
 
+def above(value, promise):
+    """By how much a promise is not kept, where it is not."""
+    return f" (+{100 * value // promise - 100} %)" if promise and value > promise else ""
+
+
 def figures():
     """The table, once every figure is within its budget."""
     budgets = json.loads((HERE / "budgets.json").read_text())
@@ -117,7 +122,9 @@ def figures():
         for kind, limits in budget.items():
             for name, limit in limits.items():
                 value = of_kind[kind](name)
-                rows.setdefault((kind, name), [""] * len(budgets))[column] = f"{value:,}"
+                promise = promised[kind].get(name) if target == ARM else None
+                cells = rows.setdefault((kind, name), [""] * len(budgets))
+                cells[column] = f"{value:,}{above(value, promise)}"
                 if value > limit:
                     failures.append(f"{target}: {kind}, {name}: {value:,} is above {limit:,}")
     lines = ["| | promised | " + " | ".join(budgets) + " |", "|---|---:|" + "---:|" * len(budgets)]
