@@ -149,6 +149,23 @@ def readme():
 def vectors():
     for target in QEMU:
         print(f"{target}: {run(target, 'vectors').strip()}")
+        parse(target)
+
+
+def parse(target):
+    """The image that reads alone is told what the official SDK sends."""
+    sdk = json.loads((HERE / "../vectors/sdk.json").read_text())["vectors"]
+    sale = next(vector for vector in sdk if vector["id"] == "v2-03")["outputs"]
+    fields = [sale["paymentRequiredHeader"]["value"], sale["header"]["value"]]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serial = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
+        device = subprocess.Popen(emulator(target, "parse", serial, is_counted=False))
+        port, _ = listener.accept()
+        with port:
+            port.sendall("".join(f"{field}\n" for field in fields).encode())
+            if device.wait(timeout=60) != 0:
+                sys.exit(f"parse on {target} does not read what the SDK sends")
+    print(f"{target}: the offer and the payment of the SDK are read, {len(fields[1])} bytes")
 
 
 def suite_of(target):

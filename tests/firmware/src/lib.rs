@@ -34,8 +34,7 @@ pub fn exit(code: i32) -> ! {
 /// The seconds since 1970: the host's clock, which a device has from its network.
 #[must_use]
 pub fn seconds() -> u64 {
-    use semihosting::experimental::time::SystemTime;
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    semihosting::sys::arm_compat::sys_time().map_or(0, |seconds| seconds as u64)
 }
 
 /// The entry of an image: `main!(run)`, where `run` returns whether it went well.

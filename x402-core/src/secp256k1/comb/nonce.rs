@@ -15,7 +15,7 @@ impl Nonces {
     pub(super) fn new(private: &[u8; 32], digest: &[u8; 32]) -> Self {
         let mut nonces = Self { key: Zeroizing::new([0; 32]), value: Zeroizing::new([1; 32]) };
         for round in [0, 1] {
-            nonces.update(&[&[round], private, digest]);
+            nonces.update([&[round], private, digest]);
         }
         nonces
     }
@@ -23,7 +23,7 @@ impl Nonces {
     /// The next number that may be a nonce.
     pub(super) fn candidate(&mut self) -> Scalar {
         loop {
-            self.value = hmac(&self.key, &self.value, &[]);
+            self.value = hmac(&self.key, &self.value, NOTHING);
             // Whether a candidate is out of range says nothing of the one that is taken.
             let number = Scalar::from_repr((*self.value).into()).into_option();
             if let Some(number) = number.filter(|number| !bool::from(number.is_zero())) {
@@ -35,29 +35,36 @@ impl Nonces {
 
     /// The candidate was not taken.
     pub(super) fn reject(&mut self) {
-        self.update(&[&[0]]);
+        self.update([&[0], &[], &[]]);
     }
 
-    fn update(&mut self, seed: &[&[u8]]) {
+    fn update(&mut self, seed: Seed<'_>) {
         self.key = hmac(&self.key, &self.value, seed);
-        self.value = hmac(&self.key, &self.value, &[]);
+        self.value = hmac(&self.key, &self.value, NOTHING);
     }
 }
 
-#[inline(never)]
-fn hmac(key: &[u8; 32], value: &[u8; 32], seed: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let inner = seed.iter().fold(keyed(key, 0x36).chain_update(value), Sha256::chain_update);
-    let outer = keyed(key, 0x5c).chain_update(inner.finalize());
-    Zeroizing::new(outer.finalize().into())
+/// What is hashed behind the value.
+type Seed<'s> = [&'s [u8]; 3];
+const NOTHING: Seed<'_> = [&[], &[], &[]];
+
+fn hmac(key: &[u8; 32], value: &[u8; 32], [a, b, c]: Seed<'_>) -> Zeroizing<[u8; 32]> {
+    let inner = keyed_hash(key, 0x36, &[value, a, b, c]);
+    keyed_hash(key, 0x5c, &[&*inner])
 }
 
-/// A hash that has begun with the key and a padding.
-fn keyed(key: &[u8; 32], padding: u8) -> Sha256 {
+/// The hash of the key with a padding, and of the parts.
+#[inline(never)]
+fn keyed_hash(key: &[u8; 32], padding: u8, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     let mut block = Zeroizing::new([padding; 64]);
     for (slot, byte) in block.iter_mut().zip(key) {
         *slot ^= byte;
     }
-    Sha256::new_with_prefix(*block)
+    let mut hash = Sha256::new();
+    for part in [&block[..]].iter().chain(parts) {
+        hash.update(part);
+    }
+    Zeroizing::new(hash.finalize().into())
 }
 
 #[cfg(test)]
