@@ -92,6 +92,7 @@ const fn row(x: &str, y: &str) -> Row {
     [words(hex::literal(x)), words(hex::literal(y))]
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated at compile time only")]
 const fn words(bytes: [u8; 32]) -> [u32; 8] {
     let mut words = [0; 8];
     let mut at = 0;
