@@ -8,9 +8,10 @@ use defmt::{error, info, warn};
 use defmt_semihosting as _;
 use x402_core::device::{BUYER_BUFFER_LEN, Buyer, Clock, Connection, DeviceError, FreshNonce};
 use x402_core::device::{Request, SELLER_BUFFER_LEN, Seller};
+use x402_core::secp256k1::{CombSigner, Vartime};
 use x402_core::window::Limits;
 use x402_core::{Address, Amount, Digest, Moment, Nonce, Signer as _, Timestamp, Window};
-use x402_firmware::shop::{self, Recovery};
+use x402_firmware::shop;
 
 x402_firmware::main!(run);
 
@@ -46,7 +47,7 @@ fn run() -> bool {
 /// Refuses a request without a payment.
 fn sell() -> Option<()> {
     let limits = Limits { owed: Amount::from_units(1_000_000), horizon_seconds: 600 };
-    let mut seller = Seller::new(Recovery, Window::<4>::new(limits));
+    let mut seller = Seller::new(Vartime, Window::<4>::new(limits));
     let (offer, mut buffer) = (shop::offer(), [0; SELLER_BUFFER_LEN]);
     info!("offers {}", offer);
     let mut connection = Connection::new(Wire(b"GET /reading HTTP/1.1\r\n\r\n"));
@@ -58,7 +59,7 @@ fn sell() -> Option<()> {
 
 /// Does not pay somebody else.
 fn buy() -> Option<()> {
-    let signer = shop::signer().ok()?;
+    let signer = CombSigner::from_bytes(&shop::KEY_BYTES).ok()?;
     info!("{} signs for {}", signer, signer.address());
     let Ok(signature) = signer.sign(&Digest::new([7; 32]));
     info!("signed: {}", signature);
