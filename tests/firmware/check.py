@@ -69,15 +69,26 @@ def run(target, name):
 
 def flash(elf):
     """The bytes of all sections that are in the image when it is flashed."""
+    return sum(length for kind, _, length in sections(elf) if kind != NOBITS)
+
+
+def ram(elf):
+    """The bytes of all sections that are written to, the stack not among them."""
+    return sum(length for _, flags, length in sections(elf) if flags & WRITE)
+
+
+NOBITS, WRITE, ALLOC = 8, 1, 2
+
+
+def sections(elf):
+    """Kind, flags and length of those that are in memory."""
     data = elf.read_bytes()
     (offset,) = struct.unpack_from("<I", data, 32)
     size, count = struct.unpack_from("<HH", data, 46)
-    total = 0
     for index in range(count):
         _, kind, flags, _, _, length = struct.unpack_from("<6I", data, offset + index * size)
-        is_allocated, has_bytes = flags & 2, kind != 8
-        total += length if is_allocated and has_bytes else 0
-    return total
+        if flags & ALLOC:
+            yield kind, flags, length
 
 
 def measured(target, image):
@@ -116,6 +127,7 @@ def figures():
         steps = all_measured(target)
         of_kind = {
             "flash": lambda name: flash(image(target, name)),
+            "static RAM": lambda name: ram(image(target, name)),
             "stack": lambda name: steps[name][1],
             "instructions": lambda name: steps[name][0],
         }
@@ -130,7 +142,7 @@ def figures():
     lines = ["| | promised | " + " | ".join(budgets) + " |", "|---|---:|" + "---:|" * len(budgets)]
     for (kind, name), cells in rows.items():
         promise = promised[kind].get(name)
-        promise = f"{promise:,}" if promise else ""
+        promise = "" if promise is None else f"{promise:,}"
         lines.append(f"| {kind}, {name} | {promise} | " + " | ".join(cells) + " |")
     table = "\n".join(lines)
     print(table)

@@ -9,6 +9,7 @@ use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::ops::Reduce;
 use k256::elliptic_curve::scalar::IsHigh as _;
 use k256::elliptic_curve::subtle::ConditionallySelectable as _;
+use k256::elliptic_curve::zeroize::Zeroizing;
 use k256::{FieldBytes, Scalar, SecretKey};
 
 use super::InvalidKey;
@@ -54,12 +55,14 @@ impl Signer for CombSigner {
 
     #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
-        let key = *self.key.to_nonzero_scalar();
+        let key = Zeroizing::new(*self.key.to_nonzero_scalar());
+        let bytes = Zeroizing::new(<[u8; 32]>::from(key.to_repr()));
         let hash = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
-        let mut nonces = nonce::Nonces::new(&key.to_repr().into(), &hash.to_repr().into());
+        let mut nonces = nonce::Nonces::new(&bytes, &hash.to_repr().into());
         loop {
             // The first one is good but for one in 2^127.
-            if let Some(signature) = signature(&key, &hash, &nonces.candidate()) {
+            let nonce = Zeroizing::new(nonces.candidate());
+            if let Some(signature) = signature(&key, &hash, &nonce) {
                 return Ok(signature);
             }
             nonces.reject();
