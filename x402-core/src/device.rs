@@ -19,7 +19,8 @@ are not, nothing is in the image.
 
 # What is not done here
 
-Bodies are the caller's: [`BodyLength`] says how long they are. Chunks are not put together. A seller
+Bodies are the caller's: [`BodyLength`] says how long they are. Only that of a 402 whose head has nothing
+that may be paid is read here, for the terms of v1 are in it. Chunks are not put together. A seller
 without a chain cannot know whether a payer has the money: [`window::Limits`](crate::window::Limits)
 bounds what is lost to those who have not.
 */

@@ -16,8 +16,8 @@ use super::InvalidKey;
 use super::scalar::times;
 use crate::{Address, Digest, Signature, Signer, keccak256};
 
-/// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in a third of
-/// the time and less than a third of the stack: for devices.
+/// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in two thirds
+/// of the time and less than a third of the stack: for devices.
 ///
 /// k256 makes a table of the generator's multiples for each signature; here it is a constant of a
 /// kilobyte. What depends on the key takes the same time for every key: sums are those of complete
