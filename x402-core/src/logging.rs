@@ -3,7 +3,7 @@
 
 use defmt::{Display2Format, Format, Formatter, write};
 
-use crate::{Address, Amount, Nonce, Offer, PaymentId, Price, Signature, Timestamp};
+use crate::{Address, Amount, ChainId, Nonce, Offer, PaymentId, Price, Signature, Timestamp};
 
 macro_rules! as_displayed {
     ($($name:ty,)*) => {$(
@@ -15,7 +15,7 @@ macro_rules! as_displayed {
     )*};
 }
 
-as_displayed! { Address, Amount, Nonce, PaymentId, Price, Timestamp, }
+as_displayed! { Address, Amount, ChainId, Nonce, PaymentId, Price, Timestamp, }
 
 impl Format for Offer<'_> {
     fn format(&self, f: Formatter<'_>) {
@@ -28,6 +28,13 @@ impl Format for Offer<'_> {
 impl Format for Signature {
     fn format(&self, f: Formatter<'_>) {
         write!(f, "Signature(..)");
+    }
+}
+
+#[cfg(feature = "k256")]
+impl Format for crate::secp256k1::CombSigner {
+    fn format(&self, f: Formatter<'_>) {
+        write!(f, "CombSigner(..)");
     }
 }
 

@@ -1,6 +1,8 @@
 use core::fmt;
 
-use crate::uint;
+use ruint::aliases::U256;
+
+use crate::uint::{self, MAX_DIGITS, digits};
 
 /// The id of an EVM chain ([EIP-155]): 1 is Ethereum.
 ///
@@ -9,7 +11,6 @@ use crate::uint;
 ///
 /// [EIP-155]: https://eips.ethereum.org/EIPS/eip-155
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChainId(u64);
 
 impl ChainId {
@@ -82,7 +83,8 @@ impl ChainId {
 
 impl fmt::Display for ChainId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "eip155:{}", self.0)
+        f.write_str("eip155:")?;
+        f.write_str(digits(U256::from(self.0), &mut [0; MAX_DIGITS]))
     }
 }
 

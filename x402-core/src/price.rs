@@ -4,7 +4,9 @@ use core::fmt;
 
 use ruint::aliases::U256;
 
-use crate::uint::{MAX_DIGITS, digits as digits_of, div_power_of_ten, power_of_ten, push_digit};
+use crate::uint::{
+    MAX_DIGITS, digits as digits_of, div_power_of_ten, push_digit, times_power_of_ten,
+};
 use crate::{Amount, NumberError};
 
 /// A price in units of an asset: an exact decimal, never a float.
@@ -114,8 +116,8 @@ impl Price {
             return Ok((Amount::ZERO, true));
         }
         if decimals >= self.scale {
-            let factor = power_of_ten(decimals - self.scale).ok_or(PriceError::Overflow)?;
-            let units = self.mantissa.checked_mul(factor).ok_or(PriceError::Overflow)?;
+            let units = times_power_of_ten(self.mantissa, decimals - self.scale);
+            let units = units.ok_or(PriceError::Overflow)?;
             return Ok((Amount::from_uint(units), true));
         }
         let (units, is_exact) = div_power_of_ten(self.mantissa, self.scale - decimals);

@@ -1,6 +1,9 @@
 //! Recovery and signing by RustCrypto's [`k256`], in pure Rust.
 
+mod comb;
 mod element;
+mod field;
+mod scalar;
 mod vartime;
 
 use core::fmt;
@@ -10,6 +13,7 @@ use k256::elliptic_curve::point::AffineCoordinates as _;
 
 use crate::{Address, Digest, Recover, Signature, SignatureError, Signer, keccak256};
 
+pub use comb::CombSigner;
 pub use element::{Element, ElementError};
 pub use vartime::Vartime;
 

@@ -51,10 +51,20 @@ pub(crate) fn push_digit(number: U256, digit: u8) -> Result<U256, NumberError> {
     if !digit.is_ascii_digit() {
         return Err(NumberError::Digit);
     }
-    number
-        .checked_mul(U256::from(10))
-        .and_then(|number| number.checked_add(U256::from(digit - b'0')))
-        .ok_or(NumberError::Overflow)
+    mul_add(number, 10, u32::from(digit - b'0')).ok_or(NumberError::Overflow)
+}
+
+/// `number * factor + term`, if it fits.
+fn mul_add(number: U256, factor: u32, term: u32) -> Option<U256> {
+    let mut carry = u64::from(term);
+    let mut limbs = number.into_limbs();
+    for limb in &mut limbs {
+        let low = (*limb & 0xffff_ffff) * u64::from(factor) + carry;
+        let high = (*limb >> 32) * u64::from(factor) + (low >> 32);
+        *limb = (high << 32) | (low & 0xffff_ffff);
+        carry = high >> 32;
+    }
+    (carry == 0).then_some(U256::from_limbs(limbs))
 }
 
 /// `number / 10^exponent`, rounded down, and whether nothing was cut off.
@@ -62,7 +72,7 @@ pub(crate) fn div_power_of_ten(mut number: U256, mut exponent: u8) -> (U256, boo
     let mut is_exact = true;
     while exponent > 0 && !number.is_zero() {
         let step = exponent.min(CHUNK);
-        let divisor = NonZero::new(10_u64.pow(step.into())).unwrap_or(NonZero::<u64>::MIN);
+        let divisor = NonZero::new(10_u32.pow(step.into())).unwrap_or(NonZero::<u32>::MIN);
         let (quotient, rest) = div_rem(number, divisor);
         (number, exponent) = (quotient, exponent - step);
         is_exact &= rest == 0;
@@ -70,48 +80,64 @@ pub(crate) fn div_power_of_ten(mut number: U256, mut exponent: u8) -> (U256, boo
     (number, is_exact)
 }
 
-/// So many digits are divided off at once: a 32-bit number holds them.
-const CHUNK: u8 = 9;
-const BILLION: NonZero<u64> = NonZero::new(1_000_000_000).unwrap();
+/// So many digits are divided off at once: a 16-bit number holds them.
+const CHUNK: u8 = 4;
+const CHUNK_SIZE: NonZero<u32> = NonZero::new(10_000).unwrap();
 
-/// `number / divisor` and the rest, where the divisor has 32 bits. By hand, since a division by any
-/// number of 256 bits is 11 KB of code, more than a microcontroller has to spare.
-fn div_rem(number: U256, divisor: NonZero<u64>) -> (U256, u64) {
+/// `number / divisor` and the rest, where the divisor has 16 bits. By hand, since a division by any
+/// number of 256 bits is 11 KB of code, and one of 64 bits is another, more than a microcontroller has
+/// to spare.
+fn div_rem(number: U256, divisor: NonZero<u32>) -> (U256, u32) {
     let mut rest = 0;
     let mut limbs = number.into_limbs();
     for limb in limbs.iter_mut().rev() {
-        let high = (rest << 32) | (*limb >> 32);
-        let low = ((high % divisor) << 32) | (*limb & 0xffff_ffff);
-        *limb = ((high / divisor) << 32) | (low / divisor);
-        rest = low % divisor;
+        let mut quotient = 0;
+        for shift in [48, 32, 16, 0] {
+            let piece = (rest << 16) | ((*limb >> shift) as u32 & 0xffff);
+            quotient = (quotient << 16) | u64::from(piece / divisor);
+            rest = piece % divisor;
+        }
+        *limb = quotient;
     }
     (U256::from_limbs(limbs), rest)
 }
 
 /// The decimal digits of a number, at the end of `out`.
 pub(crate) fn digits(mut number: U256, out: &mut [u8; MAX_DIGITS]) -> &str {
+    let mut count = 0;
     for places in out.rchunks_mut(CHUNK.into()) {
-        let (quotient, mut rest) = div_rem(number, BILLION);
+        let (quotient, mut rest) = div_rem(number, CHUNK_SIZE);
         for place in places.iter_mut().rev() {
             *place = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
         number = quotient;
+        count += places.len();
+        if number.is_zero() {
+            break;
+        }
     }
+    let digits = out.get(MAX_DIGITS - count..).unwrap_or_default();
     // A zero is a digit, too.
-    let zeros = out.iter().take(MAX_DIGITS - 1).take_while(|digit| **digit == b'0').count();
-    core::str::from_utf8(out.get(zeros..).unwrap_or_default()).unwrap_or_default()
+    let zeros = digits.iter().take(count - 1).take_while(|digit| **digit == b'0').count();
+    core::str::from_utf8(digits.get(zeros..).unwrap_or_default()).unwrap_or_default()
+}
+
+/// `number * 10^exponent`, if it fits.
+pub(crate) fn times_power_of_ten(mut number: U256, mut exponent: u8) -> Option<U256> {
+    /// A 32-bit number holds so many digits.
+    const STEP: u8 = 9;
+    while exponent > 0 {
+        let step = exponent.min(STEP);
+        number = mul_add(number, 10_u32.pow(step.into()), 0)?;
+        exponent -= step;
+    }
+    Some(number)
 }
 
 /// 10 to the power of `exponent`, or `None` from 10^78 on, which does not fit.
 pub(crate) fn power_of_ten(exponent: u8) -> Option<U256> {
-    /// The largest that 128 bits hold. Powers of wide integers are slow.
-    const NARROW: u8 = 38;
-    let narrow = U256::from(10_u128.pow(exponent.min(NARROW).into()));
-    match exponent.saturating_sub(NARROW) {
-        0 => Some(narrow),
-        rest => power_of_ten(rest)?.checked_mul(narrow),
-    }
+    times_power_of_ten(U256::ONE, exponent)
 }
 
 /// A quantity of a token in atomic units: 10,000 is 0.01 USDC.
@@ -133,6 +159,7 @@ impl Amount {
     }
 
     /// From 32 bytes, big-endian.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
         Self(U256::from_be_bytes(bytes))
@@ -148,12 +175,14 @@ impl Amount {
     }
 
     /// 32 bytes, big-endian: the ABI word.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn to_be_bytes(self) -> [u8; 32] {
         self.0.to_be_bytes()
     }
 
     /// The sum, if it fits.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
@@ -208,6 +237,7 @@ impl Timestamp {
     }
 
     /// From 32 bytes, big-endian.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn from_be_bytes(bytes: [u8; 32]) -> Self {
         Self(U256::from_be_bytes(bytes))
@@ -223,18 +253,21 @@ impl Timestamp {
     }
 
     /// 32 bytes, big-endian: the ABI word.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn to_be_bytes(self) -> [u8; 32] {
         self.0.to_be_bytes()
     }
 
     /// The seconds, if they fit 64 bits.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn to_secs(self) -> Option<u64> {
         u64::try_from(self.0).ok()
     }
 
     /// The moment so many seconds later, at most [`Self::MAX`].
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn saturating_add(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(U256::from(seconds)))

@@ -1,6 +1,6 @@
 use crate::claim::{Checked, Proof};
 use crate::{
-    Address, Amount, ChainId, DomainSeparator, Error, Payment, PaymentId, Recover, Scheme,
+    Address, Amount, ChainId, Digest, DomainSeparator, Error, Payment, PaymentId, Recover, Scheme,
 };
 use crate::{Signature, Timestamp, Transfer, keccak256};
 
@@ -65,6 +65,26 @@ impl Requirements {
     ) -> Result<Checked, Error> {
         self.check_unsigned(payment, moment)?;
         let signature = self.check_signature(payment, recover)?;
+        Ok(self.checked(payment, Proof::Ecdsa(signature)))
+    }
+
+    /// As [`Self::check`], by EIP-3009 alone: of permits, nothing is in the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`]; [`Error::Scheme`] for a permit, whatever the scheme.
+    pub fn check_authorization(
+        &self,
+        payment: &Payment,
+        moment: &Moment,
+        recover: &impl Recover,
+    ) -> Result<Checked, Error> {
+        self.check_unsigned(payment, moment)?;
+        let Transfer::Eip3009(authorization) = &payment.transfer else {
+            return Err(Error::Scheme);
+        };
+        let digest = authorization.digest(&self.domain);
+        let signature = signed_by_payer(payment, &digest, recover)?;
         Ok(self.checked(payment, Proof::Ecdsa(signature)))
     }
 
@@ -158,13 +178,21 @@ impl Requirements {
         payment: &Payment,
         recover: &impl Recover,
     ) -> Result<Signature, Error> {
-        let signature = payment.signature.map_err(Error::Signature)?;
         let digest = payment.transfer.digest(&self.domain, self.chain_id);
-        let signer = recover.recover(&digest, &signature).map_err(Error::Signature)?;
-        // The zero address is what a failed recovery gives elsewhere: nobody signs for it.
-        if signer != payment.transfer.from() || signer == Address::ZERO {
-            return Err(Error::Signer);
-        }
-        Ok(signature)
+        signed_by_payer(payment, &digest, recover)
     }
+}
+
+fn signed_by_payer(
+    payment: &Payment,
+    digest: &Digest,
+    recover: &impl Recover,
+) -> Result<Signature, Error> {
+    let signature = payment.signature.map_err(Error::Signature)?;
+    let signer = recover.recover(digest, &signature).map_err(Error::Signature)?;
+    // The zero address is what a failed recovery gives elsewhere: nobody signs for it.
+    if signer != payment.transfer.from() || signer == Address::ZERO {
+        return Err(Error::Signer);
+    }
+    Ok(signature)
 }

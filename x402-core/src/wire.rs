@@ -40,6 +40,8 @@ pub use required::PaymentRequired;
 pub use requirements::{PaymentFlow, PaymentRequirements};
 pub use response::{SettleResponse, Settlement, Verified, VerifyResponse};
 pub use signed::{Answers, SignedPayload};
+#[cfg(feature = "embedded-io")]
+pub(crate) use signed::{AuthorizationV1, AuthorizationV2};
 
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

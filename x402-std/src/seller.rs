@@ -13,6 +13,7 @@ given back by [`Seller::refund`].
 
 mod batch;
 mod credit;
+mod import;
 mod on_chain;
 mod options;
 mod pledge;
@@ -37,6 +38,7 @@ use tab::Tab;
 use working::{Guard, Working};
 
 pub use credit::{DrawTicket, Drawn};
+pub use import::{Import, Imported, Standing};
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
 pub use options::{Clock, Later, SellerOptions};

@@ -8,6 +8,9 @@ count of instructions, a stack.
 #![deny(missing_docs)]
 
 mod board;
+#[cfg(feature = "libsecp256k1")]
+mod libsecp;
+pub mod roles;
 pub mod shop;
 pub mod stack;
 
@@ -17,10 +20,9 @@ pub use board::{Uart, instructions, start};
 pub use semihosting::{print, println};
 
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    // Without the words: they are a third of the image.
-    let line = info.location().map_or(0, core::panic::Location::line);
-    println!("PANIC in line {line}");
+fn panic(_: &PanicInfo<'_>) -> ! {
+    // Without the place and the words: they are a third of the image.
+    println!("PANIC");
     exit(101)
 }
 
@@ -32,8 +34,7 @@ pub fn exit(code: i32) -> ! {
 /// The seconds since 1970: the host's clock, which a device has from its network.
 #[must_use]
 pub fn seconds() -> u64 {
-    use semihosting::experimental::time::SystemTime;
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    semihosting::sys::arm_compat::sys_time().map_or(0, |seconds| seconds as u64)
 }
 
 /// The entry of an image: `main!(run)`, where `run` returns whether it went well.

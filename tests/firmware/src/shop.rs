@@ -1,8 +1,13 @@
 //! What is sold by the one image and bought by the other.
 
 use x402_core::device::Limits;
-use x402_core::secp256k1::{InvalidKey, K256Signer};
+use x402_core::secp256k1::InvalidKey;
 use x402_core::{Address, Amount, Asset, ChainId, Nonce, Offer, keccak256};
+
+#[cfg(feature = "libsecp256k1")]
+pub use crate::libsecp::{Key, Recovery};
+#[cfg(not(feature = "libsecp256k1"))]
+pub use x402_core::secp256k1::{CombSigner as Key, Vartime as Recovery};
 
 /// USDC on the chain that the tests run: a constant, so that no table of all tokens is linked.
 #[must_use]
@@ -49,16 +54,18 @@ pub fn limits() -> Limits<'static> {
 }
 
 /// The second account of the development mnemonic, which every Ethereum tool knows.
+pub const KEY_BYTES: [u8; 32] = [
+    0x59, 0xc6, 0x99, 0x5e, 0x99, 0x8f, 0x97, 0xa5, 0xa0, 0x04, 0x49, 0x66, 0xf0, 0x94, 0x53, 0x89,
+    0xdc, 0x9e, 0x86, 0xda, 0xe8, 0x8c, 0x7a, 0x84, 0x12, 0xf4, 0x60, 0x3b, 0x6b, 0x78, 0x69, 0x0d,
+];
+
+/// The holder of [`KEY_BYTES`].
 ///
 /// # Errors
 ///
 /// None: it is a key.
-pub fn signer() -> Result<K256Signer, InvalidKey> {
-    K256Signer::from_bytes(&[
-        0x59, 0xc6, 0x99, 0x5e, 0x99, 0x8f, 0x97, 0xa5, 0xa0, 0x04, 0x49, 0x66, 0xf0, 0x94, 0x53,
-        0x89, 0xdc, 0x9e, 0x86, 0xda, 0xe8, 0x8c, 0x7a, 0x84, 0x12, 0xf4, 0x60, 0x3b, 0x6b, 0x78,
-        0x69, 0x0d,
-    ])
+pub fn signer() -> Result<Key, InvalidKey> {
+    Key::from_bytes(&KEY_BYTES)
 }
 
 /// Unlike any before it, and no more than that: a device has a generator of random numbers.

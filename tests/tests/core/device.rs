@@ -10,8 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use x402_core::buyer::PolicyError;
 use x402_core::device::{
-    BUYER_BUFFER_LEN, BodyLength, Buyer, BuyerError, Clock, Connection, DeviceError, FieldsError,
-    FreshNonce, Limits, MAX_HEAD_LEN, Next, Request, SELLER_BUFFER_LEN, Seller,
+    AllDialects, BUYER_BUFFER_LEN, BodyLength, Buyer, BuyerError, Clock, Connection, DeviceError,
+    Dialects, FieldsError, FreshNonce, Limits, MAX_HEAD_LEN, Next, Request, SELLER_BUFFER_LEN,
+    Seller, V2Only,
 };
 use x402_core::head::HeadError;
 use x402_core::secp256k1::{K256Signer, Vartime};
@@ -107,7 +108,7 @@ fn shop() -> Seller<Vartime, 4> {
 }
 
 /// What a seller answers to one request.
-fn serve(seller: &mut Seller<Vartime, 4>, request: &[u8]) -> Vec<u8> {
+fn serve<D: Dialects>(seller: &mut Seller<Vartime, 4, D>, request: &[u8]) -> Vec<u8> {
     let mut connection = Connection::new(Peer::new(|_| Vec::new()));
     connection = {
         let mut peer = connection.into_inner();
@@ -151,10 +152,16 @@ fn encoded(json: &Value) -> String {
     STANDARD.encode(json.to_string())
 }
 
+type Bought = (Result<Next, DeviceError<BuyerError, Infallible>>, Vec<Vec<u8>>);
+
 /// What comes of a request, and what was sent.
-fn bought(answers: &[&[u8]]) -> (Result<Next, DeviceError<BuyerError, Infallible>>, Vec<Vec<u8>>) {
+fn bought(answers: &[&[u8]]) -> Bought {
+    bought_in::<AllDialects>(answers)
+}
+
+fn bought_in<D: Dialects>(answers: &[&[u8]]) -> Bought {
     let mut buffer = [0; BUYER_BUFFER_LEN];
-    let mut buyer = Buyer::new(limits(), payer(), &mut buffer);
+    let mut buyer = Buyer::<_, D>::speaking(limits(), payer(), &mut buffer);
     let mut sent = Vec::new();
     let mut answers = answers.iter();
     let result = {
@@ -554,6 +561,118 @@ fn every_document_of_the_json_test_suite_is_judged() {
             b'n' if document.is_ascii() => assert!(result.is_err(), "{name}"),
             _ => {}
         }
+    }
+}
+
+/// The terms of v1, as other servers send them: in the body alone.
+fn v1(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 402 Payment Required\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+fn v1_entry() -> Value {
+    let mut entry = entry();
+    entry["network"] = "ethereum".into();
+    entry["maxAmountRequired"] = entry["amount"].take();
+    entry
+}
+
+#[test]
+fn a_402_of_v1_is_paid_out_of_its_body() {
+    let other = json!({"scheme": "exact", "network": "solana"});
+    let body = json!({"x402Version": 1, "error": "no", "accepts": [other, v1_entry()]});
+    let mut seller = shop();
+    let (result, sent) = bought(&[&v1(&body.to_string()), OK]);
+    assert!(matches!(result, Ok(Next::Answer(answer)) if answer.status == 200), "{result:?}");
+    let paid = String::from_utf8(sent[1].clone()).unwrap();
+    let value = paid.lines().find_map(|line| line.strip_prefix("X-PAYMENT: ")).unwrap();
+    let payload: Value = serde_json::from_slice(&STANDARD.decode(value).unwrap()).unwrap();
+    assert_eq!((&payload["x402Version"], &payload["network"]), (&json!(1), &json!("ethereum")));
+    let answer = String::from_utf8(serve(&mut seller, &sent[1])).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn asynchronous_streams_read_bodies_too() {
+    let body = v1(&json!({"x402Version": 1, "accepts": [v1_entry()]}).to_string());
+    let mut buffer = [0; BUYER_BUFFER_LEN];
+    let mut buyer = Buyer::new(limits(), payer(), &mut buffer);
+    let mut sent = Vec::new();
+    let peer = Peer::new(|request| {
+        sent.push(request.to_vec());
+        if sent.len() == 1 { body.clone() } else { OK.to_vec() }
+    });
+    let mut connection = Connection::new(peer);
+    let fresh = fresh(7);
+    let result = {
+        let mut paying = pin!(buyer.pay_async(&mut connection, &REQUEST, &fresh));
+        match paying.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => panic!("nothing here waits"),
+        }
+    };
+    assert!(matches!(result, Ok(Next::Answer(answer)) if answer.status == 200), "{result:?}");
+    drop(connection);
+    assert_eq!(sent, bought(&[&body, OK]).1);
+}
+
+#[test]
+fn a_body_that_has_no_terms_of_v1_is_not_paid() {
+    let mut dear = v1_entry();
+    dear["maxAmountRequired"] = "10001".into();
+    let with = |version: u8, entry: &Value| json!({"x402Version": version, "accepts": [entry]});
+    for body in [
+        "<html>Payment required</html>".to_owned(),
+        "{".to_owned(),
+        "[".repeat(5_000),
+        with(2, &v1_entry()).to_string(),
+        with(1, &entry()).to_string(),
+        with(1, &dear).to_string(),
+        format!("{}x", with(1, &v1_entry())),
+    ] {
+        assert_eq!(refused(&v1(&body)), BuyerError::NoOffer, "{body}");
+    }
+    // Chunks are not put together, and longer bodies than 64 KB are not read.
+    let chunked = b"HTTP/1.1 402 No\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(refused(chunked), BuyerError::NoOffer);
+    let body = with(1, &v1_entry()).to_string();
+    let long = format!("{}{body}", " ".repeat(70_000));
+    assert_eq!(refused(&v1(&long)), BuyerError::NoOffer);
+    let cut = v1(&body);
+    let (result, _) = bought(&[&cut[..cut.len() - 1]]);
+    assert_eq!(result, Err(DeviceError::Closed));
+}
+
+#[test]
+fn a_device_of_v2_alone_speaks_nothing_else() {
+    let owed = Amount::from_units(1_000_000);
+    let window = Window::new(WindowLimits { owed, horizon_seconds: 600 });
+    let mut seller = Seller::<_, 4, V2Only>::speaking(Vartime, window);
+    let answer = serve(&mut seller, b"GET /reading HTTP/1.1\r\n\r\n");
+    let text = String::from_utf8(answer.clone()).unwrap();
+    assert!(!text.contains("X-Payment") && !text.contains("x402Version"), "{text}");
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body, json!({"code": "402", "reason": "Payment required"}));
+
+    let (_, sent) = bought_in::<V2Only>(&[&answer, OK]);
+    let answer = String::from_utf8(serve(&mut seller, &sent[1])).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(seller.window().len(), 1);
+
+    // What it does not speak is no payment, and no offer.
+    let mut other = shop();
+    let required = serve(&mut other, b"GET /reading HTTP/1.1\r\n\r\n");
+    for field in ["PAYMENT-REQUIRED", "X-Payment-Required"] {
+        let text = String::from_utf8(required.clone()).unwrap();
+        let (_, sent) = bought(&[text.replace(field, "X-Other").as_bytes(), OK]);
+        let is_v2 = field == "X-Payment-Required";
+        let answer = String::from_utf8(serve(&mut seller, &sent[1])).unwrap();
+        assert_eq!(answer.starts_with("HTTP/1.1 409 "), is_v2, "{answer}");
+        assert_eq!(answer.starts_with("HTTP/1.1 402 "), !is_v2, "{answer}");
+        let answer = text.replace("PAYMENT-REQUIRED", "X-Other");
+        let (result, _) = bought_in::<V2Only>(&[answer.as_bytes()]);
+        assert_eq!(result, Err(DeviceError::Protocol(BuyerError::NoOffer)));
     }
 }
 

@@ -7,6 +7,7 @@ mod arbitrary;
 mod buyer;
 mod challenge;
 mod claim;
+mod comb;
 mod condition;
 mod device;
 mod digest;

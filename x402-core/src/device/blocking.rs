@@ -1,11 +1,13 @@
 //! The loops over [`embedded_io`].
 
 use core::fmt::{self, Write as _};
+use core::marker::PhantomData;
 
 use embedded_io::{ErrorType, Read, Write};
 
 use super::buyer::{Buyer, BuyerError, FreshNonce, Head, Next, Request};
 use super::connection::{Connection, DeviceError};
+use super::dialects::Dialects;
 use super::scan::{BodyLength, Intake};
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
 use crate::{Offer, Recover, Refusal, Signer};
@@ -62,12 +64,15 @@ impl<T: Read> Connection<T> {
         }
     }
 
-    fn skip<P>(&mut self, count: u32) -> Result<(), DeviceError<P, T::Error>> {
-        for _ in 0..count {
-            if !self.fill().map_err(DeviceError::Io)? {
-                return Err(DeviceError::Closed);
-            }
-            self.consume(1);
+    /// Reads a body of known length, a byte at a time.
+    fn read_body<P>(
+        &mut self,
+        length: u32,
+        mut push: impl FnMut(u8),
+    ) -> Result<(), DeviceError<P, T::Error>> {
+        for _ in 0..length {
+            self.fill().map_err(DeviceError::Io)?;
+            push(self.take().ok_or(DeviceError::Closed)?);
         }
         Ok(())
     }
@@ -115,7 +120,7 @@ fn send<T: Write>(stream: &mut T, head: &impl fmt::Display, body: &[u8]) -> Resu
     stream.flush()
 }
 
-impl<S: Signer> Buyer<'_, S> {
+impl<S: Signer, D: Dialects> Buyer<'_, S, D> {
     /// Sends a request, and where the answer is a 402 that the limits admit, pays and sends it again.
     ///
     /// A payment that is kept from before goes with the request at once. Behind the head of the answer
@@ -138,7 +143,7 @@ impl<S: Signer> Buyer<'_, S> {
                 return Ok(next);
             }
             if let BodyLength::Known(length) = body {
-                connection.skip(length)?;
+                connection.read_body(length, drop)?;
             }
         }
     }
@@ -157,11 +162,16 @@ impl<S: Signer> Buyer<'_, S> {
         }
         let mut reader = self.reader();
         connection.read_head(&mut reader)?;
-        reader.finish().map_err(DeviceError::Protocol)
+        let mut head = reader.finish().map_err(DeviceError::Protocol)?;
+        if let Some((length, mut body)) = self.body_reader(&head) {
+            connection.read_body(length, |byte| body.push(byte))?;
+            head.with_body(body);
+        }
+        Ok(head)
     }
 }
 
-impl<R: Recover, const N: usize> Seller<R, N> {
+impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
     /// Reads the head of a request into the buffer; `None` where the connection was closed before one
     /// began. The body, if there is one, is behind it on the connection.
     ///
@@ -173,7 +183,7 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         connection: &mut Connection<T>,
         buffer: &'b mut [u8; super::SELLER_BUFFER_LEN],
     ) -> Result<Option<Received<'b>>, DeviceError<SellerError, T::Error>> {
-        let mut reader = Received::reader(buffer);
+        let mut reader = Received::reader::<D>(buffer);
         match connection.read_head(&mut reader) {
             Err(DeviceError::Closed) if reader.is_empty() => Ok(None),
             read => {
@@ -212,6 +222,6 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         url: &str,
         refusal: Refusal,
     ) -> Result<(), T::Error> {
-        send(connection, &Refused { offer, url, refusal }, &[])
+        send(connection, &Refused::<D> { offer, url, refusal, dialects: PhantomData }, &[])
     }
 }

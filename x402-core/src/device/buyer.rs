@@ -1,20 +1,26 @@
 mod answer;
+mod body;
 mod message;
 
 use core::fmt;
+use core::marker::PhantomData;
 
+use super::dialects::{AllDialects, Dialects};
 use super::kept::FieldsError;
 use super::scan::BodyLength;
-use crate::buyer::{Policy, PolicyError, Unsigned};
+use crate::buyer::PolicyError;
 use crate::head::HeadError;
+use crate::headers::SignedPayment;
 use crate::wire::WireError;
-use crate::{Address, Amount, Asset, Nonce, Offer, Signer, Timestamp};
+use crate::{Address, Amount, Asset, Authorization, Digest, DomainSeparator, Nonce, Signer};
+use crate::{Timestamp, TransferMethod};
 
 use answer::{Bounds, Choice};
 use message::{Message, Payment, Prepared};
 
 pub use answer::Answer;
 pub(super) use answer::{Head, Reader};
+pub(super) use body::BodyReader;
 pub use message::Request;
 
 /// What a [`Buyer`] is lent: room for the fields of a 402, and for the offer that it pays.
@@ -79,23 +85,33 @@ pub enum Next {
 /// A payment that was signed is kept until a request was answered with success, and is sent again
 /// with the same bytes whenever the request is: a device that loses the connection, and asks again,
 /// does not pay again.
-pub struct Buyer<'a, S> {
+pub struct Buyer<'a, S, D = AllDialects> {
     limits: Limits<'a>,
-    offer: Offer<'a>,
+    domain: DomainSeparator,
     signer: S,
     buffer: &'a mut [u8; BUFFER_LEN],
     spent: Amount,
     last_nonce: Option<Nonce>,
     prepared: Option<Prepared>,
+    dialects: PhantomData<D>,
 }
 
 impl<'a, S: Signer> Buyer<'a, S> {
     /// A buyer that has spent nothing. Hashes the asset's domain: make it once.
     #[must_use]
     pub fn new(limits: Limits<'a>, signer: S, buffer: &'a mut [u8; BUFFER_LEN]) -> Self {
-        let offer = Offer::new(limits.asset, limits.recipient, Amount::ZERO, 0);
+        Self::speaking(limits, signer, buffer)
+    }
+}
+
+impl<'a, S: Signer, D: Dialects> Buyer<'a, S, D> {
+    /// As [`Buyer::new`], in the dialects of the type.
+    #[must_use]
+    pub fn speaking(limits: Limits<'a>, signer: S, buffer: &'a mut [u8; BUFFER_LEN]) -> Self {
+        let domain = limits.asset.domain().separator();
         let (spent, last_nonce, prepared) = (Amount::ZERO, None, None);
-        Self { limits, offer, signer, buffer, spent, last_nonce, prepared }
+        let dialects = PhantomData;
+        Self { limits, domain, signer, buffer, spent, last_nonce, prepared, dialects }
     }
 
     /// What was signed so far, in atomic units of the asset, whether or not it was taken.
@@ -127,15 +143,27 @@ impl<'a, S: Signer> Buyer<'a, S> {
         let (_, offer) = self.buffer.split_at(FIELDS_LEN);
         let asset = &self.limits.asset;
         let payment = self.prepared.as_ref().map(|prepared| Payment { prepared, asset, offer });
-        Ok(Message { request, payment })
+        Ok(Message::<D> { request, payment, dialects: PhantomData })
     }
 
     /// A reader for the head of the answer.
-    pub(super) fn reader(&mut self) -> Reader<'_> {
+    pub(super) fn reader(&mut self) -> Reader<'_, D> {
         let (fields, offer) = self.buffer.split_at_mut(FIELDS_LEN);
         // The offer of a payment that is kept is not written over.
         let offer = if self.prepared.is_some() { &mut [] } else { offer };
         Reader::new(Bounds { limits: &self.limits, spent: self.spent }, fields, offer)
+    }
+
+    /// A reader for the body of a 402 whose head has nothing that may be paid, and the body's length;
+    /// `None` where it is not to be read.
+    pub(super) fn body_reader(&mut self, head: &Head) -> Option<(u32, BodyReader<'_>)> {
+        let Answer { status, body, .. } = head.answer;
+        let BodyLength::Known(length @ 1..=MAX_SKIPPED) = body else { return None };
+        if !D::V1 || status != 402 || head.choice.is_ok() || self.prepared.is_some() {
+            return None;
+        }
+        let bounds = Bounds { limits: &self.limits, spent: self.spent };
+        Some((length, BodyReader::new(bounds, self.buffer.as_mut_slice())))
     }
 
     /// What follows from the head of an answer; `None` to send the request again.
@@ -168,45 +196,37 @@ impl<'a, S: Signer> Buyer<'a, S> {
         }
         let now = fresh.clock.now(date).ok_or(BuyerError::Clock)?;
         let spent = self.spent.checked_add(choice.amount).ok_or(BuyerError::Budget)?;
-        let unsigned = self.unsigned(&choice, fresh.nonce, now)?;
-        let signature = self.signer.sign(unsigned.digest()).map_err(|_| BuyerError::Signer)?;
-        let payment = unsigned.sign(signature).headers();
-        let payment = payment.ok_or(BuyerError::Policy(PolicyError::TransferMethod))?;
+        if self.limits.asset.transfer_method != TransferMethod::Eip3009 {
+            return Err(BuyerError::Policy(PolicyError::TransferMethod));
+        }
+        let timeout = choice.timeout_seconds.min(self.limits.max_timeout_seconds);
+        let authorization = Authorization {
+            from: self.signer.address(),
+            to: self.limits.recipient,
+            value: choice.amount,
+            // What the official clients sign: no trouble with clocks that differ.
+            valid_after: Timestamp::ZERO,
+            valid_before: now.saturating_add(timeout.into()),
+            nonce: fresh.nonce,
+        };
+        let digest = digest(&authorization, &self.domain);
+        let signature = self.signer.sign(&digest).map_err(|_| BuyerError::Signer)?;
+        let payment = SignedPayment { authorization, signature };
         self.prepared = Some(Prepared { payment, dialect: choice.dialect });
         (self.spent, self.last_nonce) = (spent, Some(fresh.nonce));
         Ok(())
     }
-
-    // Not inlined: the stack is needed for the signature afterwards.
-    #[inline(never)]
-    fn unsigned(
-        &self,
-        choice: &Choice,
-        nonce: Nonce,
-        now: Timestamp,
-    ) -> Result<Unsigned, BuyerError> {
-        let offer = self.offer.repriced(choice.amount, choice.timeout_seconds);
-        let policy = self.limits.policy();
-        Unsigned::new(&offer, &policy, self.signer.address(), nonce, now)
-            .map_err(BuyerError::Policy)
-    }
 }
 
-impl<S> fmt::Debug for Buyer<'_, S> {
+// Not inlined: the stack is needed for the signature afterwards.
+#[inline(never)]
+fn digest(authorization: &Authorization, domain: &DomainSeparator) -> Digest {
+    authorization.digest(domain)
+}
+
+impl<S, D> fmt::Debug for Buyer<'_, S, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buyer").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-impl Limits<'_> {
-    const fn policy(&self) -> Policy<'_> {
-        Policy {
-            max: self.max.to_price(self.asset.decimals),
-            max_timeout_seconds: self.max_timeout_seconds,
-            recipient: Some(self.recipient),
-            asset: Some(self.asset.symbol),
-            network: Some(self.asset.chain_id),
-        }
     }
 }
 

@@ -43,21 +43,26 @@ pub(super) fn seconds(text: &[u8]) -> Option<u64> {
         return None;
     }
     let days = days_before(year, month) + day - 1;
-    Some(((days * 24 + hour) * 60 + minute) * 60 + second.min(59))
+    let in_day = (hour * 60 + minute) * 60 + second.min(59);
+    Some(u64::from(days) * SECONDS_OF_DAY + u64::from(in_day))
 }
 
-fn digit(byte: u8) -> Option<u64> {
-    byte.is_ascii_digit().then(|| u64::from(byte - b'0'))
+const SECONDS_OF_DAY: u64 = 24 * 60 * 60;
+
+// 32 bits hold every day of a year of four digits; of 64, a device divides in software.
+
+fn digit(byte: u8) -> Option<u32> {
+    byte.is_ascii_digit().then(|| u32::from(byte - b'0'))
 }
 
 /// From 0.
-fn month_of(name: &[u8]) -> Option<u64> {
+fn month_of(name: &[u8]) -> Option<u32> {
     let names = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     names.chunks(3).zip(0..).find(|(known, _)| *known == name).map(|(_, month)| month)
 }
 
 /// The days from 1970 to the begin of a month.
-fn days_before(year: u64, month: u64) -> u64 {
+fn days_before(year: u32, month: u32) -> u32 {
     // The year begins in March, so that its last day is the one that comes and goes.
     let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
     let leap_days = year / 4 - year / 100 + year / 400;

@@ -1,11 +1,13 @@
 //! The loops over [`embedded_io_async`].
 
 use core::fmt::{self, Write as _};
+use core::marker::PhantomData;
 
 use embedded_io_async::{Read, Write};
 
 use super::buyer::{Buyer, BuyerError, FreshNonce, Next, Request};
 use super::connection::{Connection, DeviceError};
+use super::dialects::Dialects;
 use super::scan::{BodyLength, Intake};
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
 use crate::{Offer, Recover, Refusal, Signer};
@@ -49,12 +51,14 @@ impl<T: Read> Connection<T> {
         }
     }
 
-    async fn skip_async<P>(&mut self, count: u32) -> Result<(), DeviceError<P, T::Error>> {
-        for _ in 0..count {
-            if !self.fill_async().await.map_err(DeviceError::Io)? {
-                return Err(DeviceError::Closed);
-            }
-            self.consume(1);
+    async fn read_body_async<P>(
+        &mut self,
+        length: u32,
+        mut push: impl FnMut(u8),
+    ) -> Result<(), DeviceError<P, T::Error>> {
+        for _ in 0..length {
+            self.fill_async().await.map_err(DeviceError::Io)?;
+            push(self.take().ok_or(DeviceError::Closed)?);
         }
         Ok(())
     }
@@ -104,7 +108,7 @@ async fn send<T: Write>(
     stream.flush().await
 }
 
-impl<S: Signer> Buyer<'_, S> {
+impl<S: Signer, D: Dialects> Buyer<'_, S, D> {
     /// As [`Self::pay`], where the stream is asynchronous.
     ///
     /// # Errors
@@ -125,20 +129,25 @@ impl<S: Signer> Buyer<'_, S> {
             let read = {
                 let mut reader = self.reader();
                 connection.read_head_async(&mut reader).await?;
-                reader.finish().map_err(DeviceError::Protocol)?
+                let mut head = reader.finish().map_err(DeviceError::Protocol)?;
+                if let Some((length, mut body)) = self.body_reader(&head) {
+                    connection.read_body_async(length, |byte| body.push(byte)).await?;
+                    head.with_body(body);
+                }
+                head
             };
             let body = read.answer.body;
             if let Some(next) = self.next(read, fresh).map_err(DeviceError::Protocol)? {
                 return Ok(next);
             }
             if let BodyLength::Known(length) = body {
-                connection.skip_async(length).await?;
+                connection.read_body_async(length, drop).await?;
             }
         }
     }
 }
 
-impl<R: Recover, const N: usize> Seller<R, N> {
+impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
     /// As [`Self::receive`], where the stream is asynchronous.
     ///
     /// # Errors
@@ -149,7 +158,7 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         connection: &mut Connection<T>,
         buffer: &'b mut [u8; super::SELLER_BUFFER_LEN],
     ) -> Result<Option<Received<'b>>, DeviceError<SellerError, T::Error>> {
-        let mut reader = Received::reader(buffer);
+        let mut reader = Received::reader::<D>(buffer);
         match connection.read_head_async(&mut reader).await {
             Err(DeviceError::Closed) if reader.is_empty() => Ok(None),
             read => {
@@ -186,6 +195,11 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         url: &str,
         refusal: Refusal,
     ) -> Result<(), T::Error> {
-        send(&mut connection.stream, &Refused { offer, url, refusal }, &[]).await
+        send(
+            &mut connection.stream,
+            &Refused::<D> { offer, url, refusal, dialects: PhantomData },
+            &[],
+        )
+        .await
     }
 }

@@ -6,11 +6,11 @@ use crate::wire::{PaymentRequirements, Version, WireError};
 /// The names that are looked for are shorter.
 const MAX_KEY_LEN: usize = 12;
 
-/// Picks the first entry of `accepts` that may be paid out of the base64 of a `PAYMENT-REQUIRED`, as
-/// it arrives.
+/// Picks the first entry of `accepts` that may be paid out of the base64 of a `PAYMENT-REQUIRED`, or
+/// out of the JSON of a body of v1, as it arrives.
 ///
 /// The entries go through the buffer one after the other; one that does not fit is passed over.
-pub(super) struct Picker<'b, T> {
+pub(super) struct Picker<'b, T, const IS_V1: bool> {
     decoder: Option<Decoder>,
     structure: Structure,
     buffer: &'b mut [u8],
@@ -33,7 +33,9 @@ enum Member {
     Version,
 }
 
-impl<'b, T> Picker<'b, T> {
+impl<'b, T: Copy, const IS_V1: bool> Picker<'b, T, IS_V1> {
+    const VERSION: Version = if IS_V1 { Version::V1 } else { Version::V2 };
+
     pub(super) fn new(buffer: &'b mut [u8]) -> Self {
         Self {
             decoder: Some(Decoder::default()),
@@ -57,7 +59,7 @@ impl<'b, T> Picker<'b, T> {
         choose: impl Fn(&PaymentRequirements<'_>) -> Option<T>,
     ) -> Result<(), WireError> {
         let decoder = self.decoder.as_mut().ok_or(WireError::Shape)?;
-        decoder.push(digit)?.try_for_each(|byte| self.byte(byte, &choose))
+        decoder.push(digit)?.try_for_each(|byte| self.push_byte(byte, &choose))
     }
 
     /// Ends the text; a second one is an error.
@@ -66,21 +68,27 @@ impl<'b, T> Picker<'b, T> {
         choose: impl Fn(&PaymentRequirements<'_>) -> Option<T>,
     ) -> Result<(), WireError> {
         let decoder = self.decoder.take().ok_or(WireError::Shape)?;
-        decoder.finish()?.try_for_each(|byte| self.byte(byte, &choose))?;
+        decoder.finish()?.try_for_each(|byte| self.push_byte(byte, &choose))?;
+        self.finish_bytes()
+    }
+
+    /// Ends the JSON.
+    pub(super) fn finish_bytes(&self) -> Result<(), WireError> {
         self.structure.finish()?;
-        match self.version {
-            (b'2', 1) if self.lists == 1 => Ok(()),
-            (_, 1) if self.lists == 1 => Err(WireError::Version),
-            _ => Err(WireError::Shape),
+        let (digit, count) = self.version;
+        if count != 1 || self.lists != 1 {
+            return Err(WireError::Shape);
         }
+        if digit == b'0' + Self::VERSION.number() { Ok(()) } else { Err(WireError::Version) }
     }
 
-    /// What was chosen, and the entry itself; `None` where nothing was.
-    pub(super) fn into_picked(self) -> Option<(T, usize)> {
-        self.picked.filter(|_| self.decoder.is_none())
+    /// What was chosen, and the length of the entry, where the text had its end.
+    pub(super) const fn picked(&self) -> Option<(T, usize)> {
+        self.picked
     }
 
-    fn byte(
+    /// Takes a byte of the JSON itself.
+    pub(super) fn push_byte(
         &mut self,
         byte: u8,
         choose: &impl Fn(&PaymentRequirements<'_>) -> Option<T>,
@@ -136,7 +144,7 @@ impl<'b, T> Picker<'b, T> {
             let entry = self.buffer.get(..=length);
             let chosen = entry.and_then(|entry| {
                 let value = json::parse(entry).ok()?;
-                choose(&PaymentRequirements::read(Version::V2, value).ok()?)
+                choose(&PaymentRequirements::read(Self::VERSION, value).ok()?)
             });
             self.picked = chosen.map(|chosen| (chosen, length + 1));
         }

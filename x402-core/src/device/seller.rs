@@ -1,6 +1,8 @@
 use core::fmt::{self, Write as _};
+use core::marker::PhantomData;
 
 use super::base64::Decoder;
+use super::dialects::{AllDialects, Dialects};
 use super::kept::{FieldsError, Kept};
 use super::scan::{BodyLength, Intake, Part, Scanner};
 use crate::claim::Claimed;
@@ -17,15 +19,23 @@ pub const BUFFER_LEN: usize = 2048;
 
 /// Sells without a chain: judges payments, and remembers them until they are settled.
 #[derive(Clone, Debug)]
-pub struct Seller<R, const N: usize> {
+pub struct Seller<R, const N: usize, D = AllDialects> {
     recover: R,
     window: Window<N>,
+    dialects: PhantomData<D>,
 }
 
 impl<R: Recover, const N: usize> Seller<R, N> {
     /// A seller that recovers with `recover` and remembers by `window`.
     pub const fn new(recover: R, window: Window<N>) -> Self {
-        Self { recover, window }
+        Self::speaking(recover, window)
+    }
+}
+
+impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
+    /// As [`Seller::new`], in the dialects of the type.
+    pub const fn speaking(recover: R, window: Window<N>) -> Self {
+        Self { recover, window, dialects: PhantomData }
     }
 
     /// What was sold, and what of it is to be settled.
@@ -52,8 +62,9 @@ impl<R: Recover, const N: usize> Seller<R, N> {
         offer: &Offer<'_>,
         moment: &Moment,
     ) -> Result<Sale, Refusal> {
-        let (payment, is_headers) = request.payment(offer)?;
-        let checked = offer.requirements().check(&payment, moment, &self.recover)?;
+        let (payment, is_headers) = request.payment::<D>(offer)?;
+        let checked = offer.requirements();
+        let checked = checked.check_authorization(&payment, moment, &self.recover)?;
         let claim = self.window.reserve(&checked, moment.now)?;
         // The claim is for what was checked.
         let claimed = checked.claimed(claim).map_err(|_| Refusal::Unavailable)?;
@@ -98,13 +109,14 @@ impl fmt::Display for Sold<'_> {
 }
 
 /// The answer to what was not paid for, or not rightly: head and body.
-pub(super) struct Refused<'s> {
+pub(super) struct Refused<'s, D> {
     pub(super) offer: &'s Offer<'s>,
     pub(super) url: &'s str,
     pub(super) refusal: Refusal,
+    pub(super) dialects: PhantomData<D>,
 }
 
-impl fmt::Display for Refused<'_> {
+impl<D: Dialects> fmt::Display for Refused<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.refusal.status();
         write!(f, "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\n", phrase(status))?;
@@ -120,8 +132,18 @@ impl fmt::Display for Refused<'_> {
     }
 }
 
-impl Refused<'_> {
+impl<D: Dialects> Refused<'_, D> {
     fn terms_in_fields(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if D::HEADERS {
+            self.terms_in_headers(f)?;
+        }
+        if D::V2 {
+            write!(f, "PAYMENT-REQUIRED: {}\r\n", Base64(self.challenge().v2()))?;
+        }
+        Ok(())
+    }
+
+    fn terms_in_headers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = match self.refusal {
             Refusal::Payment(Error::Missing) => None,
             Refusal::Payment(error) => Some(error.code()),
@@ -133,8 +155,7 @@ impl Refused<'_> {
                 written = write!(f, "{field}: {value}\r\n");
             }
         });
-        written?;
-        write!(f, "PAYMENT-REQUIRED: {}\r\n", Base64(self.challenge().v2()))
+        written
     }
 
     fn challenge(&self) -> Challenge<'_> {
@@ -155,14 +176,16 @@ impl Refused<'_> {
 }
 
 /// The members of the refusal, and beside them those of v1's terms.
-struct Body<'s>(&'s Refused<'s>);
+struct Body<'s, D>(&'s Refused<'s, D>);
 
-impl fmt::Display for Body<'_> {
+impl<D: Dialects> fmt::Display for Body<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refusal = self.0.refusal;
-        write!(f, r#"{{"code":"{}","reason":"{}","#, refusal.code(), refusal.reason())?;
-        write!(f, r#""message":"{refusal}","help":{}"#, Quoted(refusal.help()))?;
-        if refusal.status() == 402 {
+        write!(f, r#"{{"code":"{}","reason":"{}""#, refusal.code(), refusal.reason())?;
+        if D::SENTENCES {
+            write!(f, r#","message":"{refusal}","help":{}"#, Quoted(refusal.help()))?;
+        }
+        if D::V1 && refusal.status() == 402 {
             write!(f, ",{}", self.0.challenge().v1_members())?;
         }
         f.write_char('}')
@@ -187,17 +210,20 @@ pub struct Received<'b> {
     encoded: Option<Result<(), Base64Error>>,
 }
 
-/// The field of v1 and of v2 with the payload in base64.
-const PAYLOADS: [&str; 2] = ["X-PAYMENT", "PAYMENT-SIGNATURE"];
+/// The fields of v1 and of v2 with the payload in base64, and whether they are read.
+const fn payloads<D: Dialects>() -> [(&'static str, bool); 2] {
+    [("X-PAYMENT", D::V1), ("PAYMENT-SIGNATURE", D::V2)]
+}
 
 impl<'b> Received<'b> {
     /// A reader for the head of a request.
-    pub(super) fn reader(buffer: &'b mut [u8; BUFFER_LEN]) -> Reader<'b> {
+    pub(super) fn reader<D: Dialects>(buffer: &'b mut [u8; BUFFER_LEN]) -> Reader<'b, D> {
         Reader {
             scanner: Scanner::new(),
             kept: Kept::new(buffer),
             place: Place::Kept,
             encoded: None,
+            dialects: PhantomData,
         }
     }
 
@@ -227,9 +253,17 @@ impl<'b> Received<'b> {
     /// dialect.
     // Not inlined: what reading takes of the stack is free again while the signature is checked.
     #[inline(never)]
-    fn payment(&self, offer: &Offer<'_>) -> Result<(Payment, bool), Error> {
-        let headers = PaymentHeaders::collect(self.kept.fields()).map_err(Error::Malformed)?;
-        let [v1, v2] = PAYLOADS.map(|name| self.kept.only(name));
+    fn payment<D: Dialects>(&self, offer: &Offer<'_>) -> Result<(Payment, bool), Error> {
+        let headers = if D::HEADERS {
+            PaymentHeaders::collect(self.kept.fields()).map_err(Error::Malformed)?
+        } else {
+            None
+        };
+        let [v1, v2] = payloads::<D>().map(
+            |(name, is_read)| {
+                if is_read { self.kept.only(name) } else { Ok(None) }
+            },
+        );
         let mixed = |_| Error::Malformed(HeaderError::Mixed);
         let payload = match (v1.map_err(mixed)?, v2.map_err(mixed)?, headers) {
             (None, None, None) => return Err(Error::Missing),
@@ -240,8 +274,9 @@ impl<'b> Received<'b> {
         if let Some(Err(error)) = self.encoded {
             return Err(Error::Payload(error.into()));
         }
-        let payload = PaymentPayload::parse(payload).map_err(Error::Payload)?;
-        Ok((payload.payment(offer.requirements().asset)?, false))
+        let parse = if D::V1 { PaymentPayload::parse } else { PaymentPayload::parse_v2 };
+        let payload = parse(payload).map_err(Error::Payload)?;
+        Ok((payload.authorization(offer.requirements().asset)?, false))
     }
 }
 
@@ -252,11 +287,12 @@ fn words<'k>(kept: &'k Kept<'_>) -> impl Iterator<Item = &'k str> {
 }
 
 /// Reads the head of a request, a byte at a time.
-pub(super) struct Reader<'b> {
+pub(super) struct Reader<'b, D> {
     scanner: Scanner,
     kept: Kept<'b>,
     place: Place,
     encoded: Option<Result<(), Base64Error>>,
+    dialects: PhantomData<D>,
 }
 
 /// Where the bytes of a field go.
@@ -268,14 +304,14 @@ enum Place {
     Decoded(Decoder),
 }
 
-impl<'b> Reader<'b> {
+impl<D> Reader<'_, D> {
     /// Whether nothing was read.
     pub(super) const fn is_empty(&self) -> bool {
         self.scanner.is_empty()
     }
 }
 
-impl Intake for Reader<'_> {
+impl<D: Dialects> Intake for Reader<'_, D> {
     type Error = SellerError;
 
     fn scanner(&mut self) -> &mut Scanner {
@@ -327,13 +363,14 @@ impl Intake for Reader<'_> {
     }
 }
 
-impl<'b> Reader<'b> {
+impl<'b, D: Dialects> Reader<'b, D> {
     fn name(&mut self) {
         let name = self.kept.name();
         let is = |known: &str| known.eq_ignore_ascii_case(name);
-        let is_wanted = Field::OF_REQUEST.iter().any(|field| is(field.name()))
+        let is_wanted = D::HEADERS && Field::OF_REQUEST.iter().any(|field| is(field.name()))
             || ["Content-Length", "Transfer-Encoding"].into_iter().any(is);
-        self.place = if PAYLOADS.into_iter().any(is) {
+        let is_payload = payloads::<D>().into_iter().any(|(name, is_read)| is_read && is(name));
+        self.place = if is_payload {
             Place::Decoded(Decoder::default())
         } else if is_wanted {
             Place::Kept

@@ -8,8 +8,10 @@ use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::ops::Reduce;
 use k256::{FieldBytes, Scalar};
 
-use self::point::{Affine, Field, Jacobian, MULTIPLES, Sum, field};
+use self::point::{Affine, Jacobian, MULTIPLES, Sum};
 use self::scalar::{DIGITS, split};
+use super::field::{Field, field};
+use super::scalar::times;
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
 /// Recovers on k256's field arithmetic with formulas of this crate, in variable time.
@@ -37,7 +39,8 @@ fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
     let (r, s) = (scalar(signature.r())?, scalar(signature.s())?);
     let inverse = r.invert_vartime().into_option()?;
     let h = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
-    let (sum, scale) = combination(&-(inverse * h), &(inverse * s), &nonce_point(signature)?)?;
+    let (sum, scale) =
+        combination(&-times(&inverse, &h), &times(&inverse, &s), &nonce_point(signature)?)?;
     sum.coordinates(&scale)
 }
 
@@ -66,13 +69,14 @@ fn combination(g: &Scalar, p: &Scalar, point: &Affine) -> Option<(Jacobian, Fiel
     for [p1, p2, g1, g2] in digits(g, p).iter().rev() {
         sum.double();
         for (digit, factor) in [(p1, None), (p2, Some(&beta))] {
-            if let Some(term) = term(*digit, factor, |half| multiples.get(half).copied()) {
-                sum.add(&term);
+            if let Some(multiple) = multiples.get(half(*digit)).filter(|_| *digit != 0) {
+                sum.add(&term(*digit, factor, *multiple));
             }
         }
         for (digit, factor) in [(g1, None), (g2, Some(&beta))] {
-            if let Some(term) = term(*digit, factor, generator::multiple) {
-                sum.add_scaled(&term, &scale);
+            if *digit != 0 {
+                let multiple = generator::multiple(half(*digit))?;
+                sum.add_scaled(&term(*digit, factor, multiple), &scale);
             }
         }
     }
@@ -95,20 +99,18 @@ fn digits(g: &Scalar, p: &Scalar) -> [[i8; 4]; DIGITS] {
     digits
 }
 
-/// The multiple for a digit, out of a table of the odd ones, with x times `factor`.
-fn term(
-    digit: i8,
-    factor: Option<&Field>,
-    table: impl Fn(usize) -> Option<Affine>,
-) -> Option<Affine> {
-    if digit == 0 {
-        return None;
-    }
-    let mut term = table(usize::from(digit.unsigned_abs() / 2))?;
+/// Where a table of the odd multiples has that of a digit.
+fn half(digit: i8) -> usize {
+    usize::from(digit.unsigned_abs() / 2)
+}
+
+/// A multiple with x times `factor`, and with the sign of the digit.
+#[inline(never)]
+fn term(digit: i8, factor: Option<&Field>, mut multiple: Affine) -> Affine {
     if let Some(factor) = factor {
-        term.x = term.x.mul(factor);
+        multiple.x = multiple.x.mul(factor);
     }
-    Some(if digit < 0 { term.negated() } else { term })
+    if digit < 0 { multiple.negated() } else { multiple }
 }
 
 #[cfg(test)]

@@ -44,6 +44,19 @@ impl<'a> PaymentPayload<'a> {
         Self::read(json::parse(json)?)
     }
 
+    /// As [`Self::parse`], of v2 alone: of v1, nothing is in the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`]; [`WireError::Version`] for a version that is not 2.
+    pub fn parse_v2(json: &'a [u8]) -> Result<Self, WireError> {
+        let payload = Self::parse(json)?;
+        match payload.version {
+            Version::V1 => Err(WireError::Version),
+            Version::V2 => Ok(Self { version: Version::V2, ..payload }),
+        }
+    }
+
     /// As [`Self::parse`], for a value that was read.
     ///
     /// # Errors
@@ -103,8 +116,25 @@ impl<'a> PaymentPayload<'a> {
     /// [`Error::Network`] for a network that is no EVM chain, [`Error::Spender`] for a permit for another
     /// contract than a scheme's, [`Error::Payload`] for anything that cannot be read.
     pub fn payment(&self, asset: Address) -> Result<Payment, Error> {
+        self.payment_with(asset, permit_of)
+    }
+
+    /// As [`Self::payment`], by EIP-3009 alone: of permits, nothing is in the program.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::payment`]; [`Error::Scheme`] for a permit.
+    pub fn authorization(&self, asset: Address) -> Result<Payment, Error> {
+        self.payment_with(asset, |_| Err(Error::Scheme))
+    }
+
+    fn payment_with(
+        &self,
+        asset: Address,
+        permit: impl Fn(Object<'a>) -> Result<Permit, Error>,
+    ) -> Result<Payment, Error> {
         let chain_id = self.chain_id().ok_or(Error::Network)?;
-        let transfer = self.transfer()?;
+        let transfer = self.transfer(permit)?;
         let stated = match (self.accepted, transfer) {
             (None, Transfer::Eip3009(_)) => asset,
             _ => self.asset(&transfer).ok_or(SHAPE)?,
@@ -127,7 +157,10 @@ impl<'a> PaymentPayload<'a> {
     }
 
     /// What was signed: the shape of the payload says by which method.
-    fn transfer(&self) -> Result<Transfer, Error> {
+    fn transfer(
+        &self,
+        permit_of: impl Fn(Object<'a>) -> Result<Permit, Error>,
+    ) -> Result<Transfer, Error> {
         let member = |key| self.payload.get(key).map(|value| value.as_object().ok_or(SHAPE));
         match (member("authorization"), member("permit2Authorization")) {
             (Some(authorization), None) => {

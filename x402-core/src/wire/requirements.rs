@@ -78,7 +78,12 @@ impl<'a> PaymentRequirements<'a> {
     /// The EVM chain, if the network is one.
     #[must_use]
     pub fn chain_id(&self) -> Option<ChainId> {
-        chain_id(self.version, self.network)
+        self.chain_id_of(self.version)
+    }
+
+    /// As [`Self::chain_id`], where the version is known: of another, nothing is in the program.
+    pub(crate) fn chain_id_of(&self, version: Version) -> Option<ChainId> {
+        chain_id(version, self.network)
     }
 
     /// The price in atomic units, if it is a number of the wire.
@@ -154,10 +159,11 @@ impl<'a> PaymentRequirements<'a> {
 /// The EVM chain that a network of that version's spelling names: v2 has CAIP-2 ids only, v1 names
 /// only.
 pub(super) fn chain_id(version: Version, network: Text<'_>) -> Option<ChainId> {
-    short(network, |text| {
-        let is_caip2 = text.contains(':');
-        (is_caip2 == (version == Version::V2)).then(|| ChainId::parse(text).ok()).flatten()
-    })
+    let parse = match version {
+        Version::V1 => ChainId::parse_name,
+        Version::V2 => ChainId::parse_caip2,
+    };
+    short(network, |text| parse(text).ok())
 }
 
 /// A member that is an object, or absent, or `null`.
@@ -175,19 +181,29 @@ pub(super) fn optional_object<'a>(
 ///
 /// The number is JSON's. Without floats, whose tables are larger than the rest of a device's parser.
 fn seconds(number: &str) -> Option<u32> {
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, ""));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // An exponent of more digits than that is as good as without end.
-    let without_end = if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
-    let exponent = exponent.parse().unwrap_or(without_end);
-    let point = i64::try_from(whole.len()).ok()?.saturating_add(exponent);
-    let places = usize::try_from(point.clamp(0, i64::from(u16::MAX))).ok()?;
+    // An exponent beyond 32 bits is as good as without end.
+    let digits = exponent.trim_start_matches(['+', '-']);
+    let size = digits.bytes().fold(0_u32, push_decimal);
+    let point = u32::try_from(whole.len()).ok()?;
+    let places = if exponent.starts_with('-') {
+        point.saturating_sub(size)
+    } else {
+        point.saturating_add(size)
+    };
+    // Behind so many zeros there is nothing but zeros, or the largest number.
+    let places = places.min(u16::MAX.into());
     let digits = whole.bytes().chain(fraction.bytes()).chain(core::iter::repeat(b'0'));
-    let seconds = digits.take(places).try_fold(0_u32, |seconds, digit| {
-        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
-        Some(seconds.saturating_mul(10).saturating_add(digit))
+    let seconds = digits.take(usize::try_from(places).ok()?).try_fold(0, |seconds, digit| {
+        digit.is_ascii_digit().then(|| push_decimal(seconds, digit))
     })?;
     (seconds > 0).then_some(seconds)
+}
+
+/// `number * 10 + digit`, at most the largest number.
+fn push_decimal(number: u32, digit: u8) -> u32 {
+    number.saturating_mul(10).saturating_add(u32::from(digit.wrapping_sub(b'0')))
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 use core::fmt::{self, Write as _};
 
 use super::{Network, Version};
+#[cfg(feature = "embedded-io")]
+use crate::headers::SignedPayment;
 use crate::hex::Hex;
 use crate::permit2::Permit;
-use crate::{Amount, ChainId, Transfer};
+use crate::{Amount, Authorization, ChainId, Transfer};
 
 /// A signed payment, to be written as the payload of a version by [`fmt::Display`].
 #[derive(Clone, Copy, Debug)]
@@ -36,46 +38,96 @@ impl fmt::Display for SignedPayload<'_> {
     /// Members in the order of the official SDK.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.answers {
-            Answers::V1(chain_id) => {
-                let network = Network(Version::V1, chain_id);
-                write!(
-                    f,
-                    r#"{{"x402Version":1,"scheme":"exact","network":"{network}","payload":"#
-                )?;
-                self.payload(f)?;
-                f.write_char('}')
-            }
+            Answers::V1(chain_id) => v1(f, chain_id, |f| self.payload(f)),
             Answers::V2 { accepted, resource, extensions } => {
-                f.write_str(r#"{"x402Version":2,"payload":"#)?;
-                self.payload(f)?;
-                for (name, value) in [("extensions", extensions), ("resource", resource)] {
-                    if !value.is_empty() {
-                        write!(f, r#","{name}":{value}"#)?;
-                    }
-                }
-                write!(f, r#","accepted":{accepted}}}"#)
+                v2(f, accepted, [("extensions", extensions), ("resource", resource)], |f| {
+                    self.payload(f)
+                })
             }
         }
     }
 }
 
+fn v1(
+    f: &mut fmt::Formatter<'_>,
+    chain_id: ChainId,
+    payload: impl Fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    let network = Network(Version::V1, chain_id);
+    write!(f, r#"{{"x402Version":1,"scheme":"exact","network":"{network}","payload":"#)?;
+    payload(f)?;
+    f.write_char('}')
+}
+
+/// Of what is echoed, what is not empty.
+fn v2<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    accepted: &str,
+    echoed: [(&str, &str); N],
+    payload: impl Fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    f.write_str(r#"{"x402Version":2,"payload":"#)?;
+    payload(f)?;
+    for (name, value) in echoed {
+        if !value.is_empty() {
+            write!(f, r#","{name}":{value}"#)?;
+        }
+    }
+    write!(f, r#","accepted":{accepted}}}"#)
+}
+
+/// The payload of v1 that a device writes: of permits, nothing is in its image.
+#[cfg(feature = "embedded-io")]
+pub(crate) struct AuthorizationV1<'a> {
+    pub(crate) signed: &'a SignedPayment,
+    pub(crate) chain_id: ChainId,
+}
+
+#[cfg(feature = "embedded-io")]
+impl fmt::Display for AuthorizationV1<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signed, chain_id } = *self;
+        v1(f, chain_id, |f| authorization(f, &signed.authorization, &signed.signature.to_rsv()))
+    }
+}
+
+/// As [`AuthorizationV1`], of v2; `accepted` is byte for byte the entry that it answers.
+#[cfg(feature = "embedded-io")]
+pub(crate) struct AuthorizationV2<'a> {
+    pub(crate) signed: &'a SignedPayment,
+    pub(crate) accepted: &'a str,
+}
+
+#[cfg(feature = "embedded-io")]
+impl fmt::Display for AuthorizationV2<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signed, accepted } = *self;
+        let payload = |f: &mut fmt::Formatter<'_>| {
+            authorization(f, &signed.authorization, &signed.signature.to_rsv())
+        };
+        v2(f, accepted, [], payload)
+    }
+}
+
 impl SignedPayload<'_> {
     fn payload(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signature = Hex(self.signature);
         match self.transfer {
-            Transfer::Eip3009(a) => {
-                write!(f, r#"{{"authorization":{{"from":"{}","to":"{}","#, a.from, a.to)?;
-                write!(f, r#""value":"{}","validAfter":"{}","#, a.value, a.valid_after)?;
-                write!(f, r#""validBefore":"{}","nonce":"{}"}},"#, a.valid_before, a.nonce)?;
-                write!(f, r#""signature":"{signature}"}}"#)
-            }
+            Transfer::Eip3009(terms) => authorization(f, terms, self.signature),
             Transfer::Permit2(permit) => {
+                let signature = Hex(self.signature);
                 write!(f, r#"{{"signature":"{signature}","permit2Authorization":"#)?;
                 permit_to_json(permit, f)?;
                 f.write_char('}')
             }
         }
     }
+}
+
+fn authorization(f: &mut fmt::Formatter<'_>, a: &Authorization, signature: &[u8]) -> fmt::Result {
+    write!(f, r#"{{"authorization":{{"from":"{}","to":"{}","#, a.from, a.to)?;
+    write!(f, r#""value":"{}","validAfter":"{}","#, a.value, a.valid_after)?;
+    write!(f, r#""validBefore":"{}","nonce":"{}"}},"#, a.valid_before, a.nonce)?;
+    write!(f, r#""signature":"{}"}}"#, Hex(signature))
 }
 
 fn permit_to_json(permit: &Permit, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,7 @@ What the program is told.
 | 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
 */
 
+mod import;
 mod ledger;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::price::PriceArgs;
 use crate::simulate::SimulateArgs;
 
+pub(crate) use import::LedgerImport;
 pub(crate) use ledger::{
     FormatArg, LedgerArgs, LedgerCommand, LedgerCredits, LedgerExport, LedgerForgive, LedgerList,
     LedgerRefund, LedgerResolve, LedgerShow, LedgerSource,

@@ -1,6 +1,7 @@
 //! `ledger`: the books of a seller, also while it sells.
 
 mod credits;
+mod import;
 mod print;
 mod refund;
 mod row;
@@ -32,6 +33,7 @@ pub(crate) async fn run(command: LedgerCommand) -> Result<Exit, Failure> {
         LedgerCommand::Forgive(args) => forgive(args).await,
         LedgerCommand::Credits(args) => credits::run(args).await,
         LedgerCommand::Refund(args) => refund::run(args).await,
+        LedgerCommand::Import(args) => import::run(args).await,
     }
 }
 

@@ -96,7 +96,7 @@ impl Pledge {
 
 /// Keeps the answer in the ledger, and gives the entry as it is then, but for the body of the answer:
 /// many may wait to be settled.
-async fn keep(
+pub(super) async fn keep(
     ledger: &dyn Ledger,
     entry: Entry,
     answer: Answer,

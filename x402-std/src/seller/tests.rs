@@ -15,6 +15,7 @@ use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
 use crate::ledger::{LedgerError, MemoryLedger, Step};
 
 mod credit;
+mod imports;
 mod leases;
 mod pledges;
 mod refund;

@@ -8,11 +8,12 @@ use core::hint::black_box;
 
 use x402_core::device::{BUYER_BUFFER_LEN, Buyer, Clock, Connection, FreshNonce, Next, Request};
 use x402_core::device::{Received, SELLER_BUFFER_LEN, Seller};
-use x402_core::secp256k1::{K256, K256Signer, Vartime};
+use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::window::Limits;
 use x402_core::{
     Amount, Moment, Nonce, Offer, Recover as _, Signer as _, Timestamp, Window, keccak256,
 };
+use x402_firmware::shop::{Key, Recovery};
 use x402_firmware::{instructions, println, shop, stack};
 
 x402_firmware::main!(run);
@@ -104,7 +105,7 @@ fn written() -> &'static [u8] {
 
 #[inline(never)]
 fn receive<'b>(
-    seller: &Seller<Vartime, 16>,
+    seller: &Seller<Recovery, 16>,
     wire: &mut Connection<Memory>,
     buffer: &'b mut [u8; SELLER_BUFFER_LEN],
 ) -> Option<Received<'b>> {
@@ -113,18 +114,21 @@ fn receive<'b>(
 
 #[inline(never)]
 fn sell(
-    seller: &mut Seller<Vartime, 16>,
+    seller: &mut Seller<Recovery, 16>,
     offer: &Offer<'_>,
     wire: &mut Connection<Memory>,
     buffer: &mut [u8; SELLER_BUFFER_LEN],
 ) -> bool {
-    let Some(request) = receive(seller, wire, buffer) else { return false };
-    let Ok(sale) = seller.sell(&request, offer, &Moment::at(NOW)) else { return false };
-    seller.answer(wire, &sale, "text/plain", b"21.5 C\n").is_ok()
+    let request = receive(seller, wire, buffer);
+    let Some(request) = &request else { return false };
+    match &seller.sell(request, offer, &Moment::at(NOW)) {
+        Ok(sale) => seller.answer(wire, sale, "text/plain", b"21.5 C\n").is_ok(),
+        Err(_) => false,
+    }
 }
 
 #[inline(never)]
-fn buy(buyer: &mut Buyer<'_, K256Signer>, wire: &mut Connection<Memory>, nonce: u8) -> bool {
+fn buy(buyer: &mut Buyer<'_, Key>, wire: &mut Connection<Memory>, nonce: u8) -> bool {
     let clock = Clock::Now(Timestamp::from_secs(NOW));
     let fresh = FreshNonce { nonce: Nonce::new([nonce; 32]), clock };
     matches!(buyer.pay(wire, &REQUEST, &fresh), Ok(Next::Answer(_)))
@@ -133,14 +137,14 @@ fn buy(buyer: &mut Buyer<'_, K256Signer>, wire: &mut Connection<Memory>, nonce: 
 /// A whole sale in a dialect: the 402, the buyer's part, the seller's part.
 fn trade(
     offer: &Offer<'_>,
-    buyer: &mut Buyer<'_, K256Signer>,
+    buyer: &mut Buyer<'_, Key>,
     nonce: u8,
     other: Option<(&[u8], u8)>,
 ) -> Option<()> {
     // SAFETY: as in `wire`.
     let buffer = unsafe { &mut *&raw mut SELLER_BUFFER };
     let limits = Limits { owed: Amount::from_units(1_000_000), horizon_seconds: 600 };
-    let mut seller = Seller::new(Vartime, Window::<16>::new(limits));
+    let mut seller = Seller::new(Recovery, Window::<16>::new(limits));
     let wire_ = wire(b"GET /reading HTTP/1.1\r\n\r\n");
     let request = receive(&seller, wire_, buffer)?;
     let refusal = seller.sell(&request, offer, &Moment::at(NOW)).err()?;
@@ -235,11 +239,11 @@ const ENDLESS: [(&[u8], &[u8]); 5] = [
 ];
 
 #[inline(never)]
-fn all_refused(buyer: &mut Buyer<'_, K256Signer>) -> bool {
+fn all_refused(buyer: &mut Buyer<'_, Key>) -> bool {
     // SAFETY: as in `wire`.
     let buffer = unsafe { &mut *&raw mut SELLER_BUFFER };
     let limits = Limits { owed: Amount::ZERO, horizon_seconds: 0 };
-    let seller = Seller::new(Vartime, Window::<1>::new(limits));
+    let seller = Seller::new(Recovery, Window::<1>::new(limits));
     let clock = Clock::Now(Timestamp::from_secs(NOW));
     let fresh = FreshNonce { nonce: Nonce::new([9; 32]), clock };
     ENDLESS.iter().all(|(begin, pattern)| {
@@ -255,10 +259,13 @@ fn run() -> bool {
     let offer = step!("separator", shop::offer());
     let Ok(signer) = step!("key", shop::signer()) else { return false };
     let digest = x402_core::Digest::new([7; 32]);
-    let Ok(signature) = step!("sign", signer.sign(black_box(&digest)));
-    let recovered = step!("recover", Vartime.recover(black_box(&digest), &signature));
+    let signature = step!("sign", signer.sign(black_box(&digest)));
+    let Some(signature) = signature.ok() else { return false };
+    let Ok(k256) = K256Signer::from_bytes(&shop::KEY_BYTES) else { return false };
+    let by_k256 = step!("sign-k256", k256.sign(black_box(&digest)));
+    let recovered = step!("recover", Recovery.recover(black_box(&digest), &signature));
     let other = step!("recover-k256", K256.recover(black_box(&digest), &signature));
-    if recovered != Ok(signer.address()) || other != recovered {
+    if recovered != Ok(k256.address()) || other != recovered || by_k256 != Ok(signature) {
         return false;
     }
     let transfer = x402_core::Authorization {

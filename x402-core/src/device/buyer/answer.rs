@@ -1,14 +1,17 @@
 //! The head of an answer, and what may be paid of it where it is a 402.
 
+use core::marker::PhantomData;
+
 use super::super::date;
+use super::super::dialects::Dialects;
 use super::super::kept::{FieldsError, Kept};
 use super::super::pick::Picker;
 use super::super::scan::{BodyLength, Intake, Part, Scanner};
-use super::{BuyerError, Limits};
+use super::{BodyReader, BuyerError, Limits};
 use crate::buyer::PolicyError;
 use crate::head::HeadError;
 use crate::headers::{ChallengeHeaders, Field};
-use crate::wire::{PaymentRequirements, WireError};
+use crate::wire::{PaymentRequirements, Version, WireError};
 use crate::{Amount, Code, Nonce, Scheme, TransferMethod};
 
 /// The head of an answer, as far as a device needs it.
@@ -33,6 +36,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Dialect {
     Headers,
+    V1,
     /// v2, with the offer in so many bytes of the buffer.
     V2(usize),
 }
@@ -63,10 +67,14 @@ impl Bounds<'_> {
         }
     }
 
-    /// The terms of an entry of `accepts` that may be paid.
-    fn choose(&self, entry: &PaymentRequirements<'_>) -> Option<(Amount, u32)> {
+    /// The terms of an entry of `accepts` of a version that may be paid.
+    pub(super) fn choose(
+        &self,
+        version: Version,
+        entry: &PaymentRequirements<'_>,
+    ) -> Option<(Amount, u32)> {
         let (asset, limits) = (&self.limits.asset, self.limits);
-        let is_admitted = entry.chain_id() == Some(asset.chain_id)
+        let is_admitted = entry.chain_id_of(version) == Some(asset.chain_id)
             && entry.scheme() == Some(Scheme::Exact(TransferMethod::Eip3009))
             && entry.asset() == Some(asset.address)
             && entry.pay_to() == Some(limits.recipient)
@@ -94,16 +102,20 @@ impl Bounds<'_> {
 }
 
 /// Reads the head of an answer, a byte at a time.
-pub(in crate::device) struct Reader<'b> {
+pub(in crate::device) struct Reader<'b, D> {
     bounds: Bounds<'b>,
     scanner: Scanner,
     start: Start,
     kept: Kept<'b>,
-    picker: Picker<'b, (Amount, u32)>,
+    picker: Picker<'b, (Amount, u32), false>,
     /// What became of `PAYMENT-REQUIRED`.
     required: Option<Result<(), WireError>>,
     field: Place,
+    dialects: PhantomData<D>,
 }
+
+/// The fields of the header dialect that are read in every dialect.
+const WANTED: [Field; 2] = [Field::Error, Field::Transaction];
 
 /// Where the bytes of a field go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -151,7 +163,17 @@ pub(in crate::device) struct Head {
     pub(super) choice: Result<Choice, BuyerError>,
 }
 
-impl<'b> Reader<'b> {
+impl Head {
+    /// The body was read to its end.
+    pub(in crate::device) fn with_body(&mut self, body: BodyReader<'_>) {
+        self.answer.body = BodyLength::Known(0);
+        if let Some(choice) = body.finish() {
+            self.choice = Ok(choice);
+        }
+    }
+}
+
+impl<'b, D> Reader<'b, D> {
     /// `fields` and `offer` are where the fields and the offer that is chosen are kept.
     pub(super) fn new(bounds: Bounds<'b>, fields: &'b mut [u8], offer: &'b mut [u8]) -> Self {
         Self {
@@ -162,11 +184,12 @@ impl<'b> Reader<'b> {
             picker: Picker::new(offer),
             required: None,
             field: Place::Ignored,
+            dialects: PhantomData,
         }
     }
 }
 
-impl Intake for Reader<'_> {
+impl<D: Dialects> Intake for Reader<'_, D> {
     type Error = BuyerError;
 
     fn scanner(&mut self) -> &mut Scanner {
@@ -202,13 +225,14 @@ impl Intake for Reader<'_> {
     }
 }
 
-impl Reader<'_> {
+impl<D: Dialects> Reader<'_, D> {
     fn name(&mut self) {
         let name = self.kept.name();
         let is = |known: &str| known.eq_ignore_ascii_case(name);
-        let is_wanted = Field::OF_ANSWER.iter().any(|field| is(field.name()))
+        let is_wanted = WANTED.iter().any(|field| is(field.name()))
+            || D::HEADERS && Field::OF_ANSWER.iter().any(|field| is(field.name()))
             || ["Connection", "Content-Length", "Date", "Transfer-Encoding"].into_iter().any(is);
-        self.field = if is("PAYMENT-REQUIRED") {
+        self.field = if D::V2 && is("PAYMENT-REQUIRED") {
             Place::Picker
         } else if is_wanted {
             Place::Kept
@@ -224,7 +248,7 @@ impl Reader<'_> {
     fn pick(&mut self, byte: u8) {
         if !matches!(self.required, Some(Err(_))) {
             let bounds = self.bounds;
-            self.required = Some(self.picker.push(byte, |entry| bounds.choose(entry)));
+            self.required = Some(self.picker.push(byte, |entry| bounds.choose(Version::V2, entry)));
         }
     }
 
@@ -233,7 +257,7 @@ impl Reader<'_> {
             Place::Kept => self.kept.close().map_err(BuyerError::Head)?,
             Place::Picker if !matches!(self.required, Some(Err(_))) => {
                 let bounds = self.bounds;
-                self.required = Some(self.picker.finish(|entry| bounds.choose(entry)));
+                self.required = Some(self.picker.finish(|entry| bounds.choose(Version::V2, entry)));
             }
             Place::Picker | Place::Ignored => {}
         }
@@ -265,16 +289,18 @@ impl Reader<'_> {
 
     /// The header dialect's terms where they may be paid: they are the shorter answer.
     fn choice(self) -> Result<Choice, BuyerError> {
-        let error = match ChallengeHeaders::collect(self.kept.fields()) {
-            Ok(Some(terms)) => match self.bounds.choose_headers(&terms) {
+        let mut error = BuyerError::NoOffer;
+        if D::HEADERS
+            && let Ok(Some(terms)) = ChallengeHeaders::collect(self.kept.fields())
+        {
+            match self.bounds.choose_headers(&terms) {
                 Ok(choice) => return Ok(choice),
-                Err(error) => error,
-            },
-            Ok(None) | Err(_) => BuyerError::NoOffer,
-        };
+                Err(reason) => error = reason,
+            }
+        }
         match self.required {
             Some(Err(wire)) => Err(BuyerError::Required(wire)),
-            Some(Ok(())) => match self.picker.into_picked() {
+            Some(Ok(())) => match self.picker.picked() {
                 Some(((amount, timeout_seconds), length)) => {
                     Ok(Choice { amount, timeout_seconds, dialect: Dialect::V2(length) })
                 }

@@ -1,12 +1,14 @@
 //! The request, with the payment where one is kept.
 
 use core::fmt;
+use core::marker::PhantomData;
 
+use super::super::dialects::Dialects;
 use super::answer::Dialect;
+use crate::Asset;
 use crate::headers::{SignatureForm, SignedPayment};
 use crate::wire::base64::Base64;
-use crate::wire::{Answers, SignedPayload};
-use crate::{Asset, Signature, Transfer};
+use crate::wire::{AuthorizationV1, AuthorizationV2};
 
 /// A request that may have to be paid.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +45,10 @@ pub(super) struct Prepared {
 }
 
 /// The head of a request.
-pub(super) struct Message<'m> {
+pub(super) struct Message<'m, D> {
     pub(super) request: &'m Request<'m>,
     pub(super) payment: Option<Payment<'m>>,
+    pub(super) dialects: PhantomData<D>,
 }
 
 /// The payment that goes with it, and the offer that it answers.
@@ -55,7 +58,7 @@ pub(super) struct Payment<'m> {
     pub(super) offer: &'m [u8],
 }
 
-impl fmt::Display for Message<'_> {
+impl<D: Dialects> fmt::Display for Message<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Request { method, target, host, fields, body } = *self.request;
         write!(f, "{method} {target} HTTP/1.1\r\nHost: {host}\r\n")?;
@@ -66,33 +69,32 @@ impl fmt::Display for Message<'_> {
             write!(f, "Content-Length: {}\r\n", body.len())?;
         }
         if let Some(payment) = &self.payment {
-            payment.fmt(f)?;
+            payment.write::<D>(f)?;
         }
         f.write_str("\r\n")
     }
 }
 
-impl fmt::Display for Payment<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SignedPayment { authorization, signature } = self.prepared.payment;
-        let Dialect::V2(length) = self.prepared.dialect else {
-            return self.headers(f);
-        };
-        let accepted = self.offer.get(..length).and_then(|bytes| core::str::from_utf8(bytes).ok());
-        let payload = SignedPayload {
-            transfer: &Transfer::Eip3009(authorization),
-            signature: &Signature::to_rsv(&signature),
-            answers: Answers::V2 {
-                accepted: accepted.ok_or(fmt::Error)?,
-                resource: "",
-                extensions: "",
-            },
-        };
-        write!(f, "PAYMENT-SIGNATURE: {}\r\n", Base64(payload))
-    }
-}
-
 impl Payment<'_> {
+    fn write<D: Dialects>(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signed = &self.prepared.payment;
+        match self.prepared.dialect {
+            Dialect::Headers if D::HEADERS => self.headers(f),
+            Dialect::V1 if D::V1 => {
+                let payload = AuthorizationV1 { signed, chain_id: self.asset.chain_id };
+                write!(f, "X-PAYMENT: {}\r\n", Base64(payload))
+            }
+            Dialect::V2(length) if D::V2 => {
+                let accepted = self.offer.get(..length);
+                let accepted = accepted.and_then(|bytes| core::str::from_utf8(bytes).ok());
+                let payload = AuthorizationV2 { signed, accepted: accepted.ok_or(fmt::Error)? };
+                write!(f, "PAYMENT-SIGNATURE: {}\r\n", Base64(payload))
+            }
+            // No offer was chosen in a dialect that is not spoken.
+            Dialect::Headers | Dialect::V1 | Dialect::V2(_) => Err(fmt::Error),
+        }
+    }
+
     fn headers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut written = Ok(());
         self.prepared.payment.emit(self.asset, SignatureForm::Packed, |field, value| {

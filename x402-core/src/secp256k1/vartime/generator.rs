@@ -1,4 +1,5 @@
-use super::point::{Affine, field};
+use super::super::field::field;
+use super::point::Affine;
 use crate::hex;
 
 /// The width of the digits that the table serves: odd, below 2^(width - 1) in size.

@@ -1,19 +1,6 @@
 //! Points of the curve, in coordinates that need no division.
-//!
-//! A field element of k256 has a magnitude, by which it may exceed the modulus: products have 1, a
-//! sum has the sum, and a factor may have 8 at most. Debug builds of k256 count and check it; the
-//! bounds that hold here are written beside the coordinates.
 
-use k256::Secp256k1;
-use k256::elliptic_curve::hazmat::FieldArithmetic;
-
-/// An integer modulo p, of some magnitude.
-pub(super) type Field = <Secp256k1 as FieldArithmetic>::FieldElement;
-
-/// From 32 bytes, big-endian; `None` from p on.
-pub(super) fn field(bytes: &[u8; 32]) -> Option<Field> {
-    Field::from_bytes(&(*bytes).into()).into_option()
-}
+use super::super::field::{Field, minus, plus};
 
 /// (x, y), which is never the point at infinity. Magnitudes at most 4.
 #[derive(Clone, Copy)]
@@ -58,10 +45,11 @@ impl Jacobian {
         let square = self.y.square();
         let m = self.x.square().mul_single(3);
         let s = self.x.mul(&square.mul_single(4));
-        let x = m.square() + s.double().negate(2);
-        let eight = square.double().square().double();
-        let y = m.mul(&(s + x.negate(4))) + eight.negate(2);
-        Self { x, y, z: self.y.mul(&self.z).double() }
+        let x = minus(&m.square(), &plus(&s, &s), 2);
+        let two = plus(&square, &square).square();
+        let y = minus(&m.mul(&minus(&s, &x, 4)), &plus(&two, &two), 2);
+        let z = self.y.mul(&self.z);
+        Self { x, y, z: plus(&z, &z) }
     }
 
     /// P + Q and z' / z; `None` at infinity. `z` is this point's, or where Q is given on another
@@ -70,18 +58,18 @@ impl Jacobian {
     fn add(&self, other: &Affine, z: &Field) -> Option<(Self, Field)> {
         let square = z.square();
         // h = x2 - x1 and i = y1 - y2, both over the same denominator.
-        let h = other.x.mul(&square) + self.x.negate(4);
-        let i = self.y + other.y.mul(&square.mul(z)).negate(1);
+        let h = minus(&other.x.mul(&square), &self.x, 4);
+        let i = minus(&self.y, &other.y.mul(&square.mul(z)), 1);
         if bool::from(h.normalizes_to_zero()) {
             let is_same = bool::from(i.normalizes_to_zero());
-            return is_same.then(|| (self.double(), self.y.double()));
+            return is_same.then(|| (self.double(), plus(&self.y, &self.y)));
         }
         // x' = i² - h³ - 2 x1 h², y' = -i (x1 h² - x') - y1 h³, z' = z h.
         let minus_square = h.square().negate(1);
         let minus_cube = minus_square.mul(&h);
         let t = self.x.mul(&minus_square);
-        let x = i.square() + minus_cube + t.double();
-        let y = i.mul(&(t + x)) + minus_cube.mul(&self.y);
+        let x = plus(&plus(&i.square(), &minus_cube), &plus(&t, &t));
+        let y = plus(&i.mul(&plus(&t, &x)), &minus_cube.mul(&self.y));
         Some((Self { x, y, z: self.z.mul(&h) }, h))
     }
 

@@ -5,6 +5,8 @@ use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
 use ruint::aliases::U256;
 
+use super::super::scalar::add_product;
+
 /// The digits of a half: at most 128 bits, and a carry.
 pub(super) const DIGITS: usize = 129;
 
@@ -53,17 +55,8 @@ fn rounded(k: &U256, g: U256) -> U256 {
 
 /// The product of two numbers, in digits of 32 bits, the lowest first.
 fn product(a: &U256, b: &U256) -> [u32; 16] {
-    let (a, b) = (digits(a), digits(b));
     let mut product = [0; 16];
-    for (place, a) in a.into_iter().enumerate() {
-        let mut carry = 0;
-        // One digit more than b has, for the carry.
-        let slots = product.iter_mut().skip(place);
-        for (slot, b) in slots.zip(b.into_iter().chain([0])) {
-            let sum = u64::from(a) * u64::from(b) + u64::from(*slot) + carry;
-            (*slot, carry) = (sum as u32, sum >> 32);
-        }
-    }
+    add_product(&mut product, &digits(a), &digits(b));
     product
 }
 

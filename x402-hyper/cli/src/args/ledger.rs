@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::EXIT_CODES;
+use super::{EXIT_CODES, LedgerImport};
 
 const LEDGER_EXAMPLES: &str = "\
 Examples:
@@ -15,11 +15,16 @@ Examples:
   x402 ledger forgive 0x89c91c789e57059b --config x402.yaml
   x402 ledger credits --config x402.yaml
   x402 ledger refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml --key-file pay_to.key
+  x402 ledger import handed-out.txt --config x402.yaml
 
 list, show, export and credits read a file as it is, also while its gateway runs. resolve asks the chain
 what became of everything that is open, which a gateway that runs does by itself; it needs the file
 alone. So does forgive, by which a payer who was served and did not pay (settle: later) may buy again;
 and so does refund. It needs the key of pay_to, which signs, and that of the account that pays the gas.
+So does import: each line is a payment that a device has served (0x and the hex of its record). It is
+checked as if it came in a request, recorded as owed, and settled together with the others. Unless
+all lines are good, nothing is imported; --skip-bad passes over those that are not. A line that was
+imported before does nothing. 0: all are settled; 1: one is refused; 5: one is pending, see resolve.
 A URL with a password belongs in the file, or in X402_LEDGER: others can read a flag.";
 
 /// Look at the books: what was paid, what is open.
@@ -39,6 +44,7 @@ pub(crate) enum LedgerCommand {
     Forgive(LedgerForgive),
     Credits(LedgerCredits),
     Refund(LedgerRefund),
+    Import(LedgerImport),
 }
 
 /// Which ledger.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod demo;
+mod import;
 mod ledger;
 mod pay;
 mod price;
