@@ -355,7 +355,7 @@ async fn work<B>(
     request: Request<RequestBody<B>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let paid = request.extensions().get::<Paid>().expect("it is paid for");
-    let index = index_of(*paid.payment.nonce.as_bytes());
+    let index = index_of(*paid.payment.expect("it is no pass").nonce.as_bytes());
     let (run, time) = {
         let mut world = lock(&world);
         let run = world.work_begins(index);
