@@ -158,7 +158,7 @@ impl Stage {
         }
         // Different payers' nonces are the same, and are those of payments.
         let drawers = 1 + world.random.below(payers.min(8));
-        for index in 0..count as u64 / 2 {
+        for index in 0..count as u64 / 4 {
             let (account, nonce) = (account(index % drawers), word(index / drawers));
             let contested = world.weather.draw_contested;
             let is_contested = world.chance(contested);
