@@ -50,6 +50,12 @@ impl Disk {
         sleep(Duration::from_millis(time)).await;
         write
     }
+
+    /// Whatever has changed, the balance is what the books say.
+    async fn agree(&self, account: CreditAccount) {
+        let balance = self.ledger.balance(account).await.unwrap();
+        lock(&self.world).agree(&account, balance);
+    }
 }
 
 fn failed() -> LedgerError {
@@ -69,20 +75,28 @@ impl Ledger for Disk {
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
-            let is_answer = matches!(step, Step::Answered(..) | Step::Worked(..));
             let index = index_of(*id.nonce.as_bytes());
             tracing::debug!(at = lock(&self.world).milliseconds(), index, ?step);
             if self.is_broken && matches!(step, Step::Journalled(_)) {
                 return Ok(());
             }
+            let cost = match &step {
+                Step::Answered(_, used) | Step::Worked(_, used) => Some(*used),
+                _ => None,
+            };
+            let arrives = matches!(step, Step::Confirmed(_));
             let write = self.write().await;
             let result = match write {
                 Write::Fails => Err(failed()),
                 Write::Done | Write::Unsaid => self.ledger.apply(id, step).await,
             };
-            if is_answer {
+            if cost.is_some() {
                 let mut world = lock(&self.world);
                 if result.is_ok() { world.kept(index) } else { world.excuse(index) }
+            }
+            if result.is_ok() {
+                let account = lock(&self.world).books.stepped(index, cost, arrives);
+                self.agree(account).await;
             }
             // What is not released is claimed still, and goes on from there.
             if matches!(write, Write::Unsaid) { result.and(Err(failed())) } else { result }
@@ -115,11 +129,16 @@ impl Ledger for Disk {
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
         Box::pin(async move {
-            match self.write().await {
-                Write::Fails => Err(failed()),
-                Write::Unsaid => self.ledger.draw(draw).await.and(Err(failed())),
-                Write::Done => self.ledger.draw(draw).await,
+            let write = self.write().await;
+            if matches!(write, Write::Fails) {
+                return Err(failed());
             }
+            let drawing = self.ledger.draw(draw.clone()).await?;
+            tracing::debug!(at = lock(&self.world).milliseconds(), ?draw, ?drawing);
+            let account = draw.account;
+            lock(&self.world).drawn(draw, &drawing);
+            self.agree(account).await;
+            if matches!(write, Write::Unsaid) { Err(failed()) } else { Ok(drawing) }
         })
     }
 
@@ -129,11 +148,15 @@ impl Ledger for Disk {
         conclusion: Conclusion,
     ) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
-            match self.write().await {
-                Write::Fails => Err(failed()),
-                Write::Unsaid => self.ledger.conclude(id, conclusion).await.and(Err(failed())),
-                Write::Done => self.ledger.conclude(id, conclusion).await,
+            let write = self.write().await;
+            if matches!(write, Write::Fails) {
+                return Err(failed());
             }
+            self.ledger.conclude(id, conclusion.clone()).await?;
+            tracing::debug!(at = lock(&self.world).milliseconds(), ?id, ?conclusion);
+            let account = lock(&self.world).books.concluded(id, conclusion);
+            self.agree(account).await;
+            if matches!(write, Write::Unsaid) { Err(failed()) } else { Ok(()) }
         })
     }
 

@@ -8,17 +8,20 @@
 //! With `--log` it tells what happens, for a seed that failed; with `--broken` the ledger forgets what
 //! is to be sent, and the runs must fail.
 //!
-//! What must be true (I1 to I4 of SECURITY.md) is looked at all the time, and once more at the end of
+//! What must be true (I1 to I6 of SECURITY.md) is looked at all the time, and once more at the end of
 //! each run, when nothing fails any more and each client has repeated its bytes.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test program exports nothing")]
 #![allow(clippy::cast_possible_truncation, reason = "a run is small")]
 
+mod books;
 mod disk;
+mod draws;
 mod node;
 mod random;
 mod run;
 mod weather;
 mod wire;
+mod work;
 mod world;
 
 use std::process::ExitCode;
@@ -98,5 +101,10 @@ impl Counts {
         self.by_others += other.by_others;
         self.owed += other.owed;
         self.in_batches += other.in_batches;
+        self.drawn += other.drawn;
+        self.replayed += other.replayed;
+        self.short += other.short;
+        self.let_go += other.let_go;
+        self.credit += other.credit;
     }
 }

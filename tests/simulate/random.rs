@@ -22,6 +22,15 @@ impl Random {
         self.next() % end
     }
 
+    /// Up to `whole`; often nothing, or all.
+    pub(crate) const fn part(&mut self, whole: u64) -> u64 {
+        match self.below(4) {
+            0 => 0,
+            1 => whole,
+            _ => self.below(whole + 1),
+        }
+    }
+
     /// True so many times in a thousand.
     pub(crate) const fn chance(&mut self, permille: u64) -> bool {
         self.below(1000) < permille

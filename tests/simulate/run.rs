@@ -19,20 +19,23 @@ use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Digest, Nonce, Offer, Recover, Signature,
     SignatureError, Timestamp,
 };
-use x402_hyper::server::{Paid, PaymentLayer, PaymentService, Quote, RequestBody, Sale};
+use x402_hyper::server::{PaymentLayer, PaymentService, Quote, Sale};
 use x402_std::Seller;
 use x402_std::chain::{RpcChain, RpcOptions};
-use x402_std::ledger::{Entry, Ledger as _, MemoryLedger};
+use x402_std::ledger::{CreditAccount, Draw, Entry, Ledger as _, MemoryLedger};
 use x402_std::seller::{Later, OnChain, Rail, SellerOptions};
 
+use crate::books::Told;
 use crate::disk::Disk;
+use crate::draws::{Client, Order};
 use crate::node::word;
 use crate::wire::Wire;
+use crate::work::{Costs, work};
 use crate::world::{BEGIN, Counts, Payment, Shared, Signers, World, index_of, lock};
 
 /// The recipient, who does nothing.
 const PAY_TO: Address = Address::new([0xaa; 20]);
-const PRICE: u64 = 10_000;
+pub(crate) const PRICE: u64 = 10_000;
 const BLOCK: Duration = Duration::from_secs(2);
 /// The longest that a run goes on when nothing fails any more, in Unix seconds.
 const END: u64 = 2 * 60 * 60;
@@ -76,10 +79,11 @@ pub(crate) fn run(seed: u64, count: usize, is_broken: bool) -> Ended {
     }
     lock(&stage.world).calm();
     live(&stage, 1_000, None);
-    let debts = stage.debts();
+    let (debts, balances, held) = stage.end();
     let mut world = lock(&stage.world);
     world.counts.in_batches = world.node.in_batches();
     world.settle_accounts(&debts);
+    world.settle_credit(&balances, &held);
     Ended {
         counts: world.counts,
         violations: std::mem::take(&mut world.violations),
@@ -116,6 +120,14 @@ impl Stage {
         let mut world = World::new(seed);
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
+        // Who pays more than once has a balance of several payments.
+        let payers = (count as u64).div_ceil(1 + world.random.below(4));
+        let account = |payer: u64| {
+            let mut from = [0x11; 20];
+            from[12..].copy_from_slice(&payer.to_be_bytes());
+            let (payer, chain_id) = (Address::new(from), ChainId::ETHEREUM);
+            CreditAccount { payer, chain_id, asset: usdc.address, seller: PAY_TO }
+        };
         let mut signers = Signers::new();
         let mut payments = Vec::new();
         let mut signature = [0; 65];
@@ -123,10 +135,9 @@ impl Stage {
         let signature = Signature::from_rsv(&signature).unwrap();
         for index in 0..count as u64 {
             let valid = BEGIN + 30 + world.random.below(600);
-            let mut from = [0x11; 20];
-            from[12..].copy_from_slice(&index.to_be_bytes());
+            let account = account(index % payers);
             let authorization = Authorization {
-                from: Address::new(from),
+                from: account.payer,
                 to: PAY_TO,
                 value: Amount::from_units(PRICE.into()),
                 valid_after: Timestamp::ZERO,
@@ -143,6 +154,15 @@ impl Stage {
             );
             payments.push(fields);
             world.payments.push(Payment::until(valid));
+            world.books.payments.push(Told::nothing(account));
+        }
+        // Different payers' nonces are the same, and are those of payments.
+        let drawers = 1 + world.random.below(payers.min(8));
+        for index in 0..count as u64 / 4 {
+            let (account, nonce) = (account(index % drawers), word(index / drawers));
+            let contested = world.weather.draw_contested;
+            let is_contested = world.chance(contested);
+            world.orders.push(Order::new(account, nonce, is_contested));
         }
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -154,8 +174,9 @@ impl Stage {
         }
     }
 
-    /// The payments that the ledger has as served and not paid.
-    fn debts(&self) -> Vec<usize> {
+    /// What the ledger has in the end: the payments that are served and not paid, the balances, and the
+    /// draws that are held.
+    fn end(&self) -> (Vec<usize>, Vec<(CreditAccount, Amount)>, Vec<Draw>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut debts = Vec::new();
@@ -165,7 +186,8 @@ impl Stage {
                     debts.push(index_of(*id.nonce.as_bytes()));
                 }
             }
-            debts
+            let balances = self.ledger.balances().await.unwrap();
+            (debts, balances, self.ledger.held_draws().await.unwrap())
         })
     }
 
@@ -207,25 +229,43 @@ impl Stage {
         let disk = Disk { ledger, world, is_broken: self.is_broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
         let settle = lock(&self.world).settle;
-        let sale = Arc::new(Sale { settle, ..Sale::from(self.offer) });
+        let sale =
+            Arc::new(Sale { settle, metering: Some(Arc::new(Costs)), ..Sale::from(self.offer) });
         let pricing = move |_: &Parts| Quote::Paid(Arc::clone(&sale));
         let layer = PaymentLayer::new(Arc::clone(&seller), pricing);
         let world = Arc::clone(&self.world);
         let work = move |request| work(Arc::clone(&world), request);
         let service = layer.layer(tower::service_fn(work));
         for index in 0..self.payments.len() {
-            let raced = {
-                let mut world = lock(&self.world);
-                let permille = world.weather.raced;
-                if world.chance(permille) { 3 } else { 1 }
-            };
-            for _ in 0..raced {
+            for _ in 0..self.racers() {
                 tokio::spawn(Arc::clone(&self).client(index, service.clone()));
             }
         }
+        self.draw(&seller);
         loop {
             let _ = seller.resolve_open().await;
             sleep(Duration::from_secs(10)).await;
+        }
+    }
+
+    /// How many send the same.
+    fn racers(&self) -> usize {
+        let mut world = lock(&self.world);
+        let permille = world.weather.raced;
+        if world.chance(permille) { 3 } else { 1 }
+    }
+
+    /// Begins all draws.
+    fn draw(&self, seller: &Arc<Seller>) {
+        let contested: Vec<_> =
+            lock(&self.world).orders.iter().map(|order| order.is_contested).collect();
+        for (index, is_contested) in contested.into_iter().enumerate() {
+            let rival = is_contested.then_some("/rival");
+            let targets = [rival].into_iter().flatten().chain(vec!["/drawn"; self.racers()]);
+            for target in targets {
+                let (world, seller) = (Arc::clone(&self.world), Arc::clone(seller));
+                tokio::spawn(Client { world, seller, index, target }.run());
+            }
         }
     }
 
@@ -243,12 +283,7 @@ impl Stage {
         let pause = lock(&self.world).random.below(20_000);
         sleep(Duration::from_millis(pause)).await;
         loop {
-            let patience = {
-                let mut world = lock(&self.world);
-                let gone = world.weather.client_gone;
-                let most = if world.chance(gone) { 10_000 } else { 600_000 };
-                if most > 10_000 { most } else { world.random.below(most) }
-            };
+            let patience = lock(&self.world).patience();
             let answer = async {
                 let mut request = Request::get("/paid");
                 for (name, value) in &self.payments[index] {
@@ -262,7 +297,7 @@ impl Stage {
                 let is_final = !head.headers.contains_key(RETRY_AFTER);
                 Some((head.status, is_final, body))
             };
-            let answer = tokio::time::timeout(Duration::from_millis(patience), answer).await;
+            let answer = tokio::time::timeout(patience, answer).await;
             let Some(pause) = self.judge(index, answer.ok().flatten()) else { return };
             sleep(Duration::from_millis(pause)).await;
         }
@@ -347,28 +382,4 @@ impl Stage {
             }
         }
     }
-}
-
-/// The work that is sold.
-async fn work<B>(
-    world: Shared,
-    request: Request<RequestBody<B>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let paid = request.extensions().get::<Paid>().expect("it is paid for");
-    let index = index_of(*paid.payment.nonce.as_bytes());
-    let (run, time) = {
-        let mut world = lock(&world);
-        let run = world.work_begins(index);
-        (run, world.random.below(8_000))
-    };
-    sleep(Duration::from_millis(time)).await;
-    let mut world = lock(&world);
-    let fails = world.weather.work_fails;
-    let fails = world.chance(fails);
-    world.work_ends(index, !fails);
-    let mut answer = Response::new(Full::from(format!("payment {index}, run {run}")));
-    if fails {
-        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    }
-    Ok(answer)
 }

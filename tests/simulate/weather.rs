@@ -41,8 +41,14 @@ pub(crate) struct Weather {
     pub(crate) work_fails: u64,
     /// The clock jumps.
     pub(crate) clock_steps: u64,
-    /// A payment is sent by several at once.
+    /// A payment, or a draw, is sent by several at once.
     pub(crate) raced: u64,
+    /// The work of a draw is given up, and its amount with it.
+    pub(crate) draw_let_go: u64,
+    /// The work of a draw is given up, and its amount stays held.
+    pub(crate) draw_dropped: u64,
+    /// A draw's nonce is sent with another request, too.
+    pub(crate) draw_contested: u64,
 }
 
 impl Weather {
@@ -80,6 +86,9 @@ impl Weather {
             work_fails: some(200),
             clock_steps: some(100),
             raced: some(500),
+            draw_let_go: some(300),
+            draw_dropped: some(300),
+            draw_contested: some(500),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Everything that outlives the seller, and what must be true of it.
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
-
 use x402_std::ledger::Settle;
 
+use crate::books::Books;
+use crate::draws::Order;
 use crate::node::{Node, Terms, Use, word};
 use crate::random::Random;
 use crate::weather::Weather;
@@ -50,6 +52,8 @@ pub(crate) struct World {
     is_plain: bool,
     pub(crate) node: Node,
     pub(crate) payments: Vec<Payment>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) books: Books,
     /// When the money moves, in the whole of the run.
     pub(crate) settle: Settle,
     pub(crate) max_batch: usize,
@@ -81,6 +85,15 @@ pub(crate) struct Counts {
     pub(crate) owed: u64,
     /// Payments that were settled by a transaction with others.
     pub(crate) in_batches: u64,
+    /// Requests that were served out of a balance.
+    pub(crate) drawn: u64,
+    /// Their answers that were given again.
+    pub(crate) replayed: u64,
+    /// Attempts to draw more than there was.
+    pub(crate) short: u64,
+    pub(crate) let_go: u64,
+    /// What is left of the balances in the end, in atomic units.
+    pub(crate) credit: u64,
 }
 
 impl World {
@@ -96,6 +109,8 @@ impl World {
             is_plain: weather.is_plain(),
             node: Node::start(BEGIN),
             payments: Vec::new(),
+            orders: Vec::new(),
+            books: Books::default(),
             settle,
             max_batch,
             confirmations,
@@ -123,6 +138,9 @@ impl World {
             payment.is_running = false;
             payment.is_excused |= !payment.is_kept;
         }
+        for order in &mut self.orders {
+            order.is_running = false;
+        }
     }
 
     /// From now on nothing fails.
@@ -135,11 +153,19 @@ impl World {
         for payment in &mut self.payments {
             payment.refused = 0;
         }
+        for order in &mut self.orders {
+            order.was_short = false;
+        }
     }
 
     /// Whether each payment is served, or was refused for good and has moved nothing.
-    pub(crate) fn all_are_content(&self) -> bool {
+    pub(crate) fn payments_are_content(&self) -> bool {
         (0..self.payments.len()).all(|index| self.is_content(index))
+    }
+
+    /// Whether each payment is content, and each draw is served, or more than there is.
+    pub(crate) fn all_are_content(&self) -> bool {
+        self.payments_are_content() && (0..self.orders.len()).all(|index| self.is_closed(index))
     }
 
     fn is_content(&self, index: usize) -> bool {
@@ -149,15 +175,17 @@ impl World {
         payment.served.is_some() || is_over && !moved
     }
 
-    /// The payments that are not content, in words.
+    /// The payments and draws that are not content, in words.
     pub(crate) fn left(&self) -> String {
+        let orders = (0..self.orders.len()).filter(|index| !self.is_closed(*index));
+        let orders = orders.map(|index| format!("draw {index}"));
         let left = (0..self.payments.len()).filter(|index| !self.is_content(*index));
         let tell = |index: usize| {
             let payment = &self.payments[index];
             let used = self.node.use_of(word(index as u64));
             format!("{index} (refused {}, last {}, {used:?})", payment.refused, payment.last)
         };
-        left.map(tell).collect::<Vec<_>>().join(", ")
+        left.map(tell).chain(orders).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn milliseconds(&self) -> u64 {
@@ -180,6 +208,13 @@ impl World {
         self.note(u64::from(is) + self.milliseconds());
         self.counts.faults += u64::from(is);
         is
+    }
+
+    /// How long a client waits for an answer; some go away soon.
+    pub(crate) fn patience(&mut self) -> Duration {
+        let gone = self.weather.client_gone;
+        let is_gone = self.chance(gone);
+        Duration::from_millis(if is_gone { self.random.below(10_000) } else { 600_000 })
     }
 
     pub(crate) fn note(&mut self, what: u64) {
