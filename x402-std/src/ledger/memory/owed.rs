@@ -23,16 +23,19 @@ impl Owings {
         self.sums.get(account).copied().unwrap_or_default()
     }
 
-    /// The sum that [`Self::set`] is to write.
-    pub(super) fn sum_after(&self, owing: &Owing) -> Result<Amount, LedgerError> {
-        owing.sum_after(self.sum(&owing.account))
+    /// The sum that [`Self::set`] is to write, if it is another then. Nothing is written.
+    pub(super) fn sum_after(&self, owing: &Owing) -> Result<Option<Amount>, LedgerError> {
+        if !owing.moves_sum() {
+            return Ok(None);
+        }
+        owing.sum_after(self.sum(&owing.account)).map(Some)
     }
 
-    pub(super) fn set(&mut self, owing: &Owing, sum: Amount) {
-        if sum == Amount::ZERO {
-            self.sums.remove(&owing.account);
-        } else {
-            self.sums.insert(owing.account, sum);
+    pub(super) fn set(&mut self, owing: &Owing, sum: Option<Amount>) {
+        match sum {
+            None => {}
+            Some(Amount::ZERO) => drop(self.sums.remove(&owing.account)),
+            Some(sum) => drop(self.sums.insert(owing.account, sum)),
         }
         let payer = owing.account.payer;
         match owing.debt {
