@@ -147,7 +147,7 @@ async fn what_is_owed_is_read_at_once_however_much_it_is() {
     serve(&ledger, 1..COUNT, &kept).await;
     let all = time_to_ask(&ledger, COUNT).await;
     println!("what is owed is read in {one:?} of one payment, in {all:?} of {COUNT}");
-    // To read all those payments takes hundreds of times as long.
+    // To read all those payments takes more than a hundred times as long.
     assert!(all < one * 5 + Duration::from_millis(1), "{all:?}, and of one payment {one:?}");
 }
 
