@@ -4,10 +4,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use x402_core::{Address, Amount, PaymentId};
+use x402_core::{Amount, PaymentId};
 use x402_std::BoxFuture;
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
-use x402_std::ledger::{LedgerError, MemoryLedger, Step};
+use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
 
 use crate::world::{Shared, index_of, lock};
 
@@ -107,8 +107,8 @@ impl Ledger for Disk {
         self.ledger.find(id)
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        self.ledger.owed_by(payer)
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
+        self.ledger.owes(account)
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {

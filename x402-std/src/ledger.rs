@@ -6,6 +6,7 @@ mod encoding;
 mod entry;
 mod lease;
 mod memory;
+mod owed;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redb")]
@@ -19,7 +20,7 @@ pub(crate) mod tests;
 
 use core::future::ready;
 
-use x402_core::{Address, Amount, Claim, PaymentId};
+use x402_core::{Amount, Claim, PaymentId};
 
 use crate::BoxFuture;
 
@@ -27,6 +28,7 @@ pub use credit::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
 pub use entry::{Answer, Entry, Identifier, RequestId, Settle, Step};
 pub use lease::Owner;
 pub use memory::MemoryLedger;
+pub use owed::{Owed, OwedAccount};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresLedger;
 #[cfg(feature = "redb")]
@@ -40,7 +42,10 @@ pub use redis::RedisLedger;
 /// [`Ledger::apply`], along [`x402_core::state`]. It is kept until it can do no harm to forget it:
 /// at least until [`Entry::keep_until`].
 ///
-/// Beside the payments it keeps the balances of those who paid more than was used. With the very step
+/// Beside the payments it keeps what each payer owes: with the very step that changes an entry, the sum
+/// is another, so that to ask for it costs the same whether one payment is owed or thousands.
+///
+/// It keeps the balances, too, of those who paid more than was used. With the very step
 /// that makes a payment [`State::Served`](x402_core::state::State::Served), its credit is in the
 /// balance: never twice, as no step leads there from there, and never lost.
 pub trait Ledger: Send + Sync + 'static {
@@ -51,7 +56,8 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`LedgerError`]; then nothing must be done for the payment.
+    /// [`LedgerError`]; then nothing must be done for the payment. [`LedgerError::Overflow`] where what
+    /// the payer owes could not be counted with it.
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>>;
 
     /// Takes a payment on by one step. Returns once the change is safe.
@@ -79,13 +85,16 @@ pub trait Ledger: Send + Sync + 'static {
     /// The storage's own failure.
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>>;
 
-    /// What this payer owes ([`Entry::is_owed`]): what was served and is not settled yet, what is being
-    /// served, and what the chain did not take.
+    /// What a payer owes in an asset: for what was served and is not settled yet, for what is being
+    /// served, and for what the chain did not take; and which of the payer's payments are debts.
+    ///
+    /// Whoever claims a payment and asks then has that payment in the sum, and all that others have
+    /// claimed before they asked.
     ///
     /// # Errors
     ///
     /// The storage's own failure.
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>>;
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>>;
 
     /// All payments that are recorded, in ascending order of their ids: for those who look at the
     /// books. What is claimed or forgotten meanwhile may be there or not.
@@ -213,8 +222,8 @@ pub enum LedgerError {
     /// The payment or the draw is not recorded.
     #[error("it is not in the ledger")]
     Missing,
-    /// The balance would be 2^256 or more.
-    #[error("the balance would be more than can be counted")]
+    /// The balance, or what is owed, would be 2^256 or more.
+    #[error("the sum would be more than can be counted")]
     Overflow,
     /// The storage failed.
     #[error("the ledger's storage failed: {0}")]

@@ -14,7 +14,7 @@ use x402_core::{Price, Settled};
 use x402_core::{Signer as _, Timestamp, hex};
 use x402_std::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
-use x402_std::ledger::{LedgerError, MemoryLedger, Step};
+use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
 use x402_std::seller::{Later, SellerOptions};
 use x402_std::{BoxFuture, Chain, Seller};
 
@@ -167,8 +167,8 @@ impl Ledger for SlowLedger {
         self.0.find(id)
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        self.0.owed_by(payer)
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
+        self.0.owes(account)
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {

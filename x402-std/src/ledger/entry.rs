@@ -239,12 +239,6 @@ impl Entry {
         self.settle == Settle::Later && self.is_unpaid()
     }
 
-    /// Who owes it, if somebody does.
-    #[must_use]
-    pub fn debtor(&self) -> Option<Address> {
-        self.is_owed().then(|| self.payment.payer())
-    }
-
     /// What goes to a balance with the step that has led here: the credit of a payment that is served.
     #[must_use]
     pub fn earned(&self) -> Option<(CreditAccount, Amount)> {

@@ -1,15 +1,18 @@
 mod credits;
+mod owed;
 
 use core::fmt;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use x402_core::{Address, Amount, Claim, PaymentId};
+use x402_core::{Amount, Claim, PaymentId};
 
+use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Step};
+use super::{Ledger, LedgerError, Owed, OwedAccount, Step};
 use crate::BoxFuture;
 use credits::Credits;
+use owed::Owings;
 
 /// A ledger in memory: what it holds is forgotten when the program ends.
 ///
@@ -23,8 +26,7 @@ pub struct MemoryLedger {
 #[derive(Default)]
 struct Entries {
     by_id: HashMap<PaymentId, Entry>,
-    /// What each payer owes.
-    owed: HashMap<Address, HashSet<PaymentId>>,
+    owings: Owings,
     /// Which payment has an identifier.
     identified: HashMap<Identifier, PaymentId>,
     sweeper: Sweeper,
@@ -81,21 +83,26 @@ impl MemoryLedger {
         if entries.is_taken(&entry) {
             return Ok(Claiming::Taken);
         }
+        let owing = Owing::claimed(&entry);
+        let owed = entries.owings.sum_after(&owing)?;
         entries.make_room(self.capacity, entry.claimed_at)?;
+        entries.owings.set(&owing, owed);
         entries.insert(entry);
         Ok(Claiming::New(Claim::recorded(id)))
     }
 
     fn apply_now(&self, id: PaymentId, step: Step) -> Result<(), LedgerError> {
         let mut entries = self.lock();
-        let entry = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
-        match entry.clone().after(step)? {
-            Some(entry) => {
-                if let Some((account, credit)) = entry.earned() {
-                    entries.credits.add(account, credit)?;
-                }
-                entries.put(entry);
-            }
+        let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
+        let after = before.clone().after(step)?;
+        let owing = Owing::stepped(before, after.as_ref());
+        let owed = entries.owings.sum_after(&owing)?;
+        if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
+            entries.credits.add(account, credit)?;
+        }
+        entries.owings.set(&owing, owed);
+        match after {
+            Some(entry) => drop(entries.by_id.insert(id, entry)),
             None => entries.remove(id),
         }
         Ok(())
@@ -115,32 +122,11 @@ impl Entries {
         if let Some(identifier) = entry.identifier {
             self.identified.insert(identifier, id);
         }
-        self.put(entry);
-    }
-
-    fn put(&mut self, entry: Entry) {
-        let (id, payer) = (entry.id(), entry.payment.payer());
-        if entry.is_owed() {
-            self.owed.entry(payer).or_default().insert(id);
-        } else {
-            self.settle(payer, id);
-        }
         self.by_id.insert(id, entry);
-    }
-
-    /// It is owed no more.
-    fn settle(&mut self, payer: Address, id: PaymentId) {
-        if let Some(owed) = self.owed.get_mut(&payer) {
-            owed.remove(&id);
-            if owed.is_empty() {
-                self.owed.remove(&payer);
-            }
-        }
     }
 
     fn remove(&mut self, id: PaymentId) {
         let Some(entry) = self.by_id.remove(&id) else { return };
-        self.settle(entry.payment.payer(), id);
         let identifier = entry.identifier;
         if let Some(identifier) = identifier
             && self.identified.get(&identifier) == Some(&id)
@@ -187,12 +173,8 @@ impl Ledger for MemoryLedger {
         Box::pin(async move { Ok(self.lock().by_id.get(&id).cloned()) })
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        Box::pin(async move {
-            let entries = self.lock();
-            let owed = entries.owed.get(&payer).into_iter().flatten();
-            Ok(owed.filter_map(|id| entries.by_id.get(id)).cloned().collect())
-        })
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().owings.owed(&account)) })
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {

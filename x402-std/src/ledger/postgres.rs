@@ -1,16 +1,19 @@
 mod credits;
+mod owed;
 mod pool;
 mod schema;
+mod sums;
 mod tls;
 
 use core::fmt;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
-use x402_core::{Address, Amount, Claim, PaymentId};
+use x402_core::{Amount, Claim, PaymentId};
 
+use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owner, Step, encoding};
+use super::{Ledger, LedgerError, Owed, OwedAccount, Owner, Step, encoding};
 use crate::BoxFuture;
 use pool::{Pool, storage};
 
@@ -37,7 +40,6 @@ const SWEEP: &str = "
 const FIND: &str = "SELECT entry FROM x402_entries WHERE id = $1";
 const FIND_TO_CHANGE: &str = "SELECT entry FROM x402_entries WHERE id = $1 FOR UPDATE";
 const FIND_OPEN: &str = "SELECT entry FROM x402_entries WHERE open";
-const FIND_OWED: &str = "SELECT entry FROM x402_entries WHERE debtor = $1";
 const FIND_IDS: &str = "SELECT id FROM x402_entries ORDER BY id";
 const INSERT: &str = "
     INSERT INTO x402_entries (id, entry, open, due, debtor) VALUES ($1, $2, $3, $4, $5)
@@ -136,12 +138,11 @@ impl Ledger for PostgresLedger {
         }))
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
         Box::pin(self.pool.call(async move {
-            let payer = &payer.as_bytes()[..];
             let mut turn = self.pool.take().await?;
-            let rows = turn.client().query_typed(FIND_OWED, &[(&payer, Type::BYTEA)]).await;
-            turn.end(rows.map_err(storage).and_then(|rows| rows.iter().map(decode).collect()))
+            let result = owed::owes(turn.client(), &account).await;
+            turn.end(result)
         }))
     }
 
@@ -247,6 +248,7 @@ struct EntryRow {
     entry: Vec<u8>,
     is_open: bool,
     due: i64,
+    /// Whose debt it is, if it is one.
     debtor: Option<Vec<u8>>,
 }
 
@@ -256,7 +258,7 @@ impl EntryRow {
             entry: encoding::encode(entry),
             is_open: entry.is_open(),
             due: to_column(entry.keep_until()),
-            debtor: entry.debtor().map(|payer| payer.as_bytes().to_vec()),
+            debtor: entry.is_debt().then(|| entry.payment.payer().as_bytes().to_vec()),
         }
     }
 
@@ -322,6 +324,7 @@ async fn insert(
     {
         return Ok(Some(Claiming::Taken));
     }
+    owed::change(&transaction, &Owing::claimed(entry)).await?;
     transaction.commit().await.map_err(storage)?;
     Ok(Some(Claiming::New(Claim::recorded(entry.id()))))
 }
@@ -355,13 +358,12 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
     let transaction = begin(client).await?;
     let row = transaction.query_typed_opt(FIND_TO_CHANGE, &[(&key, Type::BYTEA)]).await;
     let row = row.map_err(storage)?.ok_or(LedgerError::Missing)?;
-    match decode(&row)?.after(step)? {
+    let before = decode(&row)?;
+    let after = before.clone().after(step)?;
+    match &after {
         Some(entry) => {
-            let row = EntryRow::of(&entry);
+            let row = EntryRow::of(entry);
             transaction.execute_typed(UPDATE, &row.values(&key)).await.map_err(storage)?;
-            if let Some((account, credit)) = entry.earned() {
-                credits::add(&transaction, &account, credit).await?;
-            }
         }
         None => {
             for statement in [DELETE, FORGET_IDENTIFIER] {
@@ -369,6 +371,10 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
                 deleted.map_err(storage)?;
             }
         }
+    }
+    owed::change(&transaction, &Owing::stepped(&before, after.as_ref())).await?;
+    if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
+        credits::add(&transaction, &account, credit).await?;
     }
     transaction.commit().await.map_err(storage)
 }

@@ -1,5 +1,6 @@
 mod credits;
 mod file;
+mod owed;
 mod pen;
 
 use core::fmt;
@@ -8,12 +9,14 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use redb::{Durability, WriteTransaction};
-use x402_core::{Address, Amount, Claim, PaymentId};
+use x402_core::{Amount, Claim, PaymentId};
 
+use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Settle, Step, encoding};
+use super::{Ledger, LedgerError, Owed, OwedAccount, Step, encoding};
 use crate::BoxFuture;
 use credits::Credits;
+use owed::Owings;
 use pen::Pen;
 
 type Key = &'static [u8; PaymentId::LEN];
@@ -22,8 +25,6 @@ type Key = &'static [u8; PaymentId::LEN];
 const ENTRIES: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("entries");
 /// The payments whose outcome the chain still has to say.
 const OPEN: TableDefinition<'_, Key, ()> = TableDefinition::new("open");
-/// What a payer owes: the payer, and the payment.
-const OWED: TableDefinition<'_, (&'static [u8; 20], Key), ()> = TableDefinition::new("owed");
 /// When to look whether a payment can be forgotten, in Unix seconds. A row may be late or too many;
 /// what decides is the entry.
 const DUE: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("due");
@@ -123,8 +124,8 @@ impl Ledger for RedbLedger {
         Box::pin(self.run(move |database| find(database, &id)))
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        Box::pin(self.run(move |database| owed_by(database, payer)))
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
+        Box::pin(self.run(move |database| owed::owes(database, &account)))
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
@@ -192,22 +193,6 @@ fn open_entries(database: &Database) -> Result<Vec<Entry>, LedgerError> {
     .collect()
 }
 
-fn owed_by(database: &Database, payer: Address) -> Result<Vec<Entry>, LedgerError> {
-    let reading = database.begin_read().map_err(storage)?;
-    let entries = reading.open_table(ENTRIES).map_err(storage)?;
-    let owed = reading.open_table(OWED).map_err(storage)?;
-    let (first, last) = (&[0; PaymentId::LEN], &[0xff; PaymentId::LEN]);
-    let payer = payer.as_bytes();
-    let rows = owed.range((payer, first)..=(payer, last)).map_err(storage)?;
-    rows.map(|row| {
-        let (row, _) = row.map_err(storage)?;
-        let (_, key) = row.value();
-        let value = entries.get(key).map_err(storage)?.ok_or(LedgerError::Corrupt)?;
-        encoding::decode(value.value())
-    })
-    .collect()
-}
-
 fn begin(database: &Database) -> Result<WriteTransaction, LedgerError> {
     let mut writing = database.begin_write().map_err(storage)?;
     writing.set_durability(Durability::Immediate).map_err(storage)?;
@@ -220,9 +205,9 @@ fn begin(database: &Database) -> Result<WriteTransaction, LedgerError> {
 struct Tables<'t> {
     entries: Table<'t, Key, &'static [u8]>,
     open: Table<'t, Key, ()>,
-    owed: Table<'t, (&'static [u8; 20], Key), ()>,
     due: Table<'t, (u64, Key), ()>,
     identified: Table<'t, &'static [u8; 32], Key>,
+    owings: Owings<'t>,
     credits: Credits<'t>,
 }
 
@@ -231,9 +216,9 @@ impl<'t> Tables<'t> {
         Ok(Self {
             entries: writing.open_table(ENTRIES).map_err(storage)?,
             open: writing.open_table(OPEN).map_err(storage)?,
-            owed: writing.open_table(OWED).map_err(storage)?,
             due: writing.open_table(DUE).map_err(storage)?,
             identified: writing.open_table(IDENTIFIED).map_err(storage)?,
+            owings: Owings::open(writing)?,
             credits: Credits::open(writing)?,
         })
     }
@@ -246,7 +231,11 @@ impl<'t> Tables<'t> {
         if self.is_taken(entry)? {
             return Ok(Claiming::Taken);
         }
+        let owing = Owing::claimed(entry);
+        // First: it is what can fail.
+        let owed = self.owings.sum_after(&owing)?;
         self.sweep(entry.claimed_at)?;
+        self.owings.set(&owing, owed)?;
         self.put(&key, entry)?;
         self.due.insert((entry.keep_until(), &key), ()).map_err(storage)?;
         self.identify(&key, entry.identifier)?;
@@ -257,14 +246,16 @@ impl<'t> Tables<'t> {
     fn apply(&mut self, id: &PaymentId, step: Step) -> Result<(), LedgerError> {
         let key = id.to_bytes();
         let before = self.entry(&key)?.ok_or(LedgerError::Missing)?;
-        match before.clone().after(step)? {
-            Some(entry) => {
-                if let Some((account, credit)) = entry.earned() {
-                    // First: it is what can fail.
-                    self.credits.add(&account, credit)?;
-                }
-                self.put(&key, &entry)
-            }
+        let after = before.clone().after(step)?;
+        let owing = Owing::stepped(&before, after.as_ref());
+        // First: these are what can fail, and the sum is only read here.
+        let owed = self.owings.sum_after(&owing)?;
+        if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
+            self.credits.add(&account, credit)?;
+        }
+        self.owings.set(&owing, owed)?;
+        match after {
+            Some(entry) => self.put(&key, &entry),
             None => self.remove(&key, before.keep_until(), &before),
         }
     }
@@ -280,13 +271,6 @@ impl<'t> Tables<'t> {
             self.open.insert(key, ()).map_err(storage)?;
         } else {
             self.open.remove(key).map_err(storage)?;
-        }
-        let payer = entry.payment.payer();
-        let row = (payer.as_bytes(), key);
-        if entry.is_owed() {
-            self.owed.insert(row, ()).map_err(storage)?;
-        } else if entry.settle == Settle::Later {
-            self.owed.remove(row).map_err(storage)?;
         }
         Ok(())
     }
@@ -327,7 +311,6 @@ impl<'t> Tables<'t> {
         }
         self.entries.remove(key).map_err(storage)?;
         self.open.remove(key).map_err(storage)?;
-        self.owed.remove((entry.payment.payer().as_bytes(), key)).map_err(storage)?;
         self.due.remove((due, key)).map_err(storage)?;
         Ok(())
     }

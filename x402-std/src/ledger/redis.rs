@@ -1,5 +1,6 @@
 mod check;
 mod credits;
+mod owed;
 mod scripts;
 mod server;
 
@@ -7,13 +8,14 @@ use core::fmt;
 
 use ::redis::Script;
 use x402_core::hex::Hex;
-use x402_core::{Address, Amount, Claim, PaymentId};
+use x402_core::{Amount, Claim, PaymentId};
 
+use super::owed::Owing;
 use super::remote::failed;
 use super::{
     Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger, LedgerError,
 };
-use super::{Owner, Step, encoding};
+use super::{Owed, OwedAccount, Owner, Step, encoding};
 use crate::BoxFuture;
 use server::Server;
 
@@ -118,19 +120,15 @@ impl RedisLedger {
         let identifier = entry.identifier.map(|identifier| hex(&identifier.0)).unwrap_or_default();
         let now = to_score(entry.claimed_at);
         let bytes = encoding::encode(entry);
-        let debtor = debtor(entry);
-        let arguments = [
-            &bytes[..],
-            stage(entry).as_bytes(),
-            identifier.as_bytes(),
-            now.as_bytes(),
-            debtor.as_bytes(),
-        ];
+        let owing = owed::arguments(&Owing::claimed(entry));
+        let own = [&bytes[..], stage(entry).as_bytes(), identifier.as_bytes(), now.as_bytes()];
+        let arguments = [&own[..], &owing.each_ref().map(String::as_bytes)].concat();
         let answer: Vec<Vec<u8>> =
             self.run(&scripts::CLAIM, &key_of(entry.id()), &arguments).await?;
         match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
             [b"new"] => Ok(Claiming::New(Claim::recorded(entry.id()))),
             [b"taken"] => Ok(Claiming::Taken),
+            [b"too much"] => Err(LedgerError::Overflow),
             [b"known", entry] => Ok(Claiming::Known(Box::new(encoding::decode(entry)?))),
             _ => Err(failed("Redis answered a claim with something else")),
         }
@@ -141,13 +139,20 @@ impl RedisLedger {
         let id = key_of(id);
         for _ in 0..ATTEMPTS {
             let old = self.read(&id).await?.ok_or(LedgerError::Missing)?;
-            let done = match encoding::decode(&old)?.after(step.clone())? {
-                Some(entry) => self.swap(&id, &old, &entry).await?,
-                None => self.run(&scripts::REMOVE, &id, &[&old]).await?,
+            let before = encoding::decode(&old)?;
+            let after = before.clone().after(step.clone())?;
+            let owing = owed::arguments(&Owing::stepped(&before, after.as_ref()));
+            let owing = owing.each_ref().map(String::as_bytes);
+            let done = match after {
+                Some(entry) => self.swap(&id, &old, &entry, &owing).await?,
+                None => {
+                    self.run(&scripts::REMOVE, &id, &[&[&old[..]], &owing[..]].concat()).await?
+                }
             };
             match done {
                 scripts::DONE => return Ok(()),
                 scripts::TOO_MUCH => return Err(LedgerError::Overflow),
+                scripts::DAMAGED => return Err(LedgerError::Corrupt),
                 _ => {}
             }
         }
@@ -156,24 +161,29 @@ impl RedisLedger {
 }
 
 impl RedisLedger {
-    /// Puts an entry in the place of an old one, and what it has earned into its balance.
-    async fn swap(&self, id: &str, old: &[u8], entry: &Entry) -> Result<u8, LedgerError> {
+    /// Puts an entry in the place of an old one, and what it has earned into its balance; what is owed
+    /// changes as the arguments say.
+    async fn swap(
+        &self,
+        id: &str,
+        old: &[u8],
+        entry: &Entry,
+        owing: &[&[u8]],
+    ) -> Result<u8, LedgerError> {
         let (new, due) = (encoding::encode(entry), to_score(entry.keep_until()));
         let (account, credit) =
             entry.earned().map_or_else(Default::default, |(account, credit)| {
                 (hex(&account.to_bytes()), credits::digits(credit))
             });
-        let debtor = debtor(entry);
-        let arguments = [
+        let own = [
             old,
             &new,
             stage(entry).as_bytes(),
             due.as_bytes(),
-            debtor.as_bytes(),
             account.as_bytes(),
             credit.as_bytes(),
         ];
-        self.run(&scripts::SWAP, id, &arguments).await
+        self.run(&scripts::SWAP, id, &[&own[..], owing].concat()).await
     }
 }
 
@@ -199,11 +209,11 @@ impl Ledger for RedisLedger {
         }))
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
         Box::pin(self.server.call(async move {
-            let payer = hex(payer.as_bytes());
-            let entries: Vec<Vec<u8>> = self.run(&scripts::OWED, "", &[payer.as_bytes()]).await?;
-            entries.iter().map(|entry| encoding::decode(entry)).collect()
+            let [key, payer] = [&account.to_bytes()[..], account.payer.as_bytes()].map(hex);
+            let arguments = [key.as_bytes(), payer.as_bytes()];
+            owed::read(self.run(&scripts::OWES, "", &arguments).await?)
         }))
     }
 
@@ -283,11 +293,6 @@ fn stage(entry: &Entry) -> &'static str {
         entry if entry.is_open() => "open",
         _ => "over",
     }
-}
-
-/// Who owes it, or nothing.
-fn debtor(entry: &Entry) -> String {
-    entry.debtor().map(|payer| hex(payer.as_bytes())).unwrap_or_default()
 }
 
 /// Unix seconds as the server can count them: a double is exact up to here.

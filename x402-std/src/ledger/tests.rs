@@ -397,7 +397,11 @@ async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
 
 /// What payers owe.
 mod owed;
-use owed::{what_a_payer_owes_is_told, what_was_served_and_not_paid_is_not_forgotten};
+use owed::{
+    of_payments_that_race_no_more_are_trusted_than_may_be_owed, what_a_payer_owes_is_told,
+    what_is_owed_is_as_a_plain_model_says, what_is_owed_that_cannot_be_counted_is_an_error,
+    what_was_served_and_not_paid_is_not_forgotten,
+};
 
 /// What payers have paid and not used.
 mod credit;
@@ -439,6 +443,9 @@ macro_rules! suite {
         a_payment_is_claimed_once
         what_a_payer_owes_is_told
         what_was_served_and_not_paid_is_not_forgotten
+        what_is_owed_that_cannot_be_counted_is_an_error
+        of_payments_that_race_no_more_are_trusted_than_may_be_owed
+        what_is_owed_is_as_a_plain_model_says
         of_those_who_race_one_wins
         of_those_who_race_to_step_one_wins
         every_step_is_taken_or_changes_nothing

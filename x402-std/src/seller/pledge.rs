@@ -7,7 +7,7 @@ use x402_core::{Address, Amount, Error, PaymentId};
 
 use super::resolve::Held;
 use super::{Guard, Receipt, Rejection, Seller, Steps};
-use crate::ledger::{Answer, Entry, Ledger, LedgerError, Settle, Step};
+use crate::ledger::{Answer, Entry, Ledger, LedgerError, OwedAccount, Settle, Step};
 
 /// A payment that is checked, recorded, and good as far as the chain knows, and whose money moves after
 /// the work.
@@ -115,17 +115,14 @@ impl Seller {
     /// It is asked once the payment is recorded, so that of several at the same time each sees the
     /// others.
     pub(super) async fn trusts(&self, entry: &Entry) -> Result<bool, Rejection> {
-        let owed = self.ledger.owed_by(entry.payment.payer()).await;
+        let account = OwedAccount::of(&entry.payment);
+        let owed = self.ledger.owes(account).await;
         let owed = owed.map_err(|error| Rejection::unavailable(&error))?;
-        for debt in owed.iter().filter(|entry| entry.is_debt()) {
+        for debt in owed.debts {
             self.cover(debt).await?;
         }
-        let asset = (entry.payment.chain_id(), entry.payment.asset());
-        let same = owed.iter().map(|entry| &entry.payment);
-        let same = same.filter(|payment| (payment.chain_id(), payment.asset()) == asset);
-        let sum = same.map(|payment| payment.amount()).try_fold(Amount::ZERO, Amount::checked_add);
-        let is_little = sum.is_some_and(|sum| sum <= self.options.later.max_owed(asset));
-        Ok(is_little && self.has_time(entry))
+        let most = self.options.later.max_owed((account.chain_id, account.asset));
+        Ok(owed.sum <= most && self.has_time(entry))
     }
 
     /// Whether a payment can wait for a batch, and be settled by another one should that fail.
@@ -139,9 +136,9 @@ impl Seller {
     }
 
     /// Tries once more to be paid for what was served.
-    async fn cover(&self, debt: &Entry) -> Result<(), Rejection> {
-        let _guard = self.enter(debt.id()).await.map_err(|_| Rejection::from(Error::Owing))?;
-        let now = self.ledger.find(debt.id()).await;
+    async fn cover(&self, debt: PaymentId) -> Result<(), Rejection> {
+        let _guard = self.enter(debt).await.map_err(|_| Rejection::from(Error::Owing))?;
+        let now = self.ledger.find(debt).await;
         let now = now.map_err(|error| Rejection::unavailable(&error))?;
         let Some(debt) = now.filter(Entry::is_debt) else { return Ok(()) };
         match self.follow(&debt).await {

@@ -5,19 +5,14 @@ use tokio_postgres::{Client, Row, Transaction};
 use x402_core::Amount;
 
 use super::pool::storage;
+use super::sums::{Sums, amount};
 use super::{begin, to_column};
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerError, encoding};
 
+const SUMS: Sums = Sums { table: "x402_balances" };
 const BALANCE: &str = "SELECT amount FROM x402_balances WHERE account = $1";
 const BALANCE_TO_CHANGE: &str = "SELECT amount FROM x402_balances WHERE account = $1 FOR UPDATE";
 const BALANCES: &str = "SELECT account, amount FROM x402_balances ORDER BY account";
-/// Makes the row, or locks the one that is there; either way, says what is in it.
-const OPEN: &str = "
-    INSERT INTO x402_balances (account, amount) VALUES ($1, $2)
-    ON CONFLICT (account) DO UPDATE SET amount = x402_balances.amount
-    RETURNING amount";
-const SET: &str = "UPDATE x402_balances SET amount = $2 WHERE account = $1";
-const CLOSE: &str = "DELETE FROM x402_balances WHERE account = $1";
 const FIND: &str = "SELECT draw FROM x402_draws WHERE id = $1";
 const FIND_TO_CHANGE: &str = "SELECT draw FROM x402_draws WHERE id = $1 FOR UPDATE";
 const FIND_HELD: &str = "SELECT draw FROM x402_draws WHERE due IS NULL ORDER BY id";
@@ -55,11 +50,6 @@ pub(super) async fn balances(client: &Client) -> Result<Vec<(CreditAccount, Amou
         .collect()
 }
 
-fn amount(row: &Row, column: usize) -> Result<Amount, LedgerError> {
-    let amount: &[u8] = row.try_get(column).map_err(storage)?;
-    amount.try_into().map(Amount::from_be_bytes).map_err(|_| LedgerError::Corrupt)
-}
-
 /// Puts an amount into a balance. Its row is locked last, whatever else a transaction has locked: so no
 /// two wait for each other.
 pub(super) async fn add(
@@ -70,26 +60,10 @@ pub(super) async fn add(
     if more == Amount::ZERO {
         return Ok(());
     }
-    let (key, nothing) = (&account.to_bytes()[..], &Amount::ZERO.to_be_bytes()[..]);
-    let values = [(&key as _, Type::BYTEA), (&nothing as _, Type::BYTEA)];
-    let row = transaction.query_typed_one(OPEN, &values).await.map_err(storage)?;
-    let sum = amount(&row, 0)?.checked_add(more).ok_or(LedgerError::Overflow)?;
-    set(transaction, account, sum).await
-}
-
-/// Of a balance that is locked.
-async fn set(
-    transaction: &Transaction<'_>,
-    account: &CreditAccount,
-    balance: Amount,
-) -> Result<(), LedgerError> {
-    let (key, amount) = (&account.to_bytes()[..], &balance.to_be_bytes()[..]);
-    let values = [(&key as _, Type::BYTEA), (&amount as _, Type::BYTEA)];
-    let done = match balance {
-        Amount::ZERO => transaction.execute_typed(CLOSE, &values[..1]).await,
-        _ => transaction.execute_typed(SET, &values).await,
-    };
-    done.map(drop).map_err(storage)
+    let key = account.to_bytes();
+    let balance = SUMS.lock(transaction, &key).await?;
+    let sum = balance.checked_add(more).ok_or(LedgerError::Overflow)?;
+    SUMS.set(transaction, &key, sum).await
 }
 
 fn decode(row: &Row) -> Result<Draw, LedgerError> {
@@ -140,7 +114,7 @@ async fn insert(client: &mut Client, draw: &Draw) -> Result<Option<Drawing>, Led
     let Some(rest) = balance.checked_sub(draw.amount) else {
         return Ok(Some(Drawing::Short(balance)));
     };
-    set(&transaction, &draw.account, rest).await?;
+    SUMS.set(&transaction, key, rest).await?;
     transaction.commit().await.map_err(storage)?;
     Ok(Some(Drawing::New))
 }

@@ -27,6 +27,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS x402_leases (
         id bytea PRIMARY KEY, owner bytea NOT NULL, until timestamptz NOT NULL
     );
+    CREATE TABLE IF NOT EXISTS x402_owed (account bytea PRIMARY KEY, amount bytea NOT NULL);
     CREATE TABLE IF NOT EXISTS x402_balances (account bytea PRIMARY KEY, amount bytea NOT NULL);
     CREATE TABLE IF NOT EXISTS x402_draws (id bytea PRIMARY KEY, draw bytea NOT NULL, due bigint);
     CREATE INDEX IF NOT EXISTS x402_draws_held ON x402_draws (id) WHERE due IS NULL;

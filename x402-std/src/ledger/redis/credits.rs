@@ -41,7 +41,7 @@ pub(super) fn digits(amount: Amount) -> String {
     hex(&amount.to_be_bytes())
 }
 
-fn amount(digits: &str) -> Result<Amount, LedgerError> {
+pub(super) fn amount(digits: &str) -> Result<Amount, LedgerError> {
     decode(digits).map(Amount::from_be_bytes).map_err(|_| LedgerError::Corrupt)
 }
 

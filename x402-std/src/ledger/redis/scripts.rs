@@ -1,14 +1,14 @@
 /*!
 The scripts, each of which the server runs as a whole.
 
-They know of an entry its bytes, which they do not read, and four things more:
+They know of an entry its bytes, which they do not read, and two things more:
 
 ```text
-entry:<id>        hash: entry (bytes), stage (open, over or failed), identifier (or empty),
-                  debtor (or empty)
+entry:<id>        hash: entry (bytes), stage (open, over or failed), identifier (or empty)
 open              set of the ids of what is open
 due               sorted set of the ids of what is not, by the Unix second from which it may go
-owed:<payer>      set of the ids of what the payer owes
+owed              hash: what is owed in each account, if it is not zero, as 0x and 64 digits
+debts:<payer>     set of the ids of the payer's debts
 identifier:<hash> the id of the payment that has it
 lease:<id>        the owner, for as long as the lease runs
 balances          hash: the balance of each account, if it is not zero, as 0x and 64 digits
@@ -20,8 +20,9 @@ format            the format of all this
 
 KEYS are the entry, `open` and `due`, or the draw, `balances`, `held` and `done`; ARGV begins with the
 prefix of all keys and the id. A script may end in the middle when the server has no memory left. So
-what is open is in `open` before it is anywhere else, and leaves it last. A balance changes beside
-something else, for which memory is asked first: once a script has written, it is not asked again.
+what is open is in `open` before it is anywhere else, and leaves it last. Balances and what is owed
+change beside something else: memory is asked for at the first write, and once a script has written,
+it is not asked again.
 */
 
 use std::sync::LazyLock;
@@ -31,15 +32,6 @@ use ::redis::Script;
 /// Of a few entries whose time is over, by the caller's clock and by the server's, nothing is left:
 /// one gateway whose clock is ahead must not forget what the others still need.
 const FORGET: &str = "
-    local function owe(id, debtor)
-        local key = ARGV[1] .. 'entry:' .. id
-        local before = redis.call('HGET', key, 'debtor')
-        if debtor ~= '' then redis.call('SADD', ARGV[1] .. 'owed:' .. debtor, id) end
-        redis.call('HSET', key, 'debtor', debtor)
-        if before and before ~= '' and before ~= debtor then
-            redis.call('SREM', ARGV[1] .. 'owed:' .. before, id)
-        end
-    end
     local function forget(id)
         local key = ARGV[1] .. 'entry:' .. id
         local identifier = redis.call('HGET', key, 'identifier')
@@ -47,7 +39,6 @@ const FORGET: &str = "
             local name = ARGV[1] .. 'identifier:' .. identifier
             if redis.call('GET', name) == id then redis.call('DEL', name) end
         end
-        owe(id, '')
         redis.call('DEL', key)
         redis.call('ZREM', KEYS[3], id)
         redis.call('SREM', KEYS[2], id)
@@ -81,12 +72,32 @@ const COUNT: &str = "
     end
 ";
 
+/// What is owed by the account once so much of it is less and so much more, or else why not; and the
+/// writing of it. Of an account without a name it stays as it is.
+const OWE: &str = "
+    local function owed(account, less, more)
+        if account == '' then return zero end
+        local others = sum(balance(ARGV[1] .. 'owed', account), less, -1)
+        if not others then return nil, 3 end
+        return sum(others, more, 1), 2
+    end
+    local function owe(id, account, amount, payer, debt)
+        if account ~= '' then keep(ARGV[1] .. 'owed', account, amount) end
+        local debts = ARGV[1] .. 'debts:' .. payer
+        if debt == 'debt' then redis.call('SADD', debts, id) end
+        if debt == 'none' then redis.call('SREM', debts, id) end
+    end
+";
+
 /// What a script answers that has done what it was told.
 pub(super) const DONE: u8 = 1;
-/// What a script answers where a balance would be too large.
+/// What a script answers where a balance, or what is owed, would be too large.
 pub(super) const TOO_MUCH: u8 = 2;
+/// What a script answers where less is owed than was owed for the payment.
+pub(super) const DAMAGED: u8 = 3;
 
-/// entry, stage, identifier, now, debtor -> new | taken | known, entry
+/// entry, stage, identifier, now, account, less, more, payer, debt -> new | taken | too much |
+/// known, entry
 pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     with_functions(
         "
@@ -101,33 +112,37 @@ pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
             if other and other ~= 'failed' then return {'taken'} end
         end
     end
+    local amount = owed(ARGV[7], ARGV[8], ARGV[9])
+    if not amount then return {'too much'} end
     now = math.min(now, tonumber(redis.call('TIME')[1]))
     local before = string.format('(%.0f', now)
     local old = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', before, 'LIMIT', 0, 16)
     for _, over in ipairs(old) do forget(over) end
     redis.call('SADD', KEYS[2], id)
-    owe(id, ARGV[7])
+    owe(id, ARGV[7], amount, ARGV[10], ARGV[11])
     redis.call('HSET', KEYS[1], 'entry', entry, 'stage', stage, 'identifier', identifier)
     if identifier ~= '' then redis.call('SET', name, id) end
     return {'new'}",
     )
 });
 
-/// old entry, new entry, stage, due, debtor, account, what it earns -> 0 (not the old one) | done |
-/// too much
+/// old entry, new entry, stage, due, account of what it earns, what it earns, account, less, more, payer,
+/// debt -> 0 (not the old one) | done | too much | damaged
 pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| {
     with_functions(
         "
     if redis.call('HGET', KEYS[1], 'entry') ~= ARGV[3] then return 0 end
-    if ARGV[8] ~= '' then
+    local amount, why = owed(ARGV[9], ARGV[10], ARGV[11])
+    if not amount then return why end
+    if ARGV[7] ~= '' then
         local balances = ARGV[1] .. 'balances'
-        local amount = sum(balance(balances, ARGV[8]), ARGV[9], 1)
-        if not amount then return 2 end
-        keep(balances, ARGV[8], amount)
+        local earned = sum(balance(balances, ARGV[7]), ARGV[8], 1)
+        if not earned then return 2 end
+        keep(balances, ARGV[7], earned)
     end
     local is_open = ARGV[5] == 'open'
     if is_open then redis.call('SADD', KEYS[2], ARGV[2]) end
-    if ARGV[7] ~= '' then owe(ARGV[2], ARGV[7]) end
+    owe(ARGV[2], ARGV[9], amount, ARGV[12], ARGV[13])
     redis.call('HSET', KEYS[1], 'entry', ARGV[4], 'stage', ARGV[5])
     if is_open then
         redis.call('ZREM', KEYS[3], ARGV[2])
@@ -135,17 +150,19 @@ pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| {
         redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2])
         redis.call('SREM', KEYS[2], ARGV[2])
     end
-    if ARGV[7] == '' then owe(ARGV[2], '') end
     return 1",
     )
 });
 
-/// old entry -> whether it was the old one
+/// old entry, account, less, more, payer, debt -> 0 (not the old one) | done | too much | damaged
 pub(super) static REMOVE: LazyLock<Script> = LazyLock::new(|| {
     with_functions(
         "
     if redis.call('HGET', KEYS[1], 'entry') ~= ARGV[3] then return 0 end
+    local amount, why = owed(ARGV[4], ARGV[5], ARGV[6])
+    if not amount then return why end
     forget(ARGV[2])
+    owe(ARGV[2], ARGV[4], amount, ARGV[7], ARGV[8])
     return 1",
     )
 });
@@ -163,16 +180,12 @@ pub(super) static OPEN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// payer -> the entries that the payer owes
-pub(super) static OWED: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+/// account, payer -> what is owed, the ids of the debts
+pub(super) static OWES: LazyLock<Script> = LazyLock::new(|| {
+    with_functions(
         "
-    local entries = {}
-    for _, id in ipairs(redis.call('SMEMBERS', ARGV[1] .. 'owed:' .. ARGV[3])) do
-        local entry = redis.call('HGET', ARGV[1] .. 'entry:' .. id, 'entry')
-        if entry then entries[#entries + 1] = entry end
-    end
-    return entries",
+    local debts = redis.call('SMEMBERS', ARGV[1] .. 'debts:' .. ARGV[4])
+    return {balance(ARGV[1] .. 'owed', ARGV[3]), debts}",
     )
 });
 
@@ -252,5 +265,5 @@ pub(super) static RELEASE_LEASE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 fn with_functions(script: &str) -> Script {
-    Script::new(&format!("{FORGET}{COUNT}{script}"))
+    Script::new(&format!("{FORGET}{COUNT}{OWE}{script}"))
 }

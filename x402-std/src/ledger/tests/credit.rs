@@ -22,7 +22,7 @@ pub(super) fn used(amount: u128) -> Conclusion {
 }
 
 /// A payment of a payer's to one seller, of the scheme `exact`, or `upto`.
-fn paid(payer: u8, number: u64, amount: Amount, is_upto: bool) -> Entry {
+pub(super) fn paid(payer: u8, number: u64, amount: Amount, is_upto: bool) -> Entry {
     let entry = Entry::new(&payment(1), REQUEST, NOW).unwrap();
     let mut bytes = entry.payment.to_bytes();
     bytes[28..48].fill(payer);
@@ -212,7 +212,7 @@ pub(super) async fn a_draw_is_concluded_once(ledger: Arc<dyn Ledger>) {
 }
 
 /// Runs as many tasks at once, and gives what came of each.
-async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+pub(super) async fn race<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     count: u8,
     task: impl Fn(u8) -> F,
 ) -> Vec<T> {
@@ -341,10 +341,10 @@ pub(super) async fn a_balance_that_cannot_be_counted_is_an_error(ledger: Arc<dyn
 }
 
 /// Numbers that look random (xorshift), the same in every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -1,3 +1,5 @@
+use core::ops::Range;
+use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -5,11 +7,12 @@ use ::redb::{Database, ReadableDatabase as _, TableDefinition};
 use tempfile::TempDir;
 
 use super::credit::{balance, draw, drawn, earn, units, used};
+use super::owed::{account, claim, later};
 use super::{
-    DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step,
+    DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step, TxHash,
     an_old_ledger_shrinks, answer, claim_new, entry, open_ids, payment, state, transaction, ways,
 };
-use crate::ledger::{Conclusion, RedbLedger};
+use crate::ledger::{Answer, Conclusion, Owed, RedbLedger};
 
 pub(super) fn new_ledger() -> (RedbLedger, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -95,6 +98,89 @@ async fn balances_and_draws_survive_every_step() {
     let again = ledger.conclude(first.id, used(50)).await;
     assert!(matches!(again, Err(LedgerError::Concluded)), "{again:?}");
     assert_eq!(balance(&ledger, 1).await, units(650));
+}
+
+/// As above, of what is owed.
+#[tokio::test]
+async fn what_is_owed_survives_every_step() {
+    let (mut ledger, folder) = new_ledger();
+    let (path, copy) = (folder.path().join("x402.redb"), folder.path().join("copy.redb"));
+    let [first, second] = [1, 2].map(|number| later(1, 1, number, units(300), true));
+    let (one, two) = (first.id(), second.id());
+    let worked = |used| Step::Worked(answer(), units(used));
+    for (step, sum, debts) in [
+        (None, 300, vec![]),
+        (None, 600, vec![]),
+        (Some((one, worked(100))), 400, vec![]),
+        (Some((one, Step::Refused)), 400, vec![one]),
+        (Some((two, worked(50))), 150, vec![one]),
+        (Some((two, Step::Journalled(transaction(1)))), 150, vec![one]),
+        (Some((one, Step::Journalled(transaction(2)))), 150, vec![]),
+        (Some((one, Step::Reverted)), 150, vec![one]),
+        (Some((two, Step::Confirmed(TxHash([1; 32])))), 100, vec![one]),
+        (Some((one, Step::Forgiven)), 0, vec![]),
+    ] {
+        match step {
+            Some((id, step)) => ledger.apply(id, step).await.unwrap(),
+            None if sum == 300 => claim(&ledger, first.clone()).await,
+            None => claim(&ledger, second.clone()).await,
+        }
+        let expected = Owed { sum: units(sum), debts };
+        std::fs::copy(&path, &copy).unwrap();
+        let killed = RedbLedger::open(&copy).unwrap();
+        assert_eq!(killed.owes(account(1, 1)).await.unwrap(), expected);
+        drop(ledger);
+        ledger = RedbLedger::open(&path).unwrap();
+        assert_eq!(ledger.owes(account(1, 1)).await.unwrap(), expected);
+    }
+}
+
+/// What the next payment costs is the same whether its payer owes for one or for thousands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_owed_is_read_at_once_however_much_it_is() {
+    const COUNT: u64 = 2_000;
+    let (ledger, _folder) = new_ledger();
+    let ledger = Arc::new(ledger);
+    let kept = Answer { body: Some(vec![7; 100_000]), ..answer() };
+    serve(&ledger, 0..1, &kept).await;
+    let one = time_to_ask(&ledger, 1).await;
+    serve(&ledger, 1..COUNT, &kept).await;
+    let all = time_to_ask(&ledger, COUNT).await;
+    println!("what is owed is read in {one:?} of one payment, in {all:?} of {COUNT}");
+    // To read all those payments takes more than a hundred times as long.
+    assert!(all < one * 5 + Duration::from_millis(1), "{all:?}, and of one payment {one:?}");
+}
+
+/// Payments whose answers were given.
+async fn serve(ledger: &Arc<RedbLedger>, numbers: Range<u64>, kept: &Answer) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in numbers {
+        let (ledger, kept) = (Arc::clone(ledger), kept.clone());
+        tasks.spawn(async move {
+            let entry = later(1, 1, number, units(10), false);
+            claim(&*ledger, entry.clone()).await;
+            ledger.apply(entry.id(), Step::Worked(kept, units(10))).await.unwrap();
+        });
+        // So many are in memory at once.
+        if tasks.len() >= 64 {
+            tasks.join_next().await.unwrap().unwrap();
+        }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// The shortest of many: the machine may be busy with something else.
+async fn time_to_ask(ledger: &RedbLedger, count: u64) -> Duration {
+    let mut shortest = Duration::MAX;
+    for _ in 0..100 {
+        let begun = std::time::Instant::now();
+        let owed = ledger.owes(account(1, 1)).await.unwrap();
+        shortest = shortest.min(begun.elapsed());
+        assert_eq!(owed, Owed { sum: units(u128::from(count) * 10), debts: vec![] });
+    }
+    shortest
 }
 
 /// A hundred thousand payments under way, as after a bad night.

@@ -5,11 +5,13 @@ use ::redis::{RedisConnectionInfo, cmd};
 use tokio::net::TcpStream;
 
 use super::credit::{answered, balance, draw, drawn, earn, settled, units, used};
+use super::owed::{account, claim, later, sums_are_those_of_the_entries};
 use super::server::{
     PASSWORD, Server, assert_storage, eventually, nobody, silent, url_of_tests, write_certificate,
 };
 use super::{
-    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, claim_new, payment, state,
+    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, answer, claim_new, payment,
+    state,
 };
 use crate::ledger::{Conclusion, Owner, RedisLedger};
 
@@ -202,6 +204,13 @@ async fn a_redis_without_memory_changes_nothing() {
     drawn(&ledger, &held).await;
     drawn(&ledger, &other).await;
     let served = settled(&ledger, 1, 2, units(50)).await;
+    let [owed, debt, refused, more] =
+        [3, 4, 5, 6].map(|number| later(1, 1, number, units(100), false));
+    for entry in [&owed, &debt, &refused] {
+        claim(&ledger, entry.clone()).await;
+    }
+    let worked = || Step::Worked(answer(), units(100));
+    ledger.apply(debt.id(), worked()).await.unwrap();
     command(&url, &[b"CONFIG", b"SET", b"maxmemory", b"1"]).await;
     assert_storage(&ledger.draw(new.clone()).await.unwrap_err());
     assert_storage(&ledger.conclude(held.id, used(100)).await.unwrap_err());
@@ -210,12 +219,24 @@ async fn a_redis_without_memory_changes_nothing() {
     assert_eq!(balance(&ledger, 1).await, units(400));
     assert_eq!(ledger.held_draws().await.unwrap().len(), 2);
     assert_eq!(state(&ledger, served).await, State::Settled);
+    assert_storage(&ledger.claim(more.clone()).await.unwrap_err());
+    assert_storage(&ledger.apply(owed.id(), worked()).await.unwrap_err());
+    assert_storage(&ledger.apply(debt.id(), Step::Refused).await.unwrap_err());
+    // What is let go makes room.
+    ledger.apply(refused.id(), Step::Refused).await.unwrap();
+    let owes = ledger.owes(account(1, 1)).await.unwrap();
+    assert_eq!((owes.sum, owes.debts), (units(200), vec![]));
+    sums_are_those_of_the_entries(&ledger).await;
     command(&url, &[b"CONFIG", b"SET", b"maxmemory", b"0"]).await;
     drawn(&ledger, &new).await;
     ledger.conclude(held.id, used(100)).await.unwrap();
     ledger.conclude(other.id, Conclusion::Returned).await.unwrap();
     ledger.apply(served, answered(0)).await.unwrap();
     assert_eq!(balance(&ledger, 1).await, units(100 + 200 + 300 + 50));
+    claim(&ledger, more).await;
+    ledger.apply(debt.id(), Step::Refused).await.unwrap();
+    let owes = ledger.owes(account(1, 1)).await.unwrap();
+    assert_eq!((owes.sum, owes.debts), (units(300), vec![debt.id()]));
 }
 
 /// Scripts are forgotten by a server that is told to, or starts anew.

@@ -9,11 +9,12 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::credit::{balance, draw, earn, units};
+use super::owed::sums_are_those_of_the_entries;
 use super::{
     Claiming, DAY, Entry, Ledger, LedgerError, NOW, REQUEST, State, Step, claim_new, payment,
     state, transaction,
 };
-use crate::ledger::{Draw, DrawId, Drawing};
+use crate::ledger::{Draw, DrawId, Drawing, Settle};
 
 /// Longer than a server takes to start on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -170,6 +171,7 @@ pub(super) async fn a_server_that_is_killed_forgets_nothing(
                         break;
                     }
                     let entry = Entry::new(&payment(number), REQUEST, NOW).unwrap();
+                    let entry = Entry { settle: Settle::Later, ..entry };
                     match ledger.claim(entry).await {
                         Ok(claiming) => {
                             assert!(matches!(claiming, Claiming::New(_)), "{claiming:?}");
@@ -206,6 +208,7 @@ pub(super) async fn a_server_that_is_killed_forgets_nothing(
     for number in taken {
         assert_eq!(state(&*ledger, payment(number).id()).await, State::Claimed);
     }
+    sums_are_those_of_the_entries(&*ledger).await;
     let held = ledger.held_draws().await.unwrap();
     assert!(drawn.iter().all(|id| held.iter().any(|held| held.id == *id)));
     // What it was not said of may be held too; then it is taken as well.

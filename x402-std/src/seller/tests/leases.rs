@@ -1,7 +1,7 @@
 //! What a seller does with leases; and several sellers on one ledger.
 
 use super::*;
-use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, Owner};
+use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, Owed, OwedAccount, Owner};
 
 /// A ledger whose leases are as the test wants them.
 #[derive(Default)]
@@ -38,8 +38,8 @@ impl Ledger for Leasing {
         self.memory.find(id)
     }
 
-    fn owed_by(&self, payer: Address) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        self.memory.owed_by(payer)
+    fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
+        self.memory.owes(account)
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {

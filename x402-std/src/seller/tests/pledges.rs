@@ -1,6 +1,7 @@
 //! Payments whose money moves after the work.
 
 use super::*;
+use crate::ledger::{Owed, OwedAccount};
 
 impl Shop {
     async fn buy(&self, payment: &Payment, settle: Settle) -> Result<Admission, Rejection> {
@@ -40,11 +41,25 @@ impl Shop {
         self.chain.broadcasts.load(Ordering::SeqCst)
     }
 
-    async fn owed(&self, payment: &Payment) -> usize {
-        self.ledger.owed_by(payment.transfer.from()).await.unwrap().len()
+    async fn owes(&self, payment: &Payment) -> Owed {
+        let Payment { chain_id, asset, transfer, .. } = *payment;
+        let account = OwedAccount { payer: transfer.from(), chain_id, asset };
+        self.ledger.owes(account).await.unwrap()
+    }
+
+    async fn owed(&self, payment: &Payment) -> Amount {
+        self.owes(payment).await.sum
+    }
+
+    /// The only one.
+    async fn debt(&self, payment: &Payment) -> PaymentId {
+        let owed = self.owes(payment).await;
+        let [id] = owed.debts[..] else { panic!("{owed:?}") };
+        id
     }
 }
 
+const NOTHING: Amount = Amount::ZERO;
 const FIRST: Option<TxHash> = Some(TxHash([1; 32]));
 
 #[tokio::test]
@@ -66,7 +81,7 @@ async fn what_is_let_go_is_not_charged_and_may_be_presented_again() {
         let shop = Shop::new(Script::default());
         let payment = shop.payment();
         shop.pledged(&payment, settle).await.release().await;
-        assert_eq!((shop.state(&payment).await, shop.owed(&payment).await), (None, 0));
+        assert_eq!((shop.state(&payment).await, shop.owed(&payment).await), (None, NOTHING));
         drop(shop.pledged(&payment, settle).await);
         assert_eq!(shop.state(&payment).await, Some(State::Claimed));
         // Dropped: the same request has it done.
@@ -85,7 +100,7 @@ async fn an_answer_that_cannot_be_paid_for_is_not_given() {
     assert_eq!(rejection.refusal, Refusal::Payment(Error::Balance));
     assert_eq!(shop.state(&payment).await, Some(State::Failed));
     // Nothing was given, so nothing is owed.
-    assert_eq!((shop.owed(&payment).await, shop.broadcasts()), (0, 0));
+    assert_eq!((shop.owed(&payment).await, shop.broadcasts()), (NOTHING, 0));
 }
 
 #[tokio::test]
@@ -118,10 +133,10 @@ async fn what_is_served_on_trust_is_repeated_at_once_and_settled_later() {
     let payment = shop.payment();
     let pledge = shop.pledged(&payment, Settle::Later).await;
     assert_eq!(pledge.owe(answer(), shop.price()).await.unwrap().transaction, None);
-    assert_eq!((shop.owed(&payment).await, shop.broadcasts()), (1, 0));
+    assert_eq!((shop.owed(&payment).await, shop.broadcasts()), (shop.price(), 0));
     assert_eq!(shop.replayed(&payment, Settle::Later).await, None);
     shop.seller.close_tab().await;
-    assert_eq!((shop.owed(&payment).await, shop.broadcasts()), (0, 1));
+    assert_eq!((shop.owed(&payment).await, shop.broadcasts()), (NOTHING, 1));
     assert_eq!(shop.replayed(&payment, Settle::Later).await, FIRST);
     assert_eq!(shop.state(&payment).await, Some(State::Served));
 }
@@ -190,20 +205,22 @@ async fn who_was_served_and_did_not_pay_is_refused_until_it_is_covered() {
     *shop.chain.simulate.lock().unwrap() = says.clone().into();
     let next = shop.payment_of(8, 60);
     assert_eq!(shop.refused_with(&next, Settle::Later).await, Refusal::Payment(Error::Owing));
-    assert_eq!((shop.state(&next).await, shop.owed(&next).await), (None, 1));
+    assert_eq!((shop.state(&next).await, shop.owed(&next).await), (None, shop.price()));
     // The same bytes are not served again either, before they are paid.
     *shop.chain.simulate.lock().unwrap() = [Says::Refuses(Error::Balance)].into();
     assert_eq!(shop.refused_with(&payment, Settle::Later).await, Refusal::Payment(Error::Balance));
     *shop.chain.simulate.lock().unwrap() = [Says::Takes].into();
     shop.pledged(&next, Settle::Later).await.release().await;
-    assert_eq!((shop.state(&payment).await, shop.owed(&payment).await), (Some(State::Served), 0));
+    assert_eq!(shop.state(&payment).await, Some(State::Served));
+    assert_eq!(shop.owes(&payment).await, Owed::default());
     assert_eq!(shop.replayed(&payment, Settle::Later).await, FIRST);
 }
 
 #[tokio::test]
 async fn a_debt_is_not_forgotten() {
     let (shop, payment) = in_debt().await;
-    let entry = shop.ledger.owed_by(payment.transfer.from()).await.unwrap().remove(0);
+    let id = shop.debt(&payment).await;
+    let entry = shop.ledger.find(id).await.unwrap().unwrap();
     assert!(entry.is_debt() && !entry.is_over(u64::MAX));
 }
 
@@ -225,14 +242,14 @@ async fn a_debt_is_tried_again_while_it_is_valid_and_not_for_ever() {
 #[tokio::test]
 async fn what_is_forgiven_is_over() {
     let (shop, payment) = in_debt().await;
-    let id = shop.ledger.owed_by(payment.transfer.from()).await.unwrap().remove(0).id();
+    let id = shop.debt(&payment).await;
     shop.ledger.apply(id, Step::Forgiven).await.unwrap();
     *shop.chain.simulate.lock().unwrap() = [Says::Takes].into();
     // Its bytes buy nothing more, and their payer may buy again.
     let refusal = shop.refused_with(&payment, Settle::Later).await;
     assert_eq!(refusal, Refusal::Payment(Error::Simulation));
     shop.pledged(&shop.payment_of(8, 60), Settle::Later).await.release().await;
-    assert_eq!((shop.broadcasts(), shop.owed(&payment).await), (0, 0));
+    assert_eq!((shop.broadcasts(), shop.owes(&payment).await), (0, Owed::default()));
 }
 
 #[tokio::test]
@@ -249,7 +266,7 @@ async fn after_a_crash_what_is_owed_is_settled() {
     for payment in &payments {
         assert_eq!(after.state(payment).await, Some(State::Served));
     }
-    assert_eq!(after.owed(&payments[0]).await, 0);
+    assert_eq!(after.owed(&payments[0]).await, NOTHING);
 }
 
 #[tokio::test]
@@ -264,5 +281,5 @@ async fn what_was_only_claimed_is_let_go_when_it_is_over() {
     assert_eq!(shop.state(&payment).await, Some(State::Claimed));
     shop.now.store(NOW + 2 * Entry::KEEP_SECONDS, Ordering::SeqCst);
     assert_eq!(shop.seller.resolve_open().await.unwrap(), 0);
-    assert_eq!((shop.state(&payment).await, shop.owed(&payment).await), (None, 0));
+    assert_eq!((shop.state(&payment).await, shop.owed(&payment).await), (None, NOTHING));
 }

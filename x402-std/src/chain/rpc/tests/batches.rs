@@ -8,7 +8,7 @@ use x402_core::{Offer, PaymentId};
 use super::harness::{PAYEE, usdc};
 use super::*;
 use crate::devnet;
-use crate::ledger::{Answer, Entry, Ledger, MemoryLedger, RequestId, Settle, Step};
+use crate::ledger::{Answer, Entry, Ledger, MemoryLedger, OwedAccount, RequestId, Settle, Step};
 use crate::seller::{Later, Seller, SellerOptions};
 
 fn batch(payments: &[Claimed]) -> Call {
@@ -152,8 +152,8 @@ async fn who_cannot_pay_owes_and_the_others_have_paid() {
     expected[2] = State::Failed;
     assert_eq!(creditor.states(&ids).await, expected);
     assert_eq!(chain.spent().transactions, 1);
-    let owed = creditor.ledger.owed_by(many[2].payer()).await.unwrap();
-    assert_eq!(owed.iter().map(Entry::id).collect::<Vec<_>>(), [ids[2]]);
+    let owed = creditor.ledger.owes(OwedAccount::of(&many[2])).await.unwrap();
+    assert_eq!((owed.sum, owed.debts), (many[2].amount(), vec![ids[2]]));
     assert_eq!(devnet.balance_of(devnet::USDC, PAYEE).unwrap(), 3 * PRICE);
 }
 
