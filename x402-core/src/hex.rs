@@ -53,10 +53,13 @@ pub fn decode_into<'o>(text: &str, out: &'o mut [u8]) -> Result<&'o [u8], HexErr
     if !rest.is_empty() {
         return Err(HexError::Length);
     }
+    // What is wrong is found at the end: until then there is no branch.
+    let mut all = 0;
     for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+        let (high, low) = (half(*high), half(*low));
+        (*byte, all) = ((high << 4) | low, all | high | low);
     }
-    Ok(out)
+    if all < 16 { Ok(out) } else { Err(HexError::Digit) }
 }
 
 /// Shows bytes as `0x` and lower-case digits.
@@ -69,6 +72,24 @@ impl fmt::Display for Hex<'_> {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
+
+/// The four bits of a digit, or more than four.
+fn half(digit: u8) -> u8 {
+    HALVES.get(usize::from(digit)).copied().unwrap_or(u8::MAX)
+}
+
+#[allow(clippy::indexing_slicing, reason = "evaluated at compile time only")]
+static HALVES: [u8; 256] = {
+    let mut halves = [u8::MAX; 256];
+    let mut digit = 0_u8;
+    while digit < 128 {
+        if let Ok(half) = nibble(digit) {
+            halves[digit as usize] = half;
+        }
+        digit += 1;
+    }
+    halves
+};
 
 const fn nibble(digit: u8) -> Result<u8, HexError> {
     match digit {
