@@ -73,23 +73,12 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// The four bits of a digit, or more than four.
+/// The four bits of a digit, or more than four; without a branch.
 fn half(digit: u8) -> u8 {
-    HALVES.get(usize::from(digit)).copied().unwrap_or(u8::MAX)
+    let (number, letter) = (digit.wrapping_sub(b'0'), (digit | 0x20).wrapping_sub(b'a'));
+    let letter = if letter < 6 { letter + 10 } else { u8::MAX };
+    if number < 10 { number } else { letter }
 }
-
-#[allow(clippy::indexing_slicing, reason = "evaluated at compile time only")]
-static HALVES: [u8; 256] = {
-    let mut halves = [u8::MAX; 256];
-    let mut digit = 0_u8;
-    while digit < 128 {
-        if let Ok(half) = nibble(digit) {
-            halves[digit as usize] = half;
-        }
-        digit += 1;
-    }
-    halves
-};
 
 const fn nibble(digit: u8) -> Result<u8, HexError> {
     match digit {

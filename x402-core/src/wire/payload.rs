@@ -259,18 +259,15 @@ fn permit_of(object: Object<'_>) -> Result<Permit, Error> {
 }
 
 fn permit_members(object: Object<'_>, witness: Object<'_>, kind: Kind) -> Option<Permit> {
-    let [from, permitted, nonce, deadline] =
-        object.pick(["from", "permitted", "nonce", "deadline"]);
-    let [token, permitted] = permitted?.as_object()?.pick(["token", "amount"]);
-    let [to, valid_after] = witness.pick(["to", "validAfter"]);
+    let permitted = object.get("permitted")?.as_object()?;
     Some(Permit {
-        from: address(from)?,
-        token: address(token)?,
-        amount: amount(permitted)?,
-        nonce: member(nonce, |text| Nonce::parse(text).ok())?,
-        deadline: time(deadline)?,
-        to: address(to)?,
-        valid_after: time(valid_after)?,
+        from: address(object.get("from"))?,
+        token: address(permitted.get("token"))?,
+        amount: amount(permitted.get("amount"))?,
+        nonce: member(object.get("nonce"), |text| Nonce::parse(text).ok())?,
+        deadline: time(object.get("deadline"))?,
+        to: address(witness.get("to"))?,
+        valid_after: time(witness.get("validAfter"))?,
         kind,
     })
 }

@@ -199,9 +199,9 @@ impl<'a> PaymentRequirements<'a> {
 /// The EVM chain that a network of that version's spelling names: v2 has CAIP-2 ids only, v1 names
 /// only.
 pub(super) fn chain_id(version: Version, network: Text<'_>) -> Option<ChainId> {
-    short(network, |text| {
-        let is_caip2 = text.contains(':');
-        (is_caip2 == (version == Version::V2)).then(|| ChainId::parse(text).ok()).flatten()
+    short(network, |text| match version {
+        Version::V1 => ChainId::parse_name(text).ok(),
+        Version::V2 => ChainId::parse_caip2(text).ok(),
     })
 }
 
