@@ -1,89 +1,104 @@
-//! The core's part of a payment: from header fields to the verdict, and each step of it alone.
+//! The core's part of a payment, timed: from its header to the verdict, and each step of it alone,
+//! beside what others take for the same.
 //!
 //! Times mean little on a shared machine; read them beside one another.
 
+#[allow(dead_code, reason = "what is read of it is of no matter")]
+mod peers;
+mod sale;
+
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use secp256k1::{Message, ecdsa};
+use sale::{NOW, Sale};
 use x402_core::condition::{Condition, Declared, Facts, Kind, Value};
-use x402_core::headers::{PaymentHeaders, SignatureForm, SignedPayment};
-use x402_core::secp256k1::{K256, K256Signer, Vartime};
+use x402_core::secp256k1::{K256, Vartime};
 use x402_core::tariff::{Factor, Model, Multiplier, Tariff, Usage};
-use x402_core::{
-    Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, Offer, Price, Recover as _,
-    Signer as _, Timestamp, hex,
-};
-
-const NOW: u64 = 1_790_000_000;
-/// A key that every Ethereum tool knows.
-const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
-
-struct Sale {
-    offer: Offer<'static>,
-    signer: K256Signer,
-    payment: SignedPayment,
-    fields: Vec<(String, String)>,
-}
-
-fn sale() -> Sale {
-    let asset = *Asset::find(ChainId::ETHEREUM, "USDC").expect("USDC");
-    let offer = Offer::new(asset, Address::new([0x20; 20]), Amount::from_units(10_000), 60);
-    let terms = offer.requirements();
-    let signer = K256Signer::from_bytes(&hex::decode(KEY).expect("hex")).expect("a key");
-    let authorization = Authorization {
-        from: signer.address(),
-        to: terms.pay_to,
-        value: terms.amount,
-        valid_after: Timestamp::ZERO,
-        valid_before: Timestamp::from_secs(NOW + 60),
-        nonce: Nonce::new([7; 32]),
-    };
-    let Ok(signature) = signer.sign(&authorization.digest(&terms.domain));
-    let payment = SignedPayment { authorization, signature };
-    let mut fields = Vec::new();
-    payment.emit(&asset, SignatureForm::Packed, |field, value| {
-        fields.push((field.name().to_owned(), value.to_owned()));
-    });
-    Sale { offer, signer, payment, fields }
-}
-
-impl Sale {
-    fn collect(&self) -> PaymentHeaders<'_> {
-        let fields = self.fields.iter().map(|(name, value)| (name, value.as_bytes()));
-        PaymentHeaders::collect(fields).expect("well-formed").expect("a payment")
-    }
-}
+use x402_core::wire::{PaymentPayload, base64};
+use x402_core::{Moment, Price, Recover, Signer as _};
+use x402_std::Libsecp256k1;
 
 fn verdict(c: &mut Criterion) {
-    let sale = sale();
-    let (terms, moment) = (sale.offer.requirements(), Moment::at(NOW));
-    let mut group = c.benchmark_group("verdict");
-    group.bench_function("headers-to-verdict", |b| {
+    fn with(c: &mut Criterion, name: &str, recover: &impl Recover) {
+        let sale = Sale::new();
+        let mut group = c.benchmark_group("verdict");
+        group.bench_function(format!("v2_{name}"), |b| {
+            b.iter(|| black_box(&sale).verdict(recover));
+        });
+        group.bench_function(format!("headers_{name}"), |b| {
+            b.iter(|| black_box(&sale).verdict_of_fields(recover));
+        });
+        group.finish();
+    }
+    with(c, "libsecp256k1", &Libsecp256k1);
+    with(c, "vartime", &Vartime);
+    with(c, "k256", &K256);
+    let sale = Sale::new();
+    let (terms, late) = (sale.offer.requirements(), Moment::at(NOW + 60));
+    let payment = sale.read_fields();
+    c.bench_function("verdict/refused_before_recovery", |b| {
+        b.iter(|| terms.check(black_box(&payment), &late, &K256).expect_err("late"));
+    });
+}
+
+fn parse(c: &mut Criterion) {
+    let sale = Sale::new();
+    let head = sale.head();
+    let mut group = c.benchmark_group("parse");
+    group.bench_function("v2", |b| {
+        let mut buffer = [0; 1024];
+        b.iter(|| black_box(&sale).read_header(&mut buffer).expect("a payment"));
+    });
+    group.bench_function("v2_alone", |b| {
+        let mut buffer = [0; 1024];
         b.iter(|| {
-            let payment = black_box(&sale).collect().resolve(&sale.offer).expect("resolved");
-            terms.check(&payment, &moment, &K256).expect("checked")
+            let json = base64::decode(black_box(sale.header.as_bytes()), &mut buffer);
+            PaymentPayload::parse(json.expect("base64")).expect("a payload").version
         });
     });
-    group.bench_function("refused-before-recovery", |b| {
-        let late = Moment::at(NOW + 60);
-        let payment = sale.collect().resolve(&sale.offer).expect("resolved");
-        b.iter(|| terms.check(black_box(&payment), &late, &K256).expect_err("late"));
+    group.bench_function("v2_serde_json", |b| b.iter(|| peers::serde(black_box(&sale.header))));
+    group.bench_function("headers", |b| b.iter(|| black_box(&sale).read_fields()));
+    group.bench_function("headers_httparse", |b| b.iter(|| peers::httparse(black_box(&head))));
+    group.finish();
+}
+
+fn eip712(c: &mut Criterion) {
+    let sale = Sale::new();
+    let (terms, payment) = (sale.offer.requirements(), sale.read_fields());
+    let mut group = c.benchmark_group("eip712");
+    group.bench_function("separator", |b| {
+        let domain = sale.offer.asset().domain();
+        b.iter(|| black_box(&domain).separator());
+    });
+    group.bench_function("digest", |b| {
+        b.iter(|| black_box(&payment).transfer.digest(&terms.domain, terms.chain_id));
     });
     group.finish();
 }
 
-fn steps(c: &mut Criterion) {
-    let sale = sale();
-    let domain = sale.offer.requirements().domain;
-    c.bench_function("headers/collect", |b| b.iter(|| black_box(&sale).collect()));
-    c.bench_function("eip712/separator", |b| {
-        let domain = sale.offer.asset().domain();
-        b.iter(|| black_box(&domain).separator());
+fn recovery(c: &mut Criterion) {
+    let sale = Sale::new();
+    let (digest, signature) = sale.signed();
+    let mut group = c.benchmark_group("recovery");
+    group.bench_function("libsecp256k1_alone", |b| {
+        b.iter(|| peers::libsecp256k1(black_box(&digest), &signature));
     });
-    c.bench_function("eip3009/digest", |b| {
-        b.iter(|| black_box(&sale.payment.authorization).digest(&domain));
+    group.bench_function("libsecp256k1", |b| {
+        b.iter(|| Libsecp256k1.recover(black_box(&digest), &signature).expect("recovered"));
     });
+    group.bench_function("vartime", |b| {
+        b.iter(|| Vartime.recover(black_box(&digest), &signature).expect("recovered"));
+    });
+    group.bench_function("k256", |b| {
+        b.iter(|| K256.recover(black_box(&digest), &signature).expect("recovered"));
+    });
+    group.bench_function("known_payer", |b| {
+        let key = peers::libsecp256k1(&digest, &signature);
+        b.iter(|| assert!(peers::verifies(black_box(&digest), &signature, &key)));
+    });
+    group.bench_function("sign_k256", |b| b.iter(|| sale.signer.sign(black_box(&digest))));
+    group.finish();
 }
 
 /// What the gateway knows of a request.
@@ -145,27 +160,12 @@ fn price(c: &mut Criterion) {
     group.finish();
 }
 
-fn secp256k1(c: &mut Criterion) {
-    let sale = sale();
-    let digest = sale.payment.authorization.digest(&sale.offer.requirements().domain);
-    let signature = sale.payment.signature;
-    let mut group = c.benchmark_group("secp256k1");
-    group.bench_function("sign-k256", |b| b.iter(|| sale.signer.sign(black_box(&digest))));
-    group.bench_function("recover-k256", |b| {
-        b.iter(|| K256.recover(black_box(&digest), &signature).expect("recovered"));
-    });
-    group.bench_function("recover-vartime", |b| {
-        b.iter(|| Vartime.recover(black_box(&digest), &signature).expect("recovered"));
-    });
-    let message = Message::from_digest(*digest.as_bytes());
-    let id = ecdsa::RecoveryId::try_from(i32::from(signature.v()) - 27).expect("an id");
-    let rs = &signature.to_rsv()[..64];
-    let theirs = ecdsa::RecoverableSignature::from_compact(rs, id).expect("a signature");
-    group.bench_function("recover-libsecp256k1", |b| {
-        b.iter(|| theirs.recover_ecdsa(black_box(message)).expect("recovered"));
-    });
-    group.finish();
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(200)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = recovery, verdict, parse, eip712, price
 }
-
-criterion_group!(benches, verdict, steps, price, secp256k1);
 criterion_main!(benches);

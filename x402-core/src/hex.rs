@@ -53,10 +53,13 @@ pub fn decode_into<'o>(text: &str, out: &'o mut [u8]) -> Result<&'o [u8], HexErr
     if !rest.is_empty() {
         return Err(HexError::Length);
     }
+    // What is wrong is found at the end: until then there is no branch.
+    let mut all = 0;
     for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+        let (high, low) = (half(*high), half(*low));
+        (*byte, all) = ((high << 4) | low, all | high | low);
     }
-    Ok(out)
+    if all < 16 { Ok(out) } else { Err(HexError::Digit) }
 }
 
 /// Shows bytes as `0x` and lower-case digits.
@@ -68,6 +71,13 @@ impl fmt::Display for Hex<'_> {
         f.write_str("0x")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// The four bits of a digit, or more than four; without a branch.
+fn half(digit: u8) -> u8 {
+    let (number, letter) = (digit.wrapping_sub(b'0'), (digit | 0x20).wrapping_sub(b'a'));
+    let letter = if letter < 6 { letter + 10 } else { u8::MAX };
+    if number < 10 { number } else { letter }
 }
 
 const fn nibble(digit: u8) -> Result<u8, HexError> {

@@ -43,7 +43,14 @@ pub(crate) fn parse(text: &str) -> Result<U256, NumberError> {
         [b'0', _, ..] => return Err(NumberError::LeadingZero),
         _ => {}
     }
-    digits.iter().try_fold(U256::ZERO, |number, digit| push_digit(number, *digit))
+    // As many as 64 bits hold, whatever they are; nearly every number has no more.
+    let (narrow, rest) = digits.split_at(digits.len().min(19));
+    let narrow = narrow.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        Some(number * 10 + digit)
+    });
+    let narrow = U256::from(narrow.ok_or(NumberError::Digit)?);
+    rest.iter().try_fold(narrow, |number, digit| push_digit(number, *digit))
 }
 
 /// `number * 10 + digit`.

@@ -31,7 +31,7 @@ mod signed;
 use core::fmt;
 
 use base64::Base64Error;
-use json::{JsonError, Object, Text, Value};
+use json::{JsonError, Text, Value};
 
 pub use challenge::{Challenge, Network, Requirements, Resource};
 pub use payload::{MAX_SIGNATURE_LEN, PaymentPayload};
@@ -64,8 +64,8 @@ impl Version {
     }
 
     /// Reads the member `x402Version`.
-    fn read(object: Object<'_>) -> Result<Self, WireError> {
-        match object.get("x402Version").and_then(Value::as_number) {
+    fn read(member: Option<Value<'_>>) -> Result<Self, WireError> {
+        match member.and_then(Value::as_number) {
             Some("1") => Ok(Self::V1),
             Some("2") => Ok(Self::V2),
             Some(_) => Err(WireError::Version),
@@ -114,10 +114,8 @@ impl fmt::Display for WireError {
 
 impl core::error::Error for WireError {}
 
-/// Reads a text that is short where it is right: all that has escapes or is longer is `None`.
-///
-/// No number, address, network or signature of a key has need of an escape, and a text with one is
-/// nothing that an honest peer writes.
+/// Reads a text that is right only without an escape: there is no backslash in a number, an address,
+/// the name of a network or a signature, so nothing with one is read.
 fn short<T>(text: Text<'_>, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    read(text.plain()?)
+    read(text.raw())
 }

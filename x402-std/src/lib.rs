@@ -15,6 +15,7 @@ is no HTTP server here (see `x402-hyper`).
 | `redb` | [`ledger::RedbLedger`]: the ledger in one file |
 | `postgres` | [`ledger::PostgresLedger`]: the ledger of several processes, in PostgreSQL |
 | `redis` | [`ledger::RedisLedger`]: the ledger of several processes, in Redis |
+| `libsecp256k1` | recovery of signers by libsecp256k1, which is C |
 | `devnet` | an EVM chain in process, for demonstrations and tests |
 | `tiktoken` | [`metering::request`] counts the tokens of requests as OpenAI does |
 | `vectors` | the conformance runner over known answers |
@@ -30,6 +31,8 @@ pub mod devnet;
 pub mod facilitator;
 pub mod key;
 pub mod ledger;
+#[cfg(feature = "libsecp256k1")]
+mod libsecp256k1;
 pub mod metering;
 mod percent;
 pub mod quote;
@@ -41,6 +44,8 @@ pub mod vectors;
 pub use chain::Chain;
 pub use facilitator::Facilitator;
 pub use ledger::Ledger;
+#[cfg(feature = "libsecp256k1")]
+pub use libsecp256k1::Libsecp256k1;
 pub use seller::Seller;
 
 /// A future that is boxed, so that ledgers and chains can be chosen at run time.

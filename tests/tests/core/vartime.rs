@@ -1,4 +1,4 @@
-//! The core's own recovery against k256 and libsecp256k1.
+//! The core's own recovery, and libsecp256k1 as `x402-std` has it, against k256 and libsecp256k1.
 //!
 //! `X402_LONG=1` tries a million inputs of each kind of chance; do that in release mode.
 
@@ -7,16 +7,18 @@ use secp256k1::SecretKey;
 use serde_json::Value;
 use x402_core::secp256k1::{K256, Vartime};
 use x402_core::{Address, Digest, Recover as _, Signature, SignatureError, hex, keccak256};
+use x402_std::Libsecp256k1;
 
 use crate::recovery::{order, theirs};
 
-/// What all three recover, which must be the same.
+/// What all of them recover, which must be the same.
 fn agreed(digest: [u8; 32], rsv: &[u8; 65]) -> Result<Address, SignatureError> {
     let signature = Signature::from_rsv(rsv)?;
     let digest_ = Digest::new(digest);
     let recovered = Vartime.recover(&digest_, &signature);
     let shown = hex::Hex(rsv);
     assert_eq!(recovered, K256.recover(&digest_, &signature), "k256: {digest_:?} {shown}");
+    assert_eq!(recovered, Libsecp256k1.recover(&digest_, &signature), "{digest_:?} {shown}");
     assert_eq!(recovered.ok(), theirs(digest, rsv), "libsecp256k1: {digest_:?} {shown}");
     recovered
 }

@@ -54,21 +54,63 @@ pub fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Base64Erro
     let digits = unpadded(text)?;
     let length = digits.len() / 4 * 3 + (digits.len() % 4).saturating_sub(1);
     let out = out.get_mut(..length).ok_or(Base64Error::Room)?;
-    for (digits, bytes) in digits.chunks(4).zip(out.chunks_mut(3)) {
-        let mut group = 0_u32;
-        for digit in digits {
-            group = (group << 6) | u32::from(value(*digit).ok_or(Base64Error::Digit)?);
-        }
-        group <<= 6 * (4 - digits.len());
-        let [_, all @ ..] = group.to_be_bytes();
-        let (kept, rest) = all.split_at(bytes.len());
-        if rest.iter().any(|byte| *byte != 0) {
-            return Err(Base64Error::Trailing);
-        }
-        bytes.copy_from_slice(kept);
+    let (pairs, last) = digits.as_chunks::<8>();
+    let (whole, rest) = out.split_at_mut_checked(pairs.len() * 6).unwrap_or_default();
+    let (mut all, mut is_exact) = (0, true);
+    for ([first @ .., a, b, c, d], bytes) in pairs.iter().zip(whole.as_chunks_mut().0) {
+        let (first, second) = (group(first), group(&[*a, *b, *c, *d]));
+        all |= first | second;
+        let [_, _, decoded @ ..] = ((u64::from(first) << 24) | u64::from(second)).to_be_bytes();
+        *bytes = decoded;
     }
-    // A digit in a text too short for its length is found too.
-    Ok(out)
+    for (digits, bytes) in last.chunks(4).zip(rest.chunks_mut(3)) {
+        let mut padded = [b'A'; 4];
+        for (slot, digit) in padded.iter_mut().zip(digits) {
+            *slot = *digit;
+        }
+        let group = group(&padded);
+        all |= group;
+        let [_, decoded @ ..] = group.to_be_bytes();
+        let (kept, behind) = decoded.split_at(bytes.len().min(decoded.len()));
+        bytes.copy_from_slice(kept);
+        is_exact &= behind.iter().all(|byte| *byte == 0);
+    }
+    match all & NONE {
+        0 if is_exact => Ok(out),
+        0 => Err(Base64Error::Trailing),
+        _ => Err(Base64Error::Digit),
+    }
+}
+
+/// What four digits stand for, or more than 24 bits.
+fn group([first, second, third, fourth]: &[u8; 4]) -> u32 {
+    let [one, two, three, four] = &PLACES;
+    at(one, *first) | at(two, *second) | at(three, *third) | at(four, *fourth)
+}
+
+/// A bit above the 24 of a group: a character was no digit.
+const NONE: u32 = 1 << 24;
+
+/// What each character adds to its group, by its place in it: whatever is wrong is found without a
+/// branch.
+#[allow(clippy::indexing_slicing, reason = "evaluated at compile time only")]
+static PLACES: [[u32; 256]; 4] = {
+    let mut places = [[NONE; 256]; 4];
+    let mut digit = 0;
+    while digit < 64 {
+        let character = ALPHABET[digit] as usize;
+        let mut place = 0;
+        while place < 4 {
+            places[place][character] = (digit as u32) << (18 - 6 * place);
+            place += 1;
+        }
+        digit += 1;
+    }
+    places
+};
+
+fn at(place: &[u32; 256], character: u8) -> u32 {
+    place.get(usize::from(character)).copied().unwrap_or(NONE)
 }
 
 /// The digits, where the padding is as it should be, or missing.
@@ -87,6 +129,7 @@ fn unpadded(text: &[u8]) -> Result<&[u8], Base64Error> {
 }
 
 /// The six bits of a digit.
+#[cfg(feature = "embedded-io")]
 pub(crate) const fn value(digit: u8) -> Option<u8> {
     Some(match digit {
         b'A'..=b'Z' => digit - b'A',

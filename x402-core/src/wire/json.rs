@@ -13,6 +13,7 @@ they take), half a surrogate pair, a byte-order mark, bytes behind the value, an
 
 mod check;
 mod emit;
+mod scan;
 mod text;
 mod value;
 
@@ -37,7 +38,48 @@ pub const MAX_KEYS: usize = 256;
 ///
 /// [`JsonError`], the first thing that is wrong.
 pub fn parse(document: &[u8]) -> Result<Value<'_>, JsonError> {
-    check::document(document)
+    check::document(document, &[], &mut [])
+}
+
+/// As [`parse`]; finds members in the same pass, each in the place that it is wanted at.
+///
+/// What is wanted is looked for in objects that are in each other, not in arrays.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_for<'a, const N: usize>(
+    document: &'a [u8],
+    wanted: &[Wanted],
+) -> Result<(Value<'a>, [Option<Value<'a>>; N]), JsonError> {
+    let mut found = [None; N];
+    let value = check::document(document, wanted, &mut found)?;
+    Ok((value, found))
+}
+
+/// A member that is wanted of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Its name.
+    pub name: &'static str,
+    /// Where its value is put.
+    pub place: usize,
+    /// Where it is an object: what is wanted of it.
+    pub members: &'static [Self],
+}
+
+impl Wanted {
+    /// A member of which nothing more is wanted.
+    #[must_use]
+    pub const fn new(name: &'static str, place: usize) -> Self {
+        Self { name, place, members: &[] }
+    }
+
+    /// An object, of which members are wanted.
+    #[must_use]
+    pub const fn object(name: &'static str, place: usize, members: &'static [Self]) -> Self {
+        Self { name, place, members }
+    }
 }
 
 /// Why a document is not read.
@@ -79,3 +121,59 @@ impl fmt::Display for JsonError {
 }
 
 impl core::error::Error for JsonError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: &[Wanted] = &[
+        Wanted::new("a", 0),
+        Wanted::object("b", 1, &[Wanted::new("a", 2), Wanted::object("c", 3, &[])]),
+    ];
+
+    fn found(document: &str) -> [Option<&str>; 4] {
+        let (whole, found) = parse_for(document.as_bytes(), WANTED).unwrap();
+        assert_eq!(whole.raw(), document.trim());
+        found.map(|value| value.map(Value::raw))
+    }
+
+    #[test]
+    fn what_is_wanted_is_found_in_its_own_object_only() {
+        assert_eq!(
+            found(r#" {"a": 1 , "b": {"a":"2", "c":[3]} } "#),
+            [Some("1"), Some(r#"{"a":"2", "c":[3]}"#), Some(r#""2""#), Some("[3]"),]
+        );
+        // In another object, in an array, or deeper than it is wanted.
+        for document in [
+            r#"{"c":{"a":1},"x":[{"a":2,"b":{"a":3}}]}"#,
+            r#"[{"a":1,"b":{"a":2}}]"#,
+            r#"{"B":{"a":1},"":{"a":{"a":2}},"aa":1}"#,
+        ] {
+            assert_eq!(found(document), [None; 4], "{document}");
+        }
+        assert_eq!(found(r#"{"b":[{"a":1,"c":2}]}"#)[2..], [None; 2]);
+        assert_eq!(found(r#"{"b":{"c":{"a":1,"c":2},"d":{"a":3}}}"#)[2], None);
+    }
+
+    #[test]
+    fn names_are_what_they_mean() {
+        assert_eq!(found(r#"{"\u0061":1,"b":{"\u0063":2,"a":3}}"#)[0], Some("1"));
+        assert_eq!(found(r#"{"\u0061":1,"b":{"\u0063":2,"a":3}}"#)[2..], [Some("3"), Some("2")]);
+        for document in [r#"{"a":1,"\u0061":1}"#, r#"{"\u0061":1,"a":1}"#] {
+            assert_eq!(parse(document.as_bytes()).unwrap_err(), JsonError::Duplicate);
+        }
+    }
+
+    #[test]
+    fn one_walk_picks_what_each_would() {
+        let value = parse(br#"{"x":[1,{"b":0}],"\u0062": "\\\"," ,"a":{"a":2},"c":null}"#).unwrap();
+        let object = value.as_object().unwrap();
+        let picked = object.pick(["a", "b", "c", "d", "x"]).map(|value| value.map(Value::raw));
+        let one = ["a", "b", "c", "d", "x"].map(|name| object.get(name).map(Value::raw));
+        assert_eq!(picked, one);
+        assert_eq!(
+            picked,
+            [Some(r#"{"a":2}"#), Some(r#""\\\",""#), Some("null"), None, Some(r#"[1,{"b":0}]"#),]
+        );
+    }
+}

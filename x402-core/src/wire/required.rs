@@ -1,5 +1,5 @@
 use super::json::{self, Array, Object, Text, Value};
-use super::requirements::optional_object;
+use super::requirements::{optional_object, text};
 use super::{PaymentRequirements, Version, WireError};
 
 /// A 402 as sent: the body of v1, or the content of `PAYMENT-REQUIRED` of v2.
@@ -24,15 +24,16 @@ impl<'a> PaymentRequired<'a> {
     /// [`WireError`], as [`PaymentPayload::parse`](super::PaymentPayload::parse).
     pub fn parse(json: &'a [u8]) -> Result<Self, WireError> {
         let object = json::parse(json)?.as_object().ok_or(WireError::Shape)?;
-        let version = Version::read(object)?;
-        let error = object.get("error").filter(|value| !value.is_null());
-        let error = error.map(|value| value.as_text().ok_or(WireError::Shape)).transpose()?;
+        let [version, error, resource, extensions, accepts] =
+            object.pick(["x402Version", "error", "resource", "extensions", "accepts"]);
+        let version = Version::read(version)?;
+        let error = error.filter(|value| !value.is_null()).map(|value| text(Some(value)));
         Ok(Self {
             version,
-            error,
-            resource: optional_object(object, "resource")?,
-            extensions: optional_object(object, "extensions")?,
-            accepts: object.get("accepts").and_then(Value::as_array).ok_or(WireError::Shape)?,
+            error: error.transpose()?,
+            resource: optional_object(resource)?,
+            extensions: optional_object(extensions)?,
+            accepts: accepts.and_then(Value::as_array).ok_or(WireError::Shape)?,
         })
     }
 

@@ -1,6 +1,6 @@
 use super::json::{Object, Text, Value};
 use super::{Version, WireError, short};
-use crate::{Address, Amount, ChainId, Scheme, TransferMethod};
+use crate::{Address, Amount, ChainId, Error, Scheme, TransferMethod, hex};
 
 /// Payment requirements as sent: an entry of `accepts`, the `accepted` of a payload, or the
 /// `paymentRequirements` that a facilitator is asked with.
@@ -56,22 +56,41 @@ impl<'a> PaymentRequirements<'a> {
     /// [`WireError::Shape`] for a member that is missing or of another type.
     pub fn read(version: Version, raw: Value<'a>) -> Result<Self, WireError> {
         let object = raw.as_object().ok_or(WireError::Shape)?;
-        let text = |key| object.get(key).and_then(Value::as_text).ok_or(WireError::Shape);
-        let amount = match version {
+        let price = match version {
             Version::V1 => "maxAmountRequired",
             Version::V2 => "amount",
         };
-        let timeout = object.get("maxTimeoutSeconds").and_then(Value::as_number);
+        let members = object.pick([
+            "scheme",
+            "network",
+            price,
+            "asset",
+            "payTo",
+            "maxTimeoutSeconds",
+            "extra",
+        ]);
+        Self::found(version, raw, members)
+    }
+
+    /// As [`Self::read`], for members that were found.
+    pub(super) fn found(
+        version: Version,
+        raw: Value<'a>,
+        members: [Option<Value<'a>>; 7],
+    ) -> Result<Self, WireError> {
+        let [scheme, network, amount, asset, pay_to, timeout, extra] = members;
+        raw.as_object().ok_or(WireError::Shape)?;
+        let timeout = timeout.and_then(Value::as_number);
         Ok(Self {
             version,
             raw,
-            scheme: text("scheme")?,
-            network: text("network")?,
+            scheme: text(scheme)?,
+            network: text(network)?,
             amount: text(amount)?,
-            asset: text("asset")?,
-            pay_to: text("payTo")?,
+            asset: text(asset)?,
+            pay_to: text(pay_to)?,
             max_timeout_seconds: timeout.and_then(seconds).ok_or(WireError::Shape)?,
-            extra: optional_object(object, "extra")?,
+            extra: optional_object(extra)?,
         })
     }
 
@@ -102,6 +121,35 @@ impl<'a> PaymentRequirements<'a> {
     #[must_use]
     pub fn pay_to(&self) -> Option<Address> {
         short(self.pay_to, |text| Address::parse(text).ok())
+    }
+
+    /// Whether the asset is that contract, in whatever case it is written.
+    #[must_use]
+    pub fn is_in(&self, asset: Address) -> bool {
+        is_address(self.asset, asset)
+    }
+
+    /// Whether that is who is to be paid, in whatever case it is written.
+    #[must_use]
+    pub fn pays(&self, recipient: Address) -> bool {
+        is_address(self.pay_to, recipient)
+    }
+
+    /// Whether they are those of the seller, in all that a payment is judged by. The amount may be that of
+    /// an earlier price: what was signed for that is refused later, unless it was taken then.
+    pub(super) fn check(&self, terms: &crate::Requirements, signed: Amount) -> Result<(), Error> {
+        if !self.is_in(terms.asset) {
+            return Err(Error::Asset);
+        }
+        if self.scheme() != Some(terms.scheme) {
+            return Err(Error::Scheme);
+        }
+        if !self.pays(terms.pay_to) {
+            return Err(Error::Recipient);
+        }
+        let amount = self.amount();
+        let is_known = amount == Some(terms.amount) || amount == Some(signed);
+        is_known.then_some(()).ok_or(Error::Amount)
     }
 
     /// A text of `extra`.
@@ -166,12 +214,19 @@ pub(super) fn chain_id(version: Version, network: Text<'_>) -> Option<ChainId> {
     short(network, |text| parse(text).ok())
 }
 
+/// Whether a text is a known address. A checksum is no matter: what is known is not mistyped.
+fn is_address(text: Text<'_>, known: Address) -> bool {
+    short(text, |text| hex::decode(text).ok()) == Some(*known.as_bytes())
+}
+
+/// A member that is a text.
+pub(super) fn text(member: Option<Value<'_>>) -> Result<Text<'_>, WireError> {
+    member.and_then(Value::as_text).ok_or(WireError::Shape)
+}
+
 /// A member that is an object, or absent, or `null`.
-pub(super) fn optional_object<'a>(
-    object: Object<'a>,
-    key: &str,
-) -> Result<Option<Object<'a>>, WireError> {
-    match object.get(key).filter(|value| !value.is_null()) {
+pub(super) fn optional_object(member: Option<Value<'_>>) -> Result<Option<Object<'_>>, WireError> {
+    match member.filter(|value| !value.is_null()) {
         None => Ok(None),
         Some(value) => value.as_object().map(Some).ok_or(WireError::Shape),
     }

@@ -22,6 +22,7 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let options = SellerOptions {
         contract_wallets: config.contract_wallets,
         wallet_factories: config.wallet_factories.clone(),
+        recover: shop::recover(),
         ..SellerOptions::default()
     };
     let (mut rails, mut chains) = (Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use x402_core::wire::Version;
-use x402_core::{Address, ChainId, Signer as _};
+use x402_core::{Address, ChainId, Recover, Signer as _};
 use x402_hyper::facilitator::HttpFacilitator;
 use x402_std::chain::{Coalesced, RpcChain, RpcOptions, RpcUrl, StartError};
 use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset};
@@ -34,6 +34,7 @@ impl Shop {
             contract_wallets: config.contract_wallets,
             wallet_factories: config.wallet_factories.clone(),
             later: config.later.of_assets(&assets),
+            recover: recover(),
             ..SellerOptions::default()
         };
         let mut chains = Vec::new();
@@ -85,6 +86,14 @@ pub(crate) async fn resolve(seller: &Arc<Seller>) {
             Err(error) => tracing::warn!(%error, "open payments cannot be looked after"),
         }
     }
+}
+
+/// Who recovers signers: libsecp256k1 where it is built in, the core otherwise.
+pub(crate) fn recover() -> Arc<dyn Recover + Send + Sync> {
+    #[cfg(feature = "libsecp256k1")]
+    return Arc::new(x402_std::Libsecp256k1);
+    #[cfg(not(feature = "libsecp256k1"))]
+    Arc::new(x402_core::secp256k1::Vartime)
 }
 
 /// The tokens of all offers, each once.

@@ -3,7 +3,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use x402_core::secp256k1::K256;
+use x402_core::secp256k1::Vartime;
 use x402_core::{Address, Amount, ChainId, Moment, Recover};
 
 /// What tells a seller the time, in Unix seconds.
@@ -68,7 +68,7 @@ impl Default for SellerOptions {
             wallet_factories: Vec::new(),
             later: Later::default(),
             clock: Arc::new(system_time),
-            recover: Arc::new(K256),
+            recover: Arc::new(Vartime),
         }
     }
 }

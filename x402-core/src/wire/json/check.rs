@@ -1,20 +1,26 @@
-//! The one pass over a document that finds everything that is wrong with it.
+//! The one pass over a document that finds everything that is wrong with it, and what is wanted of it.
 
+use super::scan;
 use super::text::{Text, hex4};
 use super::value::Value;
-use super::{JsonError, MAX_DEPTH, MAX_KEYS, MAX_LEN, MAX_MEMBERS};
+use super::{JsonError, MAX_DEPTH, MAX_KEYS, MAX_LEN, MAX_MEMBERS, Wanted};
 
 type Result<T> = core::result::Result<T, JsonError>;
 
-pub(super) fn document(document: &[u8]) -> Result<Value<'_>> {
+pub(super) fn document<'a>(
+    document: &'a [u8],
+    wanted: &[Wanted],
+    found: &mut [Option<Value<'a>>],
+) -> Result<Value<'a>> {
     if document.len() > MAX_LEN {
         return Err(JsonError::Length);
     }
     let text = core::str::from_utf8(document).map_err(|_| JsonError::Encoding)?;
-    let mut checker = Checker { text, at: 0, keys: heapless::Vec::new() };
+    let keys = heapless::Vec::new();
+    let mut checker = Checker { text, at: 0, keys, is_escaped: false, found };
     checker.blanks();
     let start = checker.at;
-    checker.value(0)?;
+    checker.value(0, wanted)?;
     let raw = text.get(start..checker.at).ok_or(JsonError::Syntax)?;
     checker.blanks();
     if checker.at < text.len() {
@@ -23,14 +29,35 @@ pub(super) fn document(document: &[u8]) -> Result<Value<'_>> {
     Ok(Value::checked(raw))
 }
 
-struct Checker<'a> {
+struct Checker<'a, 'f> {
     text: &'a str,
     at: usize,
     /// Where the keys are of the objects that are open, the outermost first.
-    keys: heapless::Vec<(u16, u16), MAX_KEYS>,
+    keys: heapless::Vec<Span, MAX_KEYS>,
+    /// Whether anything was escaped so far: if not, keys mean the same only where they are the same.
+    is_escaped: bool,
+    found: &'f mut [Option<Value<'a>>],
 }
 
-impl<'a> Checker<'a> {
+/// Where the content of a string begins and ends.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Result<Self> {
+        let offset = |at: usize| u16::try_from(at).map_err(|_| JsonError::Length);
+        Ok(Self { start: offset(start)?, end: offset(end)? })
+    }
+
+    const fn len(self) -> u16 {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+impl<'a> Checker<'a, '_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -57,11 +84,11 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<()> {
+    fn value(&mut self, depth: usize, wanted: &[Wanted]) -> Result<()> {
         match self.peek() {
-            Some(b'{') => self.object(depth),
+            Some(b'"') => self.string(),
+            Some(b'{') => self.object(depth, wanted),
             Some(b'[') => self.array(depth),
-            Some(b'"') => self.string().map(|_| ()),
             Some(b't') => self.word("true"),
             Some(b'f') => self.word("false"),
             Some(b'n') => self.word("null"),
@@ -99,6 +126,7 @@ impl<'a> Checker<'a> {
         if self.at > start { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
+    /// Nothing is wanted of an array.
     fn array(&mut self, depth: usize) -> Result<()> {
         let depth = deeper(depth)?;
         self.at += 1;
@@ -108,7 +136,7 @@ impl<'a> Checker<'a> {
         }
         loop {
             self.blanks();
-            self.value(depth)?;
+            self.value(depth, &[])?;
             self.blanks();
             if !self.eat(b',') {
                 return self.expect(b']');
@@ -116,7 +144,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<()> {
+    fn object(&mut self, depth: usize, wanted: &[Wanted]) -> Result<()> {
         let depth = deeper(depth)?;
         self.at += 1;
         let outer = self.keys.len();
@@ -126,12 +154,14 @@ impl<'a> Checker<'a> {
         }
         loop {
             self.blanks();
-            let key = self.string()?;
+            let start = self.at.saturating_add(1);
+            self.string()?;
+            let key = Span::new(start, self.at.saturating_sub(1))?;
             self.remember(key, outer)?;
             self.blanks();
             self.expect(b':')?;
             self.blanks();
-            self.value(depth)?;
+            self.member(key, depth, wanted)?;
             self.blanks();
             if !self.eat(b',') {
                 self.keys.truncate(outer);
@@ -140,40 +170,69 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The value of a member, which may be wanted.
+    fn member(&mut self, key: Span, depth: usize, wanted: &[Wanted]) -> Result<()> {
+        if wanted.is_empty() {
+            return self.value(depth, &[]);
+        }
+        let raw = self.raw(key);
+        let is_named = |wanted: &&Wanted| match self.is_escaped {
+            true => self.key(key) == *wanted.name,
+            false => raw == wanted.name.as_bytes(),
+        };
+        let Some(wanted) = wanted.iter().find(is_named) else {
+            return self.value(depth, &[]);
+        };
+        let start = self.at;
+        self.value(depth, wanted.members)?;
+        if let Some(place) = self.found.get_mut(wanted.place) {
+            *place = self.text.get(start..self.at).map(Value::checked);
+        }
+        Ok(())
+    }
+
     /// Makes sure that the object whose keys begin at `outer` does not have this one yet.
-    fn remember(&mut self, span: (u16, u16), outer: usize) -> Result<()> {
-        let key = self.key(span);
+    fn remember(&mut self, key: Span, outer: usize) -> Result<()> {
         let siblings = self.keys.get(outer..).unwrap_or_default();
         if siblings.len() >= MAX_MEMBERS {
             return Err(JsonError::Members);
         }
-        if siblings.iter().any(|span| self.key(*span) == key) {
+        let raw = self.raw(key);
+        let is_same = |other: &Span| match self.is_escaped {
+            true => self.key(*other) == self.key(key),
+            false => usize::from(other.len()) == raw.len() && self.raw(*other) == raw,
+        };
+        if siblings.iter().any(is_same) {
             return Err(JsonError::Duplicate);
         }
-        self.keys.push(span).map_err(|_| JsonError::Members)
+        self.keys.push(key).map_err(|_| JsonError::Members)
     }
 
-    fn key(&self, (start, end): (u16, u16)) -> Text<'a> {
-        Text::checked(self.text.get(start.into()..end.into()).unwrap_or_default())
+    fn key(&self, span: Span) -> Text<'a> {
+        let (start, end) = (usize::from(span.start), usize::from(span.end));
+        Text::checked(self.text.get(start..end).unwrap_or_default())
     }
 
-    /// A string; where its content begins and ends.
-    fn string(&mut self) -> Result<(u16, u16)> {
+    fn raw(&self, span: Span) -> &'a [u8] {
+        let (start, end) = (usize::from(span.start), usize::from(span.end));
+        self.text.as_bytes().get(start..end).unwrap_or_default()
+    }
+
+    fn string(&mut self) -> Result<()> {
         self.expect(b'"')?;
-        let start = self.at;
         loop {
-            match self.next().ok_or(JsonError::Syntax)? {
-                b'"' => break,
-                b'\\' => self.escape()?,
-                ..0x20 => return Err(JsonError::Syntax),
-                _ => {}
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            self.at = self.at.saturating_add(scan::plain(rest));
+            match self.next() {
+                Some(b'"') => return Ok(()),
+                Some(b'\\') => self.escape()?,
+                _ => return Err(JsonError::Syntax),
             }
         }
-        let offset = |at: usize| u16::try_from(at).map_err(|_| JsonError::Length);
-        Ok((offset(start)?, offset(self.at.saturating_sub(1))?))
     }
 
     fn escape(&mut self) -> Result<()> {
+        self.is_escaped = true;
         match self.next().ok_or(JsonError::Syntax)? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
             b'u' => match self.unit()? {

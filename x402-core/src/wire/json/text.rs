@@ -40,6 +40,10 @@ impl PartialEq for Text<'_> {
 
 impl PartialEq<str> for Text<'_> {
     fn eq(&self, other: &str) -> bool {
+        // An escape is longer than what it stands for.
+        if self.0.len() < other.len() {
+            return false;
+        }
         match self.plain() {
             Some(ours) => ours == other,
             None => self.chars().eq(other.chars()),

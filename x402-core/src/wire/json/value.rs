@@ -1,5 +1,6 @@
 use core::fmt;
 
+use super::scan;
 use super::text::Text;
 
 /// A value of a document: its text, as it stands there, without blanks around it.
@@ -141,6 +142,26 @@ impl<'a> Object<'a> {
         self.find(|name| *name == *key)
     }
 
+    /// The members of these names, each where its name is: one walk, however many they are.
+    #[must_use]
+    pub fn pick<const N: usize>(self, names: [&str; N]) -> [Option<Value<'a>>; N] {
+        let mut picked = [None; N];
+        self.pick_into(&names, &mut picked);
+        picked
+    }
+
+    fn pick_into(self, names: &[&str], picked: &mut [Option<Value<'a>>]) {
+        for (name, value) in self.iter() {
+            let plain = name.plain();
+            let is_meant = |known: &str| plain.map_or_else(|| name == *known, |name| name == known);
+            if let Some(at) = names.iter().position(|known| is_meant(known))
+                && let Some(slot) = picked.get_mut(at)
+            {
+                *slot = Some(value);
+            }
+        }
+    }
+
     fn find(self, is_meant: impl Fn(&Text<'_>) -> bool) -> Option<Value<'a>> {
         self.iter().find(|(name, _)| is_meant(name)).map(|(_, value)| value)
     }
@@ -165,32 +186,45 @@ impl<'a> Array<'a> {
 
 /// Takes the next value off the front, and what is between it and the one before.
 fn next<'a>(rest: &mut &'a str) -> Option<Value<'a>> {
-    let text = rest.trim_start_matches([' ', '\t', '\n', '\r', ',', ':']);
-    let (value, behind) = text.split_at_checked(length(text))?;
+    let is_between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':');
+    let start = rest.bytes().take_while(is_between).count();
+    let text = rest.get(start..)?;
+    let (value, behind) = text.split_at_checked(length(text.as_bytes()))?;
     *rest = behind;
     (!value.is_empty()).then_some(Value(value))
 }
 
 /// How long the value is that a checked text begins with.
-fn length(text: &str) -> usize {
-    let (mut depth, mut is_quoted, mut is_escaped) = (0_usize, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        if is_quoted {
-            is_quoted = is_escaped || byte != b'"';
-            is_escaped = !is_escaped && byte == b'\\';
-            if !is_quoted && depth == 0 {
-                return at.saturating_add(1);
-            }
-            continue;
-        }
+fn length(text: &[u8]) -> usize {
+    let (mut at, mut depth) = (0_usize, 0_usize);
+    while let Some(byte) = text.get(at) {
         match byte {
-            b'"' => is_quoted = true,
+            b'"' => {
+                at = string_end(text, at);
+                if depth == 0 {
+                    return at;
+                }
+                continue;
+            }
             b'{' | b'[' => depth = depth.saturating_add(1),
             b'}' | b']' if depth <= 1 => return at.saturating_add(depth),
             b'}' | b']' => depth -= 1,
             b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
             _ => {}
         }
+        at = at.saturating_add(1);
     }
     text.len()
+}
+
+/// Where the string ends whose quote is at `at`.
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    loop {
+        at = at.saturating_add(1);
+        at = at.saturating_add(scan::plain(text.get(at..).unwrap_or_default()));
+        match text.get(at) {
+            Some(b'\\') => at = at.saturating_add(1),
+            _ => return at.saturating_add(1).min(text.len()),
+        }
+    }
 }

@@ -3,8 +3,8 @@ use x402_core::headers::{HeaderError, PaymentHeaders};
 use x402_core::secp256k1::K256;
 use x402_core::wire::base64::{self, Base64Error};
 use x402_core::wire::json;
-use x402_core::wire::{MAX_SIGNATURE_LEN, PaymentPayload, PaymentRequirements, Version, WireError};
-use x402_core::{Amount, Error, Offer};
+use x402_core::wire::{MAX_SIGNATURE_LEN, PaymentPayload, Version, WireError};
+use x402_core::{Error, Offer};
 use x402_std::ledger::Identifier;
 use x402_std::seller::Presented;
 
@@ -120,45 +120,10 @@ fn decode<'h>(version: Version, text: &[u8]) -> Result<Attached<'h>, Error> {
 
 /// The payment, if this is the offer that it answers.
 fn resolve(payload: &PaymentPayload<'_>, offer: &Offer<'static>) -> Result<Resolved, Error> {
-    let terms = offer.requirements();
-    if payload.chain_id() != Some(terms.chain_id) {
-        return Err(Error::Network);
-    }
-    if payload.scheme != *terms.scheme.name() {
-        return Err(Error::Scheme);
-    }
-    let payment = payload.payment(terms.asset)?;
-    if let Some(accepted) = &payload.accepted {
-        check_accepted(accepted, offer, payment.transfer.value())?;
-    }
+    let payment = payload.resolve(offer)?;
     let mut buffer = [0; MAX_SIGNATURE_LEN];
     let signature = payload.signature(&mut buffer).unwrap_or_default().to_vec();
     Ok(Resolved { presented: Presented { payment, signature, identifier: None }, offer: *offer })
-}
-
-/// What a buyer says it accepted must be this offer in all that it is judged by; addresses are
-/// compared as such, and not as texts. The amount may be that of an earlier price: what was signed for
-/// that is refused later, unless it was taken then.
-fn check_accepted(
-    accepted: &PaymentRequirements<'_>,
-    offer: &Offer<'_>,
-    signed: Amount,
-) -> Result<(), Error> {
-    let terms = offer.requirements();
-    if accepted.asset() != Some(terms.asset) {
-        return Err(Error::Asset);
-    }
-    if accepted.scheme() != Some(terms.scheme) {
-        return Err(Error::Scheme);
-    }
-    if accepted.pay_to() != Some(terms.pay_to) {
-        return Err(Error::Recipient);
-    }
-    let amount = accepted.amount();
-    if amount != Some(terms.amount) && amount != Some(signed) {
-        return Err(Error::Amount);
-    }
-    Ok(())
 }
 
 /// What a client echoes of the extensions must have all that it was told of them.
