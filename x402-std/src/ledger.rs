@@ -45,9 +45,9 @@ pub use redis::RedisLedger;
 /// Beside the payments it keeps what each payer owes: with the very step that changes an entry, the sum
 /// is another, so that to ask for it costs the same whether one payment is owed or thousands.
 ///
-/// It keeps the balances, too, of those who paid more than was used. With the very step
-/// that makes a payment [`State::Served`](x402_core::state::State::Served), its credit is in the
-/// balance: never twice, as no step leads there from there, and never lost.
+/// It keeps the balances, too, of those who paid more than was used. With the very step that makes a
+/// payment [`State::Served`](x402_core::state::State::Served), its credit is in the balance: never
+/// twice, as no step leads there from there, and never lost.
 pub trait Ledger: Send + Sync + 'static {
     /// Records a payment for one caller, if it is not recorded yet: an [`Entry::new`].
     ///

@@ -147,6 +147,28 @@ pub(super) async fn what_is_owed_that_cannot_be_counted_is_an_error(ledger: Arc<
     assert_eq!(sum(ledger, account(1, 1)).await, units(2));
 }
 
+/// What was owed for a payment is in no sum any more, as if it had been lost.
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
+pub(super) async fn a_sum_that_lacks_a_payment_is_an_error(
+    ledger: &dyn Ledger,
+    lose: impl AsyncFnOnce(),
+) {
+    let entry = later(1, 1, 1, units(100), false);
+    claim(ledger, entry.clone()).await;
+    lose().await;
+    for step in [Step::Refused, Step::Journalled(transaction(1)), Step::Confirmed(TxHash([1; 32]))]
+    {
+        let is_journalled = matches!(step, Step::Journalled(_));
+        match ledger.apply(entry.id(), step).await {
+            // It is owed as before.
+            Ok(()) => assert!(is_journalled),
+            Err(error) => assert!(matches!(error, LedgerError::Corrupt), "{error:?}"),
+        }
+    }
+    assert_eq!(state(ledger, entry.id()).await, State::Broadcast);
+    assert_eq!(sum(ledger, account(1, 1)).await, units(0));
+}
+
 /// As a seller does: claimed first, and summed then.
 pub(super) async fn of_payments_that_race_no_more_are_trusted_than_may_be_owed(
     ledger: Arc<dyn Ledger>,

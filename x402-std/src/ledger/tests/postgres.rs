@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use tokio_postgres::{Client, NoTls};
 
+use super::owed::a_sum_that_lacks_a_payment_is_an_error;
 use super::server::{
     PASSWORD, Server, assert_storage, command, eventually, give, nobody, silent, url_of_tests,
     write_certificate,
@@ -166,6 +167,16 @@ async fn a_damaged_row_is_an_error_of_its_own_payment() {
     assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
     assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
     claim_new(&ledger, &payment(3)).await;
+}
+
+#[tokio::test]
+async fn a_sum_that_is_damaged_is_an_error() {
+    let (ledger, url) = new_ledger().await;
+    let lose = async || {
+        let lost = client(&url).await.execute("DELETE FROM x402_owed", &[]).await;
+        assert_eq!(lost.unwrap(), 1);
+    };
+    a_sum_that_lacks_a_payment_is_an_error(&ledger, lose).await;
 }
 
 /// A connection that the server closes while nobody uses it costs nobody a call.

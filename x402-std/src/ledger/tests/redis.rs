@@ -5,7 +5,9 @@ use ::redis::{RedisConnectionInfo, cmd};
 use tokio::net::TcpStream;
 
 use super::credit::{answered, balance, draw, drawn, earn, settled, units, used};
-use super::owed::{account, claim, later, sums_are_those_of_the_entries};
+use super::owed::{
+    a_sum_that_lacks_a_payment_is_an_error, account, claim, later, sums_are_those_of_the_entries,
+};
 use super::server::{
     PASSWORD, Server, assert_storage, eventually, nobody, silent, url_of_tests, write_certificate,
 };
@@ -191,6 +193,14 @@ async fn a_damaged_key_is_an_error_of_its_own_payment() {
     assert!(matches!(ledger.open_entries().await, Err(LedgerError::Corrupt)));
     assert_eq!(state(&ledger, payment(2).id()).await, State::Claimed);
     claim_new(&ledger, &payment(3)).await;
+}
+
+#[tokio::test]
+async fn a_sum_that_is_damaged_is_an_error() {
+    let (ledger, url) = new_ledger().await;
+    let key = format!("{}owed", prefix(&url));
+    let lose = async || command(&url, &[b"DEL", key.as_bytes()]).await;
+    a_sum_that_lacks_a_payment_is_an_error(&ledger, lose).await;
 }
 
 /// Half of a change would be money made of nothing, or lost.
