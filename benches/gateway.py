@@ -75,7 +75,9 @@ routes:
         self.gateway = self.start(serve, self.port)
 
     def start(self, command, port):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        environment = {**os.environ, "X402_LOG": "error"}
+        out = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
         self.processes.append(process)
         wait_for(port, process)
         return process
@@ -84,6 +86,11 @@ routes:
         """The resident memory of the gateway, in MB."""
         status = Path(f"/proc/{self.gateway.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def busy(self):
+        """The seconds that the gateway was on a processor."""
+        fields = Path(f"/proc/{self.gateway.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def __enter__(self):
         return self
@@ -107,8 +114,11 @@ def paid():
     with shop() as open_shop:
         command = [f"{os.environ['PEERS']}/paid", f"127.0.0.1:{open_shop.port}", count]
         for _ in range(3):
+            before = open_shop.busy()
             done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
-            print(json.loads(done.stdout), f"{open_shop.memory():.1f} MB")
+            each = (open_shop.busy() - before) / int(count) * 1e6
+            memory = f"{open_shop.memory():.1f} MB"
+            print(json.loads(done.stdout), f"{each:.0f} us of the gateway each, {memory}")
 
 
 def route(index):
