@@ -180,14 +180,13 @@ impl Encoder<'_, '_> {
     fn flush(&mut self) -> fmt::Result {
         let [first, second, third] = self.group;
         let group = u32::from_be_bytes([0, first, second, third]);
-        for index in 0..4 {
+        let mut digits = [b'='; 4];
+        for (index, slot) in digits.iter_mut().enumerate().take(self.filled + 1) {
             let digit = (group >> (18 - 6 * index)) & 63;
-            let digit = ALPHABET.get(digit as usize).copied().unwrap_or_default();
-            let is_padding = index as usize > self.filled;
-            self.out.write_char(if is_padding { '=' } else { digit.into() })?;
+            *slot = ALPHABET.get(digit as usize).copied().unwrap_or_default();
         }
         (self.group, self.filled) = ([0; 3], 0);
-        Ok(())
+        self.out.write_str(core::str::from_utf8(&digits).unwrap_or_default())
     }
 
     fn finish(mut self) -> fmt::Result {

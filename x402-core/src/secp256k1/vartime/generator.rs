@@ -2,11 +2,15 @@ use super::super::field::field;
 use super::point::Affine;
 use crate::hex;
 
+/// What is too much flash for a device, and a twentieth of the time elsewhere.
+#[cfg(target_pointer_width = "64")]
+mod wide;
+
 /// The width of the digits that the table serves: odd, below 2^(width - 1) in size.
-pub(super) const WIDTH: u32 = 6;
+pub(super) const WIDTH: u32 = if cfg!(target_pointer_width = "64") { 8 } else { 6 };
 
 /// G, 3G, 5G …: x and y, 32 bytes each, big-endian. The unit test multiplies them out.
-const TABLE: [[[u8; 32]; 2]; 1 << (WIDTH - 2)] = [
+const TABLE: [[[u8; 32]; 2]; 16] = [
     row(
         "0x79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
         "0x483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8",
@@ -79,6 +83,9 @@ const fn row(x: &str, y: &str) -> [[u8; 32]; 2] {
 
 /// The multiple of the generator for the digit `2 * half + 1`.
 pub(super) fn multiple(half: usize) -> Option<Affine> {
-    let [x, y] = TABLE.get(half)?;
+    let row = TABLE.get(half);
+    #[cfg(target_pointer_width = "64")]
+    let row = row.or_else(|| wide::TABLE.get(half.checked_sub(TABLE.len())?));
+    let [x, y] = row?;
     Some(Affine { x: field(x)?, y: field(y)? })
 }

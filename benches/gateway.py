@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""The gateway as a process: paid requests, and memory as work grows.
+
+    gateway.py paid     paid requests per second, settled later, with a ledger in a file
+    gateway.py memory   resident memory by routes and by connections; the plot is
+                        results/memory.svg
+
+$X402 names the program, $PEERS the folder with `paid` (benches/peers, built for release).
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+X402 = os.environ["X402"]
+HERE = Path(__file__).parent
+# The first account of the development chain, which has the gas.
+SETTLER = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+LIMIT = 30
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(port, process):
+    for _ in range(LIMIT * 10):
+        if process.poll() is not None:
+            sys.exit(f"a program ended with {process.returncode}")
+        try:
+            return socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+    sys.exit("a program does not listen")
+
+
+class Shop:
+    """A development chain, a server behind, and the gateway."""
+
+    def __init__(self, folder, routes):
+        self.processes = []
+        chain, self.port = free_port(), free_port()
+        self.start([X402, "devnet", "--port", str(chain)], chain)
+        upstream = "127.0.0.1:1"
+        if peers := os.environ.get("PEERS"):
+            behind = subprocess.Popen([f"{peers}/paid", "--upstream"], stdout=subprocess.PIPE, text=True)
+            self.processes.append(behind)
+            upstream = behind.stdout.readline().strip()
+        key = folder / "settler.key"
+        key.write_text(SETTLER)
+        key.chmod(0o600)
+        config = folder / "x402.yaml"
+        config.write_text(f"""
+listen: 127.0.0.1:{self.port}
+upstream: http://{upstream}
+pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+network: ethereum
+asset: USDC
+chain: {{rpc: "http://127.0.0.1:{chain}", key_file: {key}}}
+ledger: {folder}/x402.redb
+later: {{max_batch: 100, max_delay: 1, max_owed: "100000"}}
+routes:
+  - {{path: /paid, settle: later, pricing: {{model: "per_request", amount: "0.0001", currency: "USDC"}}}}
+  - {{path: /health, pricing: free}}
+{routes}""")
+        serve = [X402, "serve", "--config", str(config), "--allow-dev-key"]
+        self.gateway = self.start(serve, self.port)
+
+    def start(self, command, port):
+        environment = {**os.environ, "X402_LOG": "error"}
+        out = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+        self.processes.append(process)
+        wait_for(port, process)
+        return process
+
+    def memory(self):
+        """The resident memory of the gateway, in MB."""
+        status = Path(f"/proc/{self.gateway.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def busy(self):
+        """The seconds that the gateway was on a processor."""
+        fields = Path(f"/proc/{self.gateway.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def shop(routes=""):
+    folder = tempfile.mkdtemp(prefix="x402-bench-")
+    return Shop(Path(folder), routes)
+
+
+def paid():
+    count = sys.argv[2] if len(sys.argv) > 2 else "5000"
+    with shop() as open_shop:
+        command = [f"{os.environ['PEERS']}/paid", f"127.0.0.1:{open_shop.port}", count]
+        for _ in range(3):
+            before = open_shop.busy()
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+            each = (open_shop.busy() - before) / int(count) * 1e6
+            memory = f"{open_shop.memory():.1f} MB"
+            print(json.loads(done.stdout), f"{each:.0f} us of the gateway each, {memory}")
+
+
+def route(index):
+    pricing = '{model: "per_request", amount: "0.01", currency: "USDC"}'
+    return f"  - {{path: /route/{index}, pricing: {pricing}}}\n"
+
+
+def by_routes(count):
+    with shop("".join(map(route, range(count)))) as open_shop:
+        time.sleep(1)
+        return open_shop.memory()
+
+
+def by_connections(counts):
+    connections = []
+    with shop() as open_shop:
+        for count in counts:
+            while len(connections) < count:
+                connection = socket.create_connection(("127.0.0.1", open_shop.port))
+                connection.sendall(b"GET /paid HTTP/1.1\r\nHost: a\r\n\r\n")
+                connection.recv(4096)
+                connections.append(connection)
+            yield open_shop.memory()
+
+
+def plot(series):
+    """Curves of megabytes over powers of ten, as SVG."""
+    top = max(max(values) for _, _, values in series) * 1.1
+    parts, colours = [], ["#1f77b4", "#d62728", "#2ca02c"]
+    for (name, counts, values), colour in zip(series, colours):
+        last = len(counts) - 1
+        points = [(60 + 500 * i / last, 260 - 220 * v / top) for i, v in enumerate(values)]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}"/>')
+        x, y = points[-1]
+        parts.append(f'<text x="{x + 5:.0f}" y="{y + 4:.0f}" fill="{colour}">{name}</text>')
+    for step in range(5):
+        value, y = top * step / 4, 260 - 220 * step / 4
+        parts.append(f'<line x1="60" x2="560" y1="{y}" y2="{y}" stroke="#ddd"/>')
+        parts.append(f'<text x="5" y="{y + 4}">{value:.0f} MB</text>')
+    labels = zip(range(4), ("1", "10", "100", "1,000"))
+    parts += [f'<text x="{60 + 500 * i / 3 - 8:.0f}" y="280">{label}</text>' for i, label in labels]
+    head = '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="300" font-family="sans-serif" font-size="12">'
+    return head + '<rect width="720" height="300" fill="white"/>' + "\n".join(parts) + "</svg>\n"
+
+
+def memory():
+    counts = [1, 10, 100, 1000]
+    routes = [by_routes(count) for count in counts]
+    connections = list(by_connections(counts))
+    print("routes", *(f"{value:.1f}" for value in routes))
+    print("connections", *(f"{value:.1f}" for value in connections))
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    series = [("routes", counts, routes), ("connections", counts, connections)]
+    (results / "memory.svg").write_text(plot(series))
+
+
+if __name__ == "__main__":
+    {"paid": paid, "memory": memory}[sys.argv[1]]()
