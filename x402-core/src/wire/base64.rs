@@ -83,6 +83,26 @@ pub fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], Base64Erro
 }
 
 /// What four digits stand for, or more than 24 bits.
+#[cfg(not(target_pointer_width = "64"))]
+fn group(digits: &[u8; 4]) -> u32 {
+    small_group(digits)
+}
+
+/// As [`group`], without its tables: four kilobytes are much for a device.
+#[cfg(any(test, not(target_pointer_width = "64")))]
+fn small_group(digits: &[u8; 4]) -> u32 {
+    let (mut bits, mut none) = (0, 0);
+    for digit in digits {
+        match value(*digit) {
+            Some(six) => bits = (bits << 6) | u32::from(six),
+            None => none = NONE,
+        }
+    }
+    bits | none
+}
+
+/// What four digits stand for, or more than 24 bits.
+#[cfg(target_pointer_width = "64")]
 fn group([first, second, third, fourth]: &[u8; 4]) -> u32 {
     let [one, two, three, four] = &PLACES;
     at(one, *first) | at(two, *second) | at(three, *third) | at(four, *fourth)
@@ -93,6 +113,7 @@ const NONE: u32 = 1 << 24;
 
 /// What each character adds to its group, by its place in it: whatever is wrong is found without a
 /// branch.
+#[cfg(target_pointer_width = "64")]
 #[allow(clippy::indexing_slicing, reason = "evaluated at compile time only")]
 static PLACES: [[u32; 256]; 4] = {
     let mut places = [[NONE; 256]; 4];
@@ -109,6 +130,7 @@ static PLACES: [[u32; 256]; 4] = {
     places
 };
 
+#[cfg(target_pointer_width = "64")]
 fn at(place: &[u32; 256], character: u8) -> u32 {
     place.get(usize::from(character)).copied().unwrap_or(NONE)
 }
@@ -129,7 +151,7 @@ fn unpadded(text: &[u8]) -> Result<&[u8], Base64Error> {
 }
 
 /// The six bits of a digit.
-#[cfg(feature = "embedded-io")]
+#[cfg(any(feature = "embedded-io", test, not(target_pointer_width = "64")))]
 pub(crate) const fn value(digit: u8) -> Option<u8> {
     Some(match digit {
         b'A'..=b'Z' => digit - b'A',
@@ -191,5 +213,23 @@ impl Encoder<'_, '_> {
 
     fn finish(mut self) -> fmt::Result {
         if self.filled == 0 { Ok(()) } else { self.flush() }
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_the_same_with_tables_and_without() {
+        for first in 0..=u8::MAX {
+            for second in [b'A', b'z', b'/', b'=', b'-', 0, 0x80, first] {
+                for digits in [[first, second, b'Q', b'9'], [b'+', b'0', second, first]] {
+                    let (group, small) = (group(&digits), small_group(&digits));
+                    assert_eq!(group & NONE, small & NONE, "{digits:?}");
+                    assert!(group & NONE != 0 || group == small, "{digits:?}");
+                }
+            }
+        }
     }
 }
