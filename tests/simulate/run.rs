@@ -319,7 +319,9 @@ impl Stage {
             500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),
         }
-        Some(pause + 5_000)
+        // Who is refused again and again only waits for the end of the authorization.
+        let is_patient = world.payments[index].refused > 3;
+        Some(pause + if is_patient { 12_000 } else { 5_000 })
     }
 
     /// Blocks come; some go.
