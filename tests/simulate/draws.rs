@@ -125,7 +125,7 @@ impl Client {
     /// The same request with the same nonce until it is served, for what it costs by then.
     pub(crate) async fn run(self) {
         let mut pause = lock(&self.world).random.below(20_000);
-        let mut longest = 10_000;
+        let mut longest = 20_000;
         loop {
             sleep(Duration::from_millis(pause)).await;
             let patience = lock(&self.world).patience();

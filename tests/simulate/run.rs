@@ -121,7 +121,7 @@ impl Stage {
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
         // Who pays more than once has a balance of several payments.
-        let payers = (count as u64).div_ceil(1 + world.random.below(4));
+        let payers = (count as u64).div_ceil(1 + world.random.below(4)).max(1);
         let account = |payer: u64| {
             let mut from = [0x11; 20];
             from[12..].copy_from_slice(&payer.to_be_bytes());
@@ -207,17 +207,18 @@ impl Stage {
             }
         };
         let world = Arc::clone(&self.world);
+        let World { max_batch, most_owed, .. } = *lock(&world);
         let options = SellerOptions {
             settle_timeout: Duration::from_secs(30),
             poll: (Duration::from_millis(500), Duration::from_secs(4)),
             clock: Arc::new(move || lock(&world).clock()),
             recover: Arc::clone(&self.book) as _,
             later: Later {
-                max_batch: lock(&self.world).max_batch,
+                max_batch,
                 max_owed: vec![(
                     ChainId::ETHEREUM,
                     self.offer.asset().address,
-                    Amount::from_units(PRICE.into()),
+                    Amount::from_units((PRICE * most_owed).into()),
                 )],
                 ..Later::default()
             },
@@ -318,7 +319,9 @@ impl Stage {
             500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),
         }
-        Some(pause + 5_000)
+        // Who is refused again and again only waits for the end of the authorization.
+        let is_patient = world.payments[index].refused > 3;
+        Some(pause + if is_patient { 12_000 } else { 5_000 })
     }
 
     /// Blocks come; some go.

@@ -57,6 +57,8 @@ pub(crate) struct World {
     /// When the money moves, in the whole of the run.
     pub(crate) settle: Settle,
     pub(crate) max_batch: usize,
+    /// How many payments one payer may owe.
+    pub(crate) most_owed: u64,
     pub(crate) confirmations: u64,
     pub(crate) skew: i64,
     pub(crate) disk_full_until: u64,
@@ -103,6 +105,7 @@ impl World {
         let confirmations = 1 + random.below(3);
         let settle = [Settle::First, Settle::After, Settle::Later][random.below(3) as usize];
         let max_batch = 1 + random.below(8) as usize;
+        let most_owed = 1 + random.below(4);
         Self {
             random,
             weather,
@@ -113,6 +116,7 @@ impl World {
             books: Books::default(),
             settle,
             max_batch,
+            most_owed,
             confirmations,
             skew: 0,
             disk_full_until: 0,
