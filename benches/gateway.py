@@ -10,6 +10,7 @@ $X402 names the program, $PEERS the folder with `paid` (benches/peers, built for
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,7 +47,7 @@ class Shop:
     """A development chain, a server behind, and the gateway."""
 
     def __init__(self, folder, routes):
-        self.processes = []
+        self.folder, self.processes = folder, []
         chain, self.port = free_port(), free_port()
         self.start([X402, "devnet", "--port", str(chain)], chain)
         upstream = "127.0.0.1:1"
@@ -102,6 +103,7 @@ routes:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+        shutil.rmtree(self.folder)
 
 
 def shop(routes=""):
