@@ -134,9 +134,9 @@ Offers may be ceilings ([`Sale::metering`]): what an answer costs is measured wh
 # Prices that change
 
 A layer that [signs](PaymentLayer::signing) keeps to what it has said: the quote of a 402 — `extra.quote`
-of an offer in v2, `X-Payment-Quote` in the header dialect — is good for this request, body included, for
-the time of the offer and a minute more, whatever the price is by then. Without it, and after that, the
-price is the present one.
+of an offer in v2, `X-Payment-Quote` in the header dialect — is good for this request (method, target,
+body, and the fields that its price depends on: [`Pricing::fields`]), for the time of the offer and a minute
+more, whatever the price is by then. Without it, and after that, the price is the present one.
 
 # The same payment again
 

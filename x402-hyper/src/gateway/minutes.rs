@@ -17,6 +17,8 @@ use crate::server::{MINUTES, Meter, Metering, Passage, Period, Quote, Sale};
 
 /// How many minutes may be bought at once: a day.
 const MAX_MINUTES: u64 = 24 * 60;
+/// The one header field that a price of the gateway's depends on.
+pub(super) const FIELDS: &[&str] = &[MINUTES];
 /// The parameter of a query by which minutes are asked for, where a header field cannot be.
 const PARAMETER: &str = "payment_minutes";
 

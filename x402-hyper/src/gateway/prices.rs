@@ -9,6 +9,7 @@ use http::request::Parts;
 use x402_std::Seller;
 use x402_std::config::Config;
 
+use super::minutes::FIELDS;
 use super::{GatewayError, Router};
 use crate::server::{Pricing, Quote};
 
@@ -61,6 +62,10 @@ impl Pricing for Prices {
 
     fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
         self.now().quote_body(request, body)
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(FIELDS)
     }
 }
 

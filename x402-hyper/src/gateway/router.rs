@@ -9,6 +9,7 @@ use x402_std::config::{
     Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route, Upto, is_listed,
 };
 
+use super::minutes::FIELDS;
 use super::path::{Spelling, fold, spelling};
 use super::price::RulePrice;
 use super::sale::sale;
@@ -159,6 +160,10 @@ impl Pricing for Router {
             Found::Quote(quote) => quote,
             Found::Sold(price) => price.quote_body(request, body),
         }
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(FIELDS)
     }
 }
 

@@ -38,17 +38,25 @@ pub struct Computed<F> {
     /// How much of the body is read, where the price depends on it.
     body: Option<usize>,
     price: F,
+    fields: Option<&'static [&'static str]>,
 }
 
 impl<F: Fn(&Parts, &Bytes) -> Option<Price> + Send + Sync + 'static> Computed<F> {
     /// By the body too, of at most so many bytes. The offers' amounts are replaced: they are in one asset.
     pub fn by_body(sale: impl Into<Sale>, limit: usize, price: F) -> Self {
-        Self { sale: sale.into(), body: Some(limit), price }
+        Self { sale: sale.into(), body: Some(limit), price, fields: None }
     }
 
     /// By the head: the function is shown no body.
     pub fn by_head(sale: impl Into<Sale>, price: F) -> Self {
-        Self { sale: sale.into(), body: None, price }
+        Self { sale: sale.into(), body: None, price, fields: None }
+    }
+
+    /// Says on which header fields the price depends: then it can be quoted ([`Pricing::fields`]).
+    #[must_use]
+    pub fn depending_on(mut self, fields: &'static [&'static str]) -> Self {
+        self.fields = Some(fields);
+        self
     }
 
     fn compute(&self, request: &Parts, body: &Bytes) -> Quote {
@@ -78,6 +86,10 @@ impl<F: Fn(&Parts, &Bytes) -> Option<Price> + Send + Sync + 'static> Pricing for
 
     fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
         self.compute(request, body)
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        self.fields
     }
 }
 

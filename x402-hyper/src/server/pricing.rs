@@ -79,6 +79,13 @@ pub trait Pricing: Send + Sync + 'static {
             quote => quote,
         }
     }
+
+    /// The header fields that a price depends on, beside the method, the target and the body; `None` where
+    /// that is not known. What is quoted is then good for a request that has the same ones, and where it is
+    /// not known nothing is: else a quote for a cheap request could pay for a dear one.
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        None
+    }
 }
 
 impl<F: Fn(&Parts) -> Quote + Send + Sync + 'static> Pricing for F {
@@ -90,5 +97,9 @@ impl<F: Fn(&Parts) -> Quote + Send + Sync + 'static> Pricing for F {
 impl Pricing for Offer<'static> {
     fn quote(&self, _: &Parts) -> Quote {
         (*self).into()
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&[])
     }
 }

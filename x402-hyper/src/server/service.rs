@@ -110,7 +110,8 @@ impl Shared {
 
     /// What is asked for by this request.
     fn asked(&self, head: &Parts, sale: Arc<Sale>, body: Option<&[u8]>, now: u64) -> Asked {
-        let quoting = self.tokens.as_ref().map(|tokens| tokens.quoting(head, body, now));
+        let signing = self.tokens.as_ref().zip(self.pricing.fields());
+        let quoting = signing.map(|(tokens, fields)| tokens.quoting(head, body, fields, now));
         let url = url(head, &sale.base_url);
         Asked { sale, url, dialect: Dialect::Headers, quoting }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::request::Parts;
 use x402_core::{Address, Offer};
 use x402_std::ledger::CreditAccount;
@@ -31,10 +32,21 @@ impl Tokens {
         Self(Arc::new(key))
     }
 
-    pub(super) fn quoting(&self, head: &Parts, body: Option<&[u8]>, now: u64) -> Quoting {
+    /// For a request whose price depends on these fields, too.
+    pub(super) fn quoting(
+        &self,
+        head: &Parts,
+        body: Option<&[u8]>,
+        fields: &[&str],
+        now: u64,
+    ) -> Quoting {
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
         let body = body.unwrap_or_default();
         let request = RequestHash::of_request(head.method.as_str(), target, body);
+        let request = fields.iter().fold(request, |request, name| {
+            let values = head.headers.get_all(*name).iter().map(HeaderValue::as_bytes);
+            request.with_field(name, values)
+        });
         Quoting { tokens: self.clone(), request, now }
     }
 

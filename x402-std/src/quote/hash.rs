@@ -35,6 +35,14 @@ impl RequestHash {
         Self(hash("facts", [method, path].into_iter().chain(facts).map(str::as_bytes)))
     }
 
+    /// The same request with these values of that header field, as they stand in it: where its price depends
+    /// on them.
+    #[must_use]
+    pub fn with_field<'f>(self, name: &'f str, values: impl Iterator<Item = &'f [u8]>) -> Self {
+        let field = hash("field", core::iter::once(name.as_bytes()).chain(values));
+        Self(hash("request with", [&self.0[..], &field]))
+    }
+
     /// The same request, where it is paid for in that way: ways may have prices of their own.
     #[must_use]
     pub fn paid_by(&self, scheme: &Scheme) -> Self {
@@ -112,6 +120,10 @@ mod tests {
     #[test]
     fn are_of_every_part_and_of_where_it_ends() {
         let paid_by = |scheme| RequestHash::of_request("POST", "/a", b"").paid_by(&scheme);
+        let with_fields = |values: &[&'static [u8]]| {
+            let request = RequestHash::of_request("POST", "/a", b"");
+            request.with_field("x-field", values.iter().copied())
+        };
         let hashes = [
             RequestHash::of_request("POST", "/a", b""),
             RequestHash::of_request("POST", "/a", b"x"),
@@ -124,6 +136,10 @@ mod tests {
             RequestHash::of_facts("POST", "/a", [("n1", "2")]),
             RequestHash::of_facts("POST", "/a", [("n", "1"), ("2", "")]),
             RequestHash::from_bytes(*RouteHash::of("/a").as_bytes()),
+            with_fields(&[]),
+            with_fields(&[b""]),
+            with_fields(&[b"5"]),
+            with_fields(&[b"5", b"5"]),
             paid_by(Scheme::Exact(TransferMethod::Eip3009)),
             paid_by(Scheme::Exact(TransferMethod::Permit2)),
             paid_by(Scheme::Upto { facilitator: Address::ZERO }),

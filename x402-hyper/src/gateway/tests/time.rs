@@ -195,6 +195,22 @@ async fn a_gateway_that_ends_takes_its_tunnels_with_it() {
     timeout(Duration::from_secs(10), stand.gateway).await.unwrap().unwrap();
 }
 
+/// Ten minutes cost what the payment is of, and their quote is of no use for twenty.
+#[tokio::test]
+async fn a_quote_for_few_minutes_buys_no_more() {
+    let (stand, _ends) = stand(Does::Echoes).await;
+    let minutes = |minutes: u32, more: &str| {
+        request("GET", "/live/a", &format!("X-Payment-Minutes: {minutes}\r\n{more}"), "")
+    };
+    let unpaid = stand.raw(minutes(10, "")).await;
+    let quote = unpaid.lines().find(|line| line.to_lowercase().starts_with("x-payment-quote:"));
+    let quote = format!("{}\r\n{}", quote.expect("one"), stand.payment(1));
+    let refused = stand.raw(minutes(20, &quote)).await;
+    assert_eq!(status(&refused), 402, "{refused}");
+    assert!(refused.contains("X-Payment-Error: 402.1"), "{refused}");
+    assert_eq!(stand.shop.chain.broadcasts(), 0);
+}
+
 #[tokio::test]
 async fn what_is_sold_by_the_request_is_no_tunnel() {
     let (stand, _ends) = stand(Does::Echoes).await;

@@ -18,14 +18,32 @@ struct Stall {
     price: Arc<AtomicU64>,
 }
 
+/// So much, and twice that where the request has a field that says so.
+struct Changing(Arc<AtomicU64>);
+
+const QUALITY: &str = "x-quality";
+
+impl Pricing for Changing {
+    fn quote(&self, request: &Parts) -> Quote {
+        let is_dear = request.headers.get(QUALITY).is_some_and(|quality| quality == "high");
+        offer(self.0.load(SeqCst) * if is_dear { 2 } else { 1 }).into()
+    }
+
+    fn fields(&self) -> Option<&'static [&'static str]> {
+        Some(&[QUALITY])
+    }
+}
+
 impl Stall {
     fn new() -> Self {
         Self { shop: Shop::new(), seen: Seen::default(), price: Arc::new(10_000.into()) }
     }
 
     fn service(&self) -> PaymentService<impl Echo> {
-        let price = Arc::clone(&self.price);
-        let prices = move |_: &Parts| Quote::from(offer(price.load(SeqCst)));
+        self.service_of(Changing(Arc::clone(&self.price)))
+    }
+
+    fn service_of(&self, prices: impl Pricing) -> PaymentService<impl Echo> {
         PaymentLayer::new(Arc::clone(&self.shop.seller), prices)
             .signing(TokenKey::from_bytes(KEY))
             .layer(echo(&self.seen))
@@ -70,7 +88,8 @@ async fn a_quote_is_good_for_its_request_until_it_ends() {
     let stall = Stall::new();
     let service = stall.service();
     let terms = *offer(10_000).requirements();
-    let request = |path| RequestHash::of_request("GET", path, b"").paid_by(&terms.scheme);
+    let plain = |path| RequestHash::of_request("GET", path, b"");
+    let request = |path| plain(path).with_field(QUALITY, [].into_iter()).paid_by(&terms.scheme);
     let quote = Signed {
         amount: terms.amount,
         chain_id: terms.chain_id,
@@ -84,7 +103,8 @@ async fn a_quote_is_good_for_its_request_until_it_ends() {
     for (nonce, quote) in [
         Signed { expires_at: NOW, ..quote }.sign(&key),
         Signed { request: request("/b"), ..quote }.sign(&key),
-        Signed { request: RequestHash::of_request("GET", "/a", b""), ..quote }.sign(&key),
+        Signed { request: plain("/a"), ..quote }.sign(&key),
+        Signed { request: plain("/a").paid_by(&terms.scheme), ..quote }.sign(&key),
         Signed { asset: Address::ZERO, ..quote }.sign(&key),
         Signed { pay_to: Address::ZERO, ..quote }.sign(&key),
         quote.sign(&TokenKey::from_bytes([8; 32])),
@@ -128,4 +148,33 @@ async fn v2_echoes_its_quote() {
     let (head, _) = send(&service, pay(&stripped, &offer(10_000), 2)).await;
     assert_eq!(head.status, StatusCode::OK, "the same payment again");
     assert_eq!((stall.seen.runs(), stall.shop.chain.broadcasts()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_quote_for_cheap_fields_pays_for_no_dear_ones() {
+    let stall = Stall::new();
+    let service = stall.service();
+    let with_quality = |quality: &'static str, quote: &str, fields: &[(&'static str, String)]| {
+        let mut request = get("/a", quote, fields);
+        request.headers_mut().insert(QUALITY, HeaderValue::from_static(quality));
+        request
+    };
+    let (head, _) = send(&service, with_quality("low", "", &[])).await;
+    let cheap = text(&head.headers, "x-payment-quote").to_owned();
+    let payment = payment(&offer(10_000), 1);
+    let (head, body) = send(&service, with_quality("high", &cheap, &payment)).await;
+    assert_eq!((head.status, &*code(&body)), (StatusCode::PAYMENT_REQUIRED, "402.1"));
+    assert_eq!(text(&head.headers, "x-payment-amount"), "0.02");
+    stall.sells_for(30_000);
+    let (head, _) = send(&service, with_quality("low", &cheap, &payment)).await;
+    assert_eq!((head.status, stall.seen.runs()), (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn where_it_is_not_known_what_a_price_depends_on_nothing_is_quoted() {
+    let stall = Stall::new();
+    let service = stall.service_of(|_: &Parts| Quote::from(offer(10_000)));
+    let (head, _) = send(&service, get("/a", "", &[])).await;
+    assert_eq!(text(&head.headers, "x-payment-amount"), PRICE);
+    assert!(!head.headers.contains_key("x-payment-quote"));
 }
