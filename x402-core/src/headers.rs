@@ -31,6 +31,16 @@ EIP-712 domain, with the offer's recipient as `to`: any x402 facilitator could s
 | `X-Payment-Transaction` | the hash of the settling transaction |
 | `X-Payment-Payer` | who paid, in EIP-55 form |
 
+| of sellers who sign and measure | |
+|---|---|
+| `X-Payment-Quote` | of a 402: the price of this request, signed; sent back with the payment, it is kept |
+| `X-Payment-Minutes` | of a request for what is sold by the minute: how many, a decimal |
+| `X-Payment-Pass` | of an answer: time that was bought; sent with other requests for the same until `X-Payment-Pass-Expires` (Unix seconds) |
+| `X-Payment-Credit` | of an answer: the name of a balance; sent with `X-Payment-Nonce`, it pays for a request |
+| `X-Payment-Balance` | what is left of it, a decimal in units of the asset |
+
+Quotes, passes and credit are texts to whoever gets them, of letters, digits, `-` and `_`.
+
 A field may appear once; names are case-insensitive; values are ASCII.
 */
 

@@ -209,6 +209,8 @@ pub use service::PaymentService;
 pub(crate) use answer::Notice;
 #[cfg(feature = "gateway")]
 pub(crate) use dialect::{MINUTES, has_payment};
+#[cfg(feature = "gateway")]
+pub(crate) use gauge::from_now;
 
 /// An error of a body.
 pub(crate) type BoxError = Box<dyn core::error::Error + Send + Sync>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use x402_hyper::gateway::{Prices, Router};
 use x402_std::Seller;
-use x402_std::config::Config;
+use x402_std::config::{Config, LedgerConfig};
 
 use crate::args::ServeArgs;
 use crate::exit::Failure;
@@ -42,16 +42,28 @@ impl Reloading {
 /// Only routes and their prices change: the rest was opened when the program started.
 fn check_same(served: &Config, config: &Config) -> Result<(), Failure> {
     let known = shop::assets_of(served);
-    let is_paid_alike = (served.pay_to, &served.asset) == (config.pay_to, &config.asset)
-        && shop::assets_of(config).iter().all(|asset| known.contains(asset));
-    let is_same = is_paid_alike
-        && served.listen == config.listen
-        && served.upstream == config.upstream
-        && served.ledger == config.ledger
-        && served.facilitator == config.facilitator;
-    if is_same {
+    let is_known = shop::assets_of(config).iter().all(|asset| known.contains(asset));
+    if is_known && opened(served) == opened(config) {
         return Ok(());
     }
     let what = "more than `routes`, `default` and `public_url` has changed";
     Err(Failure::usage(what).help("start the program anew"))
+}
+
+/// What of a file is not for each request, as texts to be compared, and not to be shown: nodes' URLs are
+/// among them.
+fn opened(config: &Config) -> [String; 3] {
+    let chains = config.chain.iter().chain(config.chains.iter().map(|(_, chain)| chain));
+    let nodes = chains.map(|chain| chain.rpc.expose()).collect::<Vec<_>>().join(" ");
+    let addresses = (config.listen, config.metrics, &config.upstream, config.pay_to);
+    let parties = (&config.asset, &config.facilitator, &config.chain, &config.chains);
+    let rules = (config.contract_wallets, &config.wallet_factories, config.later);
+    // The ledger's URL is hidden where it is shown, so it is compared as what it is.
+    let ledger = match &config.ledger {
+        LedgerConfig::Postgres(url) | LedgerConfig::Redis(url) => url.expose(),
+        LedgerConfig::File(_) | LedgerConfig::Memory => "",
+    };
+    let rest =
+        format!("{addresses:?} {parties:?} {rules:?} {:?} {:?}", config.ledger, config.secret);
+    [nodes, ledger.to_owned(), rest]
 }

@@ -219,6 +219,25 @@ async fn pays_what_is_asked_for() {
     assert!(!seen[0].is_paid());
 }
 
+/// What the seller has signed of its price goes back with the payment, and is kept with it.
+#[tokio::test]
+async fn a_quote_is_echoed() {
+    let shop = Shop::open(|seen, _| {
+        if seen.is_paid() {
+            return settled();
+        }
+        let mut told = challenge(&offer(), None);
+        told.headers_mut().insert("x-payment-quote", "AQ-_z".parse().unwrap());
+        Some(told)
+    })
+    .await;
+    let answer = client(limits()).send(shop.post()).await.unwrap();
+    let [paid] = &shop.paid()[..] else { panic!("one payment") };
+    assert_eq!(paid.headers["x-payment-quote"], "AQ-_z");
+    let kept = Payment::load(&answer.payment.unwrap().save()).unwrap();
+    assert_eq!(kept.headers()["x-payment-quote"], "AQ-_z");
+}
+
 #[tokio::test]
 async fn what_is_free_is_not_paid_for() {
     let shop = Shop::open(|_, _| status(200, &[], "free")).await;

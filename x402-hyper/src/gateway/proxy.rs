@@ -18,14 +18,14 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, Timeout, timeout};
+use tokio::time::{Timeout, timeout};
 use x402_std::config::Upstream;
 
 use super::fields::{self, Origin};
 use super::timed::{Timed, TooSlow};
 use super::tunnel::{self, Tunnel, Tunnelled};
 use super::{GatewayError, GatewayOptions};
-use crate::server::{Allowance, Notice, Paid, RequestBody};
+use crate::server::{Allowance, Notice, Paid, RequestBody, from_now};
 
 /// For how long a connection is kept for the next request: less than the five seconds after which
 /// many servers hang up, so that no request is sent just then.
@@ -169,7 +169,7 @@ impl Shared {
             client,
             upstream: hyper::upgrade::on(&mut answer),
             end: match allowance {
-                Allowance::For(time) => Instant::now() + time,
+                Allowance::For(time) => from_now(time),
                 Allowance::Until(end) => end,
             },
             is_websocket: tunnel::is_websocket(&protocol),

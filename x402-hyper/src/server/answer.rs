@@ -158,6 +158,13 @@ pub(super) struct Asked {
     pub(super) quoting: Option<Quoting>,
 }
 
+impl Asked {
+    /// The sale at the price that was quoted, where that quote is good.
+    pub(super) fn redeem(&self, quote: Option<&str>) -> Option<Sale> {
+        self.quoting.as_ref()?.redeem(&self.sale, quote?)
+    }
+}
+
 /// The price.
 pub(super) fn required(asked: &Asked) -> Response<Bytes> {
     priced(&Refusal::Payment(Error::Missing), asked, None, None)

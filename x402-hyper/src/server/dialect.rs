@@ -160,6 +160,13 @@ pub(super) fn size(headers: &HeaderMap) -> Option<usize> {
     fields.map(|(_, value)| value.len()).reduce(|sum, len| sum + len)
 }
 
+/// Whether a field of what a payer has already, or asks for, is there more than once: none of them is
+/// taken in silence.
+pub(super) fn is_twice(headers: &HeaderMap) -> bool {
+    let names = [QUOTE, PASS, CREDIT, MINUTES];
+    names.iter().any(|name| headers.get_all(*name).iter().count() > 1)
+}
+
 /// Removes every field of a payment from a request's head, or its trailers.
 pub(super) fn strip_request(headers: &mut HeaderMap) {
     // Most requests have none, and one look at what they have is less than one for each name.

@@ -4,13 +4,13 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use x402_core::headers::{Field, HeaderError};
 use x402_core::{Error, Nonce};
-use x402_std::ledger::{CreditAccount, RequestId};
+use x402_std::ledger::CreditAccount;
 use x402_std::seller::{Purchase, Rejection};
 
 use super::answer::{self, Asked, STRANGE_CREDIT};
 use super::dialect::{self, Attached};
 use super::layer::Shared;
-use super::service::{Decision, target};
+use super::service::{Decision, request_id};
 use super::task::{Means, Order};
 
 /// What is drawn from a balance.
@@ -32,7 +32,11 @@ impl Shared {
     ) -> Option<Decision> {
         let tokens = self.tokens.as_ref()?;
         let name = head.headers.get(dialect::CREDIT)?.to_str().unwrap_or_default();
-        let (account, offer) = match tokens.account(name, &asked.sale) {
+        // A price that was told is kept here too.
+        let quote = head.headers.get(dialect::QUOTE).and_then(|quote| quote.to_str().ok());
+        let redeemed = asked.redeem(quote);
+        let (account, offer) = match tokens.account(name, redeemed.as_ref().unwrap_or(&asked.sale))
+        {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%error, "the name of a balance is not taken");
@@ -46,9 +50,8 @@ impl Shared {
                 return Some(Decision::Own(answer::rejected(&rejection, asked, None)));
             }
         };
-        let request = RequestId::new(head.method.as_str(), target(head));
         let purchase = Purchase {
-            request: body.map_or(request, |body| request.with_body(body)),
+            request: request_id(head, body),
             amount: offer.requirements().amount,
             settle: asked.sale.settle,
         };

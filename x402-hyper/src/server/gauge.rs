@@ -2,6 +2,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,8 +11,16 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use x402_core::Amount;
+use x402_std::metering::usage::Stream;
 
 use super::metering::{Meter, Metering, Passage};
+
+/// The end of a time that begins now; one that clocks cannot count is over in thirty years.
+pub(crate) fn from_now(duration: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(duration.min(FAR)).unwrap_or(now)
+}
 
 /// The measure of one answer.
 pub(super) struct Gauge {
@@ -33,14 +42,14 @@ impl Gauge {
         answer: &response::Parts,
         ceiling: Amount,
     ) -> Self {
-        let (began, period) = (Instant::now(), metering.period());
+        let period = metering.period();
         // What goes through a tunnel is not seen here; its end is.
         let is_tunnel = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-        let is_stream = period.is_some() || Stream::of(&answer.headers).is_some();
+        let is_stream = period.is_some() || stream_of(&answer.headers).is_some();
         Self {
             meter: metering.meter(answer),
-            began,
-            end: period.map(|period| began + period.duration),
+            began: Instant::now(),
+            end: period.map(|period| from_now(period.duration)),
             ceiling,
             has_passed: false,
             is_live: is_stream && !is_tunnel,
@@ -87,42 +96,26 @@ impl Gauge {
     }
 }
 
-/// A body of parts that are of use one by one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stream {
-    Events,
-    Lines,
+/// Of a body of parts that are of use one by one: how they are told apart.
+fn stream_of(headers: &HeaderMap) -> Option<Stream> {
+    Stream::of(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
-impl Stream {
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "text/event-stream" => Some(Self::Events),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-                Some(Self::Lines)
-            }
-            _ => None,
-        }
-    }
-
-    /// What is said where the answer ends because its time does. What came before may be cut anywhere.
-    const fn last_words(self) -> &'static str {
-        match self {
-            Self::Events => concat!(
-                "\n\nevent: payment-required\n",
-                r#"data: {"code":"402","reason":"Payment required","#,
-                r#""message":"the time that was paid for is over","help":"pay for more minutes"}"#,
-                "\n\n",
-            ),
-            Self::Lines => concat!(
-                "\n",
-                r#"{"code":"402","reason":"Payment required","#,
-                r#""message":"the time that was paid for is over","help":"pay for more minutes"}"#,
-                "\n",
-            ),
-        }
+/// What is said where a stream ends because its time does. What came before may be cut anywhere.
+const fn last_words(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Events => concat!(
+            "\n\nevent: payment-required\n",
+            r#"data: {"code":"402","reason":"Payment required","#,
+            r#""message":"the time that was paid for is over","help":"pay for more minutes"}"#,
+            "\n\n",
+        ),
+        Stream::Lines => concat!(
+            "\n",
+            r#"{"code":"402","reason":"Payment required","#,
+            r#""message":"the time that was paid for is over","help":"pay for more minutes"}"#,
+            "\n",
+        ),
     }
 }
 
@@ -145,10 +138,10 @@ impl<B: Body<Data = Bytes>> Until<B> {
     /// understands.
     pub(super) fn new(body: B, headers: &HeaderMap, end: Option<Instant>) -> Self {
         // Of a body whose length was told, there is no room for more.
-        let stream = Stream::of(headers).filter(|_| body.size_hint().exact().is_none());
+        let stream = stream_of(headers).filter(|_| body.size_hint().exact().is_none());
         let end = end.map(|end| End {
             sleep: Box::pin(sleep_until(end)),
-            last_words: stream.map(Stream::last_words),
+            last_words: stream.map(last_words),
         });
         Self { body: Some(body), end }
     }

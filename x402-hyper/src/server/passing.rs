@@ -9,7 +9,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use x402_std::quote::Pass;
 
-use super::gauge::Until;
+use super::gauge::{Until, from_now};
 use super::{Allowance, Paid, answer};
 
 /// The time that is left to a request.
@@ -21,7 +21,7 @@ pub(super) struct Passing {
 impl Passing {
     /// Tells the service behind who has paid, and until when.
     pub(super) fn new(head: &mut Parts, pass: &Pass, now: u64) -> Self {
-        let end = Instant::now() + Duration::from_secs(pass.remaining(now));
+        let end = from_now(Duration::from_secs(pass.remaining(now)));
         head.extensions.insert(Paid { payer: pass.payer, transaction: None, payment: None });
         head.extensions.insert(Allowance::Until(end));
         Self { end }

@@ -15,7 +15,7 @@ use super::pricing::Sale;
 const SLOTS: usize = 256;
 /// For how long, in seconds: their quotes are good for longer.
 const FRESH: u64 = 10;
-/// The longest URL of which an answer is kept, in bytes.
+/// The longest URL of which an answer is kept, its host included, in bytes.
 const MAX_URL: usize = 1 << 10;
 
 /// A few answers, each for one sale, method and URL.
@@ -47,7 +47,7 @@ impl Prepared {
         now: u64,
         make: impl FnOnce() -> Response<Bytes>,
     ) -> Response<Bytes> {
-        let length = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let length = url_len(head);
         // What is measured is measured for this request.
         let is_kept = length <= MAX_URL && sale.metering.is_none();
         let Some(mut slot) = self.slot(head).filter(|_| is_kept) else { return make() };
@@ -83,6 +83,13 @@ impl Entry {
             && self.host.as_ref() == head.headers.get(HOST)
             && now.saturating_sub(self.made_at) < FRESH
     }
+}
+
+fn url_len(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let host = head.headers.get(HOST).map_or(0, HeaderValue::len);
+    target.saturating_add(authority).saturating_add(host)
 }
 
 /// Whether the terms are the same, in all that an answer tells of them.
@@ -151,6 +158,8 @@ mod tests {
             assert_eq!(answer(head, sale, 111), (3 + number).to_string());
         }
         let long = head("GET", &format!("/{}", "a".repeat(MAX_URL)), "x");
+        assert_ne!(answer(&long, &sale, 111), answer(&long, &sale, 111));
+        let long = head("GET", "/", &"a".repeat(MAX_URL));
         assert_ne!(answer(&long, &sale, 111), answer(&long, &sale, 111));
     }
 

@@ -7,6 +7,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
+use x402_core::headers::HeaderError;
 use x402_core::{Error, Scheme};
 use x402_std::ledger::{RequestId, Settle};
 use x402_std::seller::{Purchase, Rejection};
@@ -130,6 +131,9 @@ impl Shared {
         let refuse = |error: Error, asked: &Asked| {
             Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
         };
+        if dialect::is_twice(&head.headers) {
+            return refuse(Error::Malformed(HeaderError::Mixed), &asked);
+        }
         if let Some(decision) = self.drawn(head, &asked, body) {
             return decision;
         }
@@ -139,19 +143,15 @@ impl Shared {
             Err(error) => return refuse(error, &asked),
         };
         asked.dialect = attached.dialect();
-        let quote = attached.quote(&head.headers);
-        let redeemed = asked.quoting.as_ref().zip(quote);
-        let redeemed = redeemed.and_then(|(quoting, quote)| quoting.redeem(&asked.sale, &quote));
+        let redeemed = asked.redeem(attached.quote(&head.headers).as_deref());
         let resolved = attached.resolve(redeemed.as_ref().unwrap_or(&asked.sale));
         let Resolved { presented, offer } = match resolved {
             Ok(resolved) => resolved,
             Err(error) => return refuse(error, &asked),
         };
-        let request = RequestId::new(head.method.as_str(), target(head));
         let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
         let purchase = Purchase {
-            // What was paid for one body is not good for another, which may be dearer.
-            request: body.map_or(request, |body| request.with_body(body)),
+            request: request_id(head, body),
             amount: offer.requirements().amount,
             settle: match asked.sale.settle {
                 // How much of it is known afterwards.
@@ -183,6 +183,12 @@ impl Shared {
             Err(error) => Decision::Own(answer::passed(asked, error)),
         }
     }
+}
+
+/// Which request it is. What was paid for one body is not good for another, where that may be dearer.
+pub(super) fn request_id(head: &Parts, body: Option<&[u8]>) -> RequestId {
+    let request = RequestId::new(head.method.as_str(), target(head));
+    body.map_or(request, |body| request.with_body(body))
 }
 
 pub(super) fn target(head: &Parts) -> &str {

@@ -10,6 +10,7 @@ use x402_std::quote::{CreditToken, Pass, Quote, RequestHash, TokenError, TokenKe
 
 use super::metering::Period;
 use super::pricing::Sale;
+use super::service::target;
 
 /// How long a quote is good, in seconds, beyond the validity of a payment that answers it: for who
 /// signs slowly.
@@ -40,7 +41,7 @@ impl Tokens {
         fields: &[&str],
         now: u64,
     ) -> Quoting {
-        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        let target = target(head);
         let body = body.unwrap_or_default();
         let request = RequestHash::of_request(head.method.as_str(), target, body);
         let request = fields.iter().fold(request, |request, name| {

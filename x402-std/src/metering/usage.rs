@@ -71,6 +71,31 @@ pub enum UsageSource {
     },
 }
 
+/// How the parts of a body are told apart that are of use one by one.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Stream {
+    /// `text/event-stream`
+    Events,
+    /// `application/x-ndjson`, and whatever else it is called.
+    Lines,
+}
+
+impl Stream {
+    /// By the field `Content-Type`; `None` for a body that is of use as a whole.
+    #[must_use]
+    pub fn of(content_type: &str) -> Option<Self> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let is = |names: &[&str]| names.iter().any(|name| essence.eq_ignore_ascii_case(name));
+        if is(&["text/event-stream"]) {
+            Some(Self::Events)
+        } else if is(&["application/x-ndjson", "application/jsonl", "application/ndjson"]) {
+            Some(Self::Lines)
+        } else {
+            None
+        }
+    }
+}
+
 /// How many tokens were used.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TokenUsage {
@@ -234,14 +259,12 @@ impl Kind {
 
 impl Body {
     fn new(source: &UsageSource, content_type: &str) -> Self {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        let is = |names: &[&str]| names.iter().any(|name| essence.eq_ignore_ascii_case(name));
-        if is(&["text/event-stream"]) {
-            Self::Events(Lines::new(), Scan::new(places(source, true)), false)
-        } else if is(&["application/x-ndjson", "application/jsonl", "application/ndjson"]) {
-            Self::Lines(Scan::new(places(source, true)), false)
-        } else {
-            Self::Document(Scan::new(places(source, false)))
+        match Stream::of(content_type) {
+            Some(Stream::Events) => {
+                Self::Events(Lines::new(), Scan::new(places(source, true)), false)
+            }
+            Some(Stream::Lines) => Self::Lines(Scan::new(places(source, true)), false),
+            None => Self::Document(Scan::new(places(source, false))),
         }
     }
 

@@ -8,7 +8,7 @@ use x402_std::Seller;
 use x402_std::config::{Config, LedgerConfig};
 use x402_std::seller::{Import, Standing};
 
-use super::load;
+use super::{in_memory, load};
 use crate::args::LedgerImport;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -23,9 +23,8 @@ struct Line {
 
 pub(super) async fn run(args: LedgerImport) -> Result<Exit, Failure> {
     let config = load(&args.config, args.ledger)?;
-    if matches!(config.ledger, LedgerConfig::Memory) {
-        return Err(Failure::usage("a ledger in memory forgets what was imported")
-            .help("use a file or a database: `ledger: ./x402.redb`"));
+    if config.ledger == LedgerConfig::Memory {
+        return Err(in_memory());
     }
     let text = read(&args.file)?;
     let shop = Shop::open(&config, args.allow_dev_key).await?;

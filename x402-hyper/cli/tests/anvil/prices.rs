@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use x402_core::{Amount, Price};
 
@@ -169,7 +169,7 @@ fn five_hundred_payers_get_what_they_were_told_while_the_prices_change() {
         while payers.iter().any(|payer| !payer.is_finished()) {
             round += 1;
             let price = if round % 2 == 0 { "base_price: 0.01\n" } else { "base_price: 0.013\n" };
-            shop.reload("base_price: 0.01\n", price);
+            shop.reload(&[("base_price: 0.01\n", price)]);
             thread::sleep(Duration::from_millis(100));
         }
     });
@@ -181,4 +181,31 @@ fn five_hundred_payers_get_what_they_were_told_while_the_prices_change() {
     assert_eq!(shop.recipient_balance(), u128::from(received.load(Ordering::SeqCst)));
     // Some paid what they were told when it was another price already.
     assert!(late.load(Ordering::SeqCst) > 20, "{late:?}");
+}
+
+/// Whatever cannot be read or taken over while the program runs leaves the prices as they are.
+#[test]
+fn a_file_that_cannot_be_taken_over_leaves_the_prices() {
+    let shop = Shop::open_with("later: {max_delay: 1}\n");
+    let dearer = ("base_price: 0.01\n", "base_price: 0.013\n");
+    for (from, to) in [
+        ("default: not_found", "default: nowhere"),
+        (
+            "pay_to: \"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"",
+            "pay_to: \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"",
+        ),
+        ("later: {max_delay: 1}", "later: {max_delay: 2}"),
+        ("ledger: ./x402.redb", "ledger: ./other.redb"),
+        ("chain: {rpc: \"http://", "chain: {rpc: \"http://a@"),
+    ] {
+        shop.reload(&[dearer, (from, to)]);
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(told(&shop, "{}").0, 10_000, "{to}");
+    }
+    shop.reload(&[dearer]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while told(&shop, "{}").0 != 13_000 {
+        assert!(Instant::now() < deadline, "the prices stay");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -119,13 +119,15 @@ impl Shop {
         self.program = Some(program);
     }
 
-    /// Has the program read its file anew, with something else in it.
-    pub fn reload(&self, from: &str, to: &str) {
-        let (config, folder) = (self.config(), self.folder.path());
-        assert!(config.contains(from), "{from}");
+    /// Has the program read its file anew, with these parts of it replaced.
+    pub fn reload(&self, parts: &[(&str, &str)]) {
+        let (mut config, folder) = (self.config(), self.folder.path());
+        for (from, to) in parts {
+            assert!(config.contains(from), "{from}");
+            config = config.replace(from, to);
+        }
         // In one step: whoever reads it meanwhile reads the one or the other.
-        std::fs::write(folder.join("next.yaml"), config.replace(from, to))
-            .expect("write the config");
+        std::fs::write(folder.join("next.yaml"), config).expect("write the config");
         std::fs::rename(folder.join("next.yaml"), folder.join("x402.yaml")).expect("rename it");
         let id = self.program.as_ref().expect("the program").id().to_string();
         let sent = Command::new("kill").args(["-HUP", &id]).status().expect("kill");

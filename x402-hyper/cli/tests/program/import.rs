@@ -195,7 +195,10 @@ fn what_is_no_file_or_no_ledger_is_said() {
     let missing = books.run(&["import", "none"]);
     assert!(missing.code == 2 && missing.stderr.contains("at: none"), "{missing:?}");
     let memory = books.run(&["import", "-", "--ledger", "memory"]);
-    assert!(memory.code == 2 && memory.stderr.contains("forgets"), "{memory:?}");
+    assert!(
+        memory.code == 2 && memory.stderr.contains("a ledger in memory is in its gateway only"),
+        "{memory:?}"
+    );
     // Nothing comes from stdin.
     assert_eq!(books.run(&["import", "-"]).succeeded(), "");
 }

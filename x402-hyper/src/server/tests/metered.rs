@@ -173,6 +173,65 @@ async fn a_refusal_costs_nothing_and_a_failure_is_owed() {
     }
 }
 
+/// What a payer has already is said once: of two, none is taken in silence.
+#[tokio::test]
+async fn what_is_there_twice_is_refused() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
+    let key = TokenKey::from_bytes(KEY);
+    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 9 }.sign(&key);
+    let credit = CreditToken { account: account(&shop) }.sign(&key);
+    for (name, value) in [
+        ("X-Payment-Pass", pass.as_str()),
+        ("X-Payment-Credit", credit.as_str()),
+        ("X-Payment-Quote", "a"),
+        ("X-Payment-Minutes", "5"),
+    ] {
+        let request = Request::post("/a").header(name, value).header(name, value);
+        let (head, body) = send(&service, request.body(full("")).unwrap()).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::BAD_REQUEST, "400"), "{name}");
+    }
+    assert_eq!(seen.runs(), 0);
+}
+
+/// A price that was told is kept for who pays out of a balance, too.
+#[tokio::test]
+async fn credit_is_drawn_at_the_price_that_was_quoted() {
+    struct Changing(Arc<AtomicUsize>);
+    impl Pricing for Changing {
+        fn quote(&self, _: &Parts) -> Quote {
+            let units = u64::try_from(self.0.load(SeqCst)).unwrap();
+            let metering = Some(Arc::new(Bytewise(None)) as Arc<dyn Metering>);
+            Quote::Paid(Arc::new(Sale { metering, ..Sale::from(offer(units)) }))
+        }
+        fn fields(&self) -> Option<&'static [&'static str]> {
+            Some(&[])
+        }
+    }
+    let (shop, seen, price) = (Shop::new(), Seen::default(), Arc::new(AtomicUsize::new(10_000)));
+    let layer = PaymentLayer::new(Arc::clone(&shop.seller), Changing(Arc::clone(&price)));
+    let service = layer.signing(TokenKey::from_bytes(KEY)).layer(echo(&seen));
+    let mut credit = String::new();
+    for nonce in 1..3 {
+        let (head, _) = send(&service, paid(&shop, nonce)).await;
+        text(&head.headers, "x-payment-credit").clone_into(&mut credit);
+    }
+    let unpaid = send(&service, Request::post("/a").body(full("words")).unwrap()).await.0;
+    let quote = text(&unpaid.headers, "x-payment-quote").to_owned();
+    price.store(15_000, SeqCst);
+    let quoted = |nonce| {
+        let mut request = drawing(&credit, nonce, "/a");
+        request.headers_mut().insert("x-payment-quote", quote.parse().unwrap());
+        request
+    };
+    // What is left beside the amount that is held: 19,976 less the one price, or the other.
+    let (head, _) = send(&service, quoted("1")).await;
+    assert_eq!(text(&head.headers, "x-payment-balance"), "0.009976");
+    let (head, _) = send(&service, drawing(&credit, "2", "/a")).await;
+    assert_eq!(text(&head.headers, "x-payment-balance"), "0.004964");
+    assert_eq!(balance(&shop).await, 2 * 10_000 - 4 * 12);
+}
+
 /// A service that answers with a body in pieces, once.
 fn pieces(
     content_type: &'static str,
@@ -288,6 +347,17 @@ async fn a_pass_that_is_none_is_answered_with_the_price() {
         assert_eq!(text(&head.headers, "x-payment-amount"), PRICE);
     }
     assert_eq!(seen.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_time_beyond_all_clocks_is_a_long_one() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let period = Period { duration: Duration::MAX, route: RouteHash::of(ROUTE) };
+    let service = sells(&shop, Settle::First, Some(period)).layer(echo(&seen));
+    let (head, body) = send(&service, paid(&shop, 1)).await;
+    assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
+    let (head, _) = send(&service, passing(text(&head.headers, "x-payment-pass"))).await;
+    assert_eq!((head.status, seen.runs()), (StatusCode::OK, 2));
 }
 
 #[tokio::test(start_paused = true)]
