@@ -4,6 +4,7 @@ mod owed;
 mod pen;
 
 use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,8 +85,19 @@ impl RedbLedger {
         Ok(Self { database, pen })
     }
 
-    /// Does the work where waiting for the disk holds nobody else up.
-    async fn run<T: Send + 'static>(
+    /// Reads a few rows, at once: they are in memory, or in the system's, and to have another thread read
+    /// them costs many times what it takes. No reader waits for the disk that a change waits for.
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&self.database)));
+        // It panicked: a damaged page, as the library says.
+        result.unwrap_or_else(|_| Err(LedgerError::Storage("the ledger is damaged".into())))
+    }
+
+    /// Reads all rows, where that holds nobody else up.
+    async fn read_all<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
@@ -109,7 +121,7 @@ impl Ledger for RedbLedger {
         Box::pin(async move {
             let id = entry.id();
             // A repetition is answered without a turn at the pen.
-            if let Some(entry) = self.run(move |database| find(database, &id)).await? {
+            if let Some(entry) = self.read(|database| find(database, &id))? {
                 return Ok(Claiming::Known(Box::new(entry)));
             }
             self.pen.write(move |tables| tables.claim(&entry)).await
@@ -121,27 +133,27 @@ impl Ledger for RedbLedger {
     }
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
-        Box::pin(self.run(move |database| find(database, &id)))
+        Box::pin(async move { self.read(|database| find(database, &id)) })
     }
 
     fn owes(&self, account: OwedAccount) -> BoxFuture<'_, Result<Owed, LedgerError>> {
-        Box::pin(self.run(move |database| owed::owes(database, &account)))
+        Box::pin(async move { self.read(|database| owed::owes(database, &account)) })
     }
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
-        Box::pin(self.run(ids))
+        Box::pin(self.read_all(ids))
     }
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
-        Box::pin(self.run(open_entries))
+        Box::pin(self.read_all(open_entries))
     }
 
     fn balance(&self, account: CreditAccount) -> BoxFuture<'_, Result<Amount, LedgerError>> {
-        Box::pin(self.run(move |database| credits::balance(database, &account)))
+        Box::pin(async move { self.read(|database| credits::balance(database, &account)) })
     }
 
     fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>> {
-        Box::pin(self.run(credits::balances))
+        Box::pin(self.read_all(credits::balances))
     }
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
@@ -157,11 +169,11 @@ impl Ledger for RedbLedger {
     }
 
     fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {
-        Box::pin(self.run(move |database| credits::find_draw(database, id)))
+        Box::pin(async move { self.read(|database| credits::find_draw(database, id)) })
     }
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
-        Box::pin(self.run(credits::held_draws))
+        Box::pin(self.read_all(credits::held_draws))
     }
 }
 
