@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The gateway as a process: paid requests, and memory as work grows.
+"""The gateway as a process: paid requests, and what more work costs.
 
-    gateway.py paid     paid requests per second, settled later, with a ledger in a file
-    gateway.py memory   resident memory by routes and by connections; the plot is
-                        results/memory.svg
+    gateway.py paid [COUNT [CONNECTIONS]]
+                        paid requests per second, settled later, with a ledger in a file
+    gateway.py growth   memory, and time on a processor, by routes, by connections and by payments in
+                        the ledger; the plots are results/memory.svg and results/time.svg
 
-$X402 names the program, $PEERS the folder with `paid` (benches/peers, built for release).
+$X402 names the program, $PEERS the folder with `paid` and `ledger` (benches/peers, built for release).
 """
 
 import json
@@ -112,9 +113,10 @@ def shop(routes=""):
 
 
 def paid():
-    count = sys.argv[2] if len(sys.argv) > 2 else "5000"
+    count, connections = (sys.argv[2:] + ["5000", "32"][len(sys.argv) - 2 :])[:2]
     with shop() as open_shop:
-        command = [f"{os.environ['PEERS']}/paid", f"127.0.0.1:{open_shop.port}", count]
+        address = f"127.0.0.1:{open_shop.port}"
+        command = [f"{os.environ['PEERS']}/paid", address, count, connections]
         for _ in range(3):
             before = open_shop.busy()
             done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
@@ -128,10 +130,40 @@ def route(index):
     return f"  - {{path: /route/{index}, pricing: {pricing}}}\n"
 
 
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port))
+
+
+def ask(connection, path):
+    """Asks without a payment, and reads the 402."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(65536)
+    head, body = answer.split(b"\r\n\r\n", 1)
+    if not head.startswith(b"HTTP/1.1 402"):
+        sys.exit(f"not a 402: {head[:80]!r}")
+    length = int(head.lower().split(b"content-length:")[1].split()[0])
+    while len(body) < length:
+        body += connection.recv(65536)
+
+
+# Requests over which the time of one is taken.
+MEASURED = 5000
+
+
+def cost(open_shop, connections, path):
+    """Megabytes, and microseconds of the gateway for a 402."""
+    before = open_shop.busy()
+    for index in range(MEASURED):
+        ask(connections[index % len(connections)], path)
+    each = (open_shop.busy() - before) / MEASURED * 1e6
+    return open_shop.memory(), each
+
+
 def by_routes(count):
     with shop("".join(map(route, range(count)))) as open_shop:
-        time.sleep(1)
-        return open_shop.memory()
+        return cost(open_shop, [connect(open_shop.port)], f"/route/{count - 1}")
 
 
 def by_connections(counts):
@@ -139,19 +171,26 @@ def by_connections(counts):
     with shop() as open_shop:
         for count in counts:
             while len(connections) < count:
-                connection = socket.create_connection(("127.0.0.1", open_shop.port))
-                connection.sendall(b"GET /paid HTTP/1.1\r\nHost: a\r\n\r\n")
-                connection.recv(4096)
-                connections.append(connection)
-            yield open_shop.memory()
+                connections.append(connect(open_shop.port))
+                ask(connections[-1], "/paid")
+            yield cost(open_shop, connections, "/paid")
 
 
-def plot(series):
-    """Curves of megabytes over powers of ten, as SVG."""
-    top = max(max(values) for _, _, values in series) * 1.1
+def by_payments():
+    """What a claim costs, and a process with the ledger alone."""
+    with tempfile.TemporaryDirectory(prefix="x402-bench-") as folder:
+        command = [f"{os.environ['PEERS']}/ledger", f"{folder}/x402.redb", "1000000"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=1800)
+    rows = map(json.loads, done.stdout.splitlines())
+    return [(row["mb"], row["us"]) for row in rows]
+
+
+def plot(unit, series):
+    """Curves over powers of ten, from nothing up, as SVG."""
+    top = max(max(values) for _, values in series) * 1.1
     parts, colours = [], ["#1f77b4", "#d62728", "#2ca02c"]
-    for (name, counts, values), colour in zip(series, colours):
-        last = len(counts) - 1
+    for (name, values), colour in zip(series, colours):
+        last = len(values) - 1
         points = [(60 + 500 * i / last, 260 - 220 * v / top) for i, v in enumerate(values)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}"/>')
@@ -160,24 +199,28 @@ def plot(series):
     for step in range(5):
         value, y = top * step / 4, 260 - 220 * step / 4
         parts.append(f'<line x1="60" x2="560" y1="{y}" y2="{y}" stroke="#ddd"/>')
-        parts.append(f'<text x="5" y="{y + 4}">{value:.0f} MB</text>')
-    labels = zip(range(4), ("1", "10", "100", "1,000"))
+        parts.append(f'<text x="5" y="{y + 4}">{value:.0f} {unit}</text>')
+    labels = enumerate(("1 (10³ payments)", "10 (10⁴)", "100 (10⁵)", "1,000 (10⁶)"))
     parts += [f'<text x="{60 + 500 * i / 3 - 8:.0f}" y="280">{label}</text>' for i, label in labels]
-    head = '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="300" font-family="sans-serif" font-size="12">'
-    return head + '<rect width="720" height="300" fill="white"/>' + "\n".join(parts) + "</svg>\n"
+    head = '<svg xmlns="http://www.w3.org/2000/svg" width="760" height="300" font-family="sans-serif" font-size="12">'
+    return head + '<rect width="760" height="300" fill="white"/>' + "\n".join(parts) + "</svg>\n"
 
 
-def memory():
+def growth():
     counts = [1, 10, 100, 1000]
-    routes = [by_routes(count) for count in counts]
-    connections = list(by_connections(counts))
-    print("routes", *(f"{value:.1f}" for value in routes))
-    print("connections", *(f"{value:.1f}" for value in connections))
+    rows = [
+        ("402: routes", [by_routes(count) for count in counts]),
+        ("402: connections", list(by_connections(counts))),
+        ("claim: payments in the ledger", by_payments()),
+    ]
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    series = [("routes", counts, routes), ("connections", counts, connections)]
-    (results / "memory.svg").write_text(plot(series))
+    for index, (name, unit) in enumerate([("memory", "MB"), ("time", "µs")]):
+        series = [(row, [both[index] for both in values]) for row, values in rows]
+        for row, values in series:
+            print(f"{name}, {row}:", *(f"{value:.1f} {unit}" for value in values))
+        (results / f"{name}.svg").write_text(plot(unit, series))
 
 
 if __name__ == "__main__":
-    {"paid": paid, "memory": memory}[sys.argv[1]]()
+    {"paid": paid, "growth": growth}[sys.argv[1]]()

@@ -1,5 +1,5 @@
-//! `ledger FILE COUNT`: what a process holds in memory whose ledger in a file has so many payments,
-//! by powers of ten.
+//! `ledger FILE COUNT`: what a process holds in memory whose ledger in a file has so many payments, and
+//! how long it is on a processor to add one, by powers of ten, as lines of JSON.
 
 use std::sync::Arc;
 use std::{env, fs};
@@ -13,6 +13,8 @@ use x402_std::ledger::{Entry, RedbLedger, RequestId};
 
 const NOW: u64 = 1_790_000_000;
 const TOGETHER: u64 = 512;
+/// Over how many payments the time of one is taken.
+const MEASURED: u64 = 4096;
 
 /// Whoever pays here is believed: what is measured comes after.
 struct Believed(Address);
@@ -48,6 +50,27 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
+/// Seconds that this process was on a processor.
+fn busy() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("a status");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().expect("a number") / 100.0).sum()
+}
+
+/// Claims the payments from one index to another, many at the same time.
+async fn claim(ledger: &Arc<RedbLedger>, offer: &Offer<'_>, from: u64, to: u64) {
+    for first in (from..to).step_by(TOGETHER as usize) {
+        let claims = (first..to.min(first + TOGETHER)).map(|index| {
+            let (ledger, entry) = (Arc::clone(ledger), entry(offer, index));
+            tokio::spawn(async move { ledger.claim(entry).await.map(drop) })
+        });
+        for claim in claims.collect::<Vec<_>>() {
+            claim.await.expect("it ends").expect("claimed");
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -57,18 +80,14 @@ async fn main() {
     let offer = Offer::new(usdc, Address::new([2; 20]), Amount::from_units(100), 60);
     let ledger = Arc::new(RedbLedger::open(file).expect("a ledger"));
     let (mut next, mut power) = (0, 1000);
-    while next < count {
-        let claims = (next..count.min(next + TOGETHER)).map(|index| {
-            let (ledger, entry) = (Arc::clone(&ledger), entry(&offer, index));
-            tokio::spawn(async move { ledger.claim(entry).await.map(drop) })
-        });
-        for claim in claims.collect::<Vec<_>>() {
-            claim.await.expect("it ends").expect("claimed");
-        }
-        next += TOGETHER;
-        if next >= power {
-            println!("{power} keys: {:.1} MB", resident() as f64 / 1024.0);
-            power *= 10;
-        }
+    while power <= count {
+        claim(&ledger, &offer, next, power).await;
+        let before = busy();
+        next = power + MEASURED;
+        claim(&ledger, &offer, power, next).await;
+        let each = (busy() - before) / MEASURED as f64 * 1e6;
+        let memory = resident() as f64 / 1024.0;
+        println!("{{\"keys\":{power},\"mb\":{memory:.1},\"us\":{each:.1}}}");
+        power *= 10;
     }
 }

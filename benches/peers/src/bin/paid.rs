@@ -1,5 +1,6 @@
-//! `paid ADDRESS COUNT`: asks a gateway for `/paid` so many times over 32 connections, each time with
-//! a payment of its own in the header dialect, and prints requests per second and latencies as JSON.
+//! `paid ADDRESS COUNT CONNECTIONS`: asks a gateway for `/paid` so many times over so many connections,
+//! each time with a payment of its own in the header dialect, and prints requests per second and
+//! latencies as JSON.
 //! `paid --upstream` is the server behind the gateway; it prints its address.
 
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Nonce, Offer, Signer as _, Timestamp, hex,
 };
 
-const CONNECTIONS: usize = 32;
 /// The second account of the development chain, which has the tokens.
 const KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 const PAY_TO: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
@@ -101,11 +101,12 @@ async fn ask(
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, count] = &arguments[..] else { return upstream().await };
+    let [address, count, connections] = &arguments[..] else { return upstream().await };
+    let connections: usize = connections.parse().expect("a number");
     let payments = Arc::new(payments(count.parse().expect("a number")));
     let (next, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
     let ask = || ask(address.clone(), Arc::clone(&payments), Arc::clone(&next));
-    let tasks: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(ask())).collect();
+    let tasks: Vec<_> = (0..connections).map(|_| tokio::spawn(ask())).collect();
     let (mut times, mut failed) = (Vec::new(), 0);
     for task in tasks {
         let (of_one, failed_of_one) = task.await.expect("it ends");

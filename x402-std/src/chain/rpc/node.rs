@@ -317,16 +317,20 @@ impl Receipt {
         (self.gas_used.to(), self.effective_gas_price.to())
     }
 
-    /// Whether the transaction moved the money.
-    pub(super) fn judge(&self, payment: &Claimed) -> Result<Settled, SettlementError> {
+    /// Whether the transaction moved the money of each of these payments.
+    pub(super) fn judge(&self, payments: &[Claimed]) -> Vec<Result<Settled, SettlementError>> {
+        // Once for all of them: a batch has hundreds of logs.
         let logs = self.logs.iter().filter(|log| !log.removed);
-        let topics: Vec<(&ReceiptLog, Vec<[u8; 32]>)> =
+        let logs: Vec<(&ReceiptLog, Vec<[u8; 32]>)> =
             logs.map(|log| (log, log.topics.iter().map(|topic| topic.0).collect())).collect();
-        let logs = topics.iter().map(|(log, topics)| Log {
-            address: x402_core::Address::new(log.address.into_array()),
-            topics,
-            data: &log.data,
-        });
-        payment.settled(self.status == U64::from(1), logs)
+        let judged = |payment: &Claimed| {
+            let logs = logs.iter().map(|(log, topics)| Log {
+                address: x402_core::Address::new(log.address.into_array()),
+                topics,
+                data: &log.data,
+            });
+            payment.settled(self.status == U64::from(1), logs)
+        };
+        payments.iter().map(judged).collect()
     }
 }

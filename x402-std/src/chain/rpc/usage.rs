@@ -22,7 +22,7 @@ impl RpcChain {
             Some(receipt) if self.is_deep(transaction, &receipt).await? => receipt,
             _ => return Ok(vec![Outcome::Unknown; payments.len()]),
         };
-        let judged = |payment: &Claimed| match receipt.judge(payment) {
+        let outcome = |(judged, payment): (_, &Claimed)| match judged {
             Ok(settled) => Outcome::Settled(settled),
             Err(SettlementError::Reverted) => Outcome::Reverted,
             Err(error) => {
@@ -30,7 +30,8 @@ impl RpcChain {
                 Outcome::Reverted
             }
         };
-        let outcomes: Vec<_> = payments.iter().map(judged).collect();
+        let judged = receipt.judge(payments).into_iter();
+        let outcomes: Vec<_> = judged.zip(payments).map(outcome).collect();
         let is_settled = |outcome: &&Outcome| matches!(outcome, Outcome::Settled(_));
         let settled = outcomes.iter().filter(is_settled).count();
         let (gas, price) = receipt.cost();
@@ -134,7 +135,7 @@ impl RpcChain {
 }
 
 fn settled_by(payment: &Claimed, transaction: TxHash, receipt: &Receipt) -> Option<Usage> {
-    match receipt.judge(payment) {
+    match receipt.judge(core::slice::from_ref(payment)).pop()? {
         Ok(settled) => Some(Usage::Settled(settled, transaction)),
         Err(error) => {
             tracing::warn!(payment = %payment.id(), %transaction, %error, "used, not settled");
