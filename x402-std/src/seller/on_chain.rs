@@ -1,3 +1,4 @@
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use x402_core::state::State;
 use x402_core::{Address, Error};
 
 use super::Rejection;
-use super::rail::{Rail, Steps};
+use super::rail::{Moved, Rail, Steps};
 use crate::BoxFuture;
 use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
 use crate::ledger::{Entry, LedgerError, Settle, Step};
@@ -30,6 +31,8 @@ pub struct OnChain {
     pub(super) chain: Arc<dyn Chain>,
     pub(super) timeout: Duration,
     pub(super) poll: (Duration, Duration),
+    /// There is no Multicall3, as far as was seen.
+    pub(super) takes_no_batches: AtomicBool,
 }
 
 impl OnChain {
@@ -37,7 +40,7 @@ impl OnChain {
     /// least, so often: the pause doubles.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, timeout: Duration, poll: (Duration, Duration)) -> Self {
-        Self { chain, timeout, poll }
+        Self { chain, timeout, poll, takes_no_batches: AtomicBool::new(false) }
     }
 
     /// Journals and sends a transaction, and waits for the money's arrival.
@@ -70,6 +73,9 @@ impl OnChain {
         entry: &Entry,
         steps: &Steps<'_>,
     ) -> Result<TxHash, Rejection> {
+        if entry.state == State::Claimed {
+            return self.send_if_taken(entry, steps).await;
+        }
         if entry.state == State::Worked || entry.is_unpaid() {
             return self.send_anew(entry, steps).await;
         }
@@ -82,6 +88,18 @@ impl OnChain {
             return Err(Rejection::pending(entry));
         }
         self.pursue(entry.clone(), steps, None).await
+    }
+
+    /// Sends the first transaction of a payment, or releases it.
+    async fn send_if_taken(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        if let Err(error) = self.verify(entry).await {
+            steps.release().await;
+            return Err(match error {
+                ChainError::Refused(error) => error.into(),
+                error => Rejection::unavailable(&error),
+            });
+        }
+        self.send(entry, steps).await
     }
 
     /// Sends a transaction, where no other can be mined that uses the authorization.
@@ -220,7 +238,12 @@ impl Rail for OnChain {
         })
     }
 
-    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, usize> {
+    fn can_be_batched(&self, entry: &Entry) -> bool {
+        !self.takes_no_batches.load(Ordering::Relaxed)
+            && Call::of(entry).is_ok_and(|call| call.can_be_batched())
+    }
+
+    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
         Box::pin(self.settle_all(batch))
     }
 

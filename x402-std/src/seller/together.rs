@@ -1,0 +1,119 @@
+//! Payments that come at the same time, before their work: one transaction moves them.
+
+use core::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::resolve::Held;
+use super::{Guard, Rejection, Seller};
+use crate::chain::TxHash;
+use crate::ledger::{Entry, Settle};
+
+/// What is to be settled, in this process: while a batch is under way the next payments wait, for a
+/// while at most, and are settled together. One that comes when nothing is under way goes at once.
+#[derive(Debug, Default)]
+pub(super) struct Crowd(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// How many batches are under way.
+    running: usize,
+    waiting: Vec<Waiting>,
+    /// Whether somebody will have those settled who wait when their time is up.
+    has_clock: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    held: Held,
+    answer: oneshot::Sender<(Guard, Result<TxHash, Rejection>)>,
+}
+
+impl Crowd {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Every change is one assignment or call of the vector's: the queue is whole whatever panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seller {
+    /// Whether a payment is settled together with others, if there are any.
+    pub(super) fn goes_together(&self, entry: &Entry) -> bool {
+        let rail = self.rail(entry.payment.chain_id());
+        entry.settle == Settle::First
+            && self.options.together.max_batch > 1
+            && rail.is_ok_and(|rail| rail.can_be_batched(entry))
+    }
+
+    /// Settles a claimed payment together with those that come with it, if the chain takes it; else it is
+    /// released.
+    pub(super) async fn settle_together(
+        self: &Arc<Self>,
+        entry: Entry,
+        guard: Guard,
+    ) -> Result<(Guard, TxHash), Rejection> {
+        let (answer, answered) = oneshot::channel();
+        let pending = Rejection { transaction: None, ..Rejection::pending(&entry) };
+        self.join_crowd(Waiting { held: Held { entry, guard }, answer });
+        // Where the task is gone that was to answer, nobody knows how far it came.
+        let (guard, moved) = answered.await.map_err(|_| pending)?;
+        Ok((guard, moved?))
+    }
+
+    fn join_crowd(self: &Arc<Self>, waiting: Waiting) {
+        let mut queue = self.crowd.queue();
+        queue.waiting.push(waiting);
+        if queue.running == 0 || queue.waiting.len() >= self.options.together.max_batch {
+            self.settle_crowd(&mut queue);
+        } else if !queue.has_clock {
+            queue.has_clock = true;
+            let seller = Arc::clone(self);
+            tokio::spawn(async move {
+                sleep(seller.options.together.max_delay).await;
+                let mut queue = seller.crowd.queue();
+                queue.has_clock = false;
+                seller.settle_crowd(&mut queue);
+            });
+        }
+    }
+
+    /// Settles those who wait.
+    fn settle_crowd(self: &Arc<Self>, queue: &mut Queue) {
+        let waiting = take(&mut queue.waiting);
+        if waiting.is_empty() {
+            return;
+        }
+        queue.running += 1;
+        let running = Running(Arc::clone(self));
+        tokio::spawn(async move { running.settle(waiting).await });
+    }
+}
+
+/// A batch that is under way; when it ends, those that wait need not wait longer.
+struct Running(Arc<Seller>);
+
+impl Running {
+    async fn settle(&self, waiting: Vec<Waiting>) {
+        let (held, answers): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|waiting| (waiting.held, waiting.answer)).unzip();
+        let mut moved = self.0.move_held(&held).await;
+        for (Held { entry, guard }, answer) in held.into_iter().zip(answers) {
+            let position = moved.iter().position(|(id, _)| *id == entry.id());
+            let moved = position.map(|position| moved.swap_remove(position).1);
+            // Who has asked may be gone.
+            drop(answer.send((guard, moved.unwrap_or_else(|| Err(Rejection::pending(&entry))))));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut queue = self.0.crowd.queue();
+        queue.running -= 1;
+        if queue.running == 0 {
+            self.0.settle_crowd(&mut queue);
+        }
+    }
+}
