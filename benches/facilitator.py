@@ -255,7 +255,7 @@ def run(what, facilitators, modes):
             for name, all_of_it in seen.items():
                 middle = {key: median(one[key] for one in all_of_it) for key in ("rate", "cpu", "node", "p50")}
                 failed = sum(one["failed"] for one in all_of_it)
-                rows.append({"mode": mode, "connections": connections, "name": name, "failed": failed, **middle})
+                rows.append({"mode": mode, "connections": connections, "name": name, "peer": name not in OURS, "failed": failed, **middle})
     return rows
 
 
@@ -278,7 +278,7 @@ def keep(what, rows):
 def main():
     what = sys.argv[1]
     if what == "verify":
-        rows = run(what, {"x402": own(), **THEIRS}, ["automine"])
+        rows = run(what, {"x402": OURS["x402"], **THEIRS}, ["automine"])
     else:
         modes = os.environ["MODES"].split(";") if "MODES" in os.environ else list(MODES)
         rows = run(what, OURS | THEIRS | IMPATIENT, modes)

@@ -74,7 +74,8 @@ async fn answer(
     if sends {
         node.include(&answer).await;
     }
-    let answer = Response::builder().header("content-type", "application/json").body(Full::new(answer));
+    let answer =
+        Response::builder().header("content-type", "application/json").body(Full::new(answer));
     Ok(answer.expect("an answer"))
 }
 

@@ -22,7 +22,7 @@ use x402_core::{
 };
 
 const PAYERS: u64 = 64;
-const AMOUNT: u64 = 100;
+const AMOUNT: u128 = 100;
 const PAY_TO: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 /// The same is asked again once all are: a verdict changes nothing.
 const VERDICTS: usize = 4096;
@@ -73,7 +73,8 @@ fn payments(count: usize) -> Vec<Bytes> {
                 "nonce": format!("0x{}", text(&nonce)),
             },
         });
-        let resource = json!({ "url": "https://api.example.com/", "description": "", "mimeType": "" });
+        let resource =
+            json!({ "url": "https://api.example.com/", "description": "", "mimeType": "" });
         let payment = json!({
             "x402Version": 2, "resource": resource, "accepted": accepted, "payload": payload,
         });
@@ -209,7 +210,7 @@ async fn main() {
     };
     let answered = all.times.len();
     let rate = (answered - all.late) as f64 / seconds as f64;
-    let moved = if settles { answered as u64 * AMOUNT } else { 0 };
+    let moved = if settles { answered as u128 * AMOUNT } else { 0 };
     println!(
         "{}",
         json!({
