@@ -26,7 +26,7 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let options = SellerOptions {
         contract_wallets: config.contract_wallets,
         wallet_factories: config.wallet_factories.clone(),
-        together: Together { max_batch: config.max_batch, max_delay: CROWD },
+        together: Some(Together { max_batch: config.max_batch, max_delay: CROWD }),
         recover: shop::recover(),
         ..SellerOptions::default()
     };

@@ -25,13 +25,14 @@ impl Journal for Together<'_, '_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let bare = || Transaction { hash: transaction.hash, raw: Vec::new() };
             let Some(((_, first), others)) = self.0.split_first() else { return Ok(()) };
+            let bare = Transaction { hash: transaction.hash, raw: Vec::new() };
             // The bytes come last: whoever has them knows that all the others know of them. Without them
             // nothing was sent, and nothing will be.
-            let recorded = others.iter().map(|(_, steps)| steps.record_owned(bare()));
-            join_all(recorded).await.into_iter().collect::<Result<(), _>>()?;
-            first.record_owned(transaction.clone()).await
+            let others = others.iter().map(|(_, steps)| (steps, bare.clone()));
+            let all = others.chain([(first, transaction.clone())]);
+            let all = all.map(|(steps, page)| (steps.id(), Step::Journalled(page))).collect();
+            first.ledger().apply_all(all).await
         })
     }
 }
@@ -66,16 +67,16 @@ impl OnChain {
     async fn send_batch(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
         let (members, calls, others) = split(members);
         if members.len() < 2 || self.takes_no_batches.load(Ordering::Relaxed) {
-            return join(self.one_by_one(&others), self.one_by_one(&members)).await;
+            return join(self.each_fresh(others), self.each_fresh(members)).await;
         }
         let taken = match self.chain.simulate_batch(&Call::batch(&calls)).await {
             Ok(Some(taken)) => taken,
             Ok(None) => {
                 tracing::warn!("this chain takes no batches: each payment is settled by itself");
                 self.takes_no_batches.store(true, Ordering::Relaxed);
-                return join(self.one_by_one(&others), self.one_by_one(&members)).await;
+                return join(self.each_fresh(others), self.each_fresh(members)).await;
             }
-            Err(error) => return join(self.one_by_one(&others), not_sent(&members, &error)).await,
+            Err(error) => return join(self.each_fresh(others), not_sent(&members, &error)).await,
         };
         let (mut together, mut calls_together, mut alone) = (Vec::new(), Vec::new(), others);
         for ((member, call), is_taken) in members.into_iter().zip(calls).zip(taken) {
@@ -88,11 +89,45 @@ impl OnChain {
         }
         let together = async {
             match together.len() {
-                0 | 1 => self.one_by_one(&together).await,
+                0 | 1 => self.each_fresh(together).await,
                 _ => self.broadcast_batch(together, &calls_together).await,
             }
         };
-        join(together, self.one_by_one(&alone)).await
+        join(together, self.each_fresh(alone)).await
+    }
+
+    /// Each by a transaction of its own; of the work that was done, as it stands.
+    async fn each_fresh(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
+        let is_claimed = |(entry, _): &Member<'_>| entry.state == State::Claimed;
+        let (claimed, worked): (Vec<_>, Vec<_>) = members.into_iter().partition(is_claimed);
+        join(self.send_train(claimed), self.one_by_one(&worked)).await
+    }
+
+    /// Each by a transaction of its own, which are sent at the same time; what would not be taken is
+    /// released.
+    pub(super) async fn send_train(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
+        let verdicts = members.iter().map(|(entry, steps)| async move {
+            self.verify_or_release(entry, steps).await?;
+            Call::of(entry).map_err(|error| Rejection::unavailable(&error))
+        });
+        let verdicts = join_all(verdicts).await;
+        let (mut moved, mut good, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+        for (member, verdict) in members.iter().zip(verdicts) {
+            match verdict {
+                Ok(call) => {
+                    calls.push((call, &member.1 as &dyn Journal));
+                    good.push(member);
+                }
+                Err(rejection) => moved.push((member.0.id(), Err(rejection))),
+            }
+        }
+        let sent =
+            if calls.is_empty() { Vec::new() } else { self.chain.broadcast_each(&calls).await };
+        let arrived = good.iter().zip(sent).map(|((entry, steps), sent)| async move {
+            (entry.id(), self.await_sent(entry, steps, sent).await)
+        });
+        moved.extend(join_all(arrived).await);
+        moved
     }
 
     async fn broadcast_batch(&self, members: Vec<Member<'_>>, calls: &[Call]) -> Vec<Moved> {

@@ -1,4 +1,4 @@
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -45,9 +45,20 @@ impl OnChain {
 
     /// Journals and sends a transaction, and waits for the money's arrival.
     async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let id = entry.id();
         let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        let sent = match self.chain.broadcast(&call, steps).await {
+        let sent = self.chain.broadcast(&call, steps).await;
+        self.await_sent(entry, steps, sent).await
+    }
+
+    /// Waits for the money's arrival by a transaction that was journalled, and sent, or not.
+    pub(super) async fn await_sent(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        sent: Result<TxHash, ChainError>,
+    ) -> Result<TxHash, Rejection> {
+        let id = entry.id();
+        let sent = match sent {
             Ok(hash) => {
                 tracing::info!(payment = %id, transaction = %hash, "broadcast");
                 Some(Instant::now())
@@ -92,14 +103,21 @@ impl OnChain {
 
     /// Sends the first transaction of a payment, or releases it.
     async fn send_if_taken(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        if let Err(error) = self.verify(entry).await {
-            steps.release().await;
-            return Err(match error {
-                ChainError::Refused(error) => error.into(),
-                error => Rejection::unavailable(&error),
-            });
-        }
+        self.verify_or_release(entry, steps).await?;
         self.send(entry, steps).await
+    }
+
+    pub(super) async fn verify_or_release(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+    ) -> Result<(), Rejection> {
+        let Err(error) = self.verify(entry).await else { return Ok(()) };
+        steps.release().await;
+        Err(match error {
+            ChainError::Refused(error) => error.into(),
+            error => Rejection::unavailable(&error),
+        })
     }
 
     /// Sends a transaction, where no other can be mined that uses the authorization.
@@ -238,9 +256,12 @@ impl Rail for OnChain {
         })
     }
 
-    fn can_be_batched(&self, entry: &Entry) -> bool {
-        !self.takes_no_batches.load(Ordering::Relaxed)
-            && Call::of(entry).is_ok_and(|call| call.can_be_batched())
+    fn takes_many(&self) -> bool {
+        true
+    }
+
+    fn settle_each<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
+        Box::pin(self.send_train(batch))
     }
 
     fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {

@@ -35,19 +35,15 @@ impl Default for Later {
 }
 
 /// How payments are settled that come at the same time, and before their work
-/// ([`Settle::First`](crate::ledger::Settle)): those that can be are moved by one transaction.
+/// ([`Settle::First`](crate::ledger::Settle)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Together {
-    /// How many payments one transaction settles at most; with one, each is settled by itself.
+    /// How many payments one transaction settles at most, of those that can be in one; with one, each has a
+    /// transaction of its own, and they are sent at the same time.
     pub max_batch: usize,
     /// How long a payment waits for others at most, and only while there are others that are being
     /// settled.
     pub max_delay: Duration,
-}
-
-impl Together {
-    /// Each payment by a transaction of its own.
-    pub const NEVER: Self = Self { max_batch: 1, max_delay: Duration::ZERO };
 }
 
 /// How a seller goes about it.
@@ -68,8 +64,8 @@ pub struct SellerOptions {
     pub wallet_factories: Vec<Address>,
     /// How what is owed is settled.
     pub later: Later,
-    /// How payments are settled that come together.
-    pub together: Together,
+    /// How payments are settled that come together; without it, each as it comes.
+    pub together: Option<Together>,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -85,7 +81,7 @@ impl Default for SellerOptions {
             contract_wallets: false,
             wallet_factories: Vec::new(),
             later: Later::default(),
-            together: Together::NEVER,
+            together: None,
             clock: Arc::new(system_time),
             recover: Arc::new(Vartime),
         }

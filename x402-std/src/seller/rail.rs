@@ -29,9 +29,8 @@ pub trait Rail: Send + Sync + 'static {
     /// [`ChainError::Refused`] with the reason, or [`ChainError::Unavailable`].
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>>;
 
-    /// Whether the payment can be one of several that are moved together. Here none can.
-    fn can_be_batched(&self, entry: &Entry) -> bool {
-        let _ = entry;
+    /// Whether payments are moved together, or at the same time. Here they are not.
+    fn takes_many(&self) -> bool {
         false
     }
 
@@ -48,6 +47,12 @@ pub trait Rail: Send + Sync + 'static {
             }
             all
         })
+    }
+
+    /// Moves the money of payments of which nothing was sent yet, each by itself, at the same time: what is
+    /// claimed and would not be taken is released. Here it is done as by [`Self::settle_batch`].
+    fn settle_each<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
+        self.settle_batch(batch)
     }
 
     /// Moves the money of a payment of which nothing was sent yet, taking it from step to step in the
@@ -106,12 +111,12 @@ impl<'a> Steps<'a> {
         applied.map_err(|error| Rejection::unavailable(&error))
     }
 
-    /// Journals a transaction.
-    pub(super) fn record_owned(
-        &self,
-        transaction: Transaction,
-    ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.apply(self.id, Step::Journalled(transaction))
+    pub(super) const fn id(&self) -> PaymentId {
+        self.id
+    }
+
+    pub(super) const fn ledger(&self) -> &'a dyn Ledger {
+        self.ledger
     }
 
     /// Records that the money has arrived.
@@ -150,6 +155,6 @@ impl Journal for Steps<'_> {
         &'a self,
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.record_owned(transaction.clone())
+        self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
     }
 }

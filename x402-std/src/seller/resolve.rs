@@ -106,11 +106,11 @@ impl Seller {
 
     /// Settles payments together, or finds out what became of them; returns how many are open still.
     pub(super) async fn settle_held(&self, held: Vec<Held>) -> usize {
-        self.move_held(&held).await.iter().filter(|moved| is_open(moved)).count()
+        self.move_held(&held, true).await.iter().filter(|moved| is_open(moved)).count()
     }
 
-    /// As [`Self::settle_held`], saying what became of each.
-    pub(super) async fn move_held(&self, held: &[Held]) -> Vec<Moved> {
+    /// As [`Self::settle_held`], saying what became of each; or settles each by itself, at the same time.
+    pub(super) async fn move_held(&self, held: &[Held], is_batched: bool) -> Vec<Moved> {
         let mut all = Vec::with_capacity(held.len());
         let mut chains: BTreeMap<ChainId, Vec<(Entry, Steps<'_>)>> = BTreeMap::new();
         for Held { entry, .. } in held {
@@ -119,7 +119,10 @@ impl Seller {
         }
         for (chain_id, batch) in chains {
             let Ok(rail) = self.rail(chain_id) else { continue };
-            all.extend(rail.settle_batch(batch).await);
+            all.extend(match is_batched {
+                true => rail.settle_batch(batch).await,
+                false => rail.settle_each(batch).await,
+            });
         }
         all
     }

@@ -1,6 +1,7 @@
 //! Payments that come at the same time, before their work: one transaction moves them.
 
 use core::mem::take;
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -39,12 +40,12 @@ impl Crowd {
 }
 
 impl Seller {
-    /// Whether a payment is settled together with others, if there are any.
+    /// Whether a payment is settled with those that come with it, if there are any.
     pub(super) fn goes_together(&self, entry: &Entry) -> bool {
         let rail = self.rail(entry.payment.chain_id());
         entry.settle == Settle::First
-            && self.options.together.max_batch > 1
-            && rail.is_ok_and(|rail| rail.can_be_batched(entry))
+            && self.options.together.is_some()
+            && rail.is_ok_and(|rail| rail.takes_many())
     }
 
     /// Settles a claimed payment together with those that come with it, if the chain takes it; else it is
@@ -65,18 +66,26 @@ impl Seller {
     fn join_crowd(self: &Arc<Self>, waiting: Waiting) {
         let mut queue = self.crowd.queue();
         queue.waiting.push(waiting);
-        if queue.running == 0 || queue.waiting.len() >= self.options.together.max_batch {
+        if queue.running == 0 || queue.waiting.len() >= self.most() {
             self.settle_crowd(&mut queue);
         } else if !queue.has_clock {
             queue.has_clock = true;
             let seller = Arc::clone(self);
             tokio::spawn(async move {
-                sleep(seller.options.together.max_delay).await;
+                let together = seller.options.together;
+                sleep(together.map_or(Duration::ZERO, |together| together.max_delay)).await;
                 let mut queue = seller.crowd.queue();
                 queue.has_clock = false;
                 seller.settle_crowd(&mut queue);
             });
         }
+    }
+
+    /// How many are settled at the same time at most, whether by one transaction or by one each.
+    fn most(&self) -> usize {
+        const ONE_EACH: usize = 50;
+        let max_batch = self.options.together.map_or(1, |together| together.max_batch);
+        if max_batch > 1 { max_batch } else { ONE_EACH }
     }
 
     /// Settles those who wait.
@@ -98,7 +107,8 @@ impl Running {
     async fn settle(&self, waiting: Vec<Waiting>) {
         let (held, answers): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.held, waiting.answer)).unzip();
-        let mut moved = self.0.move_held(&held).await;
+        let is_batched = self.0.options.together.is_some_and(|together| together.max_batch > 1);
+        let mut moved = self.0.move_held(&held, is_batched).await;
         for (Held { entry, guard }, answer) in held.into_iter().zip(answers) {
             let position = moved.iter().position(|(id, _)| *id == entry.id());
             let moved = position.map(|position| moved.swap_remove(position).1);

@@ -23,11 +23,15 @@ struct Crowded {
 
 impl Crowded {
     async fn open() -> Self {
+        Self::of(100).await
+    }
+
+    async fn of(max_batch: usize) -> Self {
         let shop = Shop::open().await;
         let chain = Arc::new(harness::unconnected(&shop.url));
         let ledger = Arc::new(MemoryLedger::new());
         let options = SellerOptions {
-            together: Together { max_batch: 100, max_delay: Duration::from_millis(200) },
+            together: Some(Together { max_batch, max_delay: Duration::from_millis(200) }),
             settle_timeout: Duration::from_secs(2),
             recover: Arc::new(K256),
             clock: Arc::new(|| 1_790_000_000),
@@ -222,4 +226,56 @@ async fn a_batch_that_is_not_answered_is_pending_and_then_found() {
     let again = crowded.admit_all(&many).await;
     assert!(again.iter().all(Result::is_ok), "{again:?}");
     assert_eq!((distinct(&again), crowded.shop.received()), (2, 5 * PRICE));
+}
+
+#[tokio::test]
+async fn each_by_itself_goes_out_with_the_others() {
+    let crowded = Crowded::of(1).await;
+    let mut many = payments(20);
+    many[7] = Buyer::default().pays(u128::MAX);
+    let all = crowded.admit_all(&many).await;
+    let refused = all[7].unwrap_err();
+    assert_eq!((refused.refusal, refused.transaction), (Refusal::Payment(Error::Balance), None));
+    assert_eq!(crowded.state(&many[7]).await, None);
+    assert_eq!(distinct(&all), 19);
+    assert_eq!(crowded.shop.received(), 19 * PRICE);
+    let mut nonces = crowded.shop.nonces();
+    nonces.sort_unstable();
+    assert_eq!(nonces, (0..19).collect::<Vec<_>>());
+}
+
+const SEND: &str = "eth_sendRawTransaction";
+
+#[tokio::test]
+async fn what_a_node_refuses_of_many_stops_none_of_them() {
+    for (trick, is_paid) in [
+        (Trick::Error(-32003, "transaction rejected"), false),
+        (Trick::Error(-32000, "nonce too low"), true),
+        (Trick::Error(-32000, "max fee per gas less than block base fee"), true),
+    ] {
+        let crowded = Crowded::of(1).await;
+        // The first goes alone; of the others, which go together, the node does not take the second.
+        crowded.shop.play(SEND, &[Trick::None, Trick::None, trick]);
+        let many = payments(8);
+        let all = crowded.admit_all(&many).await;
+        let paid = all.iter().filter(|moved| moved.is_ok()).count();
+        assert_eq!(paid, if is_paid { 8 } else { 7 }, "{all:?}");
+        assert_eq!(crowded.shop.received(), paid as u128 * PRICE);
+        // What comes next is not stopped by a nonce that nobody has.
+        assert!(crowded.admit_all(&payments(1)).await[0].is_ok());
+        // And what was refused is settled in the end, once.
+        crowded.seller.resolve_open().await.unwrap();
+        assert_eq!(crowded.shop.received(), 9 * PRICE);
+    }
+}
+
+#[tokio::test]
+async fn of_many_that_are_not_answered_none_is_sent_twice() {
+    let crowded = Crowded::of(1).await;
+    let tricks = [Trick::None, Trick::None, Trick::HangAfter, Trick::Break, Trick::None];
+    crowded.shop.play(SEND, &tricks);
+    let many = payments(8);
+    let all = crowded.admit_all(&many).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    assert_eq!((distinct(&all), crowded.shop.received()), (8, 8 * PRICE));
 }
