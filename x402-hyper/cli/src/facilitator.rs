@@ -17,7 +17,7 @@ use crate::serve::{describe_account, told_to_stop};
 use crate::{output, shop};
 
 /// For how long a payment waits for others while others are being settled: nothing beside a block.
-const CROWD: Duration = Duration::from_millis(20);
+const CROWD: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let config = FacilitatorConfig::load(&args.config);

@@ -12,8 +12,12 @@ use super::{Guard, Rejection, Seller};
 use crate::chain::TxHash;
 use crate::ledger::{Entry, Settle};
 
+/// For how long those are waited for who were settled just now, and who wait already: a seller who has many
+/// buyers is likely to come again, and to begin with the first would have all others wait for it.
+const FELLOWS: Duration = Duration::from_millis(10);
+
 /// What is to be settled, in this process: while a batch is under way the next payments wait, for a
-/// while at most, and are settled together. One that comes when nothing is under way goes at once.
+/// while at most, and are settled together. One that comes alone, after another that was alone, goes at once.
 #[derive(Debug, Default)]
 pub(super) struct Crowd(Mutex<Queue>);
 
@@ -22,6 +26,8 @@ struct Queue {
     /// How many batches are under way.
     running: usize,
     waiting: Vec<Waiting>,
+    /// How many are likely to come: those of the batch that ended last, and those who waited then.
+    likely: usize,
     /// Whether somebody will have those settled who wait when their time is up.
     has_clock: bool,
 }
@@ -66,19 +72,28 @@ impl Seller {
     fn join_crowd(self: &Arc<Self>, waiting: Waiting) {
         let mut queue = self.crowd.queue();
         queue.waiting.push(waiting);
-        if queue.running == 0 || queue.waiting.len() >= self.most() {
-            self.settle_crowd(&mut queue);
-        } else if !queue.has_clock {
-            queue.has_clock = true;
-            let seller = Arc::clone(self);
-            tokio::spawn(async move {
-                let together = seller.options.together;
-                sleep(together.map_or(Duration::ZERO, |together| together.max_delay)).await;
-                let mut queue = seller.crowd.queue();
-                queue.has_clock = false;
-                seller.settle_crowd(&mut queue);
-            });
+        self.look_at_crowd(&mut queue);
+    }
+
+    /// Has those settled who wait, if there is nobody to wait for; else sees to it that it is done in time.
+    fn look_at_crowd(self: &Arc<Self>, queue: &mut Queue) {
+        let is_complete = queue.running == 0 && queue.waiting.len() >= queue.likely;
+        if is_complete || queue.waiting.len() >= self.most() {
+            return self.settle_crowd(queue);
         }
+        if queue.waiting.is_empty() || queue.has_clock {
+            return;
+        }
+        queue.has_clock = true;
+        let max_delay = self.options.together.map_or(Duration::ZERO, |together| together.max_delay);
+        let delay = if queue.running == 0 { FELLOWS.min(max_delay) } else { max_delay };
+        let seller = Arc::clone(self);
+        tokio::spawn(async move {
+            sleep(delay).await;
+            let mut queue = seller.crowd.queue();
+            queue.has_clock = false;
+            seller.settle_crowd(&mut queue);
+        });
     }
 
     /// How many are settled at the same time at most, whether by one transaction or by one each.
@@ -95,13 +110,13 @@ impl Seller {
             return;
         }
         queue.running += 1;
-        let running = Running(Arc::clone(self));
+        let running = Running(Arc::clone(self), waiting.len());
         tokio::spawn(async move { running.settle(waiting).await });
     }
 }
 
-/// A batch that is under way; when it ends, those that wait need not wait longer.
-struct Running(Arc<Seller>);
+/// A batch that is under way, of so many; when it ends, those that wait may have nobody to wait for any more.
+struct Running(Arc<Seller>, usize);
 
 impl Running {
     async fn settle(&self, waiting: Vec<Waiting>) {
@@ -122,8 +137,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut queue = self.0.crowd.queue();
         queue.running -= 1;
-        if queue.running == 0 {
-            self.0.settle_crowd(&mut queue);
-        }
+        queue.likely = self.1 + queue.waiting.len();
+        self.0.look_at_crowd(&mut queue);
     }
 }
