@@ -11,7 +11,7 @@ $X402 names the program, $PEERS the folder with `load`, `inclusion` and `x402_rs
 for release), $PYTHON an interpreter that has tests/interop/requirements.txt; tests/interop has the node
 and the SDK for TypeScript. What is measured goes to results/facilitator.json, which the table reads.
 
-$CONNECTIONS (1,8,32), $SECONDS (10), $ROUNDS (3), $ONLY (names, by comma) and $MODES say how much of it.
+$CONNECTIONS (1,8,32), $SECONDS (10), $ROUNDS (3), $ONLY and $MODES (names, by semicolon) say how much of it.
 """
 
 import json
@@ -229,7 +229,8 @@ def measure(what, start, mode, connections):
         # What is done once is done before: connections, code that is compiled when it is needed.
         subprocess.run([*load, "1"], capture_output=True, check=True, timeout=LIMIT * 5)
         before, received = [busy(server), busy(node.process)], node.received()
-        done = subprocess.run([*load, SECONDS], capture_output=True, text=True, check=True, timeout=600)
+        command = [*load, SECONDS]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
         seen = json.loads(done.stdout)
         after = [busy(server), busy(node.process)]
         answered = max(seen["answered"], 1)
@@ -269,10 +270,14 @@ def show(rows):
 
 
 def keep(what, rows):
+    """Beside what was measured before, each in its place."""
     file = HERE / "results/facilitator.json"
     kept = json.loads(file.read_text()) if file.exists() else {}
-    rows = [{key: round(value, 1) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    file.write_text(json.dumps({**kept, what: rows}, indent=1) + "\n")
+    of = lambda row: (row["mode"], row["connections"], row["name"])
+    known = {of(row): row for row in kept.get(what, [])}
+    for row in rows:
+        known[of(row)] = {k: round(v, 1) if isinstance(v, float) else v for k, v in row.items()}
+    file.write_text(json.dumps({**kept, what: list(known.values())}, indent=1) + "\n")
 
 
 def main():
@@ -283,8 +288,7 @@ def main():
         modes = os.environ["MODES"].split(";") if "MODES" in os.environ else list(MODES)
         rows = run(what, OURS | THEIRS | IMPATIENT, modes)
     show(rows)
-    if not ONLY:
-        keep(what, rows)
+    keep(what, rows)
 
 
 if __name__ == "__main__":
