@@ -256,7 +256,7 @@ def run(what, facilitators, modes):
             for name, all_of_it in seen.items():
                 middle = {key: median(one[key] for one in all_of_it) for key in ("rate", "cpu", "node", "p50")}
                 failed = sum(one["failed"] for one in all_of_it)
-                rows.append({"mode": mode, "connections": connections, "name": name, "peer": name not in OURS, "failed": failed, **middle})
+                rows.append({"mode": mode, "connections": connections, "name": name, "peer": name in THEIRS, "failed": failed, **middle})
     return rows
 
 
