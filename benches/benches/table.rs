@@ -9,6 +9,7 @@
 
 mod measured;
 mod processes;
+mod served;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -72,9 +73,11 @@ fn main() -> ExitCode {
         return check(&measured, &fs::read_to_string(budgets).expect("budgets"));
     }
     let table = table(&measured, &processes::peers(&root, &target()));
+    let table = [table, served::table(&root)].join("\n\n");
+    let table = table.trim_end();
     println!("{table}");
     if has("--readme") {
-        keep(&root.join("README.md"), &table);
+        keep(&root.join("README.md"), table);
     }
     ExitCode::SUCCESS
 }

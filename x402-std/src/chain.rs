@@ -180,6 +180,21 @@ pub trait Chain: Send + Sync + 'static {
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>>;
 
+    /// As [`Self::broadcast`], of several payments, each by a transaction of its own and with a journal of
+    /// its own, in their order.
+    fn broadcast_each<'a>(
+        &'a self,
+        calls: &'a [(Call, &'a dyn Journal)],
+    ) -> BoxFuture<'a, Vec<Result<TxHash, ChainError>>> {
+        Box::pin(async move {
+            let mut sent = Vec::with_capacity(calls.len());
+            for (call, journal) in calls {
+                sent.push(self.broadcast(call, *journal).await);
+            }
+            sent
+        })
+    }
+
     /// Sends a journalled transaction again. A node that knows it already has taken it. Where it
     /// offers less than is asked now, another of the same account nonce is journalled and sent, which
     /// offers more: one of the two can be mined, not both. Gives the one that was sent last.

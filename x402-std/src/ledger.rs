@@ -20,6 +20,7 @@ pub(crate) mod tests;
 
 use core::future::ready;
 
+use futures_util::future::join_all;
 use x402_core::{Amount, Claim, PaymentId};
 
 use crate::BoxFuture;
@@ -51,7 +52,8 @@ pub use redis::RedisLedger;
 pub trait Ledger: Send + Sync + 'static {
     /// Records a payment for one caller, if it is not recorded yet: an [`Entry::new`].
     ///
-    /// Returns once the record is safe. Of callers that race, exactly one is given
+    /// Returns once the record is safe; that of [`Settle::First`] need not be before the first step that
+    /// follows: nothing has come of the payment until then. Of callers that race, exactly one is given
     /// [`Claiming::New`].
     ///
     /// # Errors
@@ -60,7 +62,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// the payer owes could not be counted with it.
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>>;
 
-    /// Takes a payment on by one step. Returns once the change is safe.
+    /// Takes a payment on by one step. Returns once the change is safe; for [`Settle::First`],
+    /// [`Step::Confirmed`] of a transaction of ours, which the chain says again to whoever asks, need not be
+    /// before the next step.
     ///
     /// # Errors
     ///
@@ -69,6 +73,22 @@ pub trait Ledger: Send + Sync + 'static {
     /// than was paid, [`LedgerError::Overflow`], or the storage's own failure; in each case nothing has
     /// changed.
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>>;
+
+    /// Takes several payments on, each by one step, and the last of them once all others are safe. Returns
+    /// once that is, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`]; some of them may have taken their step, the last has not.
+    fn apply_all(&self, steps: Vec<(PaymentId, Step)>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let mut steps = steps;
+            let Some((last, step)) = steps.pop() else { return Ok(()) };
+            let others = steps.into_iter().map(|(id, step)| self.apply(id, step));
+            join_all(others).await.into_iter().collect::<Result<(), _>>()?;
+            self.apply(last, step).await
+        })
+    }
 
     /// The entry of a payment, if it is recorded.
     ///

@@ -22,6 +22,7 @@ mod refund;
 mod resolve;
 mod tab;
 mod ticket;
+mod together;
 mod working;
 
 use core::fmt;
@@ -35,15 +36,16 @@ use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, RequestId, Settle};
 use tab::Tab;
+use together::Crowd;
 use working::{Guard, Working};
 
 pub use credit::{DrawTicket, Drawn};
 pub use import::{Import, Imported, Standing};
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
-pub use options::{Clock, Later, SellerOptions};
+pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
-pub use rail::{Rail, Steps};
+pub use rail::{Moved, Rail, Steps};
 pub use refund::{RefundError, Refunded, Refunder};
 pub use ticket::Ticket;
 
@@ -54,6 +56,7 @@ pub struct Seller {
     options: SellerOptions,
     working: Working,
     tab: Tab,
+    crowd: Crowd,
 }
 
 impl fmt::Debug for Seller {
@@ -163,8 +166,8 @@ impl Seller {
         rails: Vec<(ChainId, Arc<dyn Rail>)>,
         options: SellerOptions,
     ) -> Arc<Self> {
-        let (working, tab) = (Working::default(), Tab::default());
-        Arc::new(Self { ledger, rails, options, working, tab })
+        let (working, tab, crowd) = Default::default();
+        Arc::new(Self { ledger, rails, options, working, tab, crowd })
     }
 
     fn rail(&self, chain_id: ChainId) -> Result<&dyn Rail, Rejection> {
@@ -406,6 +409,11 @@ impl Seller {
 
     /// Goes on with a payment of which nothing was sent yet.
     async fn begin(self: Arc<Self>, entry: Entry, guard: Guard) -> Result<Admission, Rejection> {
+        if self.goes_together(&entry) {
+            let (guard, hash) = self.settle_together(entry.clone(), guard).await?;
+            let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(hash) };
+            return Ok(self.ticket(&entry, receipt, guard));
+        }
         let steps = Steps::new(&*self.ledger, entry.id());
         if let Err(rejection) = self.verify_entry(&entry).await {
             steps.release().await;

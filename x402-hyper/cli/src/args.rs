@@ -165,6 +165,9 @@ The whole of a minimal file:
       key_file: ./settler.key
       assets: [USDC]
 
+Payments that are to be settled at the same time share a transaction, by Multicall3, each judged by its
+own transfer; max_batch, from 1 to 100, says how many (100). With 1, each has a transaction of its own.
+
 Who is to be reached from elsewhere needs a bearer token: token_file. A seller's file names it by
 facilitator: {url: \"https://…\", token_file: ./token}.";
 

@@ -1,5 +1,6 @@
 //! `facilitator`: verifies and settles for others, by its file.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use x402_hyper::facilitator::FacilitatorService;
@@ -7,13 +8,16 @@ use x402_std::Seller;
 use x402_std::chain::{Coalesced, RpcOptions};
 use x402_std::config::FacilitatorConfig;
 use x402_std::facilitator::{LocalFacilitator, ServedChain};
-use x402_std::seller::{OnChain, Rail, SellerOptions};
+use x402_std::seller::{OnChain, Rail, SellerOptions, Together};
 
 use crate::args::FacilitatorArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
 use crate::serve::{describe_account, told_to_stop};
 use crate::{output, shop};
+
+/// For how long a payment waits for others while others are being settled: nothing beside a block.
+const CROWD: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let config = FacilitatorConfig::load(&args.config);
@@ -22,6 +26,7 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let options = SellerOptions {
         contract_wallets: config.contract_wallets,
         wallet_factories: config.wallet_factories.clone(),
+        together: Some(Together { max_batch: config.max_batch, max_delay: CROWD }),
         recover: shop::recover(),
         ..SellerOptions::default()
     };

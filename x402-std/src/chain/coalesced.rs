@@ -203,6 +203,13 @@ impl Chain for Coalesced {
         self.shared.chain.broadcast(call, journal)
     }
 
+    fn broadcast_each<'a>(
+        &'a self,
+        calls: &'a [(Call, &'a dyn Journal)],
+    ) -> BoxFuture<'a, Vec<Result<TxHash, ChainError>>> {
+        self.shared.chain.broadcast_each(calls)
+    }
+
     fn rebroadcast<'a>(
         &'a self,
         call: &'a Call,

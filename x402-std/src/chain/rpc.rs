@@ -7,6 +7,7 @@ mod meter;
 mod node;
 mod send;
 mod start;
+mod train;
 mod transport;
 mod url;
 mod usage;
@@ -251,6 +252,13 @@ impl Chain for RpcChain {
         journal: &'a dyn Journal,
     ) -> BoxFuture<'a, Result<TxHash, ChainError>> {
         Box::pin(self.send_payment(call, journal))
+    }
+
+    fn broadcast_each<'a>(
+        &'a self,
+        calls: &'a [(Call, &'a dyn Journal)],
+    ) -> BoxFuture<'a, Vec<Result<TxHash, ChainError>>> {
+        Box::pin(self.send_each(calls))
     }
 
     fn rebroadcast<'a>(

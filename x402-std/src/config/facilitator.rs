@@ -10,6 +10,7 @@ use super::check::{
     check_network, check_rpc,
 };
 use super::error::{Origin, Problem};
+use super::later::check_batch;
 use super::raw::{RawServed, RawService, Text};
 use super::snippet::quote;
 use super::{
@@ -22,6 +23,7 @@ use crate::facilitator::Kind;
 /// ```yaml
 /// listen: 127.0.0.1:4022
 /// ledger: ./facilitator.redb
+/// max_batch: 100
 /// chains:
 ///   - network: base-sepolia
 ///     rpc: http://127.0.0.1:8545
@@ -42,6 +44,9 @@ pub struct FacilitatorConfig {
     pub contract_wallets: bool,
     /// Who may deploy payers' wallets (ERC-6492).
     pub wallet_factories: Vec<Address>,
+    /// How many payments one transaction settles at most, of those that come at the same time; with one,
+    /// each has a transaction of its own.
+    pub max_batch: usize,
     /// What is settled.
     pub chains: Vec<ServedConfig>,
 }
@@ -105,6 +110,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     }
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(true), check_bool)?;
     let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
+    let max_batch = check_batch(raw.max_batch.as_ref())?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());
     let raw_chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
     let chains = raw_chains.iter().map(|chain| check_served(layers, chain));
@@ -115,7 +121,15 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
             return Err(Problem::new(Origin::of(raw), message, "put its assets into one list"));
         }
     }
-    Ok(FacilitatorConfig { listen, ledger, token_file, contract_wallets, wallet_factories, chains })
+    Ok(FacilitatorConfig {
+        listen,
+        ledger,
+        token_file,
+        contract_wallets,
+        wallet_factories,
+        max_batch,
+        chains,
+    })
 }
 
 fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedConfig, Problem> {

@@ -20,25 +20,26 @@ const DELAY: RangeInclusive<u64> = 0..=60;
 /// Whole units of the asset that one payer may owe, unless the file says.
 const OWED: &str = "1";
 
+/// How many payments one transaction settles at most.
+pub(super) fn check_batch(raw: Option<&Text>) -> Result<usize, Problem> {
+    let usual = Later::default().max_batch;
+    let number = raw.map(|text| check_number(text, BATCH, "a batch")).transpose()?;
+    // Below the limit of the range.
+    Ok(number.map_or(usual, |number| usize::try_from(number).unwrap_or(1)))
+}
+
 pub(super) fn check_later(raw: Option<RawLater>) -> Result<LaterConfig, Problem> {
     let raw = raw.unwrap_or_default();
     let usual = Later::default();
-    let number = |text: Option<&Text>, range, what, otherwise| {
-        text.map_or(Ok(otherwise), |text| check_number(text, range, what))
-    };
-    let max_batch = number(raw.max_batch.as_ref(), BATCH, "a batch", usual.max_batch as u64)?;
+    let max_batch = check_batch(raw.max_batch.as_ref())?;
     let max_delay = raw.max_delay.as_ref();
-    let max_delay = number(max_delay, DELAY, "a delay in seconds", usual.max_delay.as_secs())?;
+    let max_delay = max_delay.map(|text| check_number(text, DELAY, "a delay in seconds"));
+    let max_delay = max_delay.unwrap_or(Ok(usual.max_delay.as_secs()))?;
     let max_owed = match &raw.max_owed {
         Some(text) => check_price(text)?,
         None => Price::parse(OWED).map_err(|_| Problem::new(Origin::Whole, "no price", ""))?,
     };
-    Ok(LaterConfig {
-        // Below the limit of the range.
-        max_batch: usize::try_from(max_batch).unwrap_or(1),
-        max_delay: Duration::from_secs(max_delay),
-        max_owed,
-    })
+    Ok(LaterConfig { max_batch, max_delay: Duration::from_secs(max_delay), max_owed })
 }
 
 fn check_number(text: &Text, range: RangeInclusive<u64>, what: &str) -> Result<u64, Problem> {

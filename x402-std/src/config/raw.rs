@@ -91,6 +91,7 @@ pub(super) struct RawService {
     pub(super) token_file: Option<Text>,
     pub(super) contract_wallets: Option<Text>,
     pub(super) wallet_factories: Option<Vec<Text>>,
+    pub(super) max_batch: Option<Text>,
     pub(super) chains: Option<Vec<Spanned<RawServed>>>,
 }
 

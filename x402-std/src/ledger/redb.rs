@@ -14,11 +14,11 @@ use x402_core::{Amount, Claim, PaymentId};
 
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, Step, encoding};
+use super::{Ledger, LedgerError, Owed, OwedAccount, Settle, Step, encoding};
 use crate::BoxFuture;
 use credits::Credits;
 use owed::Owings;
-use pen::Pen;
+use pen::{OnDisk, Pen};
 
 type Key = &'static [u8; PaymentId::LEN];
 
@@ -41,8 +41,10 @@ const SWEEP_AGAIN_SECONDS: u64 = 60 * 60;
 
 /// A ledger in one file, of which one process has hold.
 ///
-/// Every change is on disk (`fsync`, in two phases) when the call returns; changes that are asked for at
-/// the same time share the wait. The file is a [redb]
+/// Every change is on disk (`fsync`, in two phases) when the call returns, but for those that lose nothing:
+/// the claim of a payment that is settled before its work, of which nothing was sent, and that its
+/// transaction is confirmed, which the chain says again; these are there with the next change, and soon at
+/// the latest. Changes that are asked for at the same time share the wait. The file is a [redb]
 /// database; it holds signatures of payments under way and the answers that were given, so only its
 /// owner may read it. Calls need a Tokio runtime. A call that is dropped may still take effect.
 ///
@@ -124,12 +126,30 @@ impl Ledger for RedbLedger {
             if let Some(entry) = self.read(|database| find(database, &id))? {
                 return Ok(Claiming::Known(Box::new(entry)));
             }
-            self.pen.write(move |tables| tables.claim(&entry)).await
+            // Until its transaction is journalled, nothing comes of a payment that is settled first.
+            let is_first = entry.settle == Settle::First;
+            let on_disk = if is_first { OnDisk::Soon } else { OnDisk::Now };
+            self.pen.write(on_disk, move |tables| tables.claim(&entry)).await
         })
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(self.pen.write(move |tables| tables.apply(&id, step)))
+        Box::pin(async move {
+            // Where the transaction is known the chain says it again to whoever asks, and nothing else
+            // changes with it; a facilitator may say it once.
+            let is_said =
+                |entry: &Entry| entry.settle == Settle::First && entry.transaction.is_some();
+            let is_said = matches!(step, Step::Confirmed(_))
+                && self.read(|database| find(database, &id))?.as_ref().is_some_and(is_said);
+            let on_disk = if is_said { OnDisk::Soon } else { OnDisk::Now };
+            self.pen.write(on_disk, move |tables| tables.apply(&id, step)).await
+        })
+    }
+
+    fn apply_all(&self, steps: Vec<(PaymentId, Step)>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pen.write(OnDisk::Now, move |tables| {
+            steps.into_iter().try_for_each(|(id, step)| tables.apply(&id, step))
+        }))
     }
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {
@@ -157,7 +177,7 @@ impl Ledger for RedbLedger {
     }
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
-        Box::pin(self.pen.write(move |tables| tables.credits.draw(&draw)))
+        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.credits.draw(&draw)))
     }
 
     fn conclude(
@@ -165,7 +185,7 @@ impl Ledger for RedbLedger {
         id: DrawId,
         conclusion: Conclusion,
     ) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(self.pen.write(move |tables| tables.credits.conclude(id, conclusion)))
+        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.credits.conclude(id, conclusion)))
     }
 
     fn find_draw(&self, id: DrawId) -> BoxFuture<'_, Result<Option<Draw>, LedgerError>> {

@@ -1,12 +1,14 @@
 //! Many payments in one transaction.
 
+use core::sync::atomic::Ordering;
+
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use x402_core::state::State;
 
 use super::Rejection;
 use super::on_chain::{OnChain, SEND_AGAIN, Seen};
-use super::rail::{Steps, is_open};
+use super::rail::{Moved, Steps};
 use crate::BoxFuture;
 use crate::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash};
 use crate::ledger::{Entry, LedgerError, Step};
@@ -23,23 +25,25 @@ impl Journal for Together<'_, '_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let bare = || Transaction { hash: transaction.hash, raw: Vec::new() };
             let Some(((_, first), others)) = self.0.split_first() else { return Ok(()) };
+            let bare = Transaction { hash: transaction.hash, raw: Vec::new() };
             // The bytes come last: whoever has them knows that all the others know of them. Without them
             // nothing was sent, and nothing will be.
-            let recorded = others.iter().map(|(_, steps)| steps.record_owned(bare()));
-            join_all(recorded).await.into_iter().collect::<Result<(), _>>()?;
-            first.record_owned(transaction.clone()).await
+            let others = others.iter().map(|(_, steps)| (steps, bare.clone()));
+            let all = others.chain([(first, transaction.clone())]);
+            let all = all.map(|(steps, page)| (steps.id(), Step::Journalled(page))).collect();
+            first.ledger().apply_all(all).await
         })
     }
 }
 
 impl OnChain {
     /// Settles payments of which nothing was sent, or finds out about those that one transaction was
-    /// sent for. Returns of how many it is not known what became of them.
-    pub(super) async fn settle_all(&self, batch: Vec<Member<'_>>) -> usize {
-        let (fresh, sent): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|(entry, _)| entry.state == State::Worked);
+    /// sent for.
+    pub(super) async fn settle_all(&self, batch: Vec<Member<'_>>) -> Vec<Moved> {
+        let is_fresh =
+            |(entry, _): &Member<'_>| matches!(entry.state, State::Claimed | State::Worked);
+        let (fresh, sent): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_fresh);
         let has_bytes = |(entry, _): &Member<'_>| entry.has_bytes();
         let pursued = async {
             match sent.iter().any(has_bytes) {
@@ -47,32 +51,32 @@ impl OnChain {
                 _ => self.one_by_one(&sent).await,
             }
         };
-        let (fresh, pursued) = futures_util::future::join(self.send_batch(fresh), pursued).await;
-        fresh + pursued
+        join(self.send_batch(fresh), pursued).await
     }
 
     /// Each by a transaction of its own.
-    async fn one_by_one(&self, members: &[Member<'_>]) -> usize {
-        let all = members.iter().map(|(entry, steps)| self.find_out(entry, steps));
-        join_all(all).await.iter().filter(|settled| is_open(settled)).count()
+    async fn one_by_one(&self, members: &[Member<'_>]) -> Vec<Moved> {
+        let all = members.iter().map(|(entry, steps)| async move {
+            let moved = self.find_out(entry, steps).await;
+            (entry.id(), moved)
+        });
+        join_all(all).await
     }
 
     /// Sends one transaction for those whose payments the tokens would take now.
-    async fn send_batch(&self, members: Vec<Member<'_>>) -> usize {
+    async fn send_batch(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
         let (members, calls, others) = split(members);
-        if members.len() < 2 {
-            return self.one_by_one(&others).await + self.one_by_one(&members).await;
+        if members.len() < 2 || self.takes_no_batches.load(Ordering::Relaxed) {
+            return join(self.each_fresh(others), self.each_fresh(members)).await;
         }
         let taken = match self.chain.simulate_batch(&Call::batch(&calls)).await {
             Ok(Some(taken)) => taken,
             Ok(None) => {
                 tracing::warn!("this chain takes no batches: each payment is settled by itself");
-                return self.one_by_one(&others).await + self.one_by_one(&members).await;
+                self.takes_no_batches.store(true, Ordering::Relaxed);
+                return join(self.each_fresh(others), self.each_fresh(members)).await;
             }
-            Err(error) => {
-                tracing::warn!(%error, "what is owed is not settled yet");
-                return self.one_by_one(&others).await + members.len();
-            }
+            Err(error) => return join(self.each_fresh(others), not_sent(&members, &error)).await,
         };
         let (mut together, mut calls_together, mut alone) = (Vec::new(), Vec::new(), others);
         for ((member, call), is_taken) in members.into_iter().zip(calls).zip(taken) {
@@ -85,15 +89,48 @@ impl OnChain {
         }
         let together = async {
             match together.len() {
-                0 | 1 => self.one_by_one(&together).await,
+                0 | 1 => self.each_fresh(together).await,
                 _ => self.broadcast_batch(together, &calls_together).await,
             }
         };
-        let (open, alone) = futures_util::future::join(together, self.one_by_one(&alone)).await;
-        open + alone
+        join(together, self.each_fresh(alone)).await
     }
 
-    async fn broadcast_batch(&self, members: Vec<Member<'_>>, calls: &[Call]) -> usize {
+    /// Each by a transaction of its own; of the work that was done, as it stands.
+    async fn each_fresh(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
+        let is_claimed = |(entry, _): &Member<'_>| entry.state == State::Claimed;
+        let (claimed, worked): (Vec<_>, Vec<_>) = members.into_iter().partition(is_claimed);
+        join(self.send_train(claimed), self.one_by_one(&worked)).await
+    }
+
+    /// Each by a transaction of its own, which are sent at the same time; what would not be taken is
+    /// released.
+    pub(super) async fn send_train(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
+        let verdicts = members.iter().map(|(entry, steps)| async move {
+            self.verify_or_release(entry, steps).await?;
+            Call::of(entry).map_err(|error| Rejection::unavailable(&error))
+        });
+        let verdicts = join_all(verdicts).await;
+        let (mut moved, mut good, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+        for (member, verdict) in members.iter().zip(verdicts) {
+            match verdict {
+                Ok(call) => {
+                    calls.push((call, &member.1 as &dyn Journal));
+                    good.push(member);
+                }
+                Err(rejection) => moved.push((member.0.id(), Err(rejection))),
+            }
+        }
+        let sent =
+            if calls.is_empty() { Vec::new() } else { self.chain.broadcast_each(&calls).await };
+        let arrived = good.iter().zip(sent).map(|((entry, steps), sent)| async move {
+            (entry.id(), self.await_sent(entry, steps, sent).await)
+        });
+        moved.extend(join_all(arrived).await);
+        moved
+    }
+
+    async fn broadcast_batch(&self, members: Vec<Member<'_>>, calls: &[Call]) -> Vec<Moved> {
         let sent = self.chain.broadcast(&Call::batch(calls), &Together(&members)).await;
         let sent = match sent {
             Ok(hash) => {
@@ -104,21 +141,21 @@ impl OnChain {
                 tracing::warn!(%error, "it is not known whether the chain has the batch");
                 None
             }
-            // They are looked after later, from where they stand.
-            Err(error) => {
-                tracing::warn!(payments = members.len(), %error, "the batch is not sent");
-                return members.len();
-            }
+            Err(error) => return not_sent(&members, &error).await,
         };
         match reload(members).await {
             Ok(members) => self.pursue_batch(members, sent).await,
-            Err(count) => count,
+            Err(open) => open,
         }
     }
 
     /// Asks for the receipt until it is there or the time is up, and sees to it that the node has the
     /// transaction: `sent` is when it was seen to take it.
-    async fn pursue_batch(&self, mut members: Vec<Member<'_>>, mut sent: Option<Instant>) -> usize {
+    async fn pursue_batch(
+        &self,
+        mut members: Vec<Member<'_>>,
+        mut sent: Option<Instant>,
+    ) -> Vec<Moved> {
         let deadline = Instant::now() + self.timeout;
         let (mut pause, longest) = self.poll;
         loop {
@@ -132,7 +169,7 @@ impl OnChain {
                         sent = Some(Instant::now());
                         members = match reload(members).await {
                             Ok(members) => members,
-                            Err(count) => return count,
+                            Err(open) => return open,
                         };
                     }
                     // It cannot be mined any more; each token takes an authorization at most once.
@@ -149,7 +186,7 @@ impl OnChain {
                         tracing::warn!(payment = %entry.id(), "the ledger does not take it down");
                     }
                 }
-                return members.len();
+                return members.iter().map(|(entry, _)| pending(entry)).collect();
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
@@ -184,25 +221,31 @@ impl OnChain {
 
     /// The transaction is in a block. Whose money it has not moved is settled by itself: another's
     /// call may have used up the gas.
-    async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> usize {
+    async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> Vec<Moved> {
         let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
-            match seen {
+            let moved = match seen {
                 Seen::Settled(hash) => steps.confirm(*hash).await,
-                Seen::Reverted => {
-                    // Recorded first: whatever is sent from here on is not the batch's successor.
-                    steps.take(Step::Reverted).await?;
-                    self.send_anew(&steps.entry().await?, steps).await
-                }
+                Seen::Reverted => self.without_batch(steps).await,
                 // It was in no such transaction: it is looked after by itself.
                 Seen::Nothing => Err(Rejection::pending(entry)),
-            }
+            };
+            (entry.id(), moved)
         });
-        join_all(all).await.iter().filter(|settled| is_open(settled)).count()
+        join_all(all).await
     }
 
-    async fn each_anew(&self, members: &[Member<'_>]) -> usize {
-        let all = members.iter().map(|(entry, steps)| self.send_anew(entry, steps));
-        join_all(all).await.iter().filter(|settled| is_open(settled)).count()
+    async fn without_batch(&self, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        // Recorded first: whatever is sent from here on is not the batch's successor.
+        steps.take(Step::Reverted).await?;
+        self.send_anew(&steps.entry().await?, steps).await
+    }
+
+    async fn each_anew(&self, members: &[Member<'_>]) -> Vec<Moved> {
+        let all = members.iter().map(|(entry, steps)| async move {
+            let moved = self.send_anew(entry, steps).await;
+            (entry.id(), moved)
+        });
+        join_all(all).await
     }
 
     async fn send_batch_again(&self, members: &[Member<'_>]) -> Result<(), ChainError> {
@@ -230,11 +273,41 @@ fn split(members: Vec<Member<'_>>) -> (Vec<Member<'_>>, Vec<Call>, Vec<Member<'_
     (together, calls, others)
 }
 
-/// The members as they stand now; how many there are where the ledger cannot be read.
-async fn reload(members: Vec<Member<'_>>) -> Result<Vec<Member<'_>>, usize> {
-    let count = members.len();
+async fn join(
+    these: impl Future<Output = Vec<Moved>>,
+    those: impl Future<Output = Vec<Moved>>,
+) -> Vec<Moved> {
+    let (mut all, those) = futures_util::future::join(these, those).await;
+    all.extend(those);
+    all
+}
+
+fn pending(entry: &Entry) -> Moved {
+    (entry.id(), Err(Rejection::pending(entry)))
+}
+
+/// None of these was sent. What is owed, or was journalled all the same, is looked after later, from where
+/// it stands; what was only claimed is its payer's to present again.
+async fn not_sent(members: &[Member<'_>], error: &ChainError) -> Vec<Moved> {
+    let rejection = Rejection::unavailable(error);
+    let is_journalled = matches!(error, ChainError::Unsent(_));
+    let all = members.iter().map(|(entry, steps)| async move {
+        if entry.state == State::Claimed && !is_journalled {
+            steps.release().await;
+        }
+        match steps.entry().await {
+            Ok(entry) if entry.transaction.is_some() => pending(&entry),
+            _ => (entry.id(), Err(rejection)),
+        }
+    });
+    join_all(all).await
+}
+
+/// The members as they stand now; where the ledger cannot be read, they are as they were.
+async fn reload(members: Vec<Member<'_>>) -> Result<Vec<Member<'_>>, Vec<Moved>> {
     let entries = join_all(members.iter().map(|(_, steps)| steps.entry())).await;
     let entries: Result<Vec<_>, _> = entries.into_iter().collect();
-    let entries = entries.map_err(|_| count)?;
+    let entries =
+        entries.map_err(|_| members.iter().map(|(entry, _)| pending(entry)).collect::<Vec<_>>())?;
     Ok(entries.into_iter().zip(members).map(|(entry, (_, steps))| (entry, steps)).collect())
 }

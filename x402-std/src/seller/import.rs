@@ -124,7 +124,7 @@ impl Seller {
         };
         let amount = entry.payment.amount();
         let entry = keep(&*self.ledger, entry, answer(), amount).await?;
-        self.put_on_tab(Held { entry, _guard: guard });
+        self.put_on_tab(Held { entry, guard });
         Ok(true)
     }
 

@@ -1,3 +1,4 @@
+use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use x402_core::state::State;
 use x402_core::{Address, Error};
 
 use super::Rejection;
-use super::rail::{Rail, Steps};
+use super::rail::{Moved, Rail, Steps};
 use crate::BoxFuture;
 use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
 use crate::ledger::{Entry, LedgerError, Settle, Step};
@@ -30,6 +31,8 @@ pub struct OnChain {
     pub(super) chain: Arc<dyn Chain>,
     pub(super) timeout: Duration,
     pub(super) poll: (Duration, Duration),
+    /// There is no Multicall3, as far as was seen.
+    pub(super) takes_no_batches: AtomicBool,
 }
 
 impl OnChain {
@@ -37,14 +40,25 @@ impl OnChain {
     /// least, so often: the pause doubles.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, timeout: Duration, poll: (Duration, Duration)) -> Self {
-        Self { chain, timeout, poll }
+        Self { chain, timeout, poll, takes_no_batches: AtomicBool::new(false) }
     }
 
     /// Journals and sends a transaction, and waits for the money's arrival.
     async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let id = entry.id();
         let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        let sent = match self.chain.broadcast(&call, steps).await {
+        let sent = self.chain.broadcast(&call, steps).await;
+        self.await_sent(entry, steps, sent).await
+    }
+
+    /// Waits for the money's arrival by a transaction that was journalled, and sent, or not.
+    pub(super) async fn await_sent(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        sent: Result<TxHash, ChainError>,
+    ) -> Result<TxHash, Rejection> {
+        let id = entry.id();
+        let sent = match sent {
             Ok(hash) => {
                 tracing::info!(payment = %id, transaction = %hash, "broadcast");
                 Some(Instant::now())
@@ -70,6 +84,9 @@ impl OnChain {
         entry: &Entry,
         steps: &Steps<'_>,
     ) -> Result<TxHash, Rejection> {
+        if entry.state == State::Claimed {
+            return self.send_if_taken(entry, steps).await;
+        }
         if entry.state == State::Worked || entry.is_unpaid() {
             return self.send_anew(entry, steps).await;
         }
@@ -82,6 +99,25 @@ impl OnChain {
             return Err(Rejection::pending(entry));
         }
         self.pursue(entry.clone(), steps, None).await
+    }
+
+    /// Sends the first transaction of a payment, or releases it.
+    async fn send_if_taken(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        self.verify_or_release(entry, steps).await?;
+        self.send(entry, steps).await
+    }
+
+    pub(super) async fn verify_or_release(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+    ) -> Result<(), Rejection> {
+        let Err(error) = self.verify(entry).await else { return Ok(()) };
+        steps.release().await;
+        Err(match error {
+            ChainError::Refused(error) => error.into(),
+            error => Rejection::unavailable(&error),
+        })
     }
 
     /// Sends a transaction, where no other can be mined that uses the authorization.
@@ -220,7 +256,15 @@ impl Rail for OnChain {
         })
     }
 
-    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, usize> {
+    fn takes_many(&self) -> bool {
+        true
+    }
+
+    fn settle_each<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
+        Box::pin(self.send_train(batch))
+    }
+
+    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
         Box::pin(self.settle_all(batch))
     }
 

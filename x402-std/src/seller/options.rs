@@ -34,6 +34,18 @@ impl Default for Later {
     }
 }
 
+/// How payments are settled that come at the same time, and before their work
+/// ([`Settle::First`](crate::ledger::Settle)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Together {
+    /// How many payments one transaction settles at most, of those that can be in one; with one, each has a
+    /// transaction of its own, and they are sent at the same time.
+    pub max_batch: usize,
+    /// How long a payment waits for others at most, and only while there are others that are being
+    /// settled.
+    pub max_delay: Duration,
+}
+
 /// How a seller goes about it.
 #[derive(Clone)]
 pub struct SellerOptions {
@@ -52,6 +64,8 @@ pub struct SellerOptions {
     pub wallet_factories: Vec<Address>,
     /// How what is owed is settled.
     pub later: Later,
+    /// How payments are settled that come together; without it, each as it comes.
+    pub together: Option<Together>,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -67,6 +81,7 @@ impl Default for SellerOptions {
             contract_wallets: false,
             wallet_factories: Vec::new(),
             later: Later::default(),
+            together: None,
             clock: Arc::new(system_time),
             recover: Arc::new(Vartime),
         }
@@ -82,6 +97,7 @@ impl fmt::Debug for SellerOptions {
             .field("contract_wallets", &self.contract_wallets)
             .field("wallet_factories", &self.wallet_factories)
             .field("later", &self.later)
+            .field("together", &self.together)
             .finish_non_exhaustive()
     }
 }

@@ -84,7 +84,7 @@ impl Pledge {
         let Self { seller, entry, guard } = self;
         let entry = keep(&*seller.ledger, entry, answer, amount).await?;
         let receipt = Receipt { payer: entry.payment.payer(), transaction: None };
-        seller.put_on_tab(Held { entry, _guard: guard });
+        seller.put_on_tab(Held { entry, guard });
         Ok(receipt)
     }
 

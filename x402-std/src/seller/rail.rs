@@ -29,20 +29,30 @@ pub trait Rail: Send + Sync + 'static {
     /// [`ChainError::Refused`] with the reason, or [`ChainError::Unavailable`].
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>>;
 
+    /// Whether payments are moved together, or at the same time. Here they are not.
+    fn takes_many(&self) -> bool {
+        false
+    }
+
     /// Moves the money of payments together, or finds out what became of them: either nothing was sent of
-    /// any, or the same transaction was journalled for all. One that cannot be settled harms no other.
-    /// What becomes of each is in the ledger; returns of how many it is not known.
+    /// any, or the same transaction was journalled for all. One that cannot be settled harms no other, and
+    /// one that is claimed and would not be taken is released. Says of each what [`Self::follow`] would.
     ///
     /// Here it is done one by one.
-    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, usize> {
+    fn settle_batch<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
         Box::pin(async move {
-            let mut open = 0;
+            let mut all = Vec::with_capacity(batch.len());
             for (entry, steps) in &batch {
-                let settled = self.follow(entry, steps).await;
-                open += usize::from(is_open(&settled));
+                all.push((entry.id(), self.follow(entry, steps).await));
             }
-            open
+            all
         })
+    }
+
+    /// Moves the money of payments of which nothing was sent yet, each by itself, at the same time: what is
+    /// claimed and would not be taken is released. Here it is done as by [`Self::settle_batch`].
+    fn settle_each<'a>(&'a self, batch: Vec<(Entry, Steps<'a>)>) -> BoxFuture<'a, Vec<Moved>> {
+        self.settle_batch(batch)
     }
 
     /// Moves the money of a payment of which nothing was sent yet, taking it from step to step in the
@@ -58,7 +68,7 @@ pub trait Rail: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>>;
 
     /// Finds out what became of a payment of which something was sent, and goes on with it; or settles
-    /// one whose work was done, and of which nothing was sent, or what was sent did nothing.
+    /// one of which nothing was sent, or what was sent did nothing.
     ///
     /// # Errors
     ///
@@ -70,9 +80,12 @@ pub trait Rail: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>>;
 }
 
+/// What became of a payment: the transaction that moved it.
+pub type Moved = (PaymentId, Result<TxHash, Rejection>);
+
 /// Whether it is not known what became of the payment.
-pub(super) fn is_open(settled: &Result<TxHash, Rejection>) -> bool {
-    let refusal = settled.as_ref().err().map(|rejection| rejection.refusal);
+pub(super) fn is_open((_, moved): &Moved) -> bool {
+    let refusal = moved.as_ref().err().map(|rejection| rejection.refusal);
     refusal.is_some_and(|refusal| !matches!(refusal, Refusal::Payment(_)))
 }
 
@@ -98,12 +111,12 @@ impl<'a> Steps<'a> {
         applied.map_err(|error| Rejection::unavailable(&error))
     }
 
-    /// Journals a transaction.
-    pub(super) fn record_owned(
-        &self,
-        transaction: Transaction,
-    ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.ledger.apply(self.id, Step::Journalled(transaction))
+    pub(super) const fn id(&self) -> PaymentId {
+        self.id
+    }
+
+    pub(super) const fn ledger(&self) -> &'a dyn Ledger {
+        self.ledger
     }
 
     /// Records that the money has arrived.
@@ -142,6 +155,6 @@ impl Journal for Steps<'_> {
         &'a self,
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
-        self.record_owned(transaction.clone())
+        self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
     }
 }

@@ -7,6 +7,7 @@ use tokio::task::{JoinError, JoinSet};
 use x402_core::state::State;
 use x402_core::{ChainId, PaymentId};
 
+use super::rail::{Moved, is_open};
 use super::{Guard, Seller, Steps};
 use crate::chain::TxHash;
 use crate::ledger::{Entry, LedgerError, Settle};
@@ -17,7 +18,7 @@ const RESOLVED_AT_ONCE: usize = 64;
 /// A payment that somebody here works on.
 pub(super) struct Held {
     pub(super) entry: Entry,
-    pub(super) _guard: Guard,
+    pub(super) guard: Guard,
 }
 
 impl Seller {
@@ -73,7 +74,7 @@ impl Seller {
         // The list is as old as the first of it: somebody may have ended this one.
         let entry = self.ledger.find(id).await?;
         let entry = entry.filter(|entry| entry.is_open() && entry.state != State::Claimed);
-        Ok(entry.map(|entry| Held { entry, _guard: guard }))
+        Ok(entry.map(|entry| Held { entry, guard }))
     }
 
     /// Leaves a payment of which nothing was sent to its payer, or lets it go once it is over. Whether
@@ -105,21 +106,25 @@ impl Seller {
 
     /// Settles payments together, or finds out what became of them; returns how many are open still.
     pub(super) async fn settle_held(&self, held: Vec<Held>) -> usize {
-        let mut open = 0;
-        let mut chains: BTreeMap<ChainId, Vec<Held>> = BTreeMap::new();
-        for one in held {
-            chains.entry(one.entry.payment.chain_id()).or_default().push(one);
+        self.move_held(&held, true).await.iter().filter(|moved| is_open(moved)).count()
+    }
+
+    /// As [`Self::settle_held`], saying what became of each; or settles each by itself, at the same time.
+    pub(super) async fn move_held(&self, held: &[Held], is_batched: bool) -> Vec<Moved> {
+        let mut all = Vec::with_capacity(held.len());
+        let mut chains: BTreeMap<ChainId, Vec<(Entry, Steps<'_>)>> = BTreeMap::new();
+        for Held { entry, .. } in held {
+            let steps = Steps::new(&*self.ledger, entry.id());
+            chains.entry(entry.payment.chain_id()).or_default().push((entry.clone(), steps));
         }
-        for (chain_id, held) in chains {
+        for (chain_id, batch) in chains {
             let Ok(rail) = self.rail(chain_id) else { continue };
-            let entries: Vec<_> = held.iter().map(|one| one.entry.clone()).collect();
-            let steps = |entry: &Entry| Steps::new(&*self.ledger, entry.id());
-            let batch = entries.iter().map(|entry| (entry.clone(), steps(entry))).collect();
-            open += rail.settle_batch(batch).await;
-            // They were ours until here.
-            drop(held);
+            all.extend(match is_batched {
+                true => rail.settle_batch(batch).await,
+                false => rail.settle_each(batch).await,
+            });
         }
-        open
+        all
     }
 }
 
@@ -132,7 +137,8 @@ fn groups(entries: Vec<Entry>, most: usize) -> Vec<Vec<Entry>> {
         match (entry.settle, &entry.transaction) {
             // One by one: what they were sent with is in a block, and did nothing.
             _ if entry.is_debt() => alone.push(entry),
-            (Settle::Later, Some(transaction)) => {
+            // Alone, or together with others.
+            (_, Some(transaction)) => {
                 sent.entry(transaction.hash).or_default().push(entry);
             }
             (Settle::Later, None) if entry.state == State::Worked => owed.push(entry),

@@ -1,12 +1,14 @@
-//! Answers of 402, and of a free route, beside plain hyper and axum and x402-axum: each server on a
-//! thread of its own, asked over 32 connections by another.
+//! Answers of 402, and of a free route, beside plain hyper and axum, x402-axum and @x402/express: each
+//! server on a thread, or in a process, of its own, asked over 32 connections by another.
 //!
-//! What counts is how long a server's thread was on the processor for a request: on a shared machine
-//! requests per second say little.
+//! What counts is how long a server was on the processor for a request: on a shared machine requests per
+//! second say little.
 
 use std::convert::Infallible;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -42,14 +44,15 @@ async fn goods<B>(_: Request<B>) -> Answer {
     Ok(Response::new(Full::from("the goods")))
 }
 
-/// A server on a thread of its own.
+/// A server on a thread of its own, or in a process.
 struct Server {
     name: &'static str,
     path: &'static str,
     status: u16,
     address: SocketAddr,
-    /// Where the kernel says how long the thread was on a processor.
+    /// Where the kernel says how long each thread was on a processor.
     schedule: PathBuf,
+    process: Option<Child>,
     /// The least nanoseconds for a request, and the most requests per second.
     best: (f64, f64),
 }
@@ -71,13 +74,49 @@ impl Server {
             });
         });
         let (address, thread) = receiver.recv().expect("a server");
-        let schedule = thread.join("schedstat");
-        Self { name, path, status, address, schedule, best: (f64::MAX, 0.0) }
+        Self { name, path, status, address, schedule: thread, process: None, best: (f64::MAX, 0.0) }
     }
 
+    /// The seller of tests/interop, if what it needs is installed.
+    fn express(facilitator: &str) -> Option<Self> {
+        let interop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop");
+        if !interop.join("node_modules/@x402/express").exists() {
+            eprintln!("@x402/express is not installed: tests/run interop installs it");
+            return None;
+        }
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let address = free.expect("a port");
+        let mut process = Command::new("node")
+            .arg(interop.join("sellers/express.mjs"))
+            .env("PORT", address.port().to_string())
+            .env("FACILITATOR_URL", facilitator)
+            .env("NETWORK", "eip155:84532")
+            .env("PAY_TO", PAY_TO)
+            .env("ASSET", "0x036CbD53842c5426634e7929541eC2318f3dCF7e")
+            .env("AMOUNT", "10000")
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("it listens");
+        let schedule = PathBuf::from(format!("/proc/{}/task", process.id()));
+        let (name, path, status) = ("402 by @x402/express", "/paid", 402);
+        let (process, best) = (Some(process), (f64::MAX, 0.0));
+        Some(Self { name, path, status, address, schedule, process, best })
+    }
+
+    /// How long it was on a processor, in nanoseconds.
     fn busy(&self) -> u64 {
-        let text = fs::read_to_string(&self.schedule).expect("a thread");
-        text.split(' ').next().and_then(|number| number.parse().ok()).expect("nanoseconds")
+        let of_thread = |thread: &Path| -> u64 {
+            let text = fs::read_to_string(thread.join("schedstat")).expect("a thread");
+            text.split(' ').next().and_then(|number| number.parse().ok()).expect("nanoseconds")
+        };
+        if self.process.is_none() {
+            return of_thread(&self.schedule);
+        }
+        let threads = fs::read_dir(&self.schedule).expect("a process");
+        threads.map(|thread| of_thread(&thread.expect("a thread").path())).sum()
     }
 
     /// Asks for a while.
@@ -111,6 +150,16 @@ impl Server {
             connection.await.expect("it ends");
         }
         self.best = (self.best.0.min(busy / asked), self.best.1.max(asked / time));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // It may have ended by itself.
+            drop(process.kill());
+            drop(process.wait());
+        }
     }
 }
 
@@ -156,6 +205,7 @@ fn servers() -> Vec<Server> {
         serve!(listener, service_fn(supported))
     });
     let url = format!("http://{}", facilitator.address);
+    let express = Server::express(&url);
     let paid = |listener: TcpListener| async move {
         let service = layer().layer(service_fn(goods));
         serve!(listener, service.clone())
@@ -164,7 +214,7 @@ fn servers() -> Vec<Server> {
         let service = layer().layer(service_fn(goods));
         serve!(listener, service.clone())
     };
-    vec![
+    let servers = [
         Server::start(("plain hyper", "/", 200), |listener| async move {
             serve!(listener, service_fn(goods))
         }),
@@ -181,7 +231,8 @@ fn servers() -> Vec<Server> {
             let goods = get(async || "the goods").layer(middleware.with_price_tag(price));
             axum::serve(listener, Router::new().route("/paid", goods)).await.expect("served");
         }),
-    ]
+    ];
+    servers.into_iter().chain(express).collect()
 }
 
 #[tokio::main(flavor = "current_thread")]

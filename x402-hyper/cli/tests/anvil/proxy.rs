@@ -21,6 +21,8 @@ struct Shared {
     is_cut: AtomicBool,
     /// Receipts are not told.
     withholds: AtomicBool,
+    /// Transactions are kept from the node.
+    holds: AtomicBool,
     /// What decides which calls get lost; 0 where none does.
     luck: AtomicU64,
 }
@@ -35,6 +37,7 @@ impl Proxy {
             methods,
             is_cut: AtomicBool::new(false),
             withholds: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
             luck: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -60,6 +63,11 @@ impl Proxy {
     /// From now on the node knows of no receipt, or does again.
     pub fn withhold_receipts(&self, withholds: bool) {
         self.shared.withholds.store(withholds, Ordering::SeqCst);
+    }
+
+    /// From now on transactions do not come to the node, until they may again.
+    pub fn hold_sends(&self, holds: bool) {
+        self.shared.holds.store(holds, Ordering::SeqCst);
     }
 
     /// From now on calls are slow, get lost on the way there, or on the way back, as the seed says; 0
@@ -93,6 +101,9 @@ impl Shared {
                 return;
             }
             let method = method(&body);
+            while method == "eth_sendRawTransaction" && self.holds.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             let is_receipt = method == "eth_getTransactionReceipt";
             self.methods.lock().expect("the list").push(method);
             let mut answer = http::post_json(self.node, &body);

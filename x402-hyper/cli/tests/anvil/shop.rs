@@ -24,7 +24,7 @@ pub const PAY_TO: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 pub const BUYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 pub const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /// anvil's account 2: pays the gas.
-const SETTLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+pub const SETTLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 
 /// What is sold by the token and by the minute.
 const METERED: &str = "  - path: /v1/chat/completions

@@ -110,15 +110,38 @@ impl Account {
 
     /// Signs the transaction that settles a payment.
     pub(super) fn sign(&self, call: &Call, nonce: u64, fees: Fees) -> Transaction {
+        self.sign_terms(
+            nonce,
+            fees,
+            TxEip1559 {
+                gas_limit: self.options.gas_for(call),
+                to: TxKind::Call(Address::from(*call.target.as_bytes())),
+                input: call.data.clone().into(),
+                ..TxEip1559::default()
+            },
+        )
+    }
+
+    /// Signs a transaction that does nothing but use up its nonce.
+    pub(super) fn sign_nothing(&self, nonce: u64, fees: Fees) -> Transaction {
+        self.sign_terms(
+            nonce,
+            fees,
+            TxEip1559 {
+                gas_limit: self.options.gas_limit,
+                to: TxKind::Call(self.address()),
+                ..TxEip1559::default()
+            },
+        )
+    }
+
+    fn sign_terms(&self, nonce: u64, fees: Fees, transaction: TxEip1559) -> Transaction {
         let transaction = TxEip1559 {
             chain_id: self.chain_id.get(),
             nonce,
-            gas_limit: self.options.gas_for(call),
             max_fee_per_gas: fees.max,
             max_priority_fee_per_gas: fees.tip,
-            to: TxKind::Call(Address::from(*call.target.as_bytes())),
-            input: call.data.clone().into(),
-            ..TxEip1559::default()
+            ..transaction
         };
         let Ok(signature) = self.signer.sign(&Digest::new(transaction.signature_hash().0));
         let [r, s] = [signature.r(), signature.s()].map(|word| U256::from_be_bytes(*word));

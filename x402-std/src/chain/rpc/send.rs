@@ -11,13 +11,12 @@ use super::account::{Account, State};
 use super::fault::{Fault, Kind};
 use super::node::At;
 use crate::chain::{Call, ChainError, Journal, Transaction, TxHash};
-use tokio::sync::MutexGuard;
 
 /// How often a payment is sent while the node says that its nonce or its fees are wrong.
 const ATTEMPTS: usize = 3;
 
 /// What became of one attempt.
-enum Attempt {
+pub(super) enum Attempt {
     Taken,
     /// The node refused the transaction because of its nonce or fees; another may do.
     Again {
@@ -33,12 +32,21 @@ impl RpcChain {
         call: &Call,
         journal: &dyn Journal,
     ) -> Result<TxHash, ChainError> {
-        let Some(mut state) = self.account.turn().await else {
-            return Err(ChainError::Unavailable("too many payments wait to be sent".into()));
-        };
-        let (mut at_least, mut refusal) = (0, None::<Fault>);
+        let Some(mut state) = self.account.turn().await else { return Err(too_many()) };
+        self.try_to_send(&mut state, call, journal, (0, None)).await
+    }
+
+    /// Sends a payment with a nonce that is `at_least` that; something was journalled for it already where
+    /// the node has refused that.
+    pub(super) async fn try_to_send(
+        &self,
+        state: &mut State,
+        call: &Call,
+        journal: &dyn Journal,
+        (mut at_least, mut refusal): (u64, Option<Fault>),
+    ) -> Result<TxHash, ChainError> {
         for _ in 0..ATTEMPTS {
-            let terms = self.account.terms(&mut state, &self.node, at_least).await;
+            let terms = self.account.terms(state, &self.node, at_least).await;
             let (nonce, fees) = terms.map_err(|error| match &refusal {
                 // Something is journalled already: nobody may think that nothing is.
                 Some(refusal) => ChainError::Unsent(refusal.to_string()),
@@ -46,7 +54,7 @@ impl RpcChain {
             })?;
             let transaction = self.account.sign(call, nonce, fees);
             journal.record(&transaction).await.map_err(ChainError::Journal)?;
-            match self.attempt(&mut state, nonce, &transaction).await {
+            match self.attempt(state, nonce, &transaction).await {
                 Attempt::Taken => return Ok(transaction.hash),
                 Attempt::Again { at_least: nonce, why } => {
                     tracing::debug!(%why, nonce, "sent again");
@@ -59,15 +67,21 @@ impl RpcChain {
     }
 
     /// Sends a journalled transaction.
-    async fn attempt(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        nonce: u64,
-        transaction: &Transaction,
-    ) -> Attempt {
+    async fn attempt(&self, state: &mut State, nonce: u64, transaction: &Transaction) -> Attempt {
         // Unknown while the transaction is under way, and so for good if this future is dropped.
         state.next_nonce = None;
         let answer = self.node.send(&transaction.raw).await;
+        self.judge_answer(state, nonce, transaction, answer)
+    }
+
+    /// What the node's answer to a transaction means: afterwards the next nonce is known, if it can be.
+    pub(super) fn judge_answer(
+        &self,
+        state: &mut State,
+        nonce: u64,
+        transaction: &Transaction,
+        answer: Result<TxHash, Fault>,
+    ) -> Attempt {
         let unsent = |fault: Fault| Attempt::Failed(ChainError::Unsent(fault.to_string()));
         let not_known = |fault: Fault| Attempt::Failed(unknown(fault));
         let fault = match answer {
@@ -103,7 +117,7 @@ impl RpcChain {
         }
     }
 
-    fn taken(&self, state: &mut MutexGuard<'_, State>, nonce: u64) -> Attempt {
+    fn taken(&self, state: &mut State, nonce: u64) -> Attempt {
         state.next_nonce = nonce.checked_add(1);
         self.account.note_funds();
         Attempt::Taken
@@ -198,6 +212,10 @@ impl RpcChain {
             },
         }
     }
+}
+
+pub(super) fn too_many() -> ChainError {
+    ChainError::Unavailable("too many payments wait to be sent".into())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -6,6 +6,7 @@ mod harness;
 mod sending;
 mod settling;
 mod starting;
+mod together;
 mod usage;
 
 use x402_core::Amount;

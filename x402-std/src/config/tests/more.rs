@@ -199,7 +199,9 @@ fn the_minimal_file_of_a_facilitator_means_what_it_says() {
     let [chain] = &config.chains[..] else { panic!("{config:?}") };
     assert_eq!(chain.chain_id, ChainId::parse("base-sepolia").unwrap());
     assert_eq!((chain.assets.len(), &chain.kinds[..]), (1, &[Kind::Eip3009][..]));
-    assert_eq!(chain.max_fee_per_gas, None);
+    assert_eq!((chain.max_fee_per_gas, config.max_batch), (None, 100));
+    let single = facilitator(&format!("{FACILITATOR}max_batch: 1\n")).unwrap();
+    assert_eq!(single.max_batch, 1);
     let more = "    kinds: [exact, permit2, upto]\n    max_fee_per_gas: 0.5\n";
     let config = facilitator(&format!("{FACILITATOR}{more}token_file: ./t\n")).unwrap();
     assert_eq!(config.chains[0].kinds, [Kind::Eip3009, Kind::Permit2, Kind::Upto]);
@@ -222,6 +224,8 @@ fn a_facilitator_that_others_reach_needs_a_token() {
         ("listen: 127.0.0.1:4022\n", "", "`listen` is missing"),
         ("ledger: ./facilitator.redb\n", "", "`ledger` is missing"),
         ("chains:", "chain:", "chain"),
+        ("chains:", "max_batch: 0\nchains:", "from 1 to 100"),
+        ("chains:", "max_batch: 101\nchains:", "from 1 to 100"),
         ("rpc: http://127.0.0.1:8545", "rpc: ftp://x", "chain.rpc"),
     ] {
         let error = facilitator(&FACILITATOR.replace(from, to)).unwrap_err().to_string();

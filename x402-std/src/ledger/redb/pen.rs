@@ -1,12 +1,13 @@
 //! One writes, for all: changes that are asked for at the same time share a transaction, and so the wait
 //! for the disk.
 
+use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
-use redb::Database;
+use redb::{Database, Durability};
 use tokio::sync::oneshot;
 
 use super::{Tables, begin, storage};
@@ -15,9 +16,28 @@ use crate::ledger::LedgerError;
 /// How many changes share a transaction at most: none of them is known to be safe before all are.
 const MOST: usize = 256;
 
+/// After how long what is to be on disk some time is there, where nothing else is written.
+const SOON: Duration = Duration::from_millis(50);
+
+/// When a change is on disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum OnDisk {
+    /// When its call returns.
+    Now,
+    /// With the next change that is on disk, and soon at the latest: for what can be done again, or
+    /// asked for again, should it be lost. Whoever reads sees it at once.
+    Soon,
+}
+
 /// Makes a change to the tables; then tells whoever asked for it, once it is known whether it is safe.
-type Change = Box<dyn FnOnce(&mut Tables<'_>) -> Made + Send>;
+type Make = Box<dyn FnOnce(&mut Tables<'_>) -> Made + Send>;
 type Tell = Box<dyn FnOnce(Result<(), &LedgerError>) + Send>;
+
+/// A change that is asked for.
+struct Change {
+    make: Make,
+    on_disk: OnDisk,
+}
 
 /// A change that was made, and is not safe yet.
 struct Made {
@@ -42,14 +62,15 @@ impl Pen {
         Ok(Self { changes: Some(changes), thread: Some(thread) })
     }
 
-    /// Makes a change, safe on disk when this returns. Where it fails by any other error than
-    /// [`LedgerError::Storage`], it must have written nothing: others are in the same transaction.
+    /// Makes a change, and returns when it is as safe as it is to be. Where it fails by any other error than
+    /// [`LedgerError::Storage`], what it has written stays: others are in the same transaction.
     pub(super) async fn write<T: Send + 'static>(
         &self,
+        on_disk: OnDisk,
         change: impl FnOnce(&mut Tables<'_>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (tell, told) = oneshot::channel();
-        let change: Change = Box::new(move |tables| {
+        let make: Make = Box::new(move |tables| {
             let result = change(tables);
             let is_torn = matches!(result, Err(LedgerError::Storage(_)));
             let tell = Box::new(move |safe: Result<(), &LedgerError>| {
@@ -61,7 +82,7 @@ impl Pen {
         });
         let gone = || LedgerError::Storage("the ledger's writer is gone".into());
         let changes = self.changes.as_ref().ok_or_else(gone)?;
-        changes.send(change).map_err(|_| gone())?;
+        changes.send(Change { make, on_disk }).map_err(|_| gone())?;
         told.await.map_err(|_| gone())?
     }
 }
@@ -77,35 +98,62 @@ impl Drop for Pen {
 }
 
 fn write_all(database: &Database, wanted: &Receiver<Change>) {
-    while let Ok(first) = wanted.recv() {
-        let changes: Vec<_> = core::iter::once(first).chain(wanted.try_iter()).take(MOST).collect();
-        // A page that is damaged makes the library panic; those who wait are told by its end.
-        let written = catch_unwind(AssertUnwindSafe(|| write(database, changes)));
-        if written.is_err() {
-            tracing::error!("the ledger is damaged");
+    let mut is_on_disk = true;
+    loop {
+        let first = match is_on_disk {
+            true => wanted.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => wanted.recv_timeout(SOON),
+        };
+        let is_idle = first.is_err();
+        let is_over = matches!(first, Err(RecvTimeoutError::Disconnected));
+        let changes: Vec<_> = first.into_iter().chain(wanted.try_iter()).take(MOST).collect();
+        // Of one payment's there is one at a time: those that wait for no disk come first.
+        let is_soon = |change: &Change| change.on_disk == OnDisk::Soon;
+        let (soon, now): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_soon);
+        if !soon.is_empty() {
+            write(database, soon, OnDisk::Soon);
+            is_on_disk = false;
+        }
+        // One without changes takes what came before it to the disk.
+        if !now.is_empty() || (is_idle && !is_on_disk) {
+            write(database, now, OnDisk::Now);
+            is_on_disk = true;
+        }
+        if is_over {
+            return;
         }
     }
 }
 
 /// Makes all of these changes, or none of them.
-fn write(database: &Database, changes: Vec<Change>) {
-    let mut made = Vec::with_capacity(changes.len());
-    let safe = try_write(database, changes, &mut made);
-    for tell in made {
-        tell(safe.as_ref().copied());
+fn write(database: &Database, changes: Vec<Change>, on_disk: OnDisk) {
+    // A page that is damaged makes the library panic; those who wait are told by its end.
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        let mut made = Vec::with_capacity(changes.len());
+        let safe = try_write(database, changes, on_disk, &mut made);
+        for tell in made {
+            tell(safe.as_ref().copied());
+        }
+    }));
+    if written.is_err() {
+        tracing::error!("the ledger is damaged");
     }
 }
 
 fn try_write(
     database: &Database,
     changes: Vec<Change>,
+    on_disk: OnDisk,
     made: &mut Vec<Tell>,
 ) -> Result<(), LedgerError> {
-    let writing = begin(database)?;
+    let mut writing = begin(database)?;
+    if on_disk == OnDisk::Soon {
+        writing.set_durability(Durability::None).map_err(storage)?;
+    }
     let mut tables = Tables::open(&writing)?;
     let mut is_torn = false;
-    for change in changes {
-        let Made { tell, is_torn: torn } = change(&mut tables);
+    for Change { make, .. } in changes {
+        let Made { tell, is_torn: torn } = make(&mut tables);
         made.push(tell);
         is_torn |= torn;
     }

@@ -12,7 +12,7 @@ use super::{
     DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step, TxHash,
     an_old_ledger_shrinks, answer, claim_new, entry, open_ids, payment, state, transaction, ways,
 };
-use crate::ledger::{Answer, Conclusion, Owed, RedbLedger};
+use crate::ledger::{Answer, Conclusion, Owed, RedbLedger, Settle};
 
 pub(super) fn new_ledger() -> (RedbLedger, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -438,4 +438,48 @@ async fn of_changes_that_come_together_each_has_its_own_end() {
         let expected = if number % 2 == 0 { State::Claimed } else { State::Broadcast };
         assert_eq!(state(&ledger, payment(number).id()).await, expected);
     }
+}
+
+/// A claim that is settled first need not be on disk, and is soon; once its transaction is journalled, all
+/// of it is. That it is confirmed need not be either.
+#[tokio::test]
+async fn what_is_on_disk_before_anything_is_sent() {
+    let (ledger, folder) = new_ledger();
+    let path = folder.path().join("x402.redb");
+    let killed = async |id| {
+        let ledger = RedbLedger::open_copy(&path).unwrap();
+        ledger.find(id).await.unwrap().map(|entry| entry.state)
+    };
+    for (number, settle) in [(1, Settle::First), (2, Settle::After), (3, Settle::Later)] {
+        let entry = Entry { settle, ..later(1, 1, number, units(300), true) };
+        let id = entry.id();
+        claim(&ledger, entry).await;
+        let state = killed(id).await;
+        assert!(state == Some(State::Claimed) || (settle == Settle::First && state.is_none()));
+        ledger.apply(id, Step::Journalled(transaction(1))).await.unwrap();
+        assert_eq!(killed(id).await, Some(State::Broadcast), "{settle:?}");
+        ledger.apply(id, Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+        let state = killed(id).await;
+        let is_first = settle == Settle::First;
+        assert!(state == Some(State::Settled) || (is_first && state == Some(State::Broadcast)));
+        assert_eq!(ledger.find(id).await.unwrap().map(|entry| entry.state), Some(State::Settled));
+    }
+    // What only a facilitator knows is on disk.
+    let entry = Entry { settle: Settle::First, ..later(1, 1, 6, units(300), true) };
+    let id = entry.id();
+    claim(&ledger, entry).await;
+    ledger.apply(id, Step::Entrusted).await.unwrap();
+    ledger.apply(id, Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+    assert_eq!(killed(id).await, Some(State::Settled));
+    let entry = Entry { settle: Settle::First, ..later(1, 1, 4, units(300), true) };
+    let id = entry.id();
+    claim(&ledger, entry).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(killed(id).await, Some(State::Claimed), "soon");
+    let entry = Entry { settle: Settle::First, ..later(1, 1, 5, units(300), true) };
+    let id = entry.id();
+    claim(&ledger, entry).await;
+    drop(ledger);
+    let state = RedbLedger::open(&path).unwrap().find(id).await.unwrap().map(|entry| entry.state);
+    assert_eq!(state, Some(State::Claimed), "whoever closes the file leaves nothing out");
 }

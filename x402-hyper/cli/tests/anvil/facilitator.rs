@@ -1,0 +1,266 @@
+//! `x402 facilitator` on a real node: settlements that are asked for at the same time.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use x402_core::secp256k1::K256Signer;
+use x402_core::{Address, Amount, Authorization, Signer as _, hex};
+
+use crate::faults::{PRICE, after, rounds};
+use crate::http::{self, Answer};
+use crate::node::{Node, USDC};
+use crate::proxy::Proxy;
+use crate::shop::{BUYER, BUYER_KEY, PAY_TO, SETTLER_KEY, terms, usdc};
+use crate::wallet::MULTICALL3;
+
+/// anvil's account 3: pays too, and can be made to lose its money.
+const POOR_KEY: &str = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6";
+const POOR: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
+
+struct Service {
+    node: Node,
+    proxy: Proxy,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    program: Option<Child>,
+}
+
+impl Service {
+    fn open() -> Self {
+        let node = Node::start();
+        let code = include_str!("../../../../x402-std/src/devnet/bytecode/Multicall3.runtime.hex");
+        node.install(MULTICALL3, code);
+        node.mint(BUYER, 100_000_000);
+        let proxy = Proxy::start(node.address);
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let mut service = Self { node, proxy, address, folder, program: None };
+        service.start();
+        service
+    }
+
+    fn start(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        self.address = listener.local_addr().expect("its address");
+        drop(listener);
+        let (config, key) =
+            (self.folder.path().join("facilitator.yaml"), self.folder.path().join("settler.key"));
+        std::fs::write(&key, SETTLER_KEY).expect("write the key");
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&key, closed).expect("close it to others");
+        let text = format!(
+            "listen: {}\nledger: ./facilitator.redb\nchains:\n  - {{network: ethereum, rpc: \"http://{}\", \
+             key_file: ./settler.key, assets: [USDC]}}\n",
+            self.address, self.proxy.address
+        );
+        std::fs::write(&config, text).expect("write the config");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_x402"))
+            .args(["facilitator", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start the program");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(self.address).is_err() {
+            let exited = program.try_wait().expect("its state");
+            assert!(exited.is_none(), "the program ended: {exited:?}");
+            assert!(Instant::now() < deadline, "the program does not listen");
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.program = Some(program);
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+
+    fn received(&self) -> u128 {
+        self.node.balance(PAY_TO)
+    }
+
+    /// Asks for all settlements at the same time.
+    fn settle_all(&self, bodies: &[String]) -> Vec<Value> {
+        let to = self.address;
+        thread::scope(|scope| {
+            let asking: Vec<_> =
+                bodies.iter().map(|body| scope.spawn(move || settle(to, body))).collect();
+            asking.into_iter().map(|thread| thread.join().expect("an answer").json()).collect()
+        })
+    }
+
+    /// What a transaction moved to the payee.
+    fn moved_by(&self, transaction: &str) -> usize {
+        let receipt = self.node.rpc("eth_getTransactionReceipt", json!([transaction]));
+        let payee = format!("0x{:0>64}", PAY_TO.trim_start_matches("0x").to_lowercase());
+        let logs = receipt["logs"].as_array().expect("logs").iter();
+        let is_to_payee = |log: &&Value| {
+            log["topics"].as_array().is_some_and(|t| t.get(2) == Some(&json!(payee)))
+        };
+        logs.filter(|log| log["address"] == USDC.to_lowercase()).filter(is_to_payee).count()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn request(body: &str) -> String {
+    http::request("POST /settle", &[("Content-Type", "application/json".into())], body)
+}
+
+fn settle(to: SocketAddr, body: &str) -> Answer {
+    http::exchange(to, &request(body))
+}
+
+/// The body of a request to settle a payment of v2.
+fn body(key: &str, nonce: u64, units: u128) -> String {
+    let key = hex::decode(key).expect("a key");
+    let signer = K256Signer::from_bytes(&key).expect("a key");
+    let terms = terms(&nonce.to_string());
+    let value = Amount::from_units(units);
+    let terms = Authorization { from: signer.address(), value, ..terms };
+    let Ok(signature) = signer.sign(&terms.digest(&usdc().domain().separator()));
+    let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let requirements = json!({
+        "scheme": "exact", "network": "eip155:1", "amount": units.to_string(), "asset": USDC,
+        "payTo": PAY_TO, "maxTimeoutSeconds": 60, "extra": {"name": "USD Coin", "version": "2"},
+    });
+    let payload = json!({
+        "signature": format!("0x{}", text(&signature.to_rsv())),
+        "authorization": {
+            "from": Address::to_string(&terms.from), "to": PAY_TO, "value": units.to_string(),
+            "validAfter": "0", "validBefore": terms.valid_before.to_secs().expect("a time").to_string(),
+            "nonce": format!("0x{}", text(terms.nonce.as_bytes())),
+        },
+    });
+    let resource = json!({"url": "https://api.example.com/", "description": "", "mimeType": ""});
+    let payment = json!({
+        "x402Version": 2, "resource": resource, "accepted": requirements, "payload": payload,
+    });
+    json!({"x402Version": 2, "paymentPayload": payment, "paymentRequirements": requirements})
+        .to_string()
+}
+
+fn hashes(answers: &[Value]) -> Vec<&str> {
+    let mut hashes: Vec<_> =
+        answers.iter().map(|answer| answer["transaction"].as_str().expect("a hash")).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes
+}
+
+#[test]
+fn those_that_come_together_share_a_transaction_that_moves_each() {
+    let service = Service::open();
+    let bodies: Vec<_> = (1..=40).map(|nonce| body(BUYER_KEY, nonce, PRICE)).collect();
+    let answers = service.settle_all(&bodies);
+    assert!(answers.iter().all(|answer| answer["success"] == true), "{answers:?}");
+    assert_eq!(service.received(), 40 * PRICE);
+    let hashes = hashes(&answers);
+    assert!(hashes.len() <= 20, "{} transactions", hashes.len());
+    // Each answer's transaction is one that moved as many payments as name it.
+    for hash in &hashes {
+        let named = answers.iter().filter(|answer| answer["transaction"] == **hash).count();
+        assert_eq!(service.moved_by(hash), named, "{hash}");
+    }
+    println!("40 payments in {} transactions", hashes.len());
+    // Whoever asks again is told the same.
+    assert_eq!(service.settle_all(&bodies), answers);
+    assert_eq!(service.received(), 40 * PRICE);
+}
+
+#[test]
+fn a_member_that_reverts_has_not_paid_and_harms_no_other() {
+    let service = Service::open();
+    service.node.mint(POOR, PRICE);
+    service.proxy.hold_sends(true);
+    let (good, poor) =
+        ((1..=12).map(|nonce| body(BUYER_KEY, nonce, PRICE)), body(POOR_KEY, 1, PRICE));
+    let bodies: Vec<_> = good.chain([poor]).collect();
+    let answers = thread::scope(|scope| {
+        let asking = scope.spawn(|| service.settle_all(&bodies));
+        // By now all were found to be good, and nothing has reached the node.
+        thread::sleep(Duration::from_secs(2));
+        service.node.burn(POOR);
+        service.proxy.hold_sends(false);
+        asking.join().expect("answers")
+    });
+    for answer in &answers[..12] {
+        assert_eq!(answer["success"], true, "{answer}");
+    }
+    let refused = &answers[12];
+    assert_eq!(refused["success"], false, "{refused}");
+    assert_eq!((service.received(), service.node.balance(POOR)), (12 * PRICE, 0));
+    // The transaction that did nothing for it is named, and whoever asks again is told the same.
+    let hash = refused["transaction"].as_str().expect("a hash");
+    assert!(answers[..12].iter().any(|answer| answer["transaction"] == hash), "{refused}");
+    let again = settle(service.address, &bodies[12]).json();
+    assert_eq!(
+        (&again["success"], &again["transaction"]),
+        (&refused["success"], &refused["transaction"])
+    );
+    assert_eq!(service.settle_all(&bodies[..12]), answers[..12]);
+}
+
+/// Repeats until the facilitator says that it is settled.
+fn insist(to: SocketAddr, body: &str) -> Value {
+    let mut last = None;
+    for _ in 0..400 {
+        if let Some(answer) = http::try_exchange(to, &request(body)) {
+            let answer = answer.json();
+            if answer["success"] == true {
+                return answer;
+            }
+            last = Some(answer);
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+    panic!("it is not settled: {last:?}");
+}
+
+#[test]
+fn who_is_killed_amid_settlements_settles_each_once() {
+    const AT_ONCE: u64 = 12;
+    let mut service = Service::open();
+    let (rounds, mut luck) = (rounds(15, 300), 5);
+    for round in 0..rounds {
+        luck = after(luck);
+        let instant = Duration::from_micros((luck >> 33) % 300_000);
+        let nonces = 1 + round * AT_ONCE..1 + (round + 1) * AT_ONCE;
+        let bodies: Vec<_> = nonces.map(|nonce| body(BUYER_KEY, nonce, PRICE)).collect();
+        service.proxy.lose(round + 1);
+        let to = service.address;
+        thread::scope(|scope| {
+            for body in &bodies {
+                scope.spawn(move || http::try_exchange(to, &request(body)));
+            }
+            thread::sleep(instant);
+            service.kill();
+        });
+        service.proxy.lose(0);
+        service.start();
+        service.proxy.lose(round + 1);
+        let to = service.address;
+        let answers: Vec<_> = thread::scope(|scope| {
+            let asking: Vec<_> =
+                bodies.iter().map(|body| scope.spawn(move || insist(to, body))).collect();
+            asking.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+        });
+        assert_eq!(service.received(), u128::from((round + 1) * AT_ONCE) * PRICE, "{instant:?}");
+        for answer in &answers {
+            let hash = answer["transaction"].as_str().expect("a hash");
+            assert!(service.moved_by(hash) >= 1, "{answer}");
+        }
+    }
+    println!("{rounds} kills with {AT_ONCE} settlements under way");
+}
