@@ -1,4 +1,4 @@
-//! What `facilitator.py` has measured over HTTP, as it has left it in `results`.
+//! What was measured over HTTP, as `http`, `facilitator.py` and `gateway.py` have left it in `results`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,13 +10,17 @@ use crate::thousands;
 /// The load that the table tells of.
 const CONNECTIONS: u64 = 32;
 
-/// A table of what was measured; nothing where nothing was.
-pub(crate) fn table(root: &Path) -> String {
+/// Tables of what was measured; nothing of what was not.
+pub(crate) fn tables(root: &Path) -> Vec<String> {
     let results = root.join("benches/results");
-    let Ok(measured) = std::fs::read_to_string(results.join("facilitator.json")) else {
-        return String::new();
-    };
-    let measured: Value = serde_json::from_str(&measured).expect("JSON");
+    let read = |name: &str| std::fs::read_to_string(results.join(name)).ok();
+    let kept = |name: &str| read(name).map(|table| table.trim_end().to_owned());
+    let facilitators = read("facilitator.json").map(|measured| of_facilitators(&measured));
+    [kept("answers.md"), facilitators, kept("paid.md")].into_iter().flatten().collect()
+}
+
+fn of_facilitators(measured: &str) -> String {
+    let measured: Value = serde_json::from_str(measured).expect("JSON");
     let mut table = String::from(
         "| | per second | beside the best peer | µs of a processor each |\n|---|---:|---:|---:|\n",
     );

@@ -72,12 +72,12 @@ fn main() -> ExitCode {
     if has("--check") {
         return check(&measured, &fs::read_to_string(budgets).expect("budgets"));
     }
-    let table = table(&measured, &processes::peers(&root, &target()));
-    let table = [table, served::table(&root)].join("\n\n");
-    let table = table.trim_end();
+    let mut tables = vec![table(&measured, &processes::peers(&root, &target()))];
+    tables.extend(served::tables(&root));
+    let table = tables.join("\n\n");
     println!("{table}");
     if has("--readme") {
-        keep(&root.join("README.md"), table);
+        keep(&root.join("README.md"), &table);
     }
     ExitCode::SUCCESS
 }
