@@ -1,4 +1,4 @@
-//! Signing on k256's arithmetic with a comb of the generator, in constant time.
+//! Signing with a comb of the generator, in constant time.
 
 mod generator;
 mod nonce;
@@ -13,7 +13,7 @@ use k256::elliptic_curve::zeroize::Zeroizing;
 use k256::{FieldBytes, Scalar, SecretKey};
 
 use super::InvalidKey;
-use super::scalar::times;
+use super::scalar::{inverse, times};
 use crate::{Address, Digest, Signature, Signer, keccak256};
 
 /// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in two thirds
@@ -75,7 +75,7 @@ impl Signer for CombSigner {
 fn signature(key: &Scalar, hash: &Scalar, nonce: &Scalar) -> Option<Signature> {
     let [x, y] = generator::multiple(nonce)?;
     let r = Scalar::from_repr(x.into()).into_option()?;
-    let inverse = nonce.invert().into_option()?;
+    let inverse = inverse(nonce)?;
     let s = times(&inverse, &(times(&r, key) + hash));
     // The token takes the low one of the two that are good; the parity goes with it.
     let is_high = s.is_high();

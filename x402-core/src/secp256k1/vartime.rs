@@ -10,11 +10,11 @@ use k256::{FieldBytes, Scalar};
 
 use self::point::{Affine, Jacobian, MULTIPLES, Sum};
 use self::scalar::{DIGITS, split};
-use super::field::{Field, field};
-use super::scalar::times;
+use super::field::{Field, field, is_odd, plus, root};
+use super::scalar::{inverse_vartime, times};
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
-/// Recovers on k256's field arithmetic with formulas of this crate, in variable time.
+/// Recovers with formulas of this crate, in variable time.
 ///
 /// k256 takes the same time for every input, which signing needs and recovery does not: signature,
 /// digest and payer are known to everyone who sees the payment. Without that burden recovery takes
@@ -37,7 +37,7 @@ impl Recover for Vartime {
 fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
     let scalar = |bytes: &[u8; 32]| Scalar::from_repr((*bytes).into()).into_option();
     let (r, s) = (scalar(signature.r())?, scalar(signature.s())?);
-    let inverse = r.invert_vartime().into_option()?;
+    let inverse = inverse_vartime(&r)?;
     let h = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
     let (sum, scale) =
         combination(&-times(&inverse, &h), &times(&inverse, &s), &nonce_point(signature)?)?;
@@ -48,11 +48,9 @@ fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
 #[inline(never)]
 fn nonce_point(signature: &Signature) -> Option<Affine> {
     let x = field(signature.r())?;
-    let square = x.square().mul(&x) + Field::from_u64(7);
-    let y = square.sqrt().into_option()?.normalize();
-    let is_right = bool::from(y.is_odd()) == signature.is_y_odd();
+    let y = root(&plus(&x.square().mul(&x), &Field::ONE.mul_single(7)))?;
     let point = Affine { x, y };
-    Some(if is_right { point } else { point.negated() })
+    Some(if is_odd(&y) == signature.is_y_odd() { point } else { point.negated() })
 }
 
 /// β, the cube root of 1 with λ (x, y) = (β x, y).
@@ -164,7 +162,8 @@ mod tests {
         let mut expected = ProjectivePoint::GENERATOR;
         for half in 0..1 << (generator::WIDTH - 2) {
             let multiple = generator::multiple(half).unwrap();
-            let bytes: [[u8; 32]; 2] = [multiple.x, multiple.y].map(|of| of.to_bytes().into());
+            let bytes: [[u8; 32]; 2] =
+                [multiple.x, multiple.y].map(|of| crate::secp256k1::field::bytes(&of));
             assert_eq!(bytes, bytes_of(expected), "{half}");
             expected += double;
         }

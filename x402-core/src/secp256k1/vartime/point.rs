@@ -1,6 +1,6 @@
 //! Points of the curve, in coordinates that need no division.
 
-use super::super::field::{Field, minus, plus};
+use super::super::field::{Field, bytes, inverse_vartime, is_zero, minus, plus};
 
 /// (x, y), which is never the point at infinity. Magnitudes at most 4.
 #[derive(Clone, Copy)]
@@ -60,9 +60,8 @@ impl Jacobian {
         // h = x2 - x1 and i = y1 - y2, both over the same denominator.
         let h = minus(&other.x.mul(&square), &self.x, 4);
         let i = minus(&self.y, &other.y.mul(&square.mul(z)), 1);
-        if bool::from(h.normalizes_to_zero()) {
-            let is_same = bool::from(i.normalizes_to_zero());
-            return is_same.then(|| (self.double(), plus(&self.y, &self.y)));
+        if is_zero(&h) {
+            return is_zero(&i).then(|| (self.double(), plus(&self.y, &self.y)));
         }
         // x' = i² - h³ - 2 x1 h², y' = -i (x1 h² - x') - y1 h³, z' = z h.
         let minus_square = h.square().negate(1);
@@ -77,9 +76,9 @@ impl Jacobian {
     #[inline(never)]
     pub(super) fn coordinates(&self, scale: &Field) -> Option<[[u8; 32]; 2]> {
         // Not zero, as the point is not at infinity.
-        let inverse = self.z.mul(scale).normalize().invert_vartime().into_option()?;
+        let inverse = inverse_vartime(&self.z.mul(scale))?;
         let Affine { x, y } = Affine { x: self.x, y: self.y }.scaled(&inverse);
-        Some([x.to_bytes().into(), y.to_bytes().into()])
+        Some([bytes(&x), bytes(&y)])
     }
 }
 
