@@ -214,13 +214,13 @@ impl Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
 impl fmt::Debug for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
@@ -283,13 +283,13 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 

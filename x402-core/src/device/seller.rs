@@ -8,6 +8,7 @@ use super::scan::{BodyLength, Intake, Part, Scanner};
 use crate::claim::Claimed;
 use crate::head::HeadError;
 use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
+use crate::plain::{Decimal, Plain};
 use crate::wire::base64::{Base64, Base64Error};
 use crate::wire::json::{Quoted, emitted_len};
 use crate::wire::{Challenge, PaymentFlow, PaymentPayload, Resource};
@@ -99,6 +100,7 @@ struct Sold<'s> {
 impl fmt::Display for Sold<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { media_type, length, payer } = self;
+        let (media_type, length) = (Plain(media_type), Decimal::of(*length));
         write!(f, "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n")?;
         if let Some(payer) = payer {
             // The chain has not said yet.
@@ -119,7 +121,8 @@ pub(super) struct Refused<'s, D> {
 impl<D: Dialects> fmt::Display for Refused<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.refusal.status();
-        write!(f, "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\n", phrase(status))?;
+        let (code, phrase) = (Decimal(status.into()), Plain(phrase(status)));
+        write!(f, "HTTP/1.1 {code} {phrase}\r\nContent-Type: application/json\r\n")?;
         if status == 402 {
             self.terms_in_fields(f)?;
         }
@@ -127,7 +130,8 @@ impl<D: Dialects> fmt::Display for Refused<'_, D> {
             f.write_str("Retry-After: 10\r\n")?;
         }
         let body = Body(self);
-        write!(f, "Content-Length: {}\r\nCache-Control: no-store\r\n\r\n", emitted_len(&body))?;
+        let length = Decimal::of(emitted_len(&body));
+        write!(f, "Content-Length: {length}\r\nCache-Control: no-store\r\n\r\n")?;
         body.fmt(f)
     }
 }
@@ -152,7 +156,7 @@ impl<D: Dialects> Refused<'_, D> {
         let mut written = Ok(());
         emit_challenge(self.offer, code, |field, value| {
             if written.is_ok() {
-                written = write!(f, "{field}: {value}\r\n");
+                written = write!(f, "{field}: {}\r\n", Plain(value));
             }
         });
         written
@@ -181,7 +185,7 @@ struct Body<'s, D>(&'s Refused<'s, D>);
 impl<D: Dialects> fmt::Display for Body<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refusal = self.0.refusal;
-        write!(f, r#"{{"code":"{}","reason":"{}""#, refusal.code(), refusal.reason())?;
+        write!(f, r#"{{"code":"{}","reason":"{}""#, Plain(refusal.code()), refusal.reason())?;
         if D::SENTENCES {
             write!(f, r#","message":"{refusal}","help":{}"#, Quoted(refusal.help()))?;
         }

@@ -3,6 +3,7 @@ use core::fmt::{self, Write as _};
 use heapless::String;
 
 use super::{Field, HeaderError, collect};
+use crate::plain::Decimal;
 use crate::{Address, Asset, ChainId, Code, Offer, Price};
 
 /// Emits the header fields of a 402, names and values, to `emit`, one call each.
@@ -19,7 +20,7 @@ pub fn emit_challenge(offer: &Offer<'_>, error: Option<Code>, mut emit: impl FnM
         None => emit_display(Field::Network, &terms.chain_id, &mut emit),
     }
     emit_display(Field::Recipient, &terms.pay_to, &mut emit);
-    emit_display(Field::Timeout, &terms.max_timeout_seconds, &mut emit);
+    emit_display(Field::Timeout, &Decimal(terms.max_timeout_seconds.into()), &mut emit);
     if let Some(code) = error {
         emit(Field::Error, code.as_str());
     }

@@ -1,5 +1,7 @@
 use core::fmt::{self, Write as _};
 
+use crate::hex;
+
 /// A text as a JSON string, escaped as `JSON.stringify` does: `"`, `\` and control characters, and
 /// nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,14 @@ impl fmt::Display for Quoted<'_> {
                 '\n' => f.write_str("\\n")?,
                 '\r' => f.write_str("\\r")?,
                 '\t' => f.write_str("\\t")?,
-                c @ ('"' | '\\') => write!(f, "\\{c}")?,
-                c => write!(f, "\\u{:04x}", u32::from(c))?,
+                c @ ('"' | '\\') => {
+                    f.write_char('\\')?;
+                    f.write_char(c)?;
+                }
+                c => {
+                    f.write_str("\\u00")?;
+                    hex::pair(c as u8, f)?;
+                }
             }
             rest = chars.as_str();
         }
