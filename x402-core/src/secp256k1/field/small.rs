@@ -29,8 +29,18 @@ impl Field {
         self.mul(self)
     }
 
+    #[inline(never)]
     pub(in crate::secp256k1) fn mul(&self, other: &Self) -> Self {
-        Self(times_modulo(&self.0, &other.0))
+        let [low, high] = &mut product(&self.0, &other.0);
+        let (mut carry, mut below) = (0, 0);
+        for (low, high) in low.iter_mut().zip(high) {
+            // At most 2^42.
+            carry += u64::from(*high) * u64::from(ABOVE) + u64::from(*low) + u64::from(below);
+            below = *high;
+            *low = carry as u32;
+            carry >>= 32;
+        }
+        fold(low, carry + u64::from(below))
     }
 
     /// n a, where n is small.
@@ -39,7 +49,7 @@ impl Field {
         for word in &mut words {
             (*word, carry) = word.carrying_mul(n, carry);
         }
-        Self(fold(&words, carry.into()))
+        fold(&words, carry.into())
     }
 
     /// -a. Magnitudes are k256's.
@@ -48,24 +58,9 @@ impl Field {
     }
 }
 
-/// a b.
-#[inline(never)]
-fn times_modulo(a: &Words, b: &Words) -> Words {
-    let [low, high] = &mut product(a, b);
-    let (mut carry, mut below) = (0, 0);
-    for (low, high) in low.iter_mut().zip(high) {
-        // At most 2^42.
-        carry += u64::from(*high) * u64::from(ABOVE) + u64::from(*low) + u64::from(below);
-        below = *high;
-        *low = carry as u32;
-        carry >>= 32;
-    }
-    fold(low, carry + u64::from(below))
-}
-
 /// The number with 2^256 so many times on top, of which there are less than 2^34.
 #[inline(never)]
-fn fold(words: &Words, above: u64) -> Words {
+fn fold(words: &Words, above: u64) -> Field {
     let times = u128::from(above) * ((1 << 32) + u128::from(ABOVE));
     let times = [times as u32, (times >> 32) as u32, (times >> 64) as u32, 0, 0, 0, 0, 0];
     let (mut words, carry) = add(words, &times);
@@ -75,14 +70,14 @@ fn fold(words: &Words, above: u64) -> Words {
     (*w0, more) = w0.carrying_add(u32::from(carry) * ABOVE, more);
     (*w1, more) = w1.carrying_add(u32::from(carry), more);
     *w2 = w2.wrapping_add(more.into());
-    words
+    Field(words)
 }
 
 /// a + b.
 #[inline(never)]
 pub(in crate::secp256k1) fn plus(a: &Field, b: &Field) -> Field {
     let (sum, carry) = add(&a.0, &b.0);
-    Field(fold(&sum, carry.into()))
+    fold(&sum, carry.into())
 }
 
 /// a - b.
@@ -125,10 +120,15 @@ pub(in crate::secp256k1) fn is_zero(a: &Field) -> bool {
     !(differ(&[0; 8]) & differ(&PRIME))
 }
 
+/// a to the power of the exponent.
+fn to_the(a: &Field, exponent: &Words) -> Field {
+    Field(power(&a.0, exponent, &words::ONE, |a, b| Field(*a).mul(&Field(*b)).0))
+}
+
 /// 1 / a; `None` of zero. In the same time for all.
 #[inline(never)]
 pub(in crate::secp256k1) fn inverse(a: &Field) -> Option<Field> {
-    (!is_zero(a)).then(|| Field(power(&a.0, &INVERSE, &words::ONE, times_modulo)))
+    (!is_zero(a)).then(|| to_the(a, &INVERSE))
 }
 
 /// As [`inverse`], in less time.
@@ -139,7 +139,7 @@ pub(in crate::secp256k1) fn inverse_vartime(a: &Field) -> Option<Field> {
 /// A number of which this is the square, if there is one.
 #[inline(never)]
 pub(in crate::secp256k1) fn root(a: &Field) -> Option<Field> {
-    let root = Field(power(&a.0, &ROOT, &words::ONE, times_modulo));
+    let root = to_the(a, &ROOT);
     is_zero(&minus(&root.square(), a, 1)).then_some(root)
 }
 
