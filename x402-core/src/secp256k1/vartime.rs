@@ -64,18 +64,22 @@ fn combination(g: &Scalar, p: &Scalar, point: &Affine) -> Option<(Jacobian, Fiel
     let mut multiples = [*point; MULTIPLES];
     let scale = point::odd_multiples(&mut multiples)?;
     let mut sum = Sum(None);
-    for [p1, p2, g1, g2] in digits(g, p).iter().rev() {
+    for digits in digits(g, p).iter().rev() {
         sum.double();
-        for (digit, factor) in [(p1, None), (p2, Some(&beta))] {
-            if let Some(multiple) = multiples.get(half(*digit)).filter(|_| *digit != 0) {
-                sum.add(&term(*digit, factor, *multiple));
+        for (column, digit) in digits.iter().enumerate().filter(|(_, digit)| **digit != 0) {
+            let is_of_point = column < 2;
+            let mut term = if is_of_point {
+                *multiples.get(half(*digit))?
+            } else {
+                generator::multiple(half(*digit))?
+            };
+            if column % 2 == 1 {
+                term.x = term.x.mul(&beta);
             }
-        }
-        for (digit, factor) in [(g1, None), (g2, Some(&beta))] {
-            if *digit != 0 {
-                let multiple = generator::multiple(half(*digit))?;
-                sum.add_scaled(&term(*digit, factor, multiple), &scale);
+            if *digit < 0 {
+                term = term.negated();
             }
+            sum.add(&term, (!is_of_point).then_some(&scale));
         }
     }
     Some((sum.0?, scale))
@@ -100,15 +104,6 @@ fn digits(g: &Scalar, p: &Scalar) -> [[i8; 4]; DIGITS] {
 /// Where a table of the odd multiples has that of a digit.
 fn half(digit: i8) -> usize {
     usize::from(digit.unsigned_abs() / 2)
-}
-
-/// A multiple with x times `factor`, and with the sign of the digit.
-#[inline(never)]
-fn term(digit: i8, factor: Option<&Field>, mut multiple: Affine) -> Affine {
-    if let Some(factor) = factor {
-        multiple.x = multiple.x.mul(factor);
-    }
-    if digit < 0 { multiple.negated() } else { multiple }
 }
 
 #[cfg(test)]

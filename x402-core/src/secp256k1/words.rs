@@ -1,6 +1,7 @@
 //! Integers of 256 bits, and what is needed to calculate with them modulo the numbers of the curve.
 
 use core::hint::black_box;
+use core::mem::swap;
 
 /// Digits of 32 bits, the lowest first.
 pub(super) type Words = [u32; 8];
@@ -58,7 +59,7 @@ pub(super) fn complement(a: &Words) -> Words {
 }
 
 /// a b, the low half and the high one.
-#[inline(always)]
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn product(a: &Words, b: &Words) -> [Words; 2] {
     let mut product = [[0; 8]; 2];
     put_product(&mut product, a, b);
@@ -67,7 +68,7 @@ pub(super) fn product(a: &Words, b: &Words) -> [Words; 2] {
 
 /// Puts a b in the place of zero.
 #[cfg_attr(target_os = "none", inline(never))]
-fn put_product(product: &mut [Words; 2], a: &Words, b: &Words) {
+pub(super) fn put_product(product: &mut [Words; 2], a: &Words, b: &Words) {
     for (place, a) in a.iter().enumerate() {
         let above = add_multiple(product, place, *a, b);
         if let Some(word) = product.as_flattened_mut().get_mut(place + 8) {
@@ -125,38 +126,53 @@ pub(super) fn power(
 
 /// 1 / a modulo an odd prime, in a time that depends on both; `None` of zero.
 #[cfg_attr(target_os = "none", inline(never))]
-pub(super) fn inverse_vartime(a: &Words, modulus: &Words) -> Option<Words> {
+pub(super) fn inverse_vartime(a: &Words, prime: &Words) -> Option<Words> {
     // x a = u and y a = v, modulo the prime; u and v have no divisor in common, and v is odd.
-    let (mut u, mut x, mut v, mut y) = (*a, ONE, *modulus, [0; 8]);
+    let (mut u, mut x, mut v, mut y) = (*a, ONE, *prime, [0; 8]);
     while u != [0; 8] {
         while is_even(&u) {
-            u = half(&u, false);
-            let (sum, carry) = if is_even(&x) { (x, false) } else { add(&x, modulus) };
-            x = half(&sum, carry);
+            halve(&mut u, false);
+            let is_odd = !is_even(&x);
+            let carry = is_odd && add_to(&mut x, prime);
+            halve(&mut x, carry);
         }
-        let (mut difference, is_negative) = subtract(&u, &v);
-        if is_negative {
-            (v, difference) = (u, subtract(&v, &u).0);
-            (x, y) = (y, x);
+        if subtract_from(&mut u, &v) {
+            // It was the smaller one: the difference is the other way round.
+            add_to(&mut u, &v);
+            swap(&mut u, &mut v);
+            swap(&mut x, &mut y);
+            subtract_from(&mut u, &v);
         }
-        u = difference;
-        let (less, is_negative) = subtract(&x, &y);
-        x = if is_negative { add(&less, modulus).0 } else { less };
+        if subtract_from(&mut x, &y) {
+            add_to(&mut x, prime);
+        }
     }
     (v == ONE).then_some(y)
+}
+
+#[cfg_attr(target_os = "none", inline(never))]
+fn add_to(a: &mut Words, b: &Words) -> bool {
+    let carry;
+    (*a, carry) = add(a, b);
+    carry
+}
+
+fn subtract_from(a: &mut Words, b: &Words) -> bool {
+    let is_negative;
+    (*a, is_negative) = subtract(a, b);
+    is_negative
 }
 
 fn is_even([first, ..]: &Words) -> bool {
     first & 1 == 0
 }
 
-/// Half of an even number that may have 2^256 on top.
-fn half(a: &Words, mut carry: bool) -> Words {
-    let mut half = *a;
-    for word in half.iter_mut().rev() {
+/// Halves an even number that may have 2^256 on top.
+#[cfg_attr(target_os = "none", inline(never))]
+fn halve(a: &mut Words, mut carry: bool) {
+    for word in a.iter_mut().rev() {
         let lowest = *word & 1 == 1;
         *word = *word >> 1 | u32::from(carry) << 31;
         carry = lowest;
     }
-    half
 }

@@ -4,7 +4,7 @@
 use k256::elliptic_curve::subtle::{Choice, ConditionallySelectable};
 
 use super::super::words::{
-    self, Words, add, bytes_of, complement, power, product, subtract, words_of,
+    self, Words, add, bytes_of, complement, power, put_product, subtract, words_of,
 };
 
 /// An integer modulo p, as any number below 2^256.
@@ -31,7 +31,9 @@ impl Field {
 
     #[inline(never)]
     pub(in crate::secp256k1) fn mul(&self, other: &Self) -> Self {
-        let [low, high] = &mut product(&self.0, &other.0);
+        let mut product = [[0; 8]; 2];
+        put_product(&mut product, &self.0, &other.0);
+        let [low, high] = &mut product;
         let (mut carry, mut below) = (0, 0);
         for (low, high) in low.iter_mut().zip(high) {
             // At most 2^42.
