@@ -10,7 +10,7 @@ use k256::elliptic_curve::ops::Reduce;
 use k256::elliptic_curve::scalar::IsHigh as _;
 use k256::elliptic_curve::subtle::ConditionallySelectable as _;
 use k256::elliptic_curve::zeroize::Zeroizing;
-use k256::{FieldBytes, Scalar, SecretKey};
+use k256::{FieldBytes, Scalar};
 
 use super::InvalidKey;
 use super::scalar::{inverse, times};
@@ -26,7 +26,7 @@ use crate::{Address, Digest, Signature, Signer, keccak256};
 /// The key is wiped when it is dropped and is never shown.
 #[derive(Clone)]
 pub struct CombSigner {
-    key: SecretKey,
+    key: Zeroizing<Scalar>,
     address: Address,
 }
 
@@ -38,9 +38,10 @@ impl CombSigner {
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
     #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
-        let key = SecretKey::from_slice(key).map_err(|_| InvalidKey)?;
-        let public = generator::multiple(&key.to_nonzero_scalar());
-        let public = public.ok_or(InvalidKey)?;
+        let key = Scalar::from_repr((*key).into()).into_option().map(Zeroizing::new);
+        let key = key.ok_or(InvalidKey)?;
+        // There is none of zero.
+        let public = generator::multiple(&key).ok_or(InvalidKey)?;
         let address = Address::from_word_unchecked(&keccak256(&[public.as_flattened()]));
         Ok(Self { key, address })
     }
@@ -55,14 +56,13 @@ impl Signer for CombSigner {
 
     #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
-        let key = Zeroizing::new(*self.key.to_nonzero_scalar());
-        let bytes = Zeroizing::new(<[u8; 32]>::from(key.to_repr()));
+        let bytes = Zeroizing::new(<[u8; 32]>::from(self.key.to_repr()));
         let hash = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
         let mut nonces = nonce::Nonces::new(&bytes, &hash.to_repr().into());
         loop {
             // The first one is good but for one in 2^127.
             let nonce = Zeroizing::new(nonces.candidate());
-            if let Some(signature) = signature(&key, &hash, &nonce) {
+            if let Some(signature) = signature(&self.key, &hash, &nonce) {
                 return Ok(signature);
             }
             nonces.reject();
