@@ -15,6 +15,12 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
+/// Writes a character: what [`fmt::Write`] does by itself, once for all that write.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(crate) fn write_char(out: &mut dyn fmt::Write, c: char) -> fmt::Result {
+    out.write_str(c.encode_utf8(&mut [0; 4]))
+}
+
 /// A number, in decimal.
 pub(crate) struct Decimal(pub(crate) u64);
 

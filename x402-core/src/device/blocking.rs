@@ -10,7 +10,7 @@ use super::connection::{Connection, DeviceError};
 use super::dialects::Dialects;
 use super::scan::{BodyLength, Intake};
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
-use crate::{Offer, Recover, Refusal, Signer};
+use crate::{Offer, Recover, Refusal, Signer, plain};
 
 impl<T: ErrorType> ErrorType for Connection<T> {
     type Error = T::Error;
@@ -107,6 +107,10 @@ impl<T: Write> fmt::Write for Pieces<'_, T> {
             }
         }
         Ok(())
+    }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        plain::write_char(self, c)
     }
 }
 

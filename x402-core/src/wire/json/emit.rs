@@ -1,7 +1,7 @@
 use core::fmt::{self, Write as _};
 
 use super::scan;
-use crate::hex;
+use crate::{hex, plain};
 
 /// A text as a JSON string, escaped as `JSON.stringify` does: `"`, `\` and control characters, and
 /// nothing else.
@@ -47,6 +47,10 @@ pub fn emitted_len(value: &impl fmt::Display) -> usize {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             self.0 = self.0.saturating_add(text.len());
             Ok(())
+        }
+
+        fn write_char(&mut self, c: char) -> fmt::Result {
+            plain::write_char(self, c)
         }
     }
 
