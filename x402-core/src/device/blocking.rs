@@ -209,7 +209,7 @@ impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
         media_type: &str,
         body: &[u8],
     ) -> Result<(), T::Error> {
-        send(connection, &sale.head(media_type, body.len()), body)
+        send(connection, &sale.head::<D>(media_type, body.len()), body)
     }
 
     /// Sends the answer to what was not paid for, or not rightly: the offer, and what is wrong.

@@ -85,8 +85,12 @@ pub struct Sale {
 
 impl Sale {
     /// The head of the answer.
-    pub(super) fn head<'s>(&self, media_type: &'s str, length: usize) -> impl fmt::Display + 's {
-        let payer = self.is_headers.then(|| self.claimed.payer());
+    pub(super) fn head<'s, D: Dialects>(
+        &self,
+        media_type: &'s str,
+        length: usize,
+    ) -> impl fmt::Display + use<'s, D> {
+        let payer = (D::HEADERS && self.is_headers).then(|| self.claimed.payer());
         Sold { media_type, length, payer }
     }
 }
@@ -104,7 +108,8 @@ impl fmt::Display for Sold<'_> {
         write!(f, "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n")?;
         if let Some(payer) = payer {
             // The chain has not said yet.
-            write!(f, "{}: pending\r\n{}: {payer}\r\n", Field::Status, Field::Payer)?;
+            let [status, name] = [Field::Status, Field::Payer].map(|field| Plain(field.name()));
+            write!(f, "{status}: pending\r\n{name}: {payer}\r\n")?;
         }
         f.write_str("Cache-Control: no-store\r\n\r\n")
     }
@@ -165,7 +170,7 @@ impl<D: Dialects> Refused<'_, D> {
     fn challenge(&self) -> Challenge<'_> {
         let error = match self.refusal {
             Refusal::Payment(Error::Missing) => "Payment required",
-            refusal => refusal.reason().as_str(),
+            refusal => refusal.reason_text(),
         };
         Challenge {
             error,
@@ -185,7 +190,12 @@ struct Body<'s, D>(&'s Refused<'s, D>);
 impl<D: Dialects> fmt::Display for Body<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refusal = self.0.refusal;
-        write!(f, r#"{{"code":"{}","reason":"{}""#, Plain(refusal.code()), refusal.reason())?;
+        write!(
+            f,
+            r#"{{"code":"{}","reason":"{}""#,
+            Plain(refusal.code()),
+            Plain(refusal.reason_text())
+        )?;
         if D::SENTENCES {
             write!(f, r#","message":"{refusal}","help":{}"#, Quoted(refusal.help()))?;
         }
