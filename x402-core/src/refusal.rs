@@ -116,7 +116,7 @@ impl Refusal {
         write!(message, "{self}").ok()?;
         let body = Body {
             code: self.code(),
-            reason: self.reason().as_str(),
+            reason: self.reason_text(),
             message: &message,
             help: self.help(),
         };

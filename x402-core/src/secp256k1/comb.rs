@@ -5,15 +5,14 @@ mod nonce;
 
 use core::fmt;
 
+use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
-use k256::elliptic_curve::ops::Reduce;
 use k256::elliptic_curve::scalar::IsHigh as _;
 use k256::elliptic_curve::subtle::ConditionallySelectable as _;
 use k256::elliptic_curve::zeroize::Zeroizing;
-use k256::{FieldBytes, Scalar};
 
 use super::InvalidKey;
-use super::scalar::{inverse, times};
+use super::scalar::{inverse, scalar, times};
 use crate::{Address, Digest, Signature, Signer, keccak256};
 
 /// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in two thirds
@@ -57,7 +56,7 @@ impl Signer for CombSigner {
     #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
         let bytes = Zeroizing::new(<[u8; 32]>::from(self.key.to_repr()));
-        let hash = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
+        let hash = scalar(digest.as_bytes());
         let mut nonces = nonce::Nonces::new(&bytes, &hash.to_repr().into());
         loop {
             // The first one is good but for one in 2^127.

@@ -9,6 +9,12 @@ use super::words::{self, ONE, Words, add, add_multiple, bytes_of, power, product
 /// Whether it is those of this crate that are wanted: on a device, and where its tests are run.
 const IS_SMALL: bool = cfg!(any(target_os = "none", cpubits = "32"));
 
+/// 32 bytes, big-endian, modulo the order.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(super) fn scalar(bytes: &[u8; 32]) -> Scalar {
+    <Scalar as Reduce<FieldBytes>>::reduce(&(*bytes).into())
+}
+
 /// a b modulo the order, in the same time for all.
 pub(super) fn times(a: &Scalar, b: &Scalar) -> Scalar {
     if IS_SMALL { times_in_loops(a, b) } else { *a * *b }
@@ -85,7 +91,7 @@ fn words(scalar: &Scalar) -> Words {
 }
 
 fn scalar_of(words: &Words) -> Scalar {
-    <Scalar as Reduce<FieldBytes>>::reduce(&bytes_of(words).into())
+    scalar(&bytes_of(words))
 }
 
 #[cfg(test)]

@@ -4,14 +4,12 @@ mod generator;
 mod point;
 mod scalar;
 
-use k256::elliptic_curve::PrimeField as _;
-use k256::elliptic_curve::ops::Reduce;
-use k256::{FieldBytes, Scalar};
+use k256::Scalar;
 
 use self::point::{Affine, Jacobian, MULTIPLES, Sum};
 use self::scalar::{DIGITS, split};
 use super::field::{Field, field, is_odd, plus, root};
-use super::scalar::{inverse_vartime, times};
+use super::scalar::{inverse_vartime, scalar, times};
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
 /// Recovers with formulas of this crate, in variable time.
@@ -35,10 +33,10 @@ impl Recover for Vartime {
 /// x and y of r⁻¹ (s R - h G), where R is the point that the signature gives the x of.
 #[inline(never)]
 fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
-    let scalar = |bytes: &[u8; 32]| Scalar::from_repr((*bytes).into()).into_option();
-    let (r, s) = (scalar(signature.r())?, scalar(signature.s())?);
+    // Both are below the order, as of every signature.
+    let (r, s) = (scalar(signature.r()), scalar(signature.s()));
     let inverse = inverse_vartime(&r)?;
-    let h = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
+    let h = scalar(digest.as_bytes());
     let (sum, scale) =
         combination(&-times(&inverse, &h), &times(&inverse, &s), &nonce_point(signature)?)?;
     sum.coordinates(&scale)
@@ -110,6 +108,7 @@ fn half(digit: i8) -> usize {
 mod tests {
     use std::vec::Vec;
 
+    use k256::elliptic_curve::PrimeField as _;
     use k256::elliptic_curve::sec1::ToSec1Point as _;
     use k256::{AffinePoint, ProjectivePoint};
 
@@ -146,8 +145,7 @@ mod tests {
             lambda + Scalar::ONE,
             lambda * Scalar::from(u128::MAX),
         ];
-        let mixed = (0..12_u8)
-            .map(|seed| <Scalar as Reduce<FieldBytes>>::reduce(&keccak256(&[&[seed]]).into()));
+        let mixed = (0..12_u8).map(|seed| scalar(&keccak256(&[&[seed]])));
         edges.into_iter().flat_map(|edge| [edge, -edge]).chain(mixed)
     }
 

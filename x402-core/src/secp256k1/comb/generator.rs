@@ -8,7 +8,7 @@ use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::super::field::{Field, bytes, field, inverse, minus, plus, times};
-use super::super::scalar;
+use super::super::scalar::{scalar, times as times_scalar};
 use crate::hex;
 
 /// How far apart the bits of a row are.
@@ -113,8 +113,7 @@ const HALF: [u8; 32] =
 /// x and y of k G, 32 bytes each, big-endian; `None` where k is zero.
 #[inline(never)]
 pub(super) fn multiple(k: &Scalar) -> Option<[[u8; 32]; 2]> {
-    let constant = |bytes: [u8; 32]| Scalar::from_repr(bytes.into()).into_option();
-    let signs = scalar::times(&(*k + constant(ALL_PLUS)?), &constant(HALF)?);
+    let signs = times_scalar(&(*k + scalar(&ALL_PLUS)), &scalar(&HALF));
     sum(&signs.to_repr().into())?.coordinates()
 }
 
