@@ -115,6 +115,8 @@ impl<T: Write> fmt::Write for Pieces<'_, T> {
 }
 
 /// Sends a head and a body.
+// Not inlined: what it needs of the stack is not its callers'.
+#[inline(never)]
 fn send<T: Write>(stream: &mut T, head: &impl fmt::Display, body: &[u8]) -> Result<(), T::Error> {
     let mut pieces = Pieces { stream, piece: [0; 128], length: 0, result: Ok(()) };
     // The text itself does not fail: where it does, the stream has.

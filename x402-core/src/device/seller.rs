@@ -5,7 +5,7 @@ use super::base64::Decoder;
 use super::dialects::{AllDialects, Dialects};
 use super::kept::{FieldsError, Kept};
 use super::scan::{BodyLength, Intake, Part, Scanner};
-use crate::claim::Claimed;
+use crate::claim::{Claimed, Proof};
 use crate::head::HeadError;
 use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
 use crate::plain::{Decimal, Plain};
@@ -63,13 +63,25 @@ impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
         offer: &Offer<'_>,
         moment: &Moment,
     ) -> Result<Sale, Refusal> {
-        let (payment, is_headers) = request.payment::<D>(offer)?;
-        let checked = offer.requirements();
-        let checked = checked.check_authorization(&payment, moment, &self.recover)?;
+        let paid = request.payment::<D>(offer)?;
+        let proof = offer.requirements().check_authorized(&paid.0, moment, &self.recover)?;
+        self.take(&paid, proof, offer, moment)
+    }
+
+    // Not inlined: what is made of the payment here has no place in the stack while it is checked.
+    #[inline(never)]
+    fn take(
+        &mut self,
+        (payment, is_headers): &(Payment, bool),
+        proof: Proof,
+        offer: &Offer<'_>,
+        moment: &Moment,
+    ) -> Result<Sale, Refusal> {
+        let checked = offer.requirements().checked(payment, proof);
         let claim = self.window.reserve(&checked, moment.now)?;
         // The claim is for what was checked.
         let claimed = checked.claimed(claim).map_err(|_| Refusal::Unavailable)?;
-        Ok(Sale { claimed, is_headers })
+        Ok(Sale { claimed, is_headers: *is_headers })
     }
 }
 
