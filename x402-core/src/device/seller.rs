@@ -7,7 +7,7 @@ use super::kept::{FieldsError, Kept};
 use super::scan::{BodyLength, Intake, Part, Scanner};
 use crate::claim::{Claimed, Proof};
 use crate::head::HeadError;
-use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
+use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge, is_name};
 use crate::plain::{Decimal, Plain};
 use crate::wire::base64::{Base64, Base64Error};
 use crate::wire::json::{Quoted, emitted_len};
@@ -173,7 +173,7 @@ impl<D: Dialects> Refused<'_, D> {
         let mut written = Ok(());
         emit_challenge(self.offer, code, |field, value| {
             if written.is_ok() {
-                written = write!(f, "{field}: {}\r\n", Plain(value));
+                written = field.write(f, value);
             }
         });
         written
@@ -392,7 +392,7 @@ impl<D: Dialects> Intake for Reader<'_, D> {
 impl<'b, D: Dialects> Reader<'b, D> {
     fn name(&mut self) {
         let name = self.kept.name();
-        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        let is = |known: &str| is_name(name, known);
         let is_wanted = D::HEADERS && Field::OF_REQUEST.iter().any(|field| is(field.name()))
             || ["Content-Length", "Transfer-Encoding"].into_iter().any(is);
         let is_payload = payloads::<D>().into_iter().any(|(name, is_read)| is_read && is(name));

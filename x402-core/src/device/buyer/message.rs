@@ -101,7 +101,7 @@ impl Payment<'_> {
         let mut written = Ok(());
         self.prepared.payment.emit(self.asset, SignatureForm::Packed, |field, value| {
             if written.is_ok() {
-                written = write!(f, "{field}: {}\r\n", Plain(value));
+                written = field.write(f, value);
             }
         });
         written
