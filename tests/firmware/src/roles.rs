@@ -24,9 +24,9 @@ pub fn buy<D: Dialects>() -> bool {
         Ok(Next::Answer(answer)) => answer,
         Ok(Next::Reconnect) | Err(_) => return false,
     };
-    let digits = [100, 10, 1].map(|place| b'0' + (answer.status / place % 10) as u8);
+    let digits = [answer.status / 100 % 10, answer.status / 10 % 10, answer.status % 10];
     show(b"status ");
-    show(&digits);
+    show(&digits.map(|digit| b'0' + digit as u8));
     show(b"\n");
     let BodyLength::Known(length) = answer.body else { return false };
     for _ in 0..length {
