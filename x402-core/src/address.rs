@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::hex::{self, HexError};
+use crate::hex::{self, HexError, digit};
 use crate::keccak256;
 
 /// An Ethereum address: 20 bytes, the low ones of the Keccak-256 of a public key.
@@ -95,13 +95,9 @@ impl Address {
     }
 }
 
-const fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(core::str::from_utf8(&self.checksummed()).unwrap_or_default())
+        f.write_str(core::str::from_utf8(&self.checksummed()).unwrap_or_default())
     }
 }
 

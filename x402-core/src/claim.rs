@@ -15,14 +15,15 @@ pub(crate) enum Proof {
     Wallet([u8; 32]),
 }
 
+/// What is settled, once it may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Terms {
-    chain_id: ChainId,
-    asset: Address,
-    transfer: Transfer,
+pub(crate) struct Terms {
+    pub(crate) chain_id: ChainId,
+    pub(crate) asset: Address,
+    pub(crate) transfer: Transfer,
     /// How much of the value is moved.
     amount: Amount,
-    proof: Proof,
+    pub(crate) proof: Proof,
 }
 
 impl Terms {
@@ -90,6 +91,15 @@ impl Checked {
         if claim.0 == self.id() { Ok(Claimed(self.0)) } else { Err(WrongClaim) }
     }
 
+    /// As [`Self::claimed`], by the ledger itself that holds it.
+    pub(crate) const fn held(self) -> Claimed {
+        Claimed(self.0)
+    }
+
+    pub(crate) const fn terms(&self) -> &Terms {
+        &self.0
+    }
+
     /// The claimed payment as a ledger keeps it; see [`Claimed::from_bytes`].
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Claimed::LEN] {
@@ -137,6 +147,10 @@ impl Claimed {
     #[must_use]
     pub const fn id(&self) -> PaymentId {
         self.0.id()
+    }
+
+    pub(crate) const fn terms(&self) -> &Terms {
+        &self.0
     }
 
     /// The chain to be settled on.

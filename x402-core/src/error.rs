@@ -34,7 +34,7 @@ macro_rules! texts {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
+                f.write_str(self.as_str())
             }
         }
     };
@@ -302,6 +302,37 @@ pub enum Error {
     Undeployed,
 }
 
+/// The reason of an error, told otherwise.
+macro_rules! reason_of {
+    ($error:expr, $told:path) => {
+        match $error {
+            Error::Allowance => $told(Reason::Permit2Allowance),
+            Error::Amount => $told(Reason::ValueMismatch),
+            Error::Asset => $told(Reason::InvalidPaymentRequirements),
+            Error::AuthorizationUsed => $told(Reason::NonceAlreadyUsed),
+            Error::Balance | Error::Owing => $told(Reason::InsufficientFunds),
+            Error::Exceeds => $told(Reason::UptoExceeds),
+            Error::Expired => $told(Reason::ValidBefore),
+            Error::Extension => $told(Reason::ExtensionEcho),
+            Error::Facilitator => $told(Reason::UptoFacilitator),
+            Error::Identifier | Error::Malformed(_) => $told(Reason::InvalidPayload),
+            Error::Payload(WireError::Version) => $told(Reason::InvalidX402Version),
+            Error::Payload(_) => $told(Reason::InvalidPayload),
+            Error::Method => $told(Reason::NotSupported),
+            Error::Missing => $told(Reason::PaymentRequired),
+            Error::Network => $told(Reason::InvalidNetwork),
+            Error::NotYetValid => $told(Reason::ValidAfter),
+            Error::Recipient => $told(Reason::RecipientMismatch),
+            Error::Scheme => $told(Reason::InvalidScheme),
+            Error::Signature(_) | Error::Signer => $told(Reason::Signature),
+            Error::Simulation => $told(Reason::SimulationFailed),
+            Error::Spender => $told(Reason::Permit2Spender),
+            Error::TooLong => $told(Reason::ValidBefore),
+            Error::Undeployed => $told(Reason::FactoryNotAllowed),
+        }
+    };
+}
+
 impl Error {
     /// The status line's code: 402, or 400 for what cannot be read, or 409 for what is used up.
     #[must_use]
@@ -348,31 +379,12 @@ impl Error {
     /// The specification's reason.
     #[must_use]
     pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Allowance => Reason::Permit2Allowance,
-            Self::Amount => Reason::ValueMismatch,
-            Self::Asset => Reason::InvalidPaymentRequirements,
-            Self::AuthorizationUsed => Reason::NonceAlreadyUsed,
-            Self::Balance | Self::Owing => Reason::InsufficientFunds,
-            Self::Exceeds => Reason::UptoExceeds,
-            Self::Expired => Reason::ValidBefore,
-            Self::Extension => Reason::ExtensionEcho,
-            Self::Facilitator => Reason::UptoFacilitator,
-            Self::Identifier | Self::Malformed(_) => Reason::InvalidPayload,
-            Self::Payload(WireError::Version) => Reason::InvalidX402Version,
-            Self::Payload(_) => Reason::InvalidPayload,
-            Self::Method => Reason::NotSupported,
-            Self::Missing => Reason::PaymentRequired,
-            Self::Network => Reason::InvalidNetwork,
-            Self::NotYetValid => Reason::ValidAfter,
-            Self::Recipient => Reason::RecipientMismatch,
-            Self::Scheme => Reason::InvalidScheme,
-            Self::Signature(_) | Self::Signer => Reason::Signature,
-            Self::Simulation => Reason::SimulationFailed,
-            Self::Spender => Reason::Permit2Spender,
-            Self::TooLong => Reason::ValidBefore,
-            Self::Undeployed => Reason::FactoryNotAllowed,
-        }
+        reason_of!(self, core::convert::identity)
+    }
+
+    /// The text of [`Self::reason`]. By a match of its own: of other reasons, nothing is in the program.
+    pub(crate) const fn reason_text(&self) -> &'static str {
+        reason_of!(self, Reason::as_str)
     }
 
     /// The reason in the words of the official facilitators, which are more than the specification

@@ -69,8 +69,19 @@ pub struct Hex<'a>(pub &'a [u8]);
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("0x")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| pair(*byte, f))
     }
+}
+
+/// Shows the two digits of a byte.
+pub(crate) fn pair(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let digits = [byte >> 4, byte & 15].map(digit);
+    f.write_str(core::str::from_utf8(&digits).unwrap_or_default())
+}
+
+/// The lower-case digit of four bits.
+pub(crate) const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 /// The four bits of a digit, or more than four; without a branch.

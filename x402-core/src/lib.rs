@@ -73,6 +73,7 @@ mod nonce;
 mod offer;
 mod payment;
 pub mod permit2;
+mod plain;
 mod price;
 mod record;
 mod refusal;

@@ -65,6 +65,17 @@ impl Refusal {
         }
     }
 
+    /// The text of [`Self::reason`].
+    pub(crate) const fn reason_text(&self) -> &'static str {
+        match self {
+            Self::Payment(error) => error.reason_text(),
+            Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed.as_str(),
+            Self::IdentifierTaken => Reason::InvalidPayload.as_str(),
+            Self::Pending => Reason::SettlementPending.as_str(),
+            Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
+        }
+    }
+
     /// One line for whoever has to mend it.
     #[must_use]
     pub const fn help(&self) -> &'static str {
@@ -105,7 +116,7 @@ impl Refusal {
         write!(message, "{self}").ok()?;
         let body = Body {
             code: self.code(),
-            reason: self.reason().as_str(),
+            reason: self.reason_text(),
             message: &message,
             help: self.help(),
         };
@@ -182,6 +193,7 @@ mod tests {
                 "{body}"
             );
             assert!(body.contains(refusal.reason().as_str()) && body.contains(refusal.help()));
+            assert_eq!(refusal.reason_text(), refusal.reason().as_str());
             assert!(refusal.code().starts_with(&std::format!("{}", refusal.status())));
         }
     }

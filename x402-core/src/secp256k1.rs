@@ -5,6 +5,7 @@ mod element;
 mod field;
 mod scalar;
 mod vartime;
+mod words;
 
 use core::fmt;
 

@@ -74,6 +74,7 @@ impl Signature {
     }
 
     /// 65 bytes, r || s || v.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn to_rsv(&self) -> [u8; Self::LEN] {
         let mut bytes = [self.v(); Self::LEN];

@@ -1,3 +1,4 @@
+use core::cmp::Ordering;
 use core::fmt;
 use core::num::NonZero;
 
@@ -142,6 +143,12 @@ pub(crate) fn times_power_of_ten(mut number: U256, mut exponent: u8) -> Option<U
     Some(number)
 }
 
+/// The sum, if it fits.
+#[cfg_attr(target_os = "none", inline(never))]
+fn sum(a: U256, b: U256) -> Option<U256> {
+    a.checked_add(b)
+}
+
 /// 10 to the power of `exponent`, or `None` from 10^78 on, which does not fit.
 pub(crate) fn power_of_ten(exponent: u8) -> Option<U256> {
     times_power_of_ten(U256::ONE, exponent)
@@ -150,7 +157,7 @@ pub(crate) fn power_of_ten(exponent: u8) -> Option<U256> {
 /// A quantity of a token in atomic units: 10,000 is 0.01 USDC.
 ///
 /// 256 bits, as the token counts; written as `0` or `[1-9][0-9]*`.
-#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 pub struct Amount(U256);
 
 impl Amount {
@@ -189,10 +196,9 @@ impl Amount {
     }
 
     /// The sum, if it fits.
-    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0.checked_add(other.0).map(Self)
+        sum(self.0, other.0).map(Self)
     }
 
     /// The difference, if it is not negative.
@@ -212,15 +218,28 @@ impl Amount {
     }
 }
 
+impl Ord for Amount {
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Amount {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
 impl fmt::Debug for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
@@ -228,7 +247,7 @@ impl fmt::Debug for Amount {
 ///
 /// 256 bits, since `validAfter` and `validBefore` are `uint256` on the wire and in the digest, and
 /// 2^256 - 1 is what people write who mean "always".
-#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 pub struct Timestamp(U256);
 
 impl Timestamp {
@@ -274,22 +293,34 @@ impl Timestamp {
     }
 
     /// The moment so many seconds later, at most [`Self::MAX`].
-    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub fn saturating_add(self, seconds: u64) -> Self {
-        Self(self.0.saturating_add(U256::from(seconds)))
+        sum(self.0, U256::from(seconds)).map_or(Self::MAX, Self)
+    }
+}
+
+impl Ord for Timestamp {
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Timestamp {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad_integral(true, "", digits(self.0, &mut [0; MAX_DIGITS]))
+        f.write_str(digits(self.0, &mut [0; MAX_DIGITS]))
     }
 }
 

@@ -79,13 +79,25 @@ impl Requirements {
         moment: &Moment,
         recover: &impl Recover,
     ) -> Result<Checked, Error> {
+        let signature = self.check_authorized(payment, moment, recover)?;
+        Ok(self.checked(payment, signature))
+    }
+
+    /// As [`Self::check_authorization`], for what is to be made with [`Self::checked`] then.
+    // Not inlined: recovery has the stack to itself.
+    #[inline(never)]
+    pub(crate) fn check_authorized(
+        &self,
+        payment: &Payment,
+        moment: &Moment,
+        recover: &impl Recover,
+    ) -> Result<Proof, Error> {
         self.check_unsigned(payment, moment)?;
         let Transfer::Eip3009(authorization) = &payment.transfer else {
             return Err(Error::Scheme);
         };
         let digest = authorization.digest(&self.domain);
-        let signature = signed_by_payer(payment, &digest, recover)?;
-        Ok(self.checked(payment, Proof::Ecdsa(signature)))
+        signed_by_payer(payment, &digest, recover).map(Proof::Ecdsa)
     }
 
     /// As [`Self::check`], for a payer who is a contract: whether the signature is the payer's, the
@@ -122,7 +134,8 @@ impl Requirements {
         Ok(self.checked(payment, Proof::Wallet([0; 32])).id())
     }
 
-    fn checked(&self, payment: &Payment, proof: Proof) -> Checked {
+    /// The payment, whose signature was found to be the payer's.
+    pub(crate) fn checked(&self, payment: &Payment, proof: Proof) -> Checked {
         Checked::new(self.chain_id, self.asset, payment.transfer, proof)
     }
 

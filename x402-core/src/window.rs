@@ -24,7 +24,7 @@ payments and never more: 216 on 32-bit and 64-bit machines alike.
 
 use core::fmt;
 
-use crate::claim::{Checked, Claim, Claimed, Proof};
+use crate::claim::{Checked, Claim, Claimed, Proof, Terms};
 use crate::state::{Event, IllegalTransition, State, Transition};
 use crate::{Address, Amount, Authorization, ChainId, Error, Nonce, PaymentId, Refusal, Signature};
 use crate::{Timestamp, Transfer};
@@ -95,13 +95,11 @@ impl<const N: usize> Window<N> {
     // Not inlined: a payment is a third of a kilobyte, and here are some copies of it.
     #[inline(never)]
     pub fn reserve(&mut self, checked: &Checked, now: Timestamp) -> Result<Claim, Refused> {
-        let id = checked.id();
-        let claimed = checked.claimed(Claim::recorded(id)).map_err(|_| Refused::Method)?;
-        let slot = Slot::of(&claimed, State::Claimed)?;
+        let slot = Slot::of(checked.terms(), State::Claimed)?;
         self.advance(now);
         self.admit(&slot, seconds(now))?;
         self.put(slot)?;
-        Ok(Claim::recorded(id))
+        Ok(Claim::recorded(checked.id()))
     }
 
     /// Forgets the payments that ended before `now`, which is the least time from here on, even where
@@ -124,7 +122,7 @@ impl<const N: usize> Window<N> {
     /// [`Refused::Method`] for what no window held, [`Refused::Replay`] for what it holds already,
     /// [`Refused::Full`].
     pub fn restore(&mut self, claimed: &Claimed, state: State) -> Result<(), Refused> {
-        let slot = Slot::of(claimed, state)?;
+        let slot = Slot::of(claimed.terms(), state)?;
         match self.state(&claimed.id()) {
             Some(state) => Err(Refused::Replay(state)),
             None => self.put(slot),
@@ -156,7 +154,7 @@ impl<const N: usize> Window<N> {
 
     /// The payments that are held, each with its state.
     pub fn payments(&self) -> impl Iterator<Item = (Claimed, State)> {
-        self.held().filter_map(|slot| Some((slot.claimed()?, slot.state)))
+        self.held().map(|slot| (slot.claimed(), slot.state))
     }
 
     /// What is to be handed out for settlement: the payments that nobody has journalled yet.
@@ -220,20 +218,20 @@ impl<const N: usize> Window<N> {
 impl Slot {
     /// What a contract would have to say, a device cannot ask: neither a wallet's signature nor
     /// Permit2's allowance.
-    fn of(claimed: &Claimed, state: State) -> Result<Self, Refused> {
-        let (Transfer::Eip3009(terms), Some(signature)) = (claimed.transfer(), claimed.signature())
-        else {
+    fn of(terms: &Terms, state: State) -> Result<Self, Refused> {
+        let Terms { chain_id, asset, transfer, proof, .. } = terms;
+        let (Transfer::Eip3009(terms), Proof::Ecdsa(signature)) = (transfer, proof) else {
             return Err(Refused::Method);
         };
         let valid_before = terms.valid_before.to_secs().ok_or(Refused::TooLong)?;
         Ok(Self {
-            chain_id: claimed.chain_id(),
+            chain_id: *chain_id,
             // Beyond 64 bits it is not valid yet, and was never checked.
             valid_after: terms.valid_after.to_secs().ok_or(Refused::Expired)?,
             valid_before,
             value: terms.value,
             nonce: terms.nonce,
-            asset: claimed.asset(),
+            asset: *asset,
             from: terms.from,
             to: terms.to,
             signature: *signature,
@@ -246,8 +244,7 @@ impl Slot {
         PaymentId { chain_id, contract: asset, from, nonce }
     }
 
-    /// Always `Some`: a slot's id is that of its payment.
-    fn claimed(&self) -> Option<Claimed> {
+    fn claimed(&self) -> Claimed {
         let transfer = Transfer::Eip3009(Authorization {
             from: self.from,
             to: self.to,
@@ -257,8 +254,7 @@ impl Slot {
             nonce: self.nonce,
         });
         let proof = Proof::Ecdsa(self.signature);
-        let checked = Checked::new(self.chain_id, self.asset, transfer, proof);
-        checked.claimed(Claim::recorded(self.id())).ok()
+        Checked::new(self.chain_id, self.asset, transfer, proof).held()
     }
 }
 

@@ -17,6 +17,7 @@ pub mod stack;
 use core::panic::PanicInfo;
 
 pub use board::{Uart, instructions, start};
+use semihosting::io::Write as _;
 pub use semihosting::{print, println};
 
 #[panic_handler]
@@ -29,6 +30,11 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 /// Ends the run; 0 is success.
 pub fn exit(code: i32) -> ! {
     semihosting::process::exit(code)
+}
+
+/// Shows bytes as they are.
+pub fn show(bytes: &[u8]) {
+    let _ = semihosting::io::stdout().and_then(|mut out| out.write_all(bytes));
 }
 
 /// The seconds since 1970: the host's clock, which a device has from its network.

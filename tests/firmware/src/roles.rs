@@ -7,7 +7,7 @@ use x402_core::hex::Hex;
 use x402_core::window::Limits;
 use x402_core::{Amount, Moment, Timestamp, Window};
 
-use crate::{Uart, print, println, seconds, shop};
+use crate::{Uart, println, seconds, shop, show};
 
 const REQUEST: Request<'_> =
     Request { method: "GET", target: "/reading", host: "device", fields: &[], body: b"" };
@@ -24,14 +24,17 @@ pub fn buy<D: Dialects>() -> bool {
         Ok(Next::Answer(answer)) => answer,
         Ok(Next::Reconnect) | Err(_) => return false,
     };
-    println!("status {}", answer.status);
+    let digits = [answer.status / 100 % 10, answer.status / 10 % 10, answer.status % 10];
+    show(b"status ");
+    show(&digits.map(|digit| b'0' + digit as u8));
+    show(b"\n");
     let BodyLength::Known(length) = answer.body else { return false };
     for _ in 0..length {
         let mut byte = [0];
         if connection.read(&mut byte) != Ok(1) {
             return false;
         }
-        print!("{}", char::from(byte[0]));
+        show(&byte);
     }
     answer.status == 200
 }

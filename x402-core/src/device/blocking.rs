@@ -10,7 +10,7 @@ use super::connection::{Connection, DeviceError};
 use super::dialects::Dialects;
 use super::scan::{BodyLength, Intake};
 use super::seller::{Received, Refused, Sale, Seller, SellerError};
-use crate::{Offer, Recover, Refusal, Signer};
+use crate::{Offer, Recover, Refusal, Signer, plain};
 
 impl<T: ErrorType> ErrorType for Connection<T> {
     type Error = T::Error;
@@ -108,9 +108,15 @@ impl<T: Write> fmt::Write for Pieces<'_, T> {
         }
         Ok(())
     }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        plain::write_char(self, c)
+    }
 }
 
 /// Sends a head and a body.
+// Not inlined: what it needs of the stack is not its callers'.
+#[inline(never)]
 fn send<T: Write>(stream: &mut T, head: &impl fmt::Display, body: &[u8]) -> Result<(), T::Error> {
     let mut pieces = Pieces { stream, piece: [0; 128], length: 0, result: Ok(()) };
     // The text itself does not fail: where it does, the stream has.
@@ -205,7 +211,7 @@ impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
         media_type: &str,
         body: &[u8],
     ) -> Result<(), T::Error> {
-        send(connection, &sale.head(media_type, body.len()), body)
+        send(connection, &sale.head::<D>(media_type, body.len()), body)
     }
 
     /// Sends the answer to what was not paid for, or not rightly: the offer, and what is wrong.

@@ -1,4 +1,5 @@
 use crate::head::HeadError;
+use crate::headers::is_name;
 
 /// How many fields are kept of a head; a payment has fewer.
 const MAX_FIELDS: usize = 14;
@@ -82,7 +83,7 @@ impl<'b> Kept<'b> {
 
     /// The value of the only field of that name; whether there is none, or more than one.
     pub(super) fn only(&self, name: &str) -> Result<Option<&[u8]>, FieldsError> {
-        let mut found = self.fields().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut found = self.fields().filter(|(known, _)| is_name(known, name));
         let first = found.next().map(|(_, value)| value);
         if found.next().is_some() { Err(FieldsError::Duplicate) } else { Ok(first) }
     }

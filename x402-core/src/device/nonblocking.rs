@@ -180,7 +180,7 @@ impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
         media_type: &str,
         body: &[u8],
     ) -> Result<(), T::Error> {
-        send(&mut connection.stream, &sale.head(media_type, body.len()), body).await
+        send(&mut connection.stream, &sale.head::<D>(media_type, body.len()), body).await
     }
 
     /// As [`Self::refuse`], where the stream is asynchronous.

@@ -5,9 +5,10 @@ use super::base64::Decoder;
 use super::dialects::{AllDialects, Dialects};
 use super::kept::{FieldsError, Kept};
 use super::scan::{BodyLength, Intake, Part, Scanner};
-use crate::claim::Claimed;
+use crate::claim::{Claimed, Proof};
 use crate::head::HeadError;
-use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge};
+use crate::headers::{Field, HeaderError, PaymentHeaders, emit_challenge, is_name};
+use crate::plain::{Decimal, Plain};
 use crate::wire::base64::{Base64, Base64Error};
 use crate::wire::json::{Quoted, emitted_len};
 use crate::wire::{Challenge, PaymentFlow, PaymentPayload, Resource};
@@ -62,13 +63,25 @@ impl<R: Recover, const N: usize, D: Dialects> Seller<R, N, D> {
         offer: &Offer<'_>,
         moment: &Moment,
     ) -> Result<Sale, Refusal> {
-        let (payment, is_headers) = request.payment::<D>(offer)?;
-        let checked = offer.requirements();
-        let checked = checked.check_authorization(&payment, moment, &self.recover)?;
+        let paid = request.payment::<D>(offer)?;
+        let proof = offer.requirements().check_authorized(&paid.0, moment, &self.recover)?;
+        self.take(&paid, proof, offer, moment)
+    }
+
+    // Not inlined: what is made of the payment here has no place in the stack while it is checked.
+    #[inline(never)]
+    fn take(
+        &mut self,
+        (payment, is_headers): &(Payment, bool),
+        proof: Proof,
+        offer: &Offer<'_>,
+        moment: &Moment,
+    ) -> Result<Sale, Refusal> {
+        let checked = offer.requirements().checked(payment, proof);
         let claim = self.window.reserve(&checked, moment.now)?;
         // The claim is for what was checked.
         let claimed = checked.claimed(claim).map_err(|_| Refusal::Unavailable)?;
-        Ok(Sale { claimed, is_headers })
+        Ok(Sale { claimed, is_headers: *is_headers })
     }
 }
 
@@ -84,8 +97,12 @@ pub struct Sale {
 
 impl Sale {
     /// The head of the answer.
-    pub(super) fn head<'s>(&self, media_type: &'s str, length: usize) -> impl fmt::Display + 's {
-        let payer = self.is_headers.then(|| self.claimed.payer());
+    pub(super) fn head<'s, D: Dialects>(
+        &self,
+        media_type: &'s str,
+        length: usize,
+    ) -> impl fmt::Display + use<'s, D> {
+        let payer = (D::HEADERS && self.is_headers).then(|| self.claimed.payer());
         Sold { media_type, length, payer }
     }
 }
@@ -99,10 +116,12 @@ struct Sold<'s> {
 impl fmt::Display for Sold<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { media_type, length, payer } = self;
+        let (media_type, length) = (Plain(media_type), Decimal::of(*length));
         write!(f, "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n")?;
         if let Some(payer) = payer {
             // The chain has not said yet.
-            write!(f, "{}: pending\r\n{}: {payer}\r\n", Field::Status, Field::Payer)?;
+            let [status, name] = [Field::Status, Field::Payer].map(|field| Plain(field.name()));
+            write!(f, "{status}: pending\r\n{name}: {payer}\r\n")?;
         }
         f.write_str("Cache-Control: no-store\r\n\r\n")
     }
@@ -119,7 +138,8 @@ pub(super) struct Refused<'s, D> {
 impl<D: Dialects> fmt::Display for Refused<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.refusal.status();
-        write!(f, "HTTP/1.1 {status} {}\r\nContent-Type: application/json\r\n", phrase(status))?;
+        let (code, phrase) = (Decimal(status.into()), Plain(phrase(status)));
+        write!(f, "HTTP/1.1 {code} {phrase}\r\nContent-Type: application/json\r\n")?;
         if status == 402 {
             self.terms_in_fields(f)?;
         }
@@ -127,7 +147,8 @@ impl<D: Dialects> fmt::Display for Refused<'_, D> {
             f.write_str("Retry-After: 10\r\n")?;
         }
         let body = Body(self);
-        write!(f, "Content-Length: {}\r\nCache-Control: no-store\r\n\r\n", emitted_len(&body))?;
+        let length = Decimal::of(emitted_len(&body));
+        write!(f, "Content-Length: {length}\r\nCache-Control: no-store\r\n\r\n")?;
         body.fmt(f)
     }
 }
@@ -152,7 +173,7 @@ impl<D: Dialects> Refused<'_, D> {
         let mut written = Ok(());
         emit_challenge(self.offer, code, |field, value| {
             if written.is_ok() {
-                written = write!(f, "{field}: {value}\r\n");
+                written = field.write(f, value);
             }
         });
         written
@@ -161,7 +182,7 @@ impl<D: Dialects> Refused<'_, D> {
     fn challenge(&self) -> Challenge<'_> {
         let error = match self.refusal {
             Refusal::Payment(Error::Missing) => "Payment required",
-            refusal => refusal.reason().as_str(),
+            refusal => refusal.reason_text(),
         };
         Challenge {
             error,
@@ -181,7 +202,12 @@ struct Body<'s, D>(&'s Refused<'s, D>);
 impl<D: Dialects> fmt::Display for Body<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refusal = self.0.refusal;
-        write!(f, r#"{{"code":"{}","reason":"{}""#, refusal.code(), refusal.reason())?;
+        write!(
+            f,
+            r#"{{"code":"{}","reason":"{}""#,
+            Plain(refusal.code()),
+            Plain(refusal.reason_text())
+        )?;
         if D::SENTENCES {
             write!(f, r#","message":"{refusal}","help":{}"#, Quoted(refusal.help()))?;
         }
@@ -366,7 +392,7 @@ impl<D: Dialects> Intake for Reader<'_, D> {
 impl<'b, D: Dialects> Reader<'b, D> {
     fn name(&mut self) {
         let name = self.kept.name();
-        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        let is = |known: &str| is_name(name, known);
         let is_wanted = D::HEADERS && Field::OF_REQUEST.iter().any(|field| is(field.name()))
             || ["Content-Length", "Transfer-Encoding"].into_iter().any(is);
         let is_payload = payloads::<D>().into_iter().any(|(name, is_read)| is_read && is(name));

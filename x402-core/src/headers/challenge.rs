@@ -3,34 +3,38 @@ use core::fmt::{self, Write as _};
 use heapless::String;
 
 use super::{Field, HeaderError, collect};
+use crate::plain::Decimal;
 use crate::{Address, Asset, ChainId, Code, Offer, Price};
 
 /// Emits the header fields of a 402, names and values, to `emit`, one call each.
 ///
 /// `error` is the code of the payment that was refused, if one was attached.
 pub fn emit_challenge(offer: &Offer<'_>, error: Option<Code>, mut emit: impl FnMut(Field, &str)) {
+    emit_terms(offer, error, &mut emit);
+}
+
+fn emit_terms(offer: &Offer<'_>, error: Option<Code>, emit: Emit<'_>) {
     let (asset, terms) = (offer.asset(), offer.requirements());
     let network = terms.chain_id.name();
     emit(Field::Required, "true");
-    emit_display(Field::Amount, &terms.amount.to_price(asset.decimals), &mut emit);
+    emit_display(Field::Amount, &terms.amount.to_price(asset.decimals), emit);
     emit(Field::Asset, asset.symbol);
     match network {
         Some(name) => emit(Field::Network, name),
-        None => emit_display(Field::Network, &terms.chain_id, &mut emit),
+        None => emit_display(Field::Network, &terms.chain_id, emit),
     }
-    emit_display(Field::Recipient, &terms.pay_to, &mut emit);
-    emit_display(Field::Timeout, &terms.max_timeout_seconds, &mut emit);
+    emit_display(Field::Recipient, &terms.pay_to, emit);
+    emit_display(Field::Timeout, &Decimal(terms.max_timeout_seconds.into()), emit);
     if let Some(code) = error {
         emit(Field::Error, code.as_str());
     }
 }
 
+/// Who is given the fields: by reference, so that nothing is compiled for each of them.
+pub(super) type Emit<'e> = &'e mut dyn FnMut(Field, &str);
+
 /// Emits a value that is made, not kept. The longest is an amount of 2^256 - 1 with 255 decimals.
-pub(super) fn emit_display(
-    field: Field,
-    value: &dyn fmt::Display,
-    emit: &mut impl FnMut(Field, &str),
-) {
+pub(super) fn emit_display(field: Field, value: &dyn fmt::Display, emit: Emit<'_>) {
     let mut text = String::<264>::new();
     if write!(text, "{value}").is_ok() {
         emit(field, &text);

@@ -1,19 +1,18 @@
-//! Signing on k256's arithmetic with a comb of the generator, in constant time.
+//! Signing with a comb of the generator, in constant time.
 
 mod generator;
 mod nonce;
 
 use core::fmt;
 
+use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
-use k256::elliptic_curve::ops::Reduce;
 use k256::elliptic_curve::scalar::IsHigh as _;
 use k256::elliptic_curve::subtle::ConditionallySelectable as _;
 use k256::elliptic_curve::zeroize::Zeroizing;
-use k256::{FieldBytes, Scalar, SecretKey};
 
 use super::InvalidKey;
-use super::scalar::times;
+use super::scalar::{inverse, scalar, times};
 use crate::{Address, Digest, Signature, Signer, keccak256};
 
 /// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in two thirds
@@ -26,7 +25,7 @@ use crate::{Address, Digest, Signature, Signer, keccak256};
 /// The key is wiped when it is dropped and is never shown.
 #[derive(Clone)]
 pub struct CombSigner {
-    key: SecretKey,
+    key: Zeroizing<Scalar>,
     address: Address,
 }
 
@@ -38,9 +37,10 @@ impl CombSigner {
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
     #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
-        let key = SecretKey::from_slice(key).map_err(|_| InvalidKey)?;
-        let public = generator::multiple(&key.to_nonzero_scalar());
-        let public = public.ok_or(InvalidKey)?;
+        let key = Scalar::from_repr((*key).into()).into_option().map(Zeroizing::new);
+        let key = key.ok_or(InvalidKey)?;
+        // There is none of zero.
+        let public = generator::multiple(&key).ok_or(InvalidKey)?;
         let address = Address::from_word_unchecked(&keccak256(&[public.as_flattened()]));
         Ok(Self { key, address })
     }
@@ -55,14 +55,13 @@ impl Signer for CombSigner {
 
     #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
-        let key = Zeroizing::new(*self.key.to_nonzero_scalar());
-        let bytes = Zeroizing::new(<[u8; 32]>::from(key.to_repr()));
-        let hash = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
+        let bytes = Zeroizing::new(<[u8; 32]>::from(self.key.to_repr()));
+        let hash = scalar(digest.as_bytes());
         let mut nonces = nonce::Nonces::new(&bytes, &hash.to_repr().into());
         loop {
             // The first one is good but for one in 2^127.
             let nonce = Zeroizing::new(nonces.candidate());
-            if let Some(signature) = signature(&key, &hash, &nonce) {
+            if let Some(signature) = signature(&self.key, &hash, &nonce) {
                 return Ok(signature);
             }
             nonces.reject();
@@ -75,7 +74,7 @@ impl Signer for CombSigner {
 fn signature(key: &Scalar, hash: &Scalar, nonce: &Scalar) -> Option<Signature> {
     let [x, y] = generator::multiple(nonce)?;
     let r = Scalar::from_repr(x.into()).into_option()?;
-    let inverse = nonce.invert().into_option()?;
+    let inverse = inverse(nonce)?;
     let s = times(&inverse, &(times(&r, key) + hash));
     // The token takes the low one of the two that are good; the parity goes with it.
     let is_high = s.is_high();

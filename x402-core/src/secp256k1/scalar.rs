@@ -1,61 +1,97 @@
-//! Products of scalars. k256's are unrolled, to three kilobytes that a device can use otherwise.
+//! Products of scalars, and inverses. k256's are unrolled, to kilobytes that a device can use otherwise.
 
 use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::ops::Reduce;
 use k256::{FieldBytes, Scalar};
 
-/// a b modulo the order, in the same time for all.
-pub(super) fn times(a: &Scalar, b: &Scalar) -> Scalar {
-    if cfg!(target_os = "none") { times_in_loops(a, b) } else { *a * *b }
+use super::words::{self, ONE, Words, add, add_multiple, bytes_of, power, product, words_of};
+
+/// Whether it is those of this crate that are wanted: on a device, and where its tests are run.
+const IS_SMALL: bool = cfg!(any(target_os = "none", cpubits = "32"));
+
+/// 32 bytes, big-endian, modulo the order.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(super) fn scalar(bytes: &[u8; 32]) -> Scalar {
+    <Scalar as Reduce<FieldBytes>>::reduce(&(*bytes).into())
 }
 
-/// 2^256 less the order, in digits of 32 bits, the lowest first.
-const COMPLEMENT: [u32; 5] = [0x2fc9_bebf, 0x402d_a173, 0x50b7_5fc4, 0x4551_2319, 1];
-/// How often the upper half of a product is folded into the lower one until it is zero: 256 bits of
-/// it become 130, then 5, then 1, then none.
-const FOLDS: usize = 4;
+/// a b modulo the order, in the same time for all.
+pub(super) fn times(a: &Scalar, b: &Scalar) -> Scalar {
+    if IS_SMALL { times_in_loops(a, b) } else { *a * *b }
+}
+
+/// 1 / a modulo the order, in the same time for all; `None` of zero.
+pub(super) fn inverse(a: &Scalar) -> Option<Scalar> {
+    if IS_SMALL {
+        (!bool::from(a.is_zero())).then(|| inverse_in_loops(a))
+    } else {
+        a.invert().into_option()
+    }
+}
+
+/// As [`inverse`], in less time for some.
+pub(super) fn inverse_vartime(a: &Scalar) -> Option<Scalar> {
+    if IS_SMALL { inverse_in_less_time(a) } else { a.invert_vartime().into_option() }
+}
+
+/// The order.
+const ORDER: Words =
+    [0xd036_4141, 0xbfd2_5e8c, 0xaf48_a03b, 0xbaae_dce6, 0xffff_fffe, u32::MAX, u32::MAX, u32::MAX];
+/// The order less 2, the exponent of an inverse.
+const INVERSE: Words =
+    [0xd036_413f, 0xbfd2_5e8c, 0xaf48_a03b, 0xbaae_dce6, 0xffff_fffe, u32::MAX, u32::MAX, u32::MAX];
+/// 2^256 less the order.
+const COMPLEMENT: Words = [0x2fc9_bebf, 0x402d_a173, 0x50b7_5fc4, 0x4551_2319, 1, 0, 0, 0];
+/// -1 / the order, modulo 2^32.
+const FACTOR: u32 = 0x5588_b13f;
+/// 2^512 modulo the order.
+#[rustfmt::skip]
+const SQUARE: Words = [
+    0x67d7_d140, 0x896c_f214, 0x0e7c_f878, 0x7414_96c2,
+    0x5bcd_07c6, 0xe697_f5e4, 0x81c6_9bc5, 0x9d67_1cd5,
+];
 
 #[inline(never)]
 fn times_in_loops(a: &Scalar, b: &Scalar) -> Scalar {
-    let mut wide = [0; 16];
-    add_product(&mut wide, &digits_of(a), &digits_of(b));
-    for _ in 0..FOLDS {
-        // 2^256 is the complement, modulo the order.
-        let (low, high) = wide.split_at(8);
-        let mut folded = [0; 16];
-        for (slot, digit) in folded.iter_mut().zip(low) {
-            *slot = *digit;
-        }
-        add_product(&mut folded, high, &COMPLEMENT);
-        wide = folded;
-    }
-    let mut bytes = FieldBytes::default();
-    for (chunk, digit) in bytes.as_chunks_mut::<4>().0.iter_mut().rev().zip(wide) {
-        *chunk = digit.to_be_bytes();
-    }
-    <Scalar as Reduce<FieldBytes>>::reduce(&bytes)
+    scalar_of(&montgomery(&montgomery(&words(a), &SQUARE), &words(b)))
 }
 
-fn digits_of(scalar: &Scalar) -> [u32; 8] {
-    let mut digits = [0; 8];
-    let bytes = scalar.to_repr();
-    for (digit, chunk) in digits.iter_mut().rev().zip(bytes.as_chunks().0) {
-        *digit = u32::from_be_bytes(*chunk);
-    }
-    digits
+#[inline(never)]
+fn inverse_in_loops(a: &Scalar) -> Scalar {
+    // Times 2^256, which such products divide by.
+    let [scaled, one] = [words(a), ONE].map(|number| montgomery(&number, &SQUARE));
+    scalar_of(&montgomery(&power(&scaled, &INVERSE, &one, montgomery), &ONE))
 }
 
-/// Adds the product of two numbers to a third, all in digits of 32 bits, the lowest first. There is
-/// room for the carries where the sum fits.
-pub(super) fn add_product(sum: &mut [u32; 16], a: &[u32], b: &[u32]) {
-    for (place, a) in a.iter().enumerate() {
-        let mut carry = 0;
-        // To the end of the sum: where the carry ends must not show.
-        for (slot, b) in sum.iter_mut().skip(place).zip(b.iter().chain([0; 16].iter())) {
-            let digit = u64::from(*a) * u64::from(*b) + u64::from(*slot) + carry;
-            (*slot, carry) = (digit as u32, digit >> 32);
+fn inverse_in_less_time(a: &Scalar) -> Option<Scalar> {
+    words::inverse_vartime(&words(a), &ORDER).map(|inverse| scalar_of(&inverse))
+}
+
+/// A number below 2^256 that is a b / 2^256 modulo the order: Montgomery's product, whose every step adds
+/// the multiple of the order that makes the lowest digit zero.
+#[inline(never)]
+fn montgomery(a: &Words, b: &Words) -> Words {
+    let (mut sum, mut above) = (product(a, b), false);
+    for place in 0..8 {
+        let lowest = sum.as_flattened().get(place).copied().unwrap_or_default();
+        let factor = lowest.wrapping_mul(FACTOR);
+        let carry = add_multiple(&mut sum, place, factor, &ORDER);
+        if let Some(word) = sum.as_flattened_mut().get_mut(place + 8) {
+            (*word, above) = word.carrying_add(carry, above);
         }
     }
+    // With 2^256 on top it is less than that and the order together.
+    let [_, high] = sum;
+    let top = COMPLEMENT.map(|word| word * u32::from(above));
+    add(&high, &top).0
+}
+
+fn words(scalar: &Scalar) -> Words {
+    words_of(&scalar.to_repr().into())
+}
+
+fn scalar_of(words: &Words) -> Scalar {
+    scalar(&bytes_of(words))
 }
 
 #[cfg(test)]
@@ -64,7 +100,7 @@ mod tests {
     use crate::keccak256;
 
     #[test]
-    fn products_in_loops_are_those_of_k256() {
+    fn products_and_inverses_are_those_of_k256() {
         let two_128 = Scalar::from(u128::MAX) + Scalar::ONE;
         let edges = [Scalar::ZERO, Scalar::ONE, Scalar::from(u128::MAX), two_128];
         let edges = edges.into_iter().flat_map(|edge| [edge, -edge, edge * two_128]);
@@ -73,6 +109,11 @@ mod tests {
         let all = edges.chain(mixed);
         for (a, b) in all.clone().flat_map(|a| all.clone().map(move |b| (a, b))) {
             assert_eq!(times_in_loops(&a, &b), a * b);
+        }
+        for a in all {
+            let inverse = a.invert().into_option();
+            assert_eq!(inverse_in_less_time(&a), inverse);
+            assert_eq!(inverse_in_loops(&a), inverse.unwrap_or(Scalar::ZERO));
         }
     }
 }

@@ -4,17 +4,15 @@ mod generator;
 mod point;
 mod scalar;
 
-use k256::elliptic_curve::PrimeField as _;
-use k256::elliptic_curve::ops::Reduce;
-use k256::{FieldBytes, Scalar};
+use k256::Scalar;
 
 use self::point::{Affine, Jacobian, MULTIPLES, Sum};
 use self::scalar::{DIGITS, split};
-use super::field::{Field, field};
-use super::scalar::times;
+use super::field::{Field, field, is_odd, plus, root};
+use super::scalar::{inverse_vartime, scalar, times};
 use crate::{Address, Digest, Recover, Signature, SignatureError, hex, keccak256};
 
-/// Recovers on k256's field arithmetic with formulas of this crate, in variable time.
+/// Recovers with formulas of this crate, in variable time.
 ///
 /// k256 takes the same time for every input, which signing needs and recovery does not: signature,
 /// digest and payer are known to everyone who sees the payment. Without that burden recovery takes
@@ -35,10 +33,10 @@ impl Recover for Vartime {
 /// x and y of r⁻¹ (s R - h G), where R is the point that the signature gives the x of.
 #[inline(never)]
 fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
-    let scalar = |bytes: &[u8; 32]| Scalar::from_repr((*bytes).into()).into_option();
-    let (r, s) = (scalar(signature.r())?, scalar(signature.s())?);
-    let inverse = r.invert_vartime().into_option()?;
-    let h = <Scalar as Reduce<FieldBytes>>::reduce(&(*digest.as_bytes()).into());
+    // Both are below the order, as of every signature.
+    let (r, s) = (scalar(signature.r()), scalar(signature.s()));
+    let inverse = inverse_vartime(&r)?;
+    let h = scalar(digest.as_bytes());
     let (sum, scale) =
         combination(&-times(&inverse, &h), &times(&inverse, &s), &nonce_point(signature)?)?;
     sum.coordinates(&scale)
@@ -48,11 +46,9 @@ fn public_key(digest: &Digest, signature: &Signature) -> Option<[[u8; 32]; 2]> {
 #[inline(never)]
 fn nonce_point(signature: &Signature) -> Option<Affine> {
     let x = field(signature.r())?;
-    let square = x.square().mul(&x) + Field::from_u64(7);
-    let y = square.sqrt().into_option()?.normalize();
-    let is_right = bool::from(y.is_odd()) == signature.is_y_odd();
+    let y = root(&plus(&x.square().mul(&x), &Field::ONE.mul_single(7)))?;
     let point = Affine { x, y };
-    Some(if is_right { point } else { point.negated() })
+    Some(if is_odd(&y) == signature.is_y_odd() { point } else { point.negated() })
 }
 
 /// β, the cube root of 1 with λ (x, y) = (β x, y).
@@ -66,18 +62,22 @@ fn combination(g: &Scalar, p: &Scalar, point: &Affine) -> Option<(Jacobian, Fiel
     let mut multiples = [*point; MULTIPLES];
     let scale = point::odd_multiples(&mut multiples)?;
     let mut sum = Sum(None);
-    for [p1, p2, g1, g2] in digits(g, p).iter().rev() {
+    for digits in digits(g, p).iter().rev() {
         sum.double();
-        for (digit, factor) in [(p1, None), (p2, Some(&beta))] {
-            if let Some(multiple) = multiples.get(half(*digit)).filter(|_| *digit != 0) {
-                sum.add(&term(*digit, factor, *multiple));
+        for (column, digit) in digits.iter().enumerate().filter(|(_, digit)| **digit != 0) {
+            let is_of_point = column < 2;
+            let mut term = if is_of_point {
+                *multiples.get(half(*digit))?
+            } else {
+                generator::multiple(half(*digit))?
+            };
+            if column % 2 == 1 {
+                term.x = term.x.mul(&beta);
             }
-        }
-        for (digit, factor) in [(g1, None), (g2, Some(&beta))] {
-            if *digit != 0 {
-                let multiple = generator::multiple(half(*digit))?;
-                sum.add_scaled(&term(*digit, factor, multiple), &scale);
+            if *digit < 0 {
+                term = term.negated();
             }
+            sum.add(&term, (!is_of_point).then_some(&scale));
         }
     }
     Some((sum.0?, scale))
@@ -104,19 +104,11 @@ fn half(digit: i8) -> usize {
     usize::from(digit.unsigned_abs() / 2)
 }
 
-/// A multiple with x times `factor`, and with the sign of the digit.
-#[inline(never)]
-fn term(digit: i8, factor: Option<&Field>, mut multiple: Affine) -> Affine {
-    if let Some(factor) = factor {
-        multiple.x = multiple.x.mul(factor);
-    }
-    if digit < 0 { multiple.negated() } else { multiple }
-}
-
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
 
+    use k256::elliptic_curve::PrimeField as _;
     use k256::elliptic_curve::sec1::ToSec1Point as _;
     use k256::{AffinePoint, ProjectivePoint};
 
@@ -153,8 +145,7 @@ mod tests {
             lambda + Scalar::ONE,
             lambda * Scalar::from(u128::MAX),
         ];
-        let mixed = (0..12_u8)
-            .map(|seed| <Scalar as Reduce<FieldBytes>>::reduce(&keccak256(&[&[seed]]).into()));
+        let mixed = (0..12_u8).map(|seed| scalar(&keccak256(&[&[seed]])));
         edges.into_iter().flat_map(|edge| [edge, -edge]).chain(mixed)
     }
 
@@ -164,7 +155,8 @@ mod tests {
         let mut expected = ProjectivePoint::GENERATOR;
         for half in 0..1 << (generator::WIDTH - 2) {
             let multiple = generator::multiple(half).unwrap();
-            let bytes: [[u8; 32]; 2] = [multiple.x, multiple.y].map(|of| of.to_bytes().into());
+            let bytes: [[u8; 32]; 2] =
+                [multiple.x, multiple.y].map(|of| crate::secp256k1::field::bytes(&of));
             assert_eq!(bytes, bytes_of(expected), "{half}");
             expected += double;
         }

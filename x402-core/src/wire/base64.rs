@@ -3,6 +3,8 @@
 
 use core::fmt::{self, Write as _};
 
+use crate::plain;
+
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Why a text is no base64.
@@ -194,6 +196,10 @@ impl fmt::Write for Encoder<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        plain::write_char(self, c)
     }
 }
 

@@ -2,6 +2,7 @@ use core::fmt::{self, Write as _};
 
 use super::json::Quoted;
 use super::{PaymentFlow, Version};
+use crate::plain::{Decimal, Plain};
 use crate::{ChainId, Offer, Scheme, TransferMethod};
 
 /// What a 402 says of the thing that is sold.
@@ -68,7 +69,7 @@ impl fmt::Display for V2<'_> {
         }
         f.write_char(']')?;
         if !extensions.is_empty() {
-            write!(f, r#","extensions":{extensions}"#)?;
+            write!(f, r#","extensions":{}"#, Plain(extensions))?;
         }
         f.write_char('}')
     }
@@ -105,6 +106,7 @@ fn v1_requirements(
 ) -> fmt::Result {
     let (asset, terms) = (offer.asset(), offer.requirements());
     let Resource { url, description, mime_type } = challenge.resource;
+    let network = Plain(network);
     write!(
         f,
         r#"{{"scheme":"exact","network":"{network}","maxAmountRequired":"{}","#,
@@ -117,13 +119,14 @@ fn v1_requirements(
         Quoted(description),
         Quoted(mime_type)
     )?;
+    let timeout = Decimal(terms.max_timeout_seconds.into());
     write!(
         f,
-        r#""payTo":"{}","maxTimeoutSeconds":{},"asset":"{}","#,
-        terms.pay_to, terms.max_timeout_seconds, terms.asset
+        r#""payTo":"{}","maxTimeoutSeconds":{timeout},"asset":"{}","#,
+        terms.pay_to, terms.asset
     )?;
     if !challenge.output_schema.is_empty() {
-        write!(f, r#""outputSchema":{},"#, challenge.output_schema)?;
+        write!(f, r#""outputSchema":{},"#, Plain(challenge.output_schema))?;
     }
     let (name, version) = (Quoted(asset.name), Quoted(asset.version));
     write!(f, r#""extra":{{"name":{name},"version":{version}}}}}"#)
@@ -144,10 +147,11 @@ pub struct Requirements<'a> {
 impl fmt::Display for Requirements<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let terms = self.offer.requirements();
-        let (scheme, network) = (terms.scheme.name(), terms.chain_id);
+        let (scheme, network) = (Plain(terms.scheme.name()), terms.chain_id);
         write!(f, r#"{{"scheme":"{scheme}","network":"{network}","amount":"{}","#, terms.amount)?;
         write!(f, r#""asset":"{}","payTo":"{}","#, terms.asset, terms.pay_to)?;
-        write!(f, r#""maxTimeoutSeconds":{},"extra":"#, terms.max_timeout_seconds)?;
+        let timeout = Decimal(terms.max_timeout_seconds.into());
+        write!(f, r#""maxTimeoutSeconds":{timeout},"extra":"#)?;
         self.extra(f)?;
         f.write_char('}')
     }

@@ -236,23 +236,28 @@ pub(super) fn optional_object(member: Option<Value<'_>>) -> Result<Option<Object
 ///
 /// The number is JSON's. Without floats, whose tables are larger than the rest of a device's parser.
 fn seconds(number: &str) -> Option<u32> {
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, ""));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // An exponent beyond 32 bits is as good as without end.
-    let digits = exponent.trim_start_matches(['+', '-']);
-    let size = digits.bytes().fold(0_u32, push_decimal);
-    let point = u32::try_from(whole.len()).ok()?;
-    let places = if exponent.starts_with('-') {
-        point.saturating_sub(size)
-    } else {
-        point.saturating_add(size)
+    let place_of = |text: &[u8], letters: [u8; 2]| {
+        text.iter().position(|byte| letters.contains(byte)).unwrap_or(text.len())
     };
+    let number = number.as_bytes();
+    let (mantissa, exponent) = number.split_at_checked(place_of(number, *b"eE"))?;
+    let point = place_of(mantissa, *b"..");
+    // An exponent beyond 32 bits is as good as without end.
+    let size = |digits: &[u8]| digits.iter().copied().fold(0, push_decimal) as usize;
+    let places = match exponent {
+        [_, b'-', digits @ ..] => point.saturating_sub(size(digits)),
+        [_, b'+', digits @ ..] | [_, digits @ ..] => point.saturating_add(size(digits)),
+        [] => point,
+    };
+    let mut seconds = 0;
     // Behind so many zeros there is nothing but zeros, or the largest number.
-    let places = places.min(u16::MAX.into());
-    let digits = whole.bytes().chain(fraction.bytes()).chain(core::iter::repeat(b'0'));
-    let seconds = digits.take(usize::try_from(places).ok()?).try_fold(0, |seconds, digit| {
-        digit.is_ascii_digit().then(|| push_decimal(seconds, digit))
-    })?;
+    for place in 0..places.min(u16::MAX.into()) {
+        let digit = mantissa.get(place + usize::from(place >= point)).copied().unwrap_or(b'0');
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        seconds = push_decimal(seconds, digit);
+    }
     (seconds > 0).then_some(seconds)
 }
 

@@ -5,6 +5,7 @@ use super::{Network, Version};
 use crate::headers::SignedPayment;
 use crate::hex::Hex;
 use crate::permit2::Permit;
+use crate::plain::Plain;
 use crate::{Amount, Authorization, ChainId, Transfer};
 
 /// A signed payment, to be written as the payload of a version by [`fmt::Display`].
@@ -70,10 +71,10 @@ fn v2<const N: usize>(
     payload(f)?;
     for (name, value) in echoed {
         if !value.is_empty() {
-            write!(f, r#","{name}":{value}"#)?;
+            write!(f, r#","{}":{}"#, Plain(name), Plain(value))?;
         }
     }
-    write!(f, r#","accepted":{accepted}}}"#)
+    write!(f, r#","accepted":{}}}"#, Plain(accepted))
 }
 
 /// The payload of v1 that a device writes: of permits, nothing is in its image.

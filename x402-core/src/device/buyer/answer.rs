@@ -10,7 +10,7 @@ use super::super::scan::{BodyLength, Intake, Part, Scanner};
 use super::{BodyReader, BuyerError, Limits};
 use crate::buyer::PolicyError;
 use crate::head::HeadError;
-use crate::headers::{ChallengeHeaders, Field};
+use crate::headers::{ChallengeHeaders, Field, is_name};
 use crate::wire::{PaymentRequirements, Version, WireError};
 use crate::{Amount, Code, Nonce, Scheme, TransferMethod};
 
@@ -228,7 +228,7 @@ impl<D: Dialects> Intake for Reader<'_, D> {
 impl<D: Dialects> Reader<'_, D> {
     fn name(&mut self) {
         let name = self.kept.name();
-        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        let is = |known: &str| is_name(name, known);
         let is_wanted = WANTED.iter().any(|field| is(field.name()))
             || D::HEADERS && Field::OF_ANSWER.iter().any(|field| is(field.name()))
             || ["Connection", "Content-Length", "Date", "Transfer-Encoding"].into_iter().any(is);
@@ -328,7 +328,10 @@ impl BodyLength {
                 Ok(Some(Self::Chunked))
             }
             (None, Some(digits)) if digits.iter().all(u8::is_ascii_digit) => {
-                let length = core::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
+                let push = |length: u32, digit: &u8| {
+                    length.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+                };
+                let length = digits.iter().try_fold(0, push).filter(|_| !digits.is_empty());
                 length.map(|length| Some(Self::Known(length))).ok_or(FieldsError::Length)
             }
             // Both, or a coding that is not known: where the next message begins, nobody can say.

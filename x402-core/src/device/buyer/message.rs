@@ -7,6 +7,7 @@ use super::super::dialects::Dialects;
 use super::answer::Dialect;
 use crate::Asset;
 use crate::headers::{SignatureForm, SignedPayment};
+use crate::plain::{Decimal, Plain};
 use crate::wire::base64::Base64;
 use crate::wire::{AuthorizationV1, AuthorizationV2};
 
@@ -61,12 +62,13 @@ pub(super) struct Payment<'m> {
 impl<D: Dialects> fmt::Display for Message<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Request { method, target, host, fields, body } = *self.request;
+        let [method, target, host] = [method, target, host].map(Plain);
         write!(f, "{method} {target} HTTP/1.1\r\nHost: {host}\r\n")?;
         for (name, value) in fields {
-            write!(f, "{name}: {value}\r\n")?;
+            write!(f, "{}: {}\r\n", Plain(name), Plain(value))?;
         }
         if !body.is_empty() {
-            write!(f, "Content-Length: {}\r\n", body.len())?;
+            write!(f, "Content-Length: {}\r\n", Decimal::of(body.len()))?;
         }
         if let Some(payment) = &self.payment {
             payment.write::<D>(f)?;
@@ -99,7 +101,7 @@ impl Payment<'_> {
         let mut written = Ok(());
         self.prepared.payment.emit(self.asset, SignatureForm::Packed, |field, value| {
             if written.is_ok() {
-                written = write!(f, "{field}: {value}\r\n");
+                written = field.write(f, value);
             }
         });
         written

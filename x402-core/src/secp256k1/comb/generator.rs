@@ -7,8 +7,8 @@ use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::super::field::{Field, field, minus, plus, times};
-use super::super::scalar;
+use super::super::field::{Field, bytes, field, inverse, minus, plus, times};
+use super::super::scalar::{scalar, times as times_scalar};
 use crate::hex;
 
 /// How far apart the bits of a row are.
@@ -113,8 +113,7 @@ const HALF: [u8; 32] =
 /// x and y of k G, 32 bytes each, big-endian; `None` where k is zero.
 #[inline(never)]
 pub(super) fn multiple(k: &Scalar) -> Option<[[u8; 32]; 2]> {
-    let constant = |bytes: [u8; 32]| Scalar::from_repr(bytes.into()).into_option();
-    let signs = scalar::times(&(*k + constant(ALL_PLUS)?), &constant(HALF)?);
+    let signs = times_scalar(&(*k + scalar(&ALL_PLUS)), &scalar(&HALF));
     sum(&signs.to_repr().into())?.coordinates()
 }
 
@@ -147,12 +146,12 @@ fn row_of(signs: &[u8; 32], column: usize) -> Option<[Field; 2]> {
             word.conditional_assign(of_row, is_it);
         }
     }
-    let [x, y] = words.map(|words| field(&bytes(words)));
+    let [x, y] = words.map(|words| field(&bytes_of(words)));
     let y = y?;
     Some([x?, Field::conditional_select(&y, &y.negate(1), is_minus)])
 }
 
-fn bytes(words: [u32; 8]) -> [u8; 32] {
+fn bytes_of(words: [u32; 8]) -> [u8; 32] {
     let mut bytes = [0; 32];
     for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
         *chunk = word.to_be_bytes();
@@ -204,8 +203,8 @@ impl Projective {
     /// x and y, 32 bytes each, big-endian; `None` at infinity.
     #[inline(never)]
     fn coordinates(&self) -> Option<[[u8; 32]; 2]> {
-        let inverse = self.z.normalize().invert().into_option()?;
-        Some([&self.x, &self.y].map(|of| of.mul(&inverse).to_bytes().into()))
+        let inverse = inverse(&self.z)?;
+        Some([&self.x, &self.y].map(|of| bytes(&of.mul(&inverse))))
     }
 }
 
@@ -233,7 +232,7 @@ mod tests {
                 let term = power(place * SPACING);
                 if number >> place & 1 == 1 { sum + term } else { sum - term }
             });
-            assert_eq!(row.map(bytes), expected(&sum), "{number}");
+            assert_eq!(row.map(bytes_of), expected(&sum), "{number}");
         }
     }
 

@@ -1,7 +1,7 @@
 use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
 use k256::elliptic_curve::zeroize::Zeroizing;
-use k256::sha2::{Digest as _, Sha256};
+use k256::sha2::block_api::compress256;
 
 /// The nonces that follow from a key and a digest: [RFC 6979, section
 /// 3.2](https://www.rfc-editor.org/rfc/rfc6979#section-3.2), with HMAC-SHA-256.
@@ -53,22 +53,55 @@ fn hmac(key: &[u8; 32], value: &[u8; 32], [a, b, c]: Seed<'_>) -> Zeroizing<[u8;
     keyed_hash(key, 0x5c, &[&*inner])
 }
 
-/// The hash of the key with a padding, and of the parts.
+/// What is hashed at most, in blocks: the key's block, a value, a byte, a key and a digest, and the end.
+const BLOCKS: usize = 3;
+
+/// SHA-256 of the key with a padding, and of the parts.
+// By blocks: what hashes parts of any length is longer than the hash itself.
 #[inline(never)]
 fn keyed_hash(key: &[u8; 32], padding: u8, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let mut block = Zeroizing::new([padding; 64]);
+    let mut message = Zeroizing::new([0; 64 * BLOCKS]);
+    let (block, rest) = message.split_at_mut(64);
+    block.fill(padding);
     for (slot, byte) in block.iter_mut().zip(key) {
         *slot ^= byte;
     }
-    let mut hash = Sha256::new();
-    for part in [&block[..]].iter().chain(parts) {
-        hash.update(part);
+    let mut length = 0;
+    for (slot, byte) in rest.iter_mut().zip(parts.iter().copied().flatten()) {
+        *slot = *byte;
+        length += 1;
     }
-    Zeroizing::new(hash.finalize().into())
+    // The end of the text, and its length in bits at the end of the last block.
+    if let Some(slot) = rest.get_mut(length) {
+        *slot = 0x80;
+    }
+    let blocks = 1 + (length + 9).div_ceil(64);
+    let bits = ((64 + length) as u64 * 8).to_be_bytes();
+    let (blocks, _) = message.as_chunks_mut().0.split_at_mut(blocks.min(BLOCKS));
+    if let Some(end) = blocks.last_mut().and_then(|block| block.last_chunk_mut()) {
+        *end = bits;
+    }
+    let mut state = Zeroizing::new(START);
+    compress256(&mut state, blocks);
+    let mut hash = Zeroizing::new([0; 32]);
+    for (chunk, word) in hash.as_chunks_mut().0.iter_mut().zip(*state) {
+        *chunk = word.to_be_bytes();
+    }
+    hash
 }
+
+/// What SHA-256 starts with ([FIPS 180-4, section
+/// 5.3.3](https://nvlpubs.nist.gov/nistpubs/FIPS/NIST.FIPS.180-4.pdf)).
+#[rustfmt::skip]
+const START: [u32; 8] = [
+    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
+    0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+];
 
 #[cfg(test)]
 mod tests {
+    use k256::sha2::{Digest as _, Sha256};
+
     use super::*;
     use crate::hex;
 
@@ -95,6 +128,21 @@ mod tests {
             let digest = Sha256::digest(text).into();
             let nonce = Nonces::new(&hex::decode(key).unwrap(), &digest).candidate();
             assert_eq!(<[u8; 32]>::from(nonce.to_repr()), hex::decode(expected).unwrap());
+        }
+    }
+
+    #[test]
+    fn keyed_hashes_are_those_of_sha_256() {
+        let (key, value) = ([0x5a; 32], [0xa5; 32]);
+        // All that is hashed, and where the end needs a block of its own.
+        for length in [0, 1, 23, 24, 65, 87] {
+            let seed = [7; 87];
+            let parts: [&[u8]; 2] = [&value, &seed[..length]];
+            let mut block = [0x36; 64];
+            block.iter_mut().zip(key).for_each(|(slot, byte)| *slot ^= byte);
+            let expected =
+                Sha256::new().chain_update(block).chain_update(parts.concat()).finalize();
+            assert_eq!(*keyed_hash(&key, 0x36, &parts), <[u8; 32]>::from(expected), "{length}");
         }
     }
 }

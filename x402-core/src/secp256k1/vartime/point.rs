@@ -1,6 +1,6 @@
 //! Points of the curve, in coordinates that need no division.
 
-use super::super::field::{Field, minus, plus};
+use super::super::field::{Field, bytes, inverse_vartime, is_zero, minus, plus};
 
 /// (x, y), which is never the point at infinity. Magnitudes at most 4.
 #[derive(Clone, Copy)]
@@ -37,10 +37,10 @@ impl From<Affine> for Jacobian {
 }
 
 impl Jacobian {
-    /// 2P.
+    /// Puts 2P in the place of P.
     // Not inlined, as `add`: each is called in several places and would fill the stack of all.
     #[inline(never)]
-    pub(super) fn double(&self) -> Self {
+    pub(super) fn double(&mut self) {
         // m = 3x², s = 4xy²: x' = m² - 2s, y' = m (s - x') - 8y⁴, z' = 2yz.
         let square = self.y.square();
         let m = self.x.square().mul_single(3);
@@ -49,20 +49,23 @@ impl Jacobian {
         let two = plus(&square, &square).square();
         let y = minus(&m.mul(&minus(&s, &x, 4)), &plus(&two, &two), 2);
         let z = self.y.mul(&self.z);
-        Self { x, y, z: plus(&z, &z) }
+        *self = Self { x, y, z: plus(&z, &z) };
     }
 
-    /// P + Q and z' / z; `None` at infinity. `z` is this point's, or where Q is given on another
-    /// curve, times that which brings P there.
+    /// Puts P + Q in the place of P, and gives z' / z; `None` at infinity. `z` is this point's, or where
+    /// Q is given on another curve, times that which brings P there.
     #[inline(never)]
-    fn add(&self, other: &Affine, z: &Field) -> Option<(Self, Field)> {
+    fn add(&mut self, other: &Affine, z: &Field) -> Option<Field> {
         let square = z.square();
         // h = x2 - x1 and i = y1 - y2, both over the same denominator.
         let h = minus(&other.x.mul(&square), &self.x, 4);
         let i = minus(&self.y, &other.y.mul(&square.mul(z)), 1);
-        if bool::from(h.normalizes_to_zero()) {
-            let is_same = bool::from(i.normalizes_to_zero());
-            return is_same.then(|| (self.double(), plus(&self.y, &self.y)));
+        if is_zero(&h) {
+            return is_zero(&i).then(|| {
+                let ratio = plus(&self.y, &self.y);
+                self.double();
+                ratio
+            });
         }
         // x' = i² - h³ - 2 x1 h², y' = -i (x1 h² - x') - y1 h³, z' = z h.
         let minus_square = h.square().negate(1);
@@ -70,16 +73,17 @@ impl Jacobian {
         let t = self.x.mul(&minus_square);
         let x = plus(&plus(&i.square(), &minus_cube), &plus(&t, &t));
         let y = plus(&i.mul(&plus(&t, &x)), &minus_cube.mul(&self.y));
-        Some((Self { x, y, z: self.z.mul(&h) }, h))
+        *self = Self { x, y, z: self.z.mul(&h) };
+        Some(h)
     }
 
     /// x and y, 32 bytes each, big-endian. Every z is to be multiplied with `scale`.
     #[inline(never)]
     pub(super) fn coordinates(&self, scale: &Field) -> Option<[[u8; 32]; 2]> {
         // Not zero, as the point is not at infinity.
-        let inverse = self.z.mul(scale).normalize().invert_vartime().into_option()?;
+        let inverse = inverse_vartime(&self.z.mul(scale))?;
         let Affine { x, y } = Affine { x: self.x, y: self.y }.scaled(&inverse);
-        Some([x.to_bytes().into(), y.to_bytes().into()])
+        Some([bytes(&x), bytes(&y)])
     }
 }
 
@@ -89,23 +93,23 @@ pub(super) struct Sum(pub(super) Option<Jacobian>);
 
 impl Sum {
     pub(super) fn double(&mut self) {
-        self.0 = self.0.map(|point| point.double());
+        if let Some(point) = &mut self.0 {
+            point.double();
+        }
     }
 
-    /// Adds a point of the sum's own curve.
-    pub(super) fn add(&mut self, term: &Affine) {
-        self.0 = match &self.0 {
-            Some(point) => point.add(term, &point.z).map(|(sum, _)| sum),
-            None => Some((*term).into()),
-        };
-    }
-
-    /// Adds a point of secp256k1 to a sum on the curve that it is scaled to by `u`.
-    pub(super) fn add_scaled(&mut self, term: &Affine, u: &Field) {
-        self.0 = match &self.0 {
-            Some(point) => point.add(term, &point.z.mul(u)).map(|(sum, _)| sum),
-            None => Some(term.scaled(u).into()),
-        };
+    /// Adds a point of the sum's own curve, or where there is a scale, of secp256k1, which that scales to
+    /// the sum's.
+    pub(super) fn add(&mut self, term: &Affine, scale: Option<&Field>) {
+        match &mut self.0 {
+            Some(point) => {
+                let z = scale.map_or(point.z, |scale| point.z.mul(scale));
+                if point.add(term, &z).is_none() {
+                    self.0 = None;
+                }
+            }
+            None => self.0 = Some(scale.map_or(*term, |scale| term.scaled(scale)).into()),
+        }
     }
 }
 
@@ -122,13 +126,15 @@ pub(super) const MULTIPLES: usize = 1 << (WIDTH - 2);
 pub(super) fn odd_multiples(multiples: &mut [Affine; MULTIPLES]) -> Option<Field> {
     let [point, ..] = multiples;
     // On the curve that is scaled by its z, 2P is affine.
-    let twice = Jacobian::from(*point).double();
+    let mut twice = Jacobian::from(*point);
+    twice.double();
     let step = Affine { x: twice.x, y: twice.y };
     *point = point.scaled(&twice.z);
     let mut last = Jacobian::from(*point);
     let mut ratios = [Field::ONE; MULTIPLES];
     for (multiple, ratio) in multiples.iter_mut().zip(&mut ratios).skip(1) {
-        (last, *ratio) = last.add(&step, &last.z)?;
+        let z = last.z;
+        *ratio = last.add(&step, &z)?;
         *multiple = Affine { x: last.x, y: last.y };
     }
     // All of them get the z of the last one, which is then left out.

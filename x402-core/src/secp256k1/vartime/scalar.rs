@@ -3,9 +3,8 @@
 
 use k256::Scalar;
 use k256::elliptic_curve::PrimeField as _;
-use ruint::aliases::U256;
 
-use super::super::scalar::add_product;
+use super::super::words::{Words, add, product, subtract, words_of};
 
 /// The digits of a half: at most 128 bits, and a carry.
 pub(super) const DIGITS: usize = 129;
@@ -19,71 +18,44 @@ pub(super) struct Half {
 
 // The lattice of libsecp256k1 (scalar_impl.h): (A1, -MINUS_B1) and (A2, A1) are short vectors of
 // (a, b) with a + b λ = 0 modulo n; G1 and G2 are 2^384 A1 / n and 2^384 MINUS_B1 / n, rounded.
-const A1: U256 = U256::from_limbs([0xe86c_90e4_9284_eb15, 0x3086_d221_a7d4_6bcd, 0, 0]);
-const MINUS_B1: U256 = U256::from_limbs([0x6f54_7fa9_0abf_e4c3, 0xe443_7ed6_010e_8828, 0, 0]);
-const A2: U256 = U256::from_limbs([0x57c1_108d_9d44_cfd8, 0x14ca_50f7_a8e2_f3f6, 1, 0]);
-const G1: U256 = U256::from_limbs([
-    0xe893_209a_45db_b031,
-    0x3daa_8a14_71e8_ca7f,
-    0xe86c_90e4_9284_eb15,
-    0x3086_d221_a7d4_6bcd,
-]);
-const G2: U256 = U256::from_limbs([
-    0x1571_b4ae_8ac4_7f71,
-    0x2212_08ac_9df5_06c6,
-    0x6f54_7fa9_0abf_e4c4,
-    0xe443_7ed6_010e_8828,
-]);
+const A1: Words = [0x9284_eb15, 0xe86c_90e4, 0xa7d4_6bcd, 0x3086_d221, 0, 0, 0, 0];
+const MINUS_B1: Words = [0x0abf_e4c3, 0x6f54_7fa9, 0x010e_8828, 0xe443_7ed6, 0, 0, 0, 0];
+const A2: Words = [0x9d44_cfd8, 0x57c1_108d, 0xa8e2_f3f6, 0x14ca_50f7, 1, 0, 0, 0];
+#[rustfmt::skip]
+const G1: Words = [
+    0x45db_b031, 0xe893_209a, 0x71e8_ca7f, 0x3daa_8a14,
+    0x9284_eb15, 0xe86c_90e4, 0xa7d4_6bcd, 0x3086_d221,
+];
+#[rustfmt::skip]
+const G2: Words = [
+    0x8ac4_7f71, 0x1571_b4ae, 0x9df5_06c6, 0x2212_08ac,
+    0x0abf_e4c4, 0x6f54_7fa9, 0x010e_8828, 0xe443_7ed6,
+];
 
 /// k1 and k2 with k = k1 + λ k2, where λ (x, y) = (β x, y) on the curve.
 pub(super) fn split(k: &Scalar) -> [Half; 2] {
-    let k = U256::from_be_bytes::<32>(k.to_repr().into());
-    let (c1, c2) = (rounded(&k, G1), rounded(&k, G2));
+    let k = words_of(&k.to_repr().into());
+    let (c1, c2) = (rounded(&k, &G1), rounded(&k, &G2));
     // Both are below 2^128 in size, so that what is lost modulo 2^256 makes no difference.
-    let times = |c: &U256, by: U256| low(product(c, &by));
-    let k1 = k.wrapping_sub(times(&c1, A1)).wrapping_sub(times(&c2, A2));
-    let k2 = times(&c1, MINUS_B1).wrapping_sub(times(&c2, A1));
+    let less = |from: &Words, c: &Words, by: &Words| subtract(from, &product(c, by)[0]).0;
+    let k1 = less(&less(&k, &c1, &A1), &c2, &A2);
+    let k2 = less(&product(&c1, &MINUS_B1)[0], &c2, &A1);
     [k1, k2].map(half)
 }
 
 /// k g / 2^384, rounded to the nearest.
-fn rounded(k: &U256, g: U256) -> U256 {
-    let [.., below, d0, d1, d2, d3] = product(k, &g);
-    let quotient = low([d0, d1, d2, d3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    quotient.wrapping_add(U256::from(below >> 31))
-}
-
-/// The product of two numbers, in digits of 32 bits, the lowest first.
-fn product(a: &U256, b: &U256) -> [u32; 16] {
-    let mut product = [0; 16];
-    add_product(&mut product, &digits(a), &digits(b));
-    product
-}
-
-/// The digits of 32 bits, the lowest first.
-fn digits(number: &U256) -> [u32; 8] {
-    let mut digits = [0; 8];
-    for (pair, limb) in digits.as_chunks_mut::<2>().0.iter_mut().zip(number.as_limbs()) {
-        *pair = [*limb as u32, (*limb >> 32) as u32];
-    }
-    digits
-}
-
-/// The number of the low half of the digits.
-fn low(digits: [u32; 16]) -> U256 {
-    let mut limbs = [0; 4];
-    for (limb, [low, high]) in limbs.iter_mut().zip(digits.as_chunks::<2>().0) {
-        *limb = u64::from(*high) << 32 | u64::from(*low);
-    }
-    U256::from_limbs(limbs)
+fn rounded(k: &Words, g: &Words) -> Words {
+    let [_, [.., below, d0, d1, d2, d3]] = product(k, g);
+    add(&[d0, d1, d2, d3, 0, 0, 0, 0], &[below >> 31, 0, 0, 0, 0, 0, 0, 0]).0
 }
 
 /// From two's complement.
-fn half(number: U256) -> Half {
-    let is_negative = number.bit(255);
-    let size = if is_negative { number.wrapping_neg() } else { number };
-    let [low, high, ..] = size.into_limbs();
-    Half { is_negative, size: u128::from(high) << 64 | u128::from(low) }
+fn half(number: Words) -> Half {
+    let [.., last] = number;
+    let is_negative = last >> 31 == 1;
+    let size = if is_negative { subtract(&[0; 8], &number).0 } else { number };
+    let [s0, s1, s2, s3, ..] = size.map(u128::from);
+    Half { is_negative, size: s3 << 96 | s2 << 64 | s1 << 32 | s0 }
 }
 
 impl Half {

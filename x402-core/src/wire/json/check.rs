@@ -57,6 +57,7 @@ impl Span {
     }
 }
 
+// Not inlined where a call is shorter.
 impl<'a> Checker<'a, '_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
@@ -68,6 +69,7 @@ impl<'a> Checker<'a, '_> {
         Some(byte)
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn eat(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
@@ -78,6 +80,7 @@ impl<'a> Checker<'a, '_> {
         if self.eat(byte) { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;

@@ -1,5 +1,8 @@
 use core::fmt::{self, Write as _};
 
+use super::scan;
+use crate::{hex, plain};
+
 /// A text as a JSON string, escaped as `JSON.stringify` does: `"`, `\` and control characters, and
 /// nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -9,24 +12,28 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
         let mut rest = self.0;
-        while let Some(at) = rest.bytes().position(|b| b < b' ' || matches!(b, b'"' | b'\\')) {
-            // Never `None`, as what was found is ASCII; a search for characters and a slice that may
+        loop {
+            // Never `None`, as what ends it is ASCII; a search for characters and a slice that may
             // panic are kilobytes of code.
-            let (plain, behind) = rest.split_at_checked(at).unwrap_or_default();
+            let (plain, behind) =
+                rest.split_at_checked(scan::plain(rest.as_bytes())).unwrap_or_default();
             f.write_str(plain)?;
-            let mut chars = behind.chars();
-            match chars.next().unwrap_or_default() {
-                '\u{8}' => f.write_str("\\b")?,
-                '\u{c}' => f.write_str("\\f")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                c @ ('"' | '\\') => write!(f, "\\{c}")?,
-                c => write!(f, "\\u{:04x}", u32::from(c))?,
+            let Some(byte) = behind.as_bytes().first() else { break };
+            f.write_char('\\')?;
+            match byte {
+                0x08 => f.write_char('b')?,
+                0x0c => f.write_char('f')?,
+                b'\n' => f.write_char('n')?,
+                b'\r' => f.write_char('r')?,
+                b'\t' => f.write_char('t')?,
+                b'"' | b'\\' => f.write_char(char::from(*byte))?,
+                byte => {
+                    f.write_str("u00")?;
+                    hex::pair(*byte, f)?;
+                }
             }
-            rest = chars.as_str();
+            rest = behind.get(1..).unwrap_or_default();
         }
-        f.write_str(rest)?;
         f.write_char('"')
     }
 }
@@ -40,6 +47,10 @@ pub fn emitted_len(value: &impl fmt::Display) -> usize {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             self.0 = self.0.saturating_add(text.len());
             Ok(())
+        }
+
+        fn write_char(&mut self, c: char) -> fmt::Result {
+            plain::write_char(self, c)
         }
     }
 

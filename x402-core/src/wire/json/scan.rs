@@ -1,23 +1,26 @@
-//! Strings of JSON, eight bytes at a time.
+//! Strings of JSON, as many bytes at a time as a register has.
 
-/// A byte in each of the eight places.
-const fn eight(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
+/// The bytes of a register.
+const WIDTH: usize = size_of::<usize>();
+
+/// A byte in each of the places.
+const fn each(byte: u8) -> usize {
+    usize::from_ne_bytes([byte; WIDTH])
 }
 
 /// How many bytes there are before the first quote, backslash or control character.
 pub(super) fn plain(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks();
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
+        let word = usize::from_le_bytes(*word);
         // A byte below the bound borrows: its high bit is set, and in what is above it may be wrong.
-        let below = |word: u64, bound: u8| word.wrapping_sub(eight(bound));
-        let (quote, backslash) = (word ^ eight(b'"'), word ^ eight(b'\\'));
+        let below = |word: usize, bound: u8| word.wrapping_sub(each(bound));
+        let (quote, backslash) = (word ^ each(b'"'), word ^ each(b'\\'));
         let ends = below(word, b' ') | below(quote, 1) | below(backslash, 1);
         // A byte whose own high bit is set is none of them.
-        let ends = ends & !word & eight(0x80);
+        let ends = ends & !word & each(0x80);
         if ends != 0 {
-            return 8 * index + ends.trailing_zeros() as usize / 8;
+            return WIDTH * index + ends.trailing_zeros() as usize / 8;
         }
     }
     let is_plain = |byte: &&u8| !matches!(byte, ..b' ' | b'"' | b'\\');

@@ -52,7 +52,7 @@ impl<'a> Value<'a> {
     /// The text of the number, if it is one.
     #[must_use]
     pub fn as_number(self) -> Option<&'a str> {
-        self.0.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then_some(self.0)
+        matches!(self.0.as_bytes(), [b'-' | b'0'..=b'9', ..]).then_some(self.0)
     }
 
     /// The boolean, if it is one.
