@@ -15,6 +15,7 @@ use tower::ServiceExt as _;
 use tower_layer::Layer as _;
 use x402_core::headers::{SignatureForm, SignedPayment};
 use x402_core::secp256k1::K256Signer;
+use x402_core::state::State;
 use x402_core::{
     Address, Amount, Asset, Authorization, ChainId, Digest, Nonce, Offer, Recover, Signature,
     SignatureError, Timestamp,
@@ -22,8 +23,8 @@ use x402_core::{
 use x402_hyper::server::{PaymentLayer, PaymentService, Quote, Sale};
 use x402_std::Seller;
 use x402_std::chain::{RpcChain, RpcOptions};
-use x402_std::ledger::{CreditAccount, Draw, Entry, Ledger as _, MemoryLedger};
-use x402_std::seller::{Later, OnChain, Rail, SellerOptions};
+use x402_std::ledger::{CreditAccount, Draw, Entry, Ledger as _, MemoryLedger, Step};
+use x402_std::seller::{Later, OnChain, Rail, SellerOptions, Together};
 
 use crate::books::Told;
 use crate::disk::Disk;
@@ -76,6 +77,7 @@ pub(crate) fn run(seed: u64, count: usize, is_broken: bool) -> Ended {
             (world.random.below(120_000), world.random.below(60_000))
         };
         live(&stage, pause, Some(Duration::from_millis(length)));
+        stage.lose_claims();
     }
     lock(&stage.world).calm();
     live(&stage, 1_000, None);
@@ -174,6 +176,21 @@ impl Stage {
         }
     }
 
+    /// What was only claimed need not be on the disk when the seller crashes.
+    fn lose_claims(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut open = self.ledger.open_entries().await.unwrap();
+            // The ledger has no order of its own.
+            open.sort_by_key(|entry| index_of(*entry.id().nonce.as_bytes()));
+            for entry in open.iter().filter(|entry| entry.state == State::Claimed) {
+                if lock(&self.world).chance(500) {
+                    self.ledger.apply(entry.id(), Step::Refused).await.unwrap();
+                }
+            }
+        });
+    }
+
     /// What the ledger has in the end: the payments that are served and not paid, the balances, and the
     /// draws that are held.
     fn end(&self) -> (Vec<usize>, Vec<(CreditAccount, Amount)>, Vec<Draw>) {
@@ -207,7 +224,8 @@ impl Stage {
             }
         };
         let world = Arc::clone(&self.world);
-        let World { max_batch, most_owed, .. } = *lock(&world);
+        let World { max_batch, most_owed, is_together, .. } = *lock(&world);
+        let together = Together { max_batch, max_delay: Duration::from_millis(20) };
         let options = SellerOptions {
             settle_timeout: Duration::from_secs(30),
             poll: (Duration::from_millis(500), Duration::from_secs(4)),
@@ -222,6 +240,7 @@ impl Stage {
                 )],
                 ..Later::default()
             },
+            together: is_together.then_some(together),
             ..SellerOptions::default()
         };
         let rail = OnChain::new(chain, options.settle_timeout, options.poll);

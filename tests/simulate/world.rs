@@ -57,6 +57,8 @@ pub(crate) struct World {
     /// When the money moves, in the whole of the run.
     pub(crate) settle: Settle,
     pub(crate) max_batch: usize,
+    /// Whether what comes at the same time is settled at the same time, where it is settled first.
+    pub(crate) is_together: bool,
     /// How many payments one payer may owe.
     pub(crate) most_owed: u64,
     pub(crate) confirmations: u64,
@@ -106,6 +108,7 @@ impl World {
         let settle = [Settle::First, Settle::After, Settle::Later][random.below(3) as usize];
         let max_batch = 1 + random.below(8) as usize;
         let most_owed = 1 + random.below(4);
+        let is_together = random.below(2) == 1;
         Self {
             random,
             weather,
@@ -116,6 +119,7 @@ impl World {
             books: Books::default(),
             settle,
             max_batch,
+            is_together,
             most_owed,
             confirmations,
             skew: 0,

@@ -52,9 +52,8 @@ pub use redis::RedisLedger;
 pub trait Ledger: Send + Sync + 'static {
     /// Records a payment for one caller, if it is not recorded yet: an [`Entry::new`].
     ///
-    /// Returns once the record is safe; that of [`Settle::First`] need not be before the first step that
-    /// follows: nothing has come of the payment until then. Of callers that race, exactly one is given
-    /// [`Claiming::New`].
+    /// The record need not be safe before the payment's next step is: until then nothing is sent, and no
+    /// answer is whole. Of callers that race, exactly one is given [`Claiming::New`].
     ///
     /// # Errors
     ///

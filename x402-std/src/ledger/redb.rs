@@ -42,9 +42,9 @@ const SWEEP_AGAIN_SECONDS: u64 = 60 * 60;
 /// A ledger in one file, of which one process has hold.
 ///
 /// Every change is on disk (`fsync`, in two phases) when the call returns, but for those that lose nothing:
-/// the claim of a payment that is settled before its work, of which nothing was sent, and that its
-/// transaction is confirmed, which the chain says again; these are there with the next change, and soon at
-/// the latest. Changes that are asked for at the same time share the wait. The file is a [redb]
+/// the claim of a payment, of which nothing was sent and no answer is kept, and that the transaction of one
+/// that is settled before its work is confirmed, which the chain says again. These are there with the next
+/// change, and soon at the latest. Changes that are asked for at the same time share the wait. The file is a [redb]
 /// database; it holds signatures of payments under way and the answers that were given, so only its
 /// owner may read it. Calls need a Tokio runtime. A call that is dropped may still take effect.
 ///
@@ -126,10 +126,8 @@ impl Ledger for RedbLedger {
             if let Some(entry) = self.read(|database| find(database, &id))? {
                 return Ok(Claiming::Known(Box::new(entry)));
             }
-            // Until its transaction is journalled, nothing comes of a payment that is settled first.
-            let is_first = entry.settle == Settle::First;
-            let on_disk = if is_first { OnDisk::Soon } else { OnDisk::Now };
-            self.pen.write(on_disk, move |tables| tables.claim(&entry)).await
+            // Until its next step nothing comes of a payment: nothing is sent, and no answer is whole.
+            self.pen.write(OnDisk::Soon, move |tables| tables.claim(&entry)).await
         })
     }
 
