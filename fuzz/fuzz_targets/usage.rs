@@ -49,8 +49,8 @@ fuzz_target!(|data: &[u8]| {
         documents.iter_mut().for_each(|(_, has_ended)| *has_ended = true);
         check_found(&places, &documents, body.len(), metered, choice % 4 == 3);
     }
-    if let (0, [(document, _)]) = (kind, &*documents) {
-        check_broken_off(meter, document);
+    if let Some((document, _)) = documents.first() {
+        check_broken_off(meter, kind, document);
     }
 });
 
@@ -183,9 +183,10 @@ fn check_pointer(places: &Places, document: &[u8], found: &Found) {
 }
 
 /// An object or array that is not whole says nothing.
-fn check_broken_off(mut meter: UsageMeter, document: &[u8]) {
+fn check_broken_off(mut meter: UsageMeter, kind: usize, document: &[u8]) {
     if let Some((b'}' | b']', rest)) = document.trim_ascii_end().split_last() {
-        meter.feed(rest);
+        let body = if kind == 0 { rest.to_vec() } else { written(kind, &[(rest.to_vec(), true)]) };
+        meter.feed(&body);
         assert_eq!(meter.finish(), None);
     }
 }

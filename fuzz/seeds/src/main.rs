@@ -487,6 +487,15 @@ fn put_usage(seeds: &mut Seeds) {
         let returns = text.replace('\n', "\r\n");
         seeds.put("usage", [&[4, 9, 9, 9, 9, 9, 9, 9, 9], returns.as_bytes()].concat());
     }
+    let keep = [
+        (0, r#"{"usage":{"prompt_tokens":3,"prompt_tokens":1,"total_tokens":4}}"#),
+        (4, r#"data:{"choices":[{"delta":{"content":"\ud83d\ude00\ud7ff\u07ff\u007f"}}]}"#),
+        (3, "/a/10\n/a/2\n{\"a\":[0,1,2,3,4,5,6,7,8,9,10]}"),
+        (3, "/*\n/a~1b~0\n{\"b\":5,\"*\":6,\"a/b~\":7}"),
+    ];
+    for (choice, text) in keep {
+        seeds.keep("usage", [&[choice, 1, 1, 1, 1, 1, 1, 1, 1], text.as_bytes()].concat());
+    }
     for numbers in ["12\n5\n", " 12 \n+5\n", "-1\n18446744073709551616\n"] {
         seeds.put("usage", [&[2, 1, 1, 1, 1, 1, 1, 1, 1], numbers.as_bytes()].concat());
     }
