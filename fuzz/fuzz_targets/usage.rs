@@ -2,8 +2,6 @@
 //! is cut.
 #![no_main]
 
-use core::ops::Not as _;
-
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value as Json;
 use x402_fuzz::metered::{Found, Places, events, places, told};
@@ -86,7 +84,7 @@ fn check_header(cut: Cut<'_>, content_type: &str) {
     });
     let number = |text: &str| {
         let text = text.trim();
-        text.starts_with('+').not().then(|| text.parse().ok())?
+        if text.starts_with('+') { None } else { text.parse().ok() }
     };
     let usage = number(input).zip(number(output));
     let usage = usage.map(|(input, output)| TokenUsage { input, output });
