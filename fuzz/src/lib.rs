@@ -7,6 +7,7 @@
 
 pub mod evm;
 pub mod json;
+pub mod metered;
 pub mod paper;
 pub mod served;
 pub mod shop;
@@ -51,4 +52,15 @@ pub fn fields(data: &[u8]) -> Vec<(&str, &[u8])> {
             Some((core::str::from_utf8(name).ok()?, value))
         })
         .collect()
+}
+
+/// An input in pieces of these lengths, again and again; a length of 0 is one of 1.
+pub fn pieces<'a>(mut data: &'a [u8], lengths: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut lengths = lengths.iter().cycle();
+    core::iter::from_fn(move || {
+        let length = usize::from(*lengths.next()?).clamp(1, data.len().max(1));
+        let (piece, rest) = data.split_at_checked(length)?;
+        data = rest;
+        Some(piece)
+    })
 }

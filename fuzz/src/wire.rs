@@ -102,9 +102,9 @@ fn transfer_of(payload: &Value) -> Transfer {
     }
     let permit = &payload["permit2Authorization"];
     let (permitted, witness) = (&permit["permitted"], &permit["witness"]);
-    let kind = match address(permit, "spender") {
+    let kind = match any_case(permit, "spender") {
         EXACT_PROXY => Kind::Exact,
-        UPTO_PROXY => Kind::Upto { facilitator: address(witness, "facilitator") },
+        UPTO_PROXY => Kind::Upto { facilitator: any_case(witness, "facilitator") },
         other => panic!("the spender {other}"),
     };
     let nonce = text(permit, "nonce");
@@ -113,12 +113,12 @@ fn transfer_of(payload: &Value) -> Transfer {
         None => number(permit, "nonce"),
     };
     Transfer::Permit2(Permit {
-        from: address(permit, "from"),
-        token: address(permitted, "token"),
+        from: any_case(permit, "from"),
+        token: any_case(permitted, "token"),
         amount: Amount::from_be_bytes(number(permitted, "amount").to_be_bytes()),
         nonce: Nonce::new(nonce.to_be_bytes()),
         deadline: time(permit, "deadline"),
-        to: address(witness, "to"),
+        to: any_case(witness, "to"),
         valid_after: time(witness, "validAfter"),
         kind,
     })
@@ -127,8 +127,8 @@ fn transfer_of(payload: &Value) -> Transfer {
 fn authorization_of(authorization: &Value) -> Authorization {
     let nonce = alloy_primitives::hex::decode_to_array(text(authorization, "nonce"));
     Authorization {
-        from: address(authorization, "from"),
-        to: address(authorization, "to"),
+        from: any_case(authorization, "from"),
+        to: any_case(authorization, "to"),
         value: Amount::from_be_bytes(number(authorization, "value").to_be_bytes()),
         valid_after: time(authorization, "validAfter"),
         valid_before: time(authorization, "validBefore"),
@@ -138,6 +138,12 @@ fn authorization_of(authorization: &Value) -> Authorization {
 
 pub fn text<'v>(object: &'v Value, key: &str) -> &'v str {
     object[key].as_str().unwrap_or_else(|| panic!("{key} of {object}"))
+}
+
+/// In whatever case: what was signed is not mistyped.
+fn any_case(object: &Value, key: &str) -> Address {
+    let address: AlloyAddress = text(object, key).parse().expect("an address");
+    Address::new(address.into_array())
 }
 
 /// In one case, or with the checksum.

@@ -2,6 +2,8 @@
 //! `cargo run -p x402-fuzz-seeds FOLDER`; what is committed of them is what `cargo fuzz cmin` leaves.
 #![allow(missing_docs, reason = "a program exports nothing")]
 
+mod gateway;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,10 @@ fn main() {
     keep_escapes(&mut seeds);
     put_configs(&mut seeds);
     put_answers(&mut seeds);
+    gateway::put_tokens(&mut seeds);
+    gateway::put_frames(&mut seeds);
+    gateway::put_usage(&mut seeds);
+    gateway::put_requests(&mut seeds);
     println!("{} seeds", seeds.count);
 }
 

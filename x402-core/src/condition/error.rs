@@ -201,6 +201,9 @@ mod tests {
         assert_eq!(shown("a or\n\tb c or\nd"), "\tb c or\n\t  ^");
         assert_eq!(shown("a == \"x\n"), "a == \"x\n     ^^");
         assert_eq!(shown("a ≥ 1"), "a ≥ 1\n  ^");
+        // A character at the end of what there may be.
+        let long = std::format!("{}é", "a".repeat(511));
+        assert_eq!(shown(&long), std::format!("{long}\n{}^", " ".repeat(511)));
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub(super) struct Operand<V> {
 pub(super) fn walk<'a, S: Sense<'a>>(source: &'a str, sense: S) -> Result<bool> {
     const MAX_LEN: usize = Condition::<&str>::MAX_LEN;
     if source.len() > MAX_LEN {
-        return Err(ConditionError::new(Fault::Length, Span::new(MAX_LEN, MAX_LEN)));
+        let end = source.floor_char_boundary(MAX_LEN);
+        return Err(ConditionError::new(Fault::Length, Span::new(end, end)));
     }
     let mut lexer = Lexer::new(source);
     let (token, span) = lexer.token()?;

@@ -143,7 +143,8 @@ impl<'a> RequestBody<'a> {
         }
         let options = members.raw("stream_options").unwrap_or("{}");
         let options = serde_json::from_str::<Members<'_>>(options).ok()?;
-        if options.raw("include_usage") == Some("true") {
+        // Said twice, it could be read either way.
+        if options.raw("include_usage") == Some("true") && !options.has_duplicates() {
             return None;
         }
         let options = options.write_with("include_usage", "true");
@@ -371,6 +372,10 @@ mod tests {
             (
                 r#"{"messages":[],"stream":true,"stream_options":{"include_usage":false,"y":[2]}}"#,
                 r#"{"messages":[],"stream":true,"stream_options":{"y":[2],"include_usage":true}}"#,
+            ),
+            (
+                r#"{"prompt":"","stream":true,"stream_options":{"include_usage":true,"include_usage":false}}"#,
+                r#"{"prompt":"","stream":true,"stream_options":{"include_usage":true}}"#,
             ),
         ] {
             assert_eq!(included(body).as_deref(), Some(expected), "{body}");
