@@ -40,6 +40,10 @@ impl Terms {
 
     /// Of one call, or of each in a batch; and whether it is a batch.
     fn read_all(calldata: &[u8]) -> Option<(Vec<Self>, bool)> {
+        if calldata.is_empty() {
+            // It uses up a nonce.
+            return Some((Vec::new(), false));
+        }
         if !calldata.starts_with(&AGGREGATE3) {
             return Some((vec![Self::read(calldata)?], false));
         }

@@ -224,8 +224,8 @@ impl Stage {
             }
         };
         let world = Arc::clone(&self.world);
-        let World { max_batch, most_owed, is_together, .. } = *lock(&world);
-        let together = Together { max_batch, max_delay: Duration::from_millis(20) };
+        let World { max_batch, most_owed, together, .. } = *lock(&world);
+        let max_delay = together.map(Duration::from_millis);
         let options = SellerOptions {
             settle_timeout: Duration::from_secs(30),
             poll: (Duration::from_millis(500), Duration::from_secs(4)),
@@ -240,7 +240,7 @@ impl Stage {
                 )],
                 ..Later::default()
             },
-            together: is_together.then_some(together),
+            together: max_delay.map(|max_delay| Together { max_batch, max_delay }),
             ..SellerOptions::default()
         };
         let rail = OnChain::new(chain, options.settle_timeout, options.poll);

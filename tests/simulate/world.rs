@@ -57,8 +57,8 @@ pub(crate) struct World {
     /// When the money moves, in the whole of the run.
     pub(crate) settle: Settle,
     pub(crate) max_batch: usize,
-    /// Whether what comes at the same time is settled at the same time, where it is settled first.
-    pub(crate) is_together: bool,
+    /// For how many milliseconds what is settled first waits for others, where it does.
+    pub(crate) together: Option<u64>,
     /// How many payments one payer may owe.
     pub(crate) most_owed: u64,
     pub(crate) confirmations: u64,
@@ -108,7 +108,7 @@ impl World {
         let settle = [Settle::First, Settle::After, Settle::Later][random.below(3) as usize];
         let max_batch = 1 + random.below(8) as usize;
         let most_owed = 1 + random.below(4);
-        let is_together = random.below(2) == 1;
+        let together = (random.below(2) == 1).then(|| random.below(5_000));
         Self {
             random,
             weather,
@@ -119,7 +119,7 @@ impl World {
             books: Books::default(),
             settle,
             max_batch,
-            is_together,
+            together,
             most_owed,
             confirmations,
             skew: 0,

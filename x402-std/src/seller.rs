@@ -436,9 +436,16 @@ impl Seller {
         Ok(self.ticket(&entry, receipt, guard))
     }
 
+    /// Goes on with a payment. One that may have been sent together with others is looked for and nothing
+    /// else: what is sent again is sent for all of them, by [`Self::resolve_open`].
     async fn follow(&self, entry: &Entry) -> Result<TxHash, Rejection> {
         let steps = Steps::new(&*self.ledger, entry.id());
-        self.rail(entry.payment.chain_id())?.follow(entry, &steps).await
+        let rail = self.rail(entry.payment.chain_id())?;
+        let is_sent = matches!(entry.state, State::Broadcast | State::Pending);
+        if is_sent && self.goes_together(entry) {
+            return rail.look_for(entry, &steps).await;
+        }
+        rail.follow(entry, &steps).await
     }
 }
 

@@ -268,6 +268,20 @@ impl Rail for OnChain {
         Box::pin(self.settle_all(batch))
     }
 
+    fn look_for<'a>(
+        &'a self,
+        entry: &'a Entry,
+        steps: &'a Steps<'a>,
+    ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
+        Box::pin(async move {
+            match self.look(entry).await {
+                Ok(Seen::Settled(hash)) => steps.confirm(hash).await,
+                Ok(Seen::Reverted) => self.reverted(entry, steps).await,
+                Ok(Seen::Nothing) | Err(_) => Err(Rejection::pending(entry)),
+            }
+        })
+    }
+
     fn follow<'a>(
         &'a self,
         entry: &'a Entry,

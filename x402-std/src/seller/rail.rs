@@ -67,6 +67,20 @@ pub trait Rail: Send + Sync + 'static {
         steps: &'a Steps<'a>,
     ) -> BoxFuture<'a, Result<TxHash, Rejection>>;
 
+    /// Finds out what became of a payment of which something was sent, and sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::follow`]. Here it is done as by that: a rail that [takes many](Self::takes_many) sends
+    /// for all of them together.
+    fn look_for<'a>(
+        &'a self,
+        entry: &'a Entry,
+        steps: &'a Steps<'a>,
+    ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
+        self.follow(entry, steps)
+    }
+
     /// Finds out what became of a payment of which something was sent, and goes on with it; or settles
     /// one of which nothing was sent, or what was sent did nothing.
     ///

@@ -21,6 +21,15 @@ pub(super) struct Held {
     pub(super) guard: Guard,
 }
 
+/// What taking a payment up has led to.
+enum Taken {
+    Up(Box<Held>),
+    /// Somebody else is busy with it, and finds out.
+    Busy,
+    /// There is nothing left to find out.
+    Over,
+}
+
 impl Seller {
     /// Asks the chain what became of every payment that was under way, and returns how many are
     /// open still.
@@ -54,27 +63,35 @@ impl Seller {
     /// How many of the payments still are open then.
     async fn resolve(self: Arc<Self>, group: Vec<Entry>) -> Result<usize, LedgerError> {
         let mut held = Vec::with_capacity(group.len());
-        let mut open = 0;
+        let (mut open, mut is_sent) = (0, true);
         for entry in group {
+            is_sent &= entry.transaction.is_some();
             if entry.state == State::Claimed {
                 open += usize::from(self.leave(&entry).await?);
             } else if entry.is_debt() && self.has_ended(&entry) {
                 // Nobody can submit it any more: it is for the operator to see to.
-            } else if let Some(entry) = self.take_up(entry.id()).await? {
-                held.push(entry);
+            } else {
+                match self.take_up(entry.id()).await? {
+                    Taken::Up(one) => held.push(*one),
+                    Taken::Over => {}
+                    // What was sent for all is not sent again for some: the others' would be lost.
+                    Taken::Busy if is_sent => return Ok(open.saturating_add(held.len())),
+                    Taken::Busy => {}
+                }
             }
         }
         Ok(open + self.settle_held(held).await)
     }
 
-    /// Takes a payment up that was sent, or is owed; `None` where somebody else is busy with it, and
-    /// finds out, or it is over.
-    async fn take_up(&self, id: PaymentId) -> Result<Option<Held>, LedgerError> {
-        let Some(guard) = self.working.enter(&self.ledger, id).await? else { return Ok(None) };
+    /// Takes a payment up that was sent, or is owed.
+    async fn take_up(&self, id: PaymentId) -> Result<Taken, LedgerError> {
+        let Some(guard) = self.working.enter(&self.ledger, id).await? else {
+            return Ok(Taken::Busy);
+        };
         // The list is as old as the first of it: somebody may have ended this one.
         let entry = self.ledger.find(id).await?;
         let entry = entry.filter(|entry| entry.is_open() && entry.state != State::Claimed);
-        Ok(entry.map(|entry| Held { entry, guard }))
+        Ok(entry.map_or(Taken::Over, |entry| Taken::Up(Box::new(Held { entry, guard }))))
     }
 
     /// Leaves a payment of which nothing was sent to its payer, or lets it go once it is over. Whether
