@@ -16,7 +16,7 @@ use crate::ledger::{Entry, LedgerError, Step};
 /// A payment in a batch.
 pub(super) type Member<'a> = (Entry, Steps<'a>);
 
-/// Journals a transaction for all payments that it settles; the first of them keeps its bytes.
+/// Journals a transaction for all payments that it settles; one of them keeps its bytes.
 struct Together<'b, 'a>(&'b [Member<'a>]);
 
 impl Journal for Together<'_, '_> {
@@ -25,14 +25,17 @@ impl Journal for Together<'_, '_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let Some(((_, first), others)) = self.0.split_first() else { return Ok(()) };
+            let keeper = self.0.iter().position(|(entry, _)| entry.has_bytes()).unwrap_or(0);
+            let Some((_, last)) = self.0.get(keeper) else { return Ok(()) };
             let bare = Transaction { hash: transaction.hash, raw: Vec::new() };
             // The bytes come last: whoever has them knows that all the others know of them. Without them
-            // nothing was sent, and nothing will be.
-            let others = others.iter().map(|(_, steps)| (steps, bare.clone()));
-            let all = others.chain([(first, transaction.clone())]);
+            // nothing was sent, and nothing will be. Until then the bytes of what it replaces are there:
+            // who keeps those keeps these.
+            let others = self.0.iter().enumerate().filter(|(index, _)| *index != keeper);
+            let others = others.map(|(_, (_, steps))| (steps, bare.clone()));
+            let all = others.chain([(last, transaction.clone())]);
             let all = all.map(|(steps, page)| (steps.id(), Step::Journalled(page))).collect();
-            first.ledger().apply_all(all).await
+            last.ledger().apply_all(all).await
         })
     }
 }
