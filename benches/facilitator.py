@@ -17,8 +17,6 @@ $CONNECTIONS (1,8,32), $SECONDS (10), $ROUNDS (3), $ONLY and $MODES (names, by s
 import json
 import os
 import platform
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,8 @@ import time
 import urllib.request
 from pathlib import Path
 from statistics import median
+
+from running import Processes, busy, free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -56,44 +56,6 @@ MODES = {
     "automine, answered in a block": ([], True),
     "100 ms blocks": (["--block-time", "0.1"], False),
 }
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Processes:
-    def __init__(self):
-        self.all = []
-
-    def start(self, command, port, environment=None):
-        out = subprocess.DEVNULL if "LOG" not in os.environ else None
-        environment = {**os.environ, **(environment or {})}
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=out, env=environment)
-        self.all.append(process)
-        for _ in range(LIMIT * 20):
-            if process.poll() is not None:
-                sys.exit(f"{command[0]} ended with {process.returncode}")
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                return process
-            except OSError:
-                time.sleep(0.05)
-        sys.exit(f"{command[0]} does not listen")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.all):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def anvil():
@@ -196,23 +158,18 @@ def own(*options):
     return lambda processes, rpc, port: ours(processes, rpc, port, options)
 
 
+SDK = ROOT / "tests/interop/facilitators/core.mjs"
 OURS = {"x402": own(), "x402, one by one": own("max_batch: 1")}
 THEIRS = {
     "x402-rs 2.0.2": peer([PEERS / "x402_rs"]),
-    "@x402/evm 2.27.0, viem's nonce manager": peer(["node", HERE / "peers/facilitator.mjs"]),
+    "@x402/evm 2.27.0, viem's nonce manager": peer(["node", SDK], POLL="", NONCES="1"),
     "x402 2.25.0 (Python)": peer([PYTHON, HERE / "peers/facilitator_sdk.py"]),
 }
 # The same with a receipt asked for more often than they would on such a chain.
 IMPATIENT = {
     "x402-rs 2.0.2, receipts every 50 ms": peer([PEERS / "x402_rs"], POLL="50"),
-    "@x402/evm 2.27.0, receipts every 50 ms": peer(["node", HERE / "peers/facilitator.mjs"], POLL="50"),
+    "@x402/evm 2.27.0, receipts every 50 ms": peer(["node", SDK], POLL="50", NONCES="1"),
 }
-
-
-def busy(process):
-    """The seconds that a process was on a processor."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(what, start, mode, connections):

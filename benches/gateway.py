@@ -12,49 +12,32 @@ $X402 names the program, $PEERS the folder with `paid` and `ledger` (benches/pee
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from running import Processes, busy, free_port, resident
 
 X402 = os.environ["X402"]
 HERE = Path(__file__).parent
 # The first account of the development chain, which has the gas.
 SETTLER = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-LIMIT = 30
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_for(port, process):
-    for _ in range(LIMIT * 10):
-        if process.poll() is not None:
-            sys.exit(f"a program ended with {process.returncode}")
-        try:
-            return socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.1)
-    sys.exit("a program does not listen")
-
-
-class Shop:
+class Shop(Processes):
     """A development chain, a server behind, and the gateway."""
 
     def __init__(self, folder, routes):
-        self.folder, self.processes = folder, []
+        super().__init__()
+        self.folder = folder
         chain, self.port = free_port(), free_port()
         self.start([X402, "devnet", "--port", str(chain)], chain)
         upstream = "127.0.0.1:1"
         if peers := os.environ.get("PEERS"):
             behind = subprocess.Popen([f"{peers}/paid", "--upstream"], stdout=subprocess.PIPE, text=True)
-            self.processes.append(behind)
+            self.all.append(behind)
             upstream = behind.stdout.readline().strip()
         key = folder / "settler.key"
         key.write_text(SETTLER)
@@ -74,36 +57,16 @@ routes:
   - {{path: /health, pricing: free}}
 {routes}""")
         serve = [X402, "serve", "--config", str(config), "--allow-dev-key"]
-        self.gateway = self.start(serve, self.port)
-
-    def start(self, command, port):
-        environment = {**os.environ, "X402_LOG": "error"}
-        out = subprocess.DEVNULL
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
-        self.processes.append(process)
-        wait_for(port, process)
-        return process
+        self.gateway = self.start(serve, self.port, {"X402_LOG": "error"})
 
     def memory(self):
-        """The resident memory of the gateway, in MB."""
-        status = Path(f"/proc/{self.gateway.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return resident(self.gateway)
 
     def busy(self):
-        """The seconds that the gateway was on a processor."""
-        fields = Path(f"/proc/{self.gateway.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return busy(self.gateway)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    def __exit__(self, *rest):
+        super().__exit__(*rest)
         shutil.rmtree(self.folder)
 
 

@@ -219,6 +219,7 @@ impl Amount {
 }
 
 impl Ord for Amount {
+    // Not inlined: derived, it is in the program wherever two are compared.
     #[cfg_attr(target_os = "none", inline(never))]
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.cmp(&other.0)
@@ -300,6 +301,7 @@ impl Timestamp {
 }
 
 impl Ord for Timestamp {
+    // As that of an amount.
     #[cfg_attr(target_os = "none", inline(never))]
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.cmp(&other.0)

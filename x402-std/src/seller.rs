@@ -442,7 +442,9 @@ impl Seller {
         let steps = Steps::new(&*self.ledger, entry.id());
         let rail = self.rail(entry.payment.chain_id())?;
         let is_sent = matches!(entry.state, State::Broadcast | State::Pending);
-        if is_sent && self.goes_together(entry) {
+        // Also where payments are no longer settled together, but were.
+        let is_anothers = entry.transaction.is_some() && !entry.has_bytes();
+        if is_sent && (is_anothers || self.goes_together(entry)) {
             return rail.look_for(entry, &steps).await;
         }
         rail.follow(entry, &steps).await

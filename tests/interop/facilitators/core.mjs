@@ -1,4 +1,6 @@
-// A facilitator of v1 and v2: @x402/core and @x402/evm, behind a small HTTP server.
+// A facilitator of v1 and v2: @x402/core and @x402/evm, behind a small HTTP server. It asks for receipts
+// every $POLL milliseconds (as often as viem does where that is empty), and has viem's nonce manager with
+// $NONCES, without which most settlements fail where several are asked for at once.
 
 import { createServer } from "node:http";
 import { x402Facilitator } from "@x402/core/facilitator";
@@ -7,13 +9,14 @@ import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
 import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/facilitator";
 import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import { createWalletClient, http, publicActions } from "viem";
-import { privateKeyToAccount } from "viem/accounts";
+import { nonceManager, privateKeyToAccount } from "viem/accounts";
 import { baseSepolia } from "viem/chains";
 
-const { PORT, RPC_URL, PRIVATE_KEY, NETWORK } = process.env;
-const account = privateKeyToAccount(PRIVATE_KEY);
+const { PORT, RPC_URL, PRIVATE_KEY, NETWORK, POLL = "50", NONCES } = process.env;
+const account = privateKeyToAccount(PRIVATE_KEY, NONCES ? { nonceManager } : {});
 const transport = http(RPC_URL);
-const wallet = createWalletClient({ account, chain: baseSepolia, transport, pollingInterval: 50 });
+const pollingInterval = POLL ? Number(POLL) : undefined;
+const wallet = createWalletClient({ account, chain: baseSepolia, transport, pollingInterval });
 const client = wallet.extend(publicActions);
 const signer = toFacilitatorEvmSigner(Object.assign(client, { address: account.address }));
 const facilitator = new x402Facilitator()

@@ -314,3 +314,55 @@ async fn reload(members: Vec<Member<'_>>) -> Result<Vec<Member<'_>>, Vec<Moved>>
         entries.map_err(|_| members.iter().map(|(entry, _)| pending(entry)).collect::<Vec<_>>())?;
     Ok(entries.into_iter().zip(members).map(|(entry, (_, steps))| (entry, steps)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use x402_core::Amount;
+
+    use super::*;
+    use crate::ledger::tests::payment;
+    use crate::ledger::{Answer, Ledger as _, MemoryLedger, RequestId};
+
+    fn transaction(byte: u8) -> Transaction {
+        Transaction { hash: TxHash([byte; 32]), raw: vec![byte] }
+    }
+
+    /// Until a transaction is journalled for all, the bytes of the one that it replaces are there.
+    #[tokio::test]
+    async fn who_has_the_bytes_is_written_last_and_keeps_the_next() {
+        let ledger = MemoryLedger::new();
+        let mut members = Vec::new();
+        for number in 1..=3 {
+            let checked = payment(number);
+            ledger.claim(Entry::new(&checked, RequestId([0; 32]), 1).unwrap()).await.unwrap();
+            let raw = if number == 2 { vec![1] } else { Vec::new() };
+            let sent = Transaction { raw, ..transaction(1) };
+            let answer =
+                Answer { status: 200, headers: Vec::new(), body: None, request_body: [0; 32] };
+            let worked = Step::Worked(answer, Amount::from_units(10_000));
+            for step in [worked, Step::Journalled(sent)] {
+                ledger.apply(checked.id(), step).await.unwrap();
+            }
+            let entry = ledger.find(checked.id()).await.unwrap().unwrap();
+            members.push((entry, Steps::new(&ledger, checked.id())));
+        }
+        let next = transaction(2);
+        Together(&members).record(&next).await.unwrap();
+        for (index, (_, steps)) in members.iter().enumerate() {
+            let now = steps.entry().await.unwrap();
+            assert_eq!(
+                (now.transaction.as_ref().unwrap().hash, now.has_bytes()),
+                (next.hash, index == 1)
+            );
+        }
+        // Nobody had any: the first.
+        let bare = Transaction { raw: Vec::new(), ..transaction(3) };
+        for (_, steps) in &members {
+            ledger.apply(steps.id(), Step::Journalled(bare.clone())).await.unwrap();
+        }
+        let members: Vec<_> = reload(members).await.unwrap();
+        Together(&members).record(&transaction(4)).await.unwrap();
+        let first = members[0].1.entry().await.unwrap();
+        assert!(first.has_bytes());
+    }
+}

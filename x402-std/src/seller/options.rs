@@ -41,8 +41,8 @@ pub struct Together {
     /// How many payments one transaction settles at most, of those that can be in one; with one, each has a
     /// transaction of its own, and they are sent at the same time.
     pub max_batch: usize,
-    /// How long a payment waits for others at most, and only while there are others that are being
-    /// settled.
+    /// How long a payment waits for others at most: while others are being settled, and, for ten milliseconds
+    /// at most, for those who were settled just before.
     pub max_delay: Duration,
 }
 

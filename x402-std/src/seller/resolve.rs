@@ -62,10 +62,10 @@ impl Seller {
 
     /// How many of the payments still are open then.
     async fn resolve(self: Arc<Self>, group: Vec<Entry>) -> Result<usize, LedgerError> {
-        let mut held = Vec::with_capacity(group.len());
-        let (mut open, mut is_sent) = (0, true);
+        let (count, is_sent) = (group.len(), group.iter().all(|entry| entry.transaction.is_some()));
+        let mut held = Vec::with_capacity(count);
+        let mut open = 0;
         for entry in group {
-            is_sent &= entry.transaction.is_some();
             if entry.state == State::Claimed {
                 open += usize::from(self.leave(&entry).await?);
             } else if entry.is_debt() && self.has_ended(&entry) {
@@ -75,7 +75,7 @@ impl Seller {
                     Taken::Up(one) => held.push(*one),
                     Taken::Over => {}
                     // What was sent for all is not sent again for some: the others' would be lost.
-                    Taken::Busy if is_sent => return Ok(open.saturating_add(held.len())),
+                    Taken::Busy if is_sent && count > 1 => return Ok(count),
                     Taken::Busy => {}
                 }
             }

@@ -131,6 +131,10 @@ fn write(database: &Database, changes: Vec<Change>, on_disk: OnDisk) {
     let written = catch_unwind(AssertUnwindSafe(|| {
         let mut made = Vec::with_capacity(changes.len());
         let safe = try_write(database, changes, on_disk, &mut made);
+        if let Err(error) = &safe {
+            // What was there before may not be on disk yet, and whoever asked for that is not told here.
+            tracing::error!(%error, "the ledger is not written");
+        }
         for tell in made {
             tell(safe.as_ref().copied());
         }

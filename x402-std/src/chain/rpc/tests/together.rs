@@ -279,3 +279,30 @@ async fn of_many_that_are_not_answered_none_is_sent_twice() {
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert_eq!((distinct(&all), crowded.shop.received()), (8, 8 * PRICE));
 }
+
+/// One that was sent with others, and is in no block, is not sent apart from them; nor are those who are
+/// left when one of them is looked at.
+#[tokio::test]
+async fn who_comes_again_is_not_sent_apart_from_the_others() {
+    let crowded = Crowded::open().await;
+    let many = payments(5);
+    // The first goes alone; the transaction of the others does not reach the node.
+    let mut tricks = vec![Trick::Break; 1000];
+    tricks[0] = Trick::None;
+    crowded.shop.play(SEND, &tricks);
+    let is_pending = |moved: &Result<TxHash, Rejection>| {
+        moved.is_err_and(|rejection| {
+            rejection.refusal == Refusal::Pending && rejection.transaction.is_some()
+        })
+    };
+    let all = crowded.admit_all(&many).await;
+    assert_eq!(all.iter().filter(|moved| is_pending(moved)).count(), 4, "{all:?}");
+    crowded.shop.play(SEND, &[]);
+    let again = crowded.admit_all(&many).await;
+    assert_eq!(again.iter().filter(|moved| is_pending(moved)).count(), 4, "{again:?}");
+    assert_eq!(crowded.shop.received(), PRICE);
+    assert_eq!(crowded.seller.resolve_open().await.unwrap(), 0);
+    assert_eq!(crowded.shop.received(), 5 * PRICE);
+    let again = crowded.admit_all(&many).await;
+    assert_eq!((again.iter().filter(|moved| moved.is_ok()).count(), distinct(&again)), (5, 2));
+}
