@@ -6,12 +6,12 @@
 use libfuzzer_sys::fuzz_target;
 use x402_core::head::RequestHead;
 use x402_core::headers::PaymentHeaders;
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
+use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, Receipt, Submitter, TRANSFER_TOPIC};
 use x402_core::wire::{PaymentPayload, base64};
 use x402_core::{
     Address, Amount, Checked, Claim, Claimed, Moment, Nonce, Offer, Payment, PaymentId,
 };
-use x402_core::{Timestamp, Transfer};
+use x402_core::{LogOrder, Timestamp, Transfer};
 use x402_fuzz::shop::{NOW, OFFERS, Word, verdict};
 use x402_fuzz::{Cut, evm};
 
@@ -112,12 +112,17 @@ fn check_settlement(claimed: Claimed, payment: &Payment, amount: Amount) {
     let logs = |address, value| {
         [Log { address, topics: &used, data: &[] }, Log { address, topics: &moved, data: value }]
     };
-    assert!(claimed.settled(true, logs(claimed.asset(), &value)).is_ok());
-    assert!(claimed.settled(false, logs(claimed.asset(), &value)).is_err());
-    assert!(claimed.settled(true, logs(Address::ZERO, &value)).is_err());
+    let is_paid = |succeeded, logs: &[Log<'_>]| {
+        let (submitter, order) = (Submitter::Own, LogOrder::TransferNext);
+        let receipt = Receipt { succeeded, logs, submitter, order };
+        claimed.settled(&receipt, |_| false).is_ok()
+    };
+    assert!(is_paid(true, &logs(claimed.asset(), &value)));
+    assert!(!is_paid(false, &logs(claimed.asset(), &value)));
+    assert!(!is_paid(true, &logs(Address::ZERO, &value)));
     let less = amount.checked_sub(Amount::from_units(1)).unwrap_or(Amount::MAX).to_be_bytes();
-    assert!(claimed.settled(true, logs(claimed.asset(), &less)).is_err());
+    assert!(!is_paid(true, &logs(claimed.asset(), &less)));
     let unused = logs(claimed.asset(), &value)[1];
     let is_permit = matches!(payment.transfer, Transfer::Permit2(_));
-    assert_eq!(claimed.settled(true, [unused]).is_ok(), is_permit);
+    assert_eq!(is_paid(true, &[unused]), is_permit);
 }

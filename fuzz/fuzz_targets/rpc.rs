@@ -18,7 +18,7 @@ use x402_core::{Address, Signer as _, Timestamp, Transfer};
 use x402_core::{Asset, Authorization, Claim, Claimed, Moment, Nonce, Payment, Signature};
 use x402_fuzz::shop::{NOW, OFFERS, Word};
 use x402_std::BoxFuture;
-use x402_std::chain::{Call, Chain as _, Journal, Outcome, RpcChain, RpcOptions};
+use x402_std::chain::{Call, Chain as _, Journal, Outcome, Sent, RpcChain, RpcOptions};
 use x402_std::chain::{Transaction, TxHash, Usage};
 use x402_std::ledger::LedgerError;
 
@@ -80,13 +80,14 @@ async fn ask(data: &[u8]) {
             drop(chain.rebroadcast(&call, &transaction, &Forgetful).await);
         }
         6 => {
-            if let Ok(Outcome::Settled(settled)) = chain.outcome(&PAYMENT, HASH).await {
+            if let Ok(Outcome::Settled(settled, _)) = chain.outcome(&PAYMENT, Sent::own(HASH)).await
+            {
                 assert_eq!(settled.id(), PAYMENT.id());
                 assert!(is_settled_rightly() && is_said(&"33".repeat(32)));
             }
         }
         _ => {
-            if let Ok(Usage::Settled(settled, _)) = chain.find(&PAYMENT, NOW - 100).await {
+            if let Ok(Usage::Settled(settled, _)) = chain.find(&PAYMENT, NOW - 100, &[]).await {
                 assert_eq!(settled.id(), PAYMENT.id());
                 assert!(is_settled_rightly());
             }

@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use x402_core::{Amount, PaymentId};
+use x402_core::{Amount, ChainId, PaymentId};
 use x402_std::BoxFuture;
+use x402_std::chain::{Block, PaidLog, TxHash};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
 use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
 
@@ -101,6 +102,36 @@ impl Ledger for Disk {
             // What is not released is claimed still, and goes on from there.
             if matches!(write, Write::Unsaid) { result.and(Err(failed())) } else { result }
         })
+    }
+
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
+        self.ledger.paid_by(chain_id, transaction)
+    }
+
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        self.ledger.unfinal_blocks(chain_id, most)
+    }
+
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        self.ledger.paid_in(chain_id, block, after, most)
+    }
+
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.ledger.finalize(chain_id, block)
     }
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {

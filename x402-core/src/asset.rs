@@ -11,6 +11,22 @@ pub enum TransferMethod {
     Permit2,
 }
 
+/// In which order a token writes the logs of `transferWithAuthorization`.
+///
+/// [EIP-3009](https://eips.ethereum.org/EIPS/eip-3009) demands both, `AuthorizationUsed` and `Transfer`, and
+/// does not say in which order. In a transaction of one's own that does not matter; in somebody else's
+/// only a known order tells which transfer belongs to which authorization.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum LogOrder {
+    /// The `Transfer` is the token's very next log after `AuthorizationUsed`, as in the reference
+    /// implementation and in Circle's tokens.
+    TransferNext,
+    /// Nobody has looked.
+    #[default]
+    Unknown,
+}
+
 /// A token on a chain, with all that a signature over it depends on.
 ///
 /// The EIP-712 `name` and `version` differ from chain to chain and must never be guessed: USDC is
@@ -32,6 +48,8 @@ pub struct Asset<'a> {
     pub decimals: u8,
     /// How the token is moved by signature.
     pub transfer_method: TransferMethod,
+    /// In which order its logs are.
+    pub log_order: LogOrder,
 }
 
 impl Asset<'static> {
@@ -88,7 +106,11 @@ const fn row(
 ) -> Asset<'static> {
     let address = Address::literal(address);
     let chain_id = ChainId::new(chain_id);
-    Asset { chain_id, symbol, address, name, version, decimals, transfer_method }
+    let log_order = match (symbol.as_bytes(), transfer_method) {
+        (b"USDC" | b"EURC", Eip3009) => LogOrder::TransferNext,
+        _ => LogOrder::Unknown,
+    };
+    Asset { chain_id, symbol, address, name, version, decimals, transfer_method, log_order }
 }
 
 // The default assets of @x402/evm 2.27.0 and x402 1.2.0; USDC on OP and Sepolia and EURC as Circle

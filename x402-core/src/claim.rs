@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::permit2::{Kind, Permit};
 use crate::record::{Fields, concat};
-use crate::settlement::{self, Log, SettlementError};
+use crate::settlement::{self, Paid, Receipt, SettlementError};
 use crate::{Address, Amount, Authorization, ChainId, Error, Nonce, PaymentId, Signature};
 use crate::{SignatureError, Timestamp, Transfer, keccak256};
 
@@ -246,22 +246,22 @@ impl Claimed {
         }
     }
 
-    /// Judges the receipt of a transaction: paid is what moved this amount of this token from the
-    /// payer to the payee. The token must also say that it was under this nonce; Permit2 does not
-    /// say, so that its caller must know that the transaction is for this payment.
+    /// Judges the receipt of a transaction: whether it moved this amount of this token from the payer to
+    /// the payee, by this payment's authorization; see [`settlement`](crate::settlement).
     ///
-    /// `succeeded` is the receipt's status, `logs` are all of its logs.
+    /// `is_taken` says which of the receipt's logs have paid for other payments. The position of the one
+    /// that pays for this one is to be kept with it, so that it never pays again.
     ///
     /// # Errors
     ///
     /// [`SettlementError`], which says what the receipt lacks.
-    pub fn settled<'l>(
+    pub fn settled(
         &self,
-        succeeded: bool,
-        logs: impl IntoIterator<Item = Log<'l>>,
-    ) -> Result<Settled, SettlementError> {
-        settlement::confirm(self, succeeded, logs)?;
-        Ok(Settled(self.0))
+        receipt: &Receipt<'_>,
+        is_taken: impl Fn(usize) -> bool,
+    ) -> Result<Paid, SettlementError> {
+        let (position, needs_nonce) = settlement::confirm(self, receipt, &is_taken)?;
+        Ok(Paid { settled: Settled(self.0), position, needs_nonce })
     }
 
     /// The payment as a ledger keeps it: chain id (8) || token (20) || from (20) || to (20) ||

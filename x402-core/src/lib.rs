@@ -91,7 +91,7 @@ pub mod wire;
 pub mod secp256k1;
 
 pub use address::{Address, AddressError};
-pub use asset::{Asset, TransferMethod};
+pub use asset::{Asset, LogOrder, TransferMethod};
 pub use claim::{Checked, Claim, Claimed, Settled, WrongClaim};
 pub use eip712::{Digest, Domain, DomainSeparator};
 pub use eip3009::Authorization;

@@ -49,6 +49,10 @@ pub const UPTO_PERMIT_TYPE_HASH: [u8; 32] =
 pub const SETTLE_EXACT_SELECTOR: [u8; 4] = hex::literal("0x13cd3b53");
 /// Selector of the upto proxy's `settle`.
 pub const SETTLE_UPTO_SELECTOR: [u8; 4] = hex::literal("0xff11e7b4");
+/// Selector of the exact proxy's `settleWithPermit`.
+pub const SETTLE_EXACT_WITH_PERMIT_SELECTOR: [u8; 4] = hex::literal("0xfa340378");
+/// Selector of the upto proxy's `settleWithPermit`.
+pub const SETTLE_UPTO_WITH_PERMIT_SELECTOR: [u8; 4] = hex::literal("0x016c1748");
 
 /// The EIP-712 domain of Permit2 on a chain.
 #[must_use]
@@ -207,6 +211,40 @@ impl Permit {
         };
         tail.get_mut(..signature.len())?.copy_from_slice(signature);
         Some(data)
+    }
+}
+
+impl Permit {
+    /// How much a call of the proxy moves by this permit, in atomic units: `settle`, or
+    /// `settleWithPermit`, which has the five words of an EIP-2612 permit in front of the same. `None`
+    /// where it is another call, or that of another permit. The signature is not looked at: the proxy
+    /// has.
+    #[must_use]
+    pub fn moved_by(&self, calldata: &[u8]) -> Option<Amount> {
+        const PERMIT_WORDS: usize = 5;
+        let (selector, rest) = calldata.split_first_chunk()?;
+        let (plain, with_permit) = match self.kind {
+            Kind::Exact => (SETTLE_EXACT_SELECTOR, SETTLE_EXACT_WITH_PERMIT_SELECTOR),
+            Kind::Upto { .. } => (SETTLE_UPTO_SELECTOR, SETTLE_UPTO_WITH_PERMIT_SELECTOR),
+        };
+        let words = match *selector {
+            selector if selector == plain => rest.as_chunks().0,
+            selector if selector == with_permit => rest.as_chunks().0.get(PERMIT_WORDS..)?,
+            _ => return None,
+        };
+        let (token, amount) = (self.token.to_word(), self.amount.to_be_bytes());
+        let permitted = [token, amount, *self.nonce.as_bytes(), self.deadline.to_be_bytes()];
+        let (owner, to) = (self.from.to_word(), self.to.to_word());
+        let after = self.valid_after.to_be_bytes();
+        let words = words.strip_prefix(&permitted)?;
+        match self.kind {
+            Kind::Exact => words.starts_with(&[owner, to, after]).then_some(self.amount),
+            Kind::Upto { facilitator } => {
+                let (moved, words) = words.split_first()?;
+                let is_this = words.starts_with(&[owner, to, facilitator.to_word(), after]);
+                is_this.then(|| Amount::from_be_bytes(*moved))
+            }
+        }
     }
 }
 

@@ -8,6 +8,8 @@ Claimed --journalled--> Broadcast --confirmed--> Settled --answered--> Served
    |                 |                         |'-- confirmed --> Settled
    |                 '-- refused --> Failed    '-- journalled --> Broadcast
    '-- refused --> (released)
+
+Settled | Served --reversed--> Pending
 ```
 
 The work is done when the money has arrived, or before: then its answer is kept first ([`State::Worked`]),
@@ -59,6 +61,8 @@ pub enum Event {
     Refused,
     /// The answer is complete.
     Answered,
+    /// The chain went back on the block in which the money had arrived.
+    Reversed,
     /// The seller gives up what is owed for it.
     Forgiven,
 }
@@ -94,6 +98,8 @@ impl State {
             // What the work was done for is not released: its payer has had it.
             (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,
             (Settled, Event::Answered) => Served,
+            // It may be mined again, or sent again; if not, it is owed.
+            (Settled | Served, Event::Reversed) => Pending,
             (Failed, Event::Forgiven) => Failed,
             _ => return Err(IllegalTransition { state: self, event }),
         };
@@ -145,15 +151,15 @@ mod tests {
     #[test]
     fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
         use Event::{
-            Answered, Confirmed, Forgiven, Journalled, Refused, Reverted, TimedOut, Worked,
+            Answered, Confirmed, Forgiven, Journalled, Refused, Reversed, Reverted, TimedOut,
+            Worked,
         };
-        for event in
-            [Answered, Confirmed, Forgiven, Journalled, Refused, Reverted, TimedOut, Worked]
-        {
+        let events = [Answered, Confirmed, Forgiven, Journalled, Refused, Reversed, Reverted];
+        for event in events.into_iter().chain([TimedOut, Worked]) {
             assert!(State::Worked.on(event) != Ok(Transition::Release));
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
-            assert!(State::Served.on(event).is_err());
+            assert_eq!(State::Served.on(event).is_ok(), event == Reversed);
             assert_eq!(
                 State::Failed.on(event).is_ok(),
                 matches!(event, Confirmed | Forgiven | Journalled)

@@ -16,7 +16,7 @@ use x402_std::ledger::MemoryLedger;
 use x402_std::seller::{Seller, SellerOptions};
 # use std::sync::Arc;
 # use x402_core::Claimed;
-# use x402_std::chain::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+# use x402_std::chain::{Call, Chain, ChainError, Journal, Outcome, Sent, Transaction, TxHash, Usage};
 # use x402_std::BoxFuture;
 # struct Node;
 # fn down<T: Send>() -> BoxFuture<'static, Result<T, ChainError>> {
@@ -53,11 +53,16 @@ use x402_std::seller::{Seller, SellerOptions};
 #     fn outcome<'a>(
 #         &'a self,
 #         _: &'a Claimed,
-#         _: TxHash,
+#         _: Sent<'a>,
 #     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
 #         down()
 #     }
-#     fn find<'a>(&'a self, _: &'a Claimed, _: u64) -> BoxFuture<'a, Result<Usage, ChainError>> {
+#     fn find<'a>(
+#         &'a self,
+#         _: &'a Claimed,
+#         _: u64,
+#         _: &'a [(TxHash, u32)],
+#     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
 #         down()
 #     }
 # }

@@ -9,7 +9,7 @@ pub(crate) mod wallet;
 use core::fmt;
 use core::future::ready;
 
-use x402_core::{Address, ChainId, Claimed, Error, Settled, Signature, TransferMethod};
+use x402_core::{Address, Amount, ChainId, Claimed, Error, Settled, Signature, TransferMethod};
 
 use crate::BoxFuture;
 use crate::ledger::{Entry, LedgerError};
@@ -103,29 +103,97 @@ impl Call {
     }
 }
 
+/// A block of a chain.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Block {
+    /// How many are below it.
+    pub number: u64,
+    /// Its hash: a number may come to be another block's.
+    pub hash: [u8; 32],
+}
+
+/// The log that paid for a payment: a `Transfer` of its token.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PaidLog {
+    /// The block it is in.
+    pub block: Block,
+    /// Which one it is among the logs of its transaction's receipt, counted from 0.
+    pub position: u32,
+}
+
+/// What moved the money of a payment.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Settlement {
+    /// The transaction.
+    pub transaction: TxHash,
+    /// The log in it, which pays for nothing else; `None` where nobody of ours has looked: a facilitator
+    /// said that it was so, or an earlier version, which did not keep it.
+    pub log: Option<PaidLog>,
+}
+
+/// A transaction that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Its hash.
+    pub hash: TxHash,
+    /// Whether it was signed here, so that its calldata is known.
+    pub is_own: bool,
+    /// The positions of those of its logs that have paid for other payments.
+    pub taken: &'a [u32],
+}
+
+impl Sent<'_> {
+    /// A transaction of one's own, none of whose logs has paid yet.
+    #[must_use]
+    pub const fn own(hash: TxHash) -> Self {
+        Self { hash, is_own: true, taken: &[] }
+    }
+}
+
 /// What a chain says of a transaction that was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum Outcome {
     /// It is in no block yet, or was forgotten.
     Unknown,
-    /// It moved the money.
-    Settled(Settled),
+    /// It moved the money, by this log.
+    Settled(Settled, PaidLog),
     /// It is in a block and moved nothing: the authorization may be unused still, or was used by
     /// somebody else's transaction, or was cancelled. See [`Chain::find`].
     Reverted,
+    /// It is our own and used the authorization, and the token moved another value than was signed:
+    /// this one, in atomic units.
+    Short(PaidLog, Amount),
+    /// It used the authorization, and whether that moved this payment's money cannot be told.
+    Undecided,
 }
 
 /// What a chain says of an authorization.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum Usage {
-    /// Nobody has used it.
+    /// Nobody has used it, and somebody still may.
     Unused,
-    /// It moved the money as signed, in this transaction, whoever sent that.
-    Settled(Settled, TxHash),
-    /// It was cancelled, or it was used and the transfer cannot be found.
+    /// Nobody has used it, and nobody can any more: at a block that stays, and is younger than the
+    /// authorization is valid, it was unused.
+    Expired,
+    /// It moved the money as signed, whoever sent the transaction.
+    Settled(Settled, Settlement),
+    /// It was cancelled, or it was used and moved something else: both is proved.
     Void,
+    /// It was used in this transaction, and whether that moved this payment's money cannot be told.
+    Undecided(TxHash),
+}
+
+/// Where a chain stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Head {
+    /// The newest block.
+    pub block: Block,
+    /// Its time, in Unix seconds.
+    pub time: u64,
+    /// Up to which number blocks are final: the chain does not go back on them.
+    pub is_final_to: u64,
 }
 
 /// An EVM chain, with an account that pays for the transactions.
@@ -220,10 +288,11 @@ pub trait Chain: Send + Sync + 'static {
     fn outcome<'a>(
         &'a self,
         payment: &'a Claimed,
-        transaction: TxHash,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>>;
 
-    /// As [`Self::outcome`], of several payments that one transaction settles, in their order.
+    /// As [`Self::outcome`], of several payments that one transaction settles, in their order: no log
+    /// pays for two of them.
     ///
     /// # Errors
     ///
@@ -231,19 +300,24 @@ pub trait Chain: Send + Sync + 'static {
     fn outcomes<'a>(
         &'a self,
         payments: &'a [Claimed],
-        transaction: TxHash,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
         Box::pin(async move {
             let mut outcomes = Vec::with_capacity(payments.len());
+            let mut taken = sent.taken.to_vec();
             for payment in payments {
-                outcomes.push(self.outcome(payment, transaction).await?);
+                let outcome = self.outcome(payment, Sent { taken: &taken, ..sent }).await?;
+                if let Outcome::Settled(_, log) | Outcome::Short(log, _) = outcome {
+                    taken.push(log.position);
+                }
+                outcomes.push(outcome);
             }
             Ok(outcomes)
         })
     }
 
     /// Looks for the use of the payment's authorization by any transaction, in blocks whose time is
-    /// not earlier than `since` (Unix seconds).
+    /// not earlier than `since` (Unix seconds). `taken` are logs that have paid for other payments.
     ///
     /// # Errors
     ///
@@ -252,7 +326,48 @@ pub trait Chain: Send + Sync + 'static {
         &'a self,
         payment: &'a Claimed,
         since: u64,
+        taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>>;
+
+    /// Where the chain stands. Here it does not, and each of its blocks is final.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
+        let block = Block { number: 0, hash: [0; 32] };
+        Box::pin(ready(Ok(Head { block, time: 0, is_final_to: u64::MAX })))
+    }
+
+    /// The block of a number, as the chain is now; `None` where it is not so long. Here there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
+        let _ = number;
+        Box::pin(ready(Ok(None)))
+    }
+
+    /// How much of a token an account has, in atomic units. Here it is not known, and said to be
+    /// enough for everything.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Amount, ChainError>> {
+        let _ = (asset, account);
+        Box::pin(ready(Ok(Amount::MAX)))
+    }
+
+    /// How long it takes from one block to the next, in seconds, as far as is known: 0 where it is not.
+    fn block_seconds(&self) -> u64 {
+        0
+    }
 }
 
 /// Where a transaction is made safe before it is sent.

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 
 use serde_saphyr::budget::Budget;
 
-use x402_core::{Address, Asset, ChainId, Price, TransferMethod};
+use x402_core::{Address, Asset, ChainId, LogOrder, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
@@ -237,6 +237,8 @@ pub struct OwnedAsset {
     pub version: String,
     /// How many digits of an amount are behind the decimal point.
     pub decimals: u8,
+    /// In which order its logs are.
+    pub log_order: LogOrder,
 }
 
 /// What flags replace, above the environment and the file. Texts are read as the file's are;
@@ -425,6 +427,7 @@ impl OwnedAsset {
             version: &self.version,
             decimals: self.decimals,
             transfer_method: TransferMethod::Eip3009,
+            log_order: self.log_order,
         }
     }
 }
@@ -438,6 +441,7 @@ impl From<&Asset<'_>> for OwnedAsset {
             name: asset.name.to_owned(),
             version: asset.version.to_owned(),
             decimals: asset.decimals,
+            log_order: asset.log_order,
         }
     }
 }

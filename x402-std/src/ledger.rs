@@ -21,9 +21,10 @@ pub(crate) mod tests;
 use core::future::ready;
 
 use futures_util::future::join_all;
-use x402_core::{Amount, Claim, PaymentId};
+use x402_core::{Amount, ChainId, Claim, PaymentId};
 
 use crate::BoxFuture;
+use crate::chain::{Block, PaidLog, TxHash};
 
 pub use credit::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
 pub use entry::{Answer, Entry, Identifier, RequestId, Settle, Step};
@@ -61,7 +62,11 @@ pub trait Ledger: Send + Sync + 'static {
     /// the payer owes could not be counted with it.
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>>;
 
-    /// Takes a payment on by one step. Returns once the change is safe; for [`Settle::First`],
+    /// Takes a payment on by one step. A [`Step::Confirmed`] or [`Step::Short`] that names a log records
+    /// that the log has paid, in the same change: chain, transaction and position belong to one payment,
+    /// for at least [`LOG_KEEP_SECONDS`]; [`Step::Reversed`] gives the log back. Of a transaction of
+    /// which it is not known which log paid for a payment (entries of older versions), none pays for
+    /// another. Returns once the change is safe; for [`Settle::First`],
     /// [`Step::Confirmed`] of a transaction of ours, which the chain says again to whoever asks, need not be
     /// before the next step.
     ///
@@ -69,8 +74,9 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// [`LedgerError::Missing`] for a payment that is not recorded, [`LedgerError::Illegal`] for a
     /// step that cannot be taken from where it stands, [`LedgerError::Amount`] for work that costs more
-    /// than was paid, [`LedgerError::Overflow`], or the storage's own failure; in each case nothing has
-    /// changed.
+    /// than was paid, [`LedgerError::LogTaken`] for a log that has paid for another payment,
+    /// [`LedgerError::Remined`] for one of a transaction that is recorded in another block,
+    /// [`LedgerError::Overflow`], or the storage's own failure; in each case nothing has changed.
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// Takes several payments on, each by one step, and the last of them once all others are safe. Returns
@@ -95,6 +101,64 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// The storage's own failure.
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>>;
+
+    /// The payments that a transaction's logs have paid for, in ascending order of their ids, with the
+    /// log; without one, the whole transaction counts as used.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
+        let _ = (chain_id, transaction);
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    /// The blocks that hold logs which have paid, and which [`Self::finalize`] was not called for yet, in
+    /// ascending order: at most so many.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        let _ = (chain_id, most);
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    /// The payments that logs in a block have paid for, in ascending order, behind `after`: at most so
+    /// many.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        let _ = (chain_id, block, after, most);
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    /// Takes down that the chain does not go back on a block any more: one change, however many payments
+    /// it holds. Returns once it is safe.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let _ = (chain_id, block);
+        Box::pin(ready(Ok(())))
+    }
 
     /// All payments of which the chain still has something to say ([`Entry::is_open`]): what a restart
     /// resolves.
@@ -208,6 +272,10 @@ pub trait Ledger: Send + Sync + 'static {
     }
 }
 
+/// How long it is remembered that a log has paid, in seconds: thirty days. A log in an older block pays for
+/// no payment any more, unless the operator says so.
+pub const LOG_KEEP_SECONDS: u64 = 30 * 24 * 60 * 60;
+
 /// What became of an attempt to claim.
 #[derive(Debug)]
 pub enum Claiming {
@@ -235,6 +303,12 @@ pub enum LedgerError {
     /// The step cannot be taken from where the payment stands.
     #[error("the payment cannot take this step: {0}")]
     Illegal(#[from] x402_core::state::IllegalTransition),
+    /// The log has paid for another payment, or its whole transaction counts as used.
+    #[error("the log has paid for another payment")]
+    LogTaken,
+    /// The transaction is recorded in another block: what it settled there is judged anew first.
+    #[error("the transaction was recorded in another block")]
+    Remined,
     /// Another process has the ledger open.
     #[error("another process has the ledger open: {0}")]
     Locked(String),

@@ -33,7 +33,7 @@ use x402_core::{Address, Amount, ChainId, Checked, Error, Moment, Payment, Payme
 use x402_core::{Refusal, Requirements};
 
 use crate::chain::wallet::Undeployed;
-use crate::chain::{Chain, ChainError, TxHash};
+use crate::chain::{Chain, ChainError, Settlement, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, RequestId, Settle};
 use tab::Tab;
 use together::Crowd;
@@ -386,7 +386,7 @@ impl Seller {
         }
         match entry.state {
             State::Served => replay(entry, request),
-            State::Settled if entry.settled_by.is_some() => {
+            State::Settled if entry.settlement.is_some() => {
                 let receipt = entry.receipt();
                 Ok(self.ticket(&entry, receipt, guard))
             }
@@ -396,7 +396,11 @@ impl Seller {
                 let receipt = Receipt { payer: entry.payment.payer(), transaction };
                 match &entry.answer {
                     // The work was done before the money moved.
-                    Some(_) => replay(Entry { settled_by: transaction, ..entry }, request),
+                    Some(_) => {
+                        let settlement =
+                            transaction.map(|transaction| Settlement { transaction, log: None });
+                        replay(Entry { settlement, ..entry }, request)
+                    }
                     None => Ok(self.ticket(&entry, receipt, guard)),
                 }
             }
@@ -452,8 +456,8 @@ impl Seller {
 }
 
 impl Entry {
-    const fn receipt(&self) -> Receipt {
-        Receipt { payer: self.payment.payer(), transaction: self.settled_by }
+    fn receipt(&self) -> Receipt {
+        Receipt { payer: self.payment.payer(), transaction: self.settled_by() }
     }
 
     /// The entry, if it is signed as the one that is presented. A key's signature was checked; a

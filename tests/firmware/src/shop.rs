@@ -23,6 +23,7 @@ pub fn usdc() -> Asset<'static> {
         version: "2",
         decimals: 6,
         transfer_method: x402_core::TransferMethod::Eip3009,
+        log_order: x402_core::LogOrder::TransferNext,
     }
 }
 

@@ -23,7 +23,7 @@ use x402_core::eip3009::CancelAuthorization;
 use x402_core::head::{RequestHead, ResponseHead};
 use x402_core::headers::{ChallengeHeaders, PaymentHeaders, SignatureForm, emit_challenge};
 use x402_core::secp256k1::{K256, K256Signer, Vartime};
-use x402_core::settlement::Log;
+use x402_core::settlement::{Log, Receipt, Submitter};
 use x402_core::state::{Event, State, Transition};
 use x402_core::tariff::{Factor, Model, Multiplier, QuoteError, Tariff, Usage};
 use x402_core::window::Limits;
@@ -33,8 +33,8 @@ use x402_core::wire::{
     Version,
 };
 use x402_core::{
-    Address, Amount, Asset, ChainId, Claimed, Digest, Error, Moment, Nonce, Offer, Payment, Price,
-    Recover as _, Refusal, Scheme, Signature, Signer as _, Timestamp, Transfer, TransferMethod,
+    Address, Amount, Asset, ChainId, Claimed, Digest, Error, LogOrder, Moment, Nonce, Offer, Payment,
+    Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Timestamp, Transfer, TransferMethod,
     Window,
 };
 
@@ -279,8 +279,10 @@ pub extern "C" fn x402_settle(
     let [used, transfer] = topics;
     let logs =
         [Log { address, topics: used, data: &[] }, Log { address, topics: transfer, data: value }];
-    match claimed.settled(succeeded, logs) {
-        Ok(settled) => i32::from(settled.id() == claimed.id()),
+    let (submitter, order) = (Submitter::Own, LogOrder::TransferNext);
+    let receipt = Receipt { succeeded, logs: &logs, submitter, order };
+    match claimed.settled(&receipt, |_| false) {
+        Ok(paid) => i32::from(paid.settled.id() == claimed.id()),
         Err(_) => REFUSED,
     }
 }

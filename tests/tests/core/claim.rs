@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use x402_core::secp256k1::K256;
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, SettlementError, TRANSFER_TOPIC};
+use x402_core::settlement::TRANSFER_TOPIC;
+use x402_core::settlement::{self, AUTHORIZATION_USED_TOPIC, Log, SettlementError, Submitter};
 use x402_core::{
-    Address, ChainId, Checked, Claim, Claimed, Moment, Nonce, Offer, PaymentId, SignatureError,
-    WrongClaim,
+    Address, ChainId, Checked, Claim, Claimed, LogOrder, Moment, Nonce, Offer, PaymentId,
+    SignatureError, WrongClaim,
 };
 
 use crate::arbitrary::{
@@ -134,7 +135,15 @@ impl Receipt {
     fn judged(&self) -> Result<(), SettlementError> {
         let logs = self.logs.iter();
         let logs = logs.map(|(address, topics, data)| Log { address: *address, topics, data });
-        claimed().settled(self.succeeded, logs).map(|settled| {
+        let logs: Vec<_> = logs.collect();
+        let receipt = settlement::Receipt {
+            succeeded: self.succeeded,
+            logs: &logs,
+            submitter: Submitter::Own,
+            order: LogOrder::Unknown,
+        };
+        claimed().settled(&receipt, |_| false).map(|paid| {
+            let settled = paid.settled;
             assert_eq!((settled.id(), settled.payer()), (claimed().id(), claimed().payer()));
         })
     }

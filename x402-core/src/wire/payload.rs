@@ -164,8 +164,8 @@ impl<'a> PaymentPayload<'a> {
     /// (v1): the seller's own.
     ///
     /// Numbers are `0` or `[1-9][0-9]*` below 2^256; the nonce of an EIP-3009 authorization is `0x`
-    /// and 64 digits, of a permit a decimal, or `0x` and digits. A `v` of 0 or 1 is taken for 27 or
-    /// 28.
+    /// and 64 digits, of a permit a decimal, or `0x` and digits. A `v` other than 27 and
+    /// 28 is no signature: the token takes no other.
     ///
     /// # Errors
     ///
@@ -330,14 +330,7 @@ fn signature_of(text: &str) -> Option<Result<Signature, SignatureError>> {
         let is_hex = digits.iter().all(u8::is_ascii_hexdigit) && digits.len().is_multiple_of(2);
         return is_hex.then_some(Err(SignatureError::Length));
     };
-    let Ok(mut rsv) = <[u8; Signature::LEN]>::try_from(bytes) else {
-        return Some(Signature::from_slice(bytes));
-    };
-    // Signers that count from 0 are taken for what they mean; the token is told 27 or 28.
-    if let [.., v @ (0 | 1)] = &mut rsv {
-        *v += 27;
-    }
-    Some(Signature::from_rsv(&rsv))
+    Some(Signature::from_slice(bytes))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::{Value, json};
 use x402_core::buyer::Signed;
 use x402_core::headers::Field;
-use x402_core::{Address, Amount, ChainId, Nonce, Price, Timestamp, hex};
+use x402_core::{Address, Amount, ChainId, LogOrder, Nonce, Price, Timestamp, hex};
 use x402_std::chain::TxHash;
 use x402_std::config::OwnedAsset;
 
@@ -180,6 +180,8 @@ impl Payment {
                 name: name("name")?,
                 version: name("version")?,
                 decimals: asset.get("decimals")?.as_u64()?.try_into().ok()?,
+                // A buyer reads no receipts.
+                log_order: LogOrder::Unknown,
             },
             recipient: Address::parse(text("recipient")?).ok()?,
             payer: Address::parse(text("payer")?).ok()?,

@@ -231,10 +231,11 @@ pub(super) fn leak(asset: &OwnedAsset) -> Asset<'static> {
         return *known;
     }
     let text = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
-    let Asset { chain_id, address, decimals, transfer_method, .. } = asset;
+    let Asset { chain_id, address, decimals, transfer_method, log_order, .. } = asset;
     let (symbol, name) = (text(asset.symbol), text(asset.name));
     let version = text(asset.version);
-    let asset = Asset { chain_id, symbol, address, name, version, decimals, transfer_method };
+    let asset =
+        Asset { chain_id, symbol, address, name, version, decimals, transfer_method, log_order };
     leaked.push(asset);
     asset
 }

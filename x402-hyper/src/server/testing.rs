@@ -8,11 +8,14 @@ use http::request::Builder;
 use x402_core::buyer::{Policy, Unsigned};
 use x402_core::headers::SignatureForm;
 use x402_core::secp256k1::K256Signer;
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
+use x402_core::settlement::{self, AUTHORIZATION_USED_TOPIC, Log, Submitter, TRANSFER_TOPIC};
 use x402_core::{Address, Amount, Asset, ChainId, Claimed, Error, Nonce, Offer, PaymentId};
-use x402_core::{Price, Settled};
+use x402_core::{LogOrder, Price, Settled};
 use x402_core::{Signer as _, Timestamp, hex};
-use x402_std::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use x402_std::chain::Usage;
+use x402_std::chain::{
+    Block, Call, ChainError, Journal, Outcome, PaidLog, Sent, Transaction, TxHash,
+};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
 use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
 use x402_std::seller::{Later, SellerOptions};
@@ -73,7 +76,18 @@ fn settled(payment: &Claimed) -> Settled {
     let (value, address) = (signed.value().to_be_bytes(), payment.asset());
     let transfer = Log { address, topics: &[TRANSFER_TOPIC, from, to], data: &value };
     let topics = [AUTHORIZATION_USED_TOPIC, from, *signed.nonce().as_bytes()];
-    payment.settled(true, [Log { address, topics: &topics, data: &[] }, transfer]).unwrap()
+    let logs = [Log { address, topics: &topics, data: &[] }, transfer];
+    let order = LogOrder::TransferNext;
+    let receipt =
+        settlement::Receipt { succeeded: true, logs: &logs, submitter: Submitter::Own, order };
+    payment.settled(&receipt, |_| false).unwrap().settled
+}
+
+/// What `outcome` and `find` say of a payment that has arrived; its nonce tells which log it was.
+fn paid_log(payment: &Claimed) -> PaidLog {
+    let [.., a, b, c, d] = *payment.transfer().nonce().as_bytes();
+    let block = Block { number: 1, hash: [1; 32] };
+    PaidLog { block, position: u32::from_be_bytes([a, b, c, d]) }
 }
 
 impl Chain for FakeChain {
@@ -127,15 +141,24 @@ impl Chain for FakeChain {
     fn outcome<'a>(
         &'a self,
         payment: &'a Claimed,
-        _: TxHash,
+        _: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async {
             let settles = self.ask(Does::Settles).await;
-            Ok(if settles { Outcome::Settled(settled(payment)) } else { Outcome::Unknown })
+            Ok(if settles {
+                Outcome::Settled(settled(payment), paid_log(payment))
+            } else {
+                Outcome::Unknown
+            })
         })
     }
 
-    fn find<'a>(&'a self, _: &'a Claimed, _: u64) -> BoxFuture<'a, Result<Usage, ChainError>> {
+    fn find<'a>(
+        &'a self,
+        _: &'a Claimed,
+        _: u64,
+        _: &'a [(TxHash, u32)],
+    ) -> BoxFuture<'a, Result<Usage, ChainError>> {
         Box::pin(async { Ok(Usage::Unused) })
     }
 }

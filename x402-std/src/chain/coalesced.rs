@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use x402_core::{Address, ChainId, Claimed};
+use x402_core::{Address, Amount, ChainId, Claimed};
 
-use super::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage};
+use super::Usage;
+use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome, Sent, Transaction, TxHash};
 use crate::BoxFuture;
 
 /// For how long a simulation waits for others at most.
@@ -222,25 +223,46 @@ impl Chain for Coalesced {
     fn outcome<'a>(
         &'a self,
         payment: &'a Claimed,
-        transaction: TxHash,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
-        self.shared.chain.outcome(payment, transaction)
+        self.shared.chain.outcome(payment, sent)
     }
 
     fn outcomes<'a>(
         &'a self,
         payments: &'a [Claimed],
-        transaction: TxHash,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
-        self.shared.chain.outcomes(payments, transaction)
+        self.shared.chain.outcomes(payments, sent)
     }
 
     fn find<'a>(
         &'a self,
         payment: &'a Claimed,
         since: u64,
+        taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
-        self.shared.chain.find(payment, since)
+        self.shared.chain.find(payment, since, taken)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
+        self.shared.chain.head()
+    }
+
+    fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
+        self.shared.chain.block(number)
+    }
+
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Amount, ChainError>> {
+        self.shared.chain.token_balance(asset, account)
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.shared.chain.block_seconds()
     }
 }
 

@@ -22,7 +22,8 @@ use core::time::Duration;
 use alloy_primitives::U256;
 use x402_core::{Address, Amount, ChainId, Claimed, Error, TransferMethod, permit2};
 
-use super::{Call, Chain, ChainError, Journal, Outcome, Transaction, TxHash, Usage, multicall};
+use super::multicall;
+use super::{Call, Chain, ChainError, Journal, Outcome, Sent, Transaction, TxHash, Usage};
 use crate::BoxFuture;
 use account::Account;
 use fault::Kind;
@@ -55,6 +56,9 @@ pub struct RpcOptions {
     /// How many blocks are searched for a log in one call. Providers have limits; 7,200 blocks are
     /// a day of Ethereum.
     pub log_range: u64,
+    /// The tokens that are not in the table and whose logs are in a known order
+    /// ([`LogOrder::TransferNext`](x402_core::LogOrder::TransferNext)).
+    pub transfer_next: Vec<Address>,
     /// What is paid for a unit of gas at most, in wei, the tip included. While gas costs more,
     /// nothing is sent.
     pub max_fee_per_gas: u128,
@@ -79,6 +83,7 @@ impl RpcOptions {
             batch_gas_limit: 120_000,
             deploy_gas_limit: 800_000,
             log_range: 7_200,
+            transfer_next: Vec::new(),
             max_fee_per_gas: 2_000_000_000_000,
             max_response: 4 * 1024 * 1024,
             timeout: Duration::from_secs(10),
@@ -273,10 +278,10 @@ impl Chain for RpcChain {
     fn outcome<'a>(
         &'a self,
         payment: &'a Claimed,
-        transaction: TxHash,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async move {
-            let outcomes = self.judge(core::slice::from_ref(payment), transaction).await?;
+            let outcomes = self.judge(core::slice::from_ref(payment), sent).await?;
             Ok(outcomes.first().copied().unwrap_or(Outcome::Unknown))
         })
     }
@@ -284,17 +289,18 @@ impl Chain for RpcChain {
     fn outcomes<'a>(
         &'a self,
         payments: &'a [Claimed],
-        transaction: TxHash,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
-        Box::pin(self.judge(payments, transaction))
+        Box::pin(self.judge(payments, sent))
     }
 
     fn find<'a>(
         &'a self,
         payment: &'a Claimed,
         since: u64,
+        taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
-        Box::pin(self.look_up(payment, since))
+        Box::pin(self.look_up(payment, since, taken))
     }
 }
 

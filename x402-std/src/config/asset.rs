@@ -1,6 +1,6 @@
 //! What is paid with.
 
-use x402_core::{Asset, ChainId, TransferMethod};
+use x402_core::{Asset, ChainId, LogOrder, TransferMethod};
 
 use super::OwnedAsset;
 use super::check::parse_address;
@@ -61,9 +61,13 @@ fn check_token(chain_id: ChainId, token: &RawToken) -> Result<OwnedAsset, Proble
         name: token.name.value.clone(),
         version: token.version.value.clone(),
         decimals: check_decimals(&token.decimals)?,
+        log_order: check_log_order(token.log_order.as_ref())?,
     };
     match listed {
-        Some(listed) => check_listed(listed, asset, token),
+        Some(listed) => {
+            let log_order = listed.log_order;
+            check_listed(listed, asset, token).map(|asset| OwnedAsset { log_order, ..asset })
+        }
         None => Ok(asset),
     }
 }
@@ -92,6 +96,20 @@ fn check_listed(
         asset if asset.name != known.name => differs(&token.name, known.name.clone()),
         asset if asset.version != known.version => differs(&token.version, known.version.clone()),
         _ => Ok(asset),
+    }
+}
+
+fn check_log_order(text: Option<&Text>) -> Result<LogOrder, Problem> {
+    let Some(text) = text else { return Ok(LogOrder::Unknown) };
+    match text.value.as_str() {
+        "transfer_next" => Ok(LogOrder::TransferNext),
+        "unknown" => Ok(LogOrder::Unknown),
+        other => Err(Problem::unknown(
+            Origin::of(text),
+            "order of a token's logs:",
+            other,
+            &["transfer_next", "unknown"],
+        )),
     }
 }
 

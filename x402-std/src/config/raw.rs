@@ -120,6 +120,7 @@ pub(super) struct RawToken {
     pub(super) name: Text,
     pub(super) version: Text,
     pub(super) symbol: Option<Text>,
+    pub(super) log_order: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]

@@ -6,7 +6,7 @@ use x402_core::{Address, Amount, Error, Offer, Reason, Refusal, TransferMethod};
 
 use super::{Facilitator, Request, SettleAnswer};
 use crate::BoxFuture;
-use crate::chain::{Chain, ChainError, Outcome, TxHash, Usage};
+use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
 use crate::config::OwnedAsset;
 use crate::ledger::{Entry, Step};
 use crate::seller::{Rail, Rejection, Steps, since};
@@ -98,7 +98,10 @@ impl Entrusted {
     /// Whether the chain says that nobody has used the payment.
     async fn is_unused(&self, entry: &Entry) -> bool {
         let Some(chain) = &self.chain else { return false };
-        matches!(chain.find(&entry.payment, since(entry)).await, Ok(Usage::Unused))
+        matches!(
+            chain.find(&entry.payment, since(entry), &[]).await,
+            Ok(Usage::Unused | Usage::Expired)
+        )
     }
 
     /// The facilitator says that the money has moved.
@@ -109,7 +112,8 @@ impl Entrusted {
         hash: TxHash,
     ) -> Result<TxHash, Rejection> {
         match &self.chain {
-            None => steps.confirm(hash).await,
+            // By its word: nobody of ours has seen the log.
+            None => steps.confirm(Settlement { transaction: hash, log: None }).await,
             Some(_) => self.look(entry, steps, Some(hash)).await,
         }
     }
@@ -139,13 +143,15 @@ impl Entrusted {
     ) -> Result<TxHash, Rejection> {
         if let Some(chain) = &self.chain {
             if let Some(hash) = transaction
-                && let Ok(Outcome::Settled(_)) = chain.outcome(&entry.payment, hash).await
+                && let Ok(Outcome::Settled(_, log)) =
+                    chain.outcome(&entry.payment, Sent { is_own: false, ..Sent::own(hash) }).await
             {
-                return steps.confirm(hash).await;
+                let log = Some(log);
+                return steps.confirm(Settlement { transaction: hash, log }).await;
             }
-            let found = chain.find(&entry.payment, since(entry)).await;
-            if let Ok(Usage::Settled(_, hash)) = found {
-                return steps.confirm(hash).await;
+            let found = chain.find(&entry.payment, since(entry), &[]).await;
+            if let Ok(Usage::Settled(_, settlement)) = found {
+                return steps.confirm(settlement).await;
             }
         }
         steps.take(Step::TimedOut).await?;
@@ -190,9 +196,10 @@ impl Rail for Entrusted {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
         Box::pin(async move {
             if let Some(chain) = &self.chain
-                && let Ok(Usage::Settled(_, hash)) = chain.find(&entry.payment, since(entry)).await
+                && let Ok(Usage::Settled(_, settlement)) =
+                    chain.find(&entry.payment, since(entry), &[]).await
             {
-                return steps.confirm(hash).await;
+                return steps.confirm(settlement).await;
             }
             if entry.state == State::Worked || entry.is_unpaid() {
                 return self.settle(entry, steps).await;

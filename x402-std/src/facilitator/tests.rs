@@ -73,6 +73,7 @@ async fn facilitator(case: &Value, node: &Node) -> LocalFacilitator {
         name: text("name"),
         version: text("version"),
         decimals: 6,
+        log_order: x402_core::LogOrder::TransferNext,
     });
     let signer = SecretKey::from_text("KEY", KEY).unwrap().signer().unwrap();
     let account = signer.address();

@@ -1,5 +1,5 @@
 /*!
-Entries, format 6, and draws, format 1, as bytes. Numbers are big-endian; a length counts the bytes
+Entries, format 7, and draws, format 1, as bytes. Numbers are big-endian; a length counts the bytes
 that follow it.
 
 ```text
@@ -10,8 +10,11 @@ format (1) || state (1) || payment (Claimed::LEN) || length (8) || wallet signat
   || 0 | 1 || hash (32) || length (8) || raw transaction
   || count (8) || { hash (32) of an earlier transaction }
   || 0 | 1 || hash (32) of the settling transaction
+       || 0 | 1 || block number (8) || block hash (32) || position of the log that paid (4)
+  || reversed (1: 0 | 1)
   || 0 | 1 || answer
   || credit (32)
+  || count of members (1) || { tag (1) || length (8) || value }
 
 draw:
 format (1) || account (CreditAccount::LEN) || id (32) || request (32) || amount (32) || drawn at (8)
@@ -23,6 +26,13 @@ status (2) || hash of the request's body (32)
   || 0 | 1 || length (8) || body
 ```
 
+The members are what later versions add to an entry without another format: the tags ascend, and one that
+is not known makes the entry unreadable. There are none yet. Meant are 1, the hash of the secret that the
+payer sent with the first request; 2, what the entry was admitted for (time, fields, price); 3, whose lease
+a hold ends with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
+
+Format 6 is read, too: it has neither a log, nor "reversed", nor members.
+
 Nothing follows. A byte that is none of the above makes the whole entry or draw unreadable: it is
 never guessed at.
 */
@@ -30,11 +40,13 @@ never guessed at.
 use x402_core::state::State;
 use x402_core::{Amount, Claimed};
 
-use crate::chain::{Transaction, TxHash};
+use crate::chain::{Block, PaidLog, Settlement, Transaction, TxHash};
 use crate::ledger::{Answer, CreditAccount, Draw, DrawId, DrawState, Entry, Identifier};
 use crate::ledger::{LedgerError, RequestId, Settle};
 
-const FORMAT: u8 = 6;
+const FORMAT: u8 = 7;
+/// The format before, which did not know of logs.
+const WITHOUT_LOGS: u8 = 6;
 const DRAW_FORMAT: u8 = 1;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
@@ -52,9 +64,19 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     });
     out.length(entry.replaced.len());
     entry.replaced.iter().for_each(|hash| out.bytes(&hash.0));
-    out.option(entry.settled_by.as_ref(), |out, hash| out.bytes(&hash.0));
+    out.option(entry.settlement.as_ref(), |out, settlement| {
+        out.bytes(&settlement.transaction.0);
+        out.option(settlement.log.as_ref(), |out, log| {
+            out.bytes(&log.block.number.to_be_bytes());
+            out.bytes(&log.block.hash);
+            out.bytes(&log.position.to_be_bytes());
+        });
+    });
+    out.bytes(&[u8::from(entry.is_reversed)]);
     out.option(entry.answer.as_ref(), Writer::answer);
     out.bytes(&entry.credit.to_be_bytes());
+    // No members.
+    out.bytes(&[0]);
     out.0
 }
 
@@ -164,9 +186,11 @@ impl Writer {
 
 fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
     let [format, state] = input.array()?;
-    if format != FORMAT {
-        return None;
-    }
+    let has_logs = match format {
+        FORMAT => true,
+        WITHOUT_LOGS => false,
+        _ => return None,
+    };
     let entry = Entry {
         state: decode_state(state)?,
         payment: Claimed::from_bytes(&input.array()?).ok()?,
@@ -179,10 +203,14 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
             Some(Transaction { hash: TxHash(input.array()?), raw: input.sized()?.to_vec() })
         })?,
         replaced: input.hashes()?,
-        settled_by: input.option(|input| input.array().map(TxHash))?,
+        settlement: input.option(|input| input.settlement(has_logs))?,
+        is_reversed: has_logs && input.flag()?,
         answer: input.option(Reader::answer)?,
         credit: input.amount()?,
     };
+    if has_logs && input.array()? != [0] {
+        return None;
+    }
     input.0.is_empty().then_some(entry)
 }
 
@@ -236,6 +264,26 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn flag(&mut self) -> Option<bool> {
+        match self.array()? {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        }
+    }
+
+    fn settlement(&mut self, has_log: bool) -> Option<Settlement> {
+        let transaction = TxHash(self.array()?);
+        let log = if has_log { self.option(Self::log)? } else { None };
+        Some(Settlement { transaction, log })
+    }
+
+    fn log(&mut self) -> Option<PaidLog> {
+        let number = u64::from_be_bytes(self.array()?);
+        let block = Block { number, hash: self.array()? };
+        Some(PaidLog { block, position: u32::from_be_bytes(self.array()?) })
+    }
+
     fn hashes(&mut self) -> Option<Vec<TxHash>> {
         // A count that lies ends the loop and reserves nothing.
         let count = self.length()?;
@@ -276,7 +324,10 @@ mod tests {
         broadcast.replaced = vec![TxHash([8; 32]), TxHash([5; 32])];
         let mut served = broadcast.clone();
         served.state = State::Served;
-        served.settled_by = Some(TxHash([9; 32]));
+        let block = Block { number: 7, hash: [3; 32] };
+        let log = Some(PaidLog { block, position: 5 });
+        served.settlement = Some(Settlement { transaction: TxHash([9; 32]), log });
+        served.is_reversed = true;
         served.answer = Some(answer());
         let mut wallet = claimed.clone();
         wallet.wallet_signature = vec![3; 200];
@@ -328,11 +379,11 @@ mod tests {
     #[test]
     fn the_layout_is_as_documented() {
         let bytes = encode(&entries()[0]);
-        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 1 + 8 + 2 + 32);
-        assert_eq!(bytes[..2], [6, 0]);
+        assert_eq!(bytes.len(), 2 + Claimed::LEN + 8 + 1 + 32 + 8 + 1 + 1 + 8 + 3 + 32 + 1);
+        assert_eq!(bytes[..2], [7, 0]);
         assert_eq!(bytes[2..][..Claimed::LEN], payment(1).to_bytes());
         assert_eq!(bytes[2 + Claimed::LEN + 9..][..32], REQUEST.0);
-        assert_eq!(bytes[bytes.len() - 44..], [0; 44]);
+        assert_eq!(bytes[bytes.len() - 46..], [0; 46]);
         let [held, done] = draws().map(|draw| encode_draw(&draw));
         assert_eq!(held.len(), 1 + CreditAccount::LEN + 3 * 32 + 8 + 1);
         assert_eq!((held[0], &held[1..21]), (1, &[7; 20][..]));

@@ -6,7 +6,7 @@ use x402_core::state::{Event, State, Transition};
 use x402_core::{Address, Amount, Checked, Claimed, PaymentId, keccak256};
 
 use super::{CreditAccount, LedgerError};
-use crate::chain::{Transaction, TxHash};
+use crate::chain::{Settlement, Transaction, TxHash};
 
 /// Which request a payment was presented with: a hash of its method, target and whatever else must
 /// be the same for a repetition to be the same request.
@@ -86,8 +86,13 @@ pub enum Step {
     Entrusted,
     /// [`Event::TimedOut`]
     TimedOut,
-    /// [`Event::Confirmed`], with the transaction that moved the money.
-    Confirmed(TxHash),
+    /// [`Event::Confirmed`], with what moved the money: a log that pays for this payment alone.
+    Confirmed(Settlement),
+    /// [`Event::Reverted`]: the token moved another value than was signed, and what has arrived (by this
+    /// log) is the payer's credit.
+    Short(Settlement, Amount),
+    /// [`Event::Reversed`]: the chain went back on the block that moved the money.
+    Reversed,
     /// [`Event::Reverted`]
     Reverted,
     /// [`Event::Refused`]: the entry goes.
@@ -106,7 +111,8 @@ impl Step {
             Self::Journalled(_) | Self::Entrusted => Event::Journalled,
             Self::TimedOut => Event::TimedOut,
             Self::Confirmed(_) => Event::Confirmed,
-            Self::Reverted => Event::Reverted,
+            Self::Reverted | Self::Short(..) => Event::Reverted,
+            Self::Reversed => Event::Reversed,
             Self::Refused => Event::Refused,
             Self::Answered(..) => Event::Answered,
             Self::Forgiven => Event::Forgiven,
@@ -137,8 +143,11 @@ pub struct Entry {
     pub transaction: Option<Transaction>,
     /// Those that were journalled before it, the latest last: one of them may be mined in its stead.
     pub replaced: Vec<TxHash>,
-    /// The transaction that moved the money.
-    pub settled_by: Option<TxHash>,
+    /// What moved the money.
+    pub settlement: Option<Settlement>,
+    /// Whether the money had arrived once, and the chain went back on that: until it arrives again, its
+    /// payer owes it.
+    pub is_reversed: bool,
     /// The answer that was given, or is to be.
     pub answer: Option<Answer>,
     /// What of the amount the work did not cost: the payer's, once the payment is served.
@@ -168,7 +177,8 @@ impl Entry {
             settle: Settle::First,
             transaction: None,
             replaced: Vec::new(),
-            settled_by: None,
+            settlement: None,
+            is_reversed: false,
             answer: None,
             credit: Amount::ZERO,
         })
@@ -227,22 +237,47 @@ impl Entry {
         self.state.is_open() || self.is_debt()
     }
 
-    /// Whether its payer has had the answer, or may be having it, and the money has not arrived.
+    /// Whether its payer has had the answer, or may be having it, and the money has not arrived, or is
+    /// gone again.
     #[must_use]
     pub fn is_owed(&self) -> bool {
-        self.settle == Settle::Later && self.is_open()
+        self.is_on_trust() && self.is_open()
     }
 
     /// Whether its payer has had the answer, and the chain did not take the payment.
     #[must_use]
     pub fn is_debt(&self) -> bool {
-        self.settle == Settle::Later && self.is_unpaid()
+        self.is_on_trust() && self.is_unpaid()
     }
 
-    /// What goes to a balance with the step that has led here: the credit of a payment that is served.
+    fn is_on_trust(&self) -> bool {
+        self.settle == Settle::Later || self.is_reversed
+    }
+
+    /// How much is owed for it, in atomic units.
+    #[must_use]
+    pub fn owed(&self) -> Amount {
+        match (self.is_owed(), self.is_reversed) {
+            (false, _) => Amount::ZERO,
+            (true, false) => self.payment.amount(),
+            // What of it was credit has been taken back out of the balance.
+            (true, true) => self.payment.amount().checked_sub(self.credit).unwrap_or_default(),
+        }
+    }
+
+    /// The transaction that moved the money.
+    #[must_use]
+    pub fn settled_by(&self) -> Option<TxHash> {
+        self.settlement.map(|settlement| settlement.transaction)
+    }
+
+    /// What goes to a balance with the step that has led here: the credit of a payment that is served,
+    /// or what has arrived instead of one.
     #[must_use]
     pub fn earned(&self) -> Option<(CreditAccount, Amount)> {
-        let is_earned = self.state == State::Served && self.credit != Amount::ZERO;
+        let is_short = self.state == State::Failed && self.settlement.is_some();
+        let is_earned = self.state == State::Served || is_short;
+        let is_earned = is_earned && self.credit != Amount::ZERO;
         is_earned.then(|| (CreditAccount::of(&self.payment), self.credit))
     }
 
@@ -258,6 +293,15 @@ impl Entry {
     pub fn keep_until(&self) -> u64 {
         let valid_before = self.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
         valid_before.max(self.claimed_at.saturating_add(Self::KEEP_SECONDS))
+    }
+
+    /// What a step of this entry's takes out of a balance again, of that which is in it: where the step
+    /// is [`Step::Reversed`], the credit that the payment had left.
+    #[must_use]
+    pub(crate) fn withdraws(&self, step: &Step) -> Option<(CreditAccount, Amount)> {
+        let withdraws = matches!(step, Step::Reversed) && self.state == State::Served;
+        let withdraws = withdraws && self.credit != Amount::ZERO;
+        withdraws.then(|| (CreditAccount::of(&self.payment), self.credit))
     }
 
     /// The entry after a step; `None` where the payment is released.
@@ -284,8 +328,9 @@ impl Entry {
                 self.serve(answer, used)?;
             }
             Step::Journalled(transaction) => self.journal(transaction),
-            Step::Confirmed(hash) => {
-                self.settled_by = Some(hash);
+            Step::Confirmed(settlement) => {
+                self.settlement = Some(settlement);
+                self.is_reversed = false;
                 // The work was done before.
                 if self.answer.is_some()
                     && let Transition::To(state) = self.state.on(Event::Answered)?
@@ -294,6 +339,14 @@ impl Entry {
                 }
             }
             Step::Answered(answer, used) => self.serve(answer, used)?,
+            Step::Short(settlement, arrived) => {
+                self.settlement = Some(settlement);
+                self.credit = arrived;
+            }
+            Step::Reversed => {
+                self.settlement = None;
+                self.is_reversed = true;
+            }
             Step::Forgiven => (self.answer, self.credit) = (None, Amount::ZERO),
             Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
         }

@@ -1,17 +1,20 @@
 mod credits;
+mod logs;
 mod owed;
 
 use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use x402_core::{Amount, Claim, PaymentId};
+use x402_core::{Amount, ChainId, Claim, PaymentId};
 
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
 use super::{Ledger, LedgerError, Owed, OwedAccount, Step};
 use crate::BoxFuture;
+use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
+use logs::Logs;
 use owed::Owings;
 
 /// A ledger in memory: what it holds is forgotten when the program ends.
@@ -31,6 +34,7 @@ struct Entries {
     identified: HashMap<Identifier, PaymentId>,
     sweeper: Sweeper,
     credits: Credits,
+    logs: Logs,
 }
 
 /// When old records were last looked for, in Unix seconds.
@@ -93,14 +97,24 @@ impl MemoryLedger {
 
     fn apply_now(&self, id: PaymentId, step: Step) -> Result<(), LedgerError> {
         let mut entries = self.lock();
-        let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
-        let after = before.clone().after(step)?;
-        let owing = Owing::stepped(before, after.as_ref());
+        let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?.clone();
+        let withdrawn = before.withdraws(&step);
+        let mut after = before.clone().after(step)?;
+        entries.logs.check(&before, after.as_ref())?;
+        if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
+            // What was drawn meanwhile is owed.
+            entry.credit = credit.min(entries.credits.balance(&account));
+        }
+        let owing = Owing::stepped(&before, after.as_ref());
         let owed = entries.owings.sum_after(&owing)?;
+        if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
+            entries.credits.withdraw(account, entry.credit)?;
+        }
         if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
             entries.credits.add(account, credit)?;
         }
         entries.owings.set(&owing, owed);
+        entries.logs.step(&before, after.as_ref());
         match after {
             Some(entry) => drop(entries.by_id.insert(id, entry)),
             None => entries.remove(id),
@@ -140,6 +154,7 @@ impl Entries {
         if self.sweeper.is_due(now, self.by_id.len() >= capacity) {
             self.by_id.retain(|_, entry| !entry.is_over(now));
             self.identified.retain(|_, id| self.by_id.contains_key(id));
+            self.logs.sweep(now);
         }
         if self.by_id.len() >= capacity {
             return Err(LedgerError::Storage("full".into()));
@@ -182,6 +197,39 @@ impl Ledger for MemoryLedger {
             let mut ids: Vec<_> = self.lock().by_id.keys().copied().collect();
             ids.sort_unstable();
             Ok(ids)
+        })
+    }
+
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().logs.paid_by(chain_id, transaction)) })
+    }
+
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().logs.unfinal_blocks(chain_id, most)) })
+    }
+
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(async move { Ok(self.lock().logs.paid_in(chain_id, block, after, most)) })
+    }
+
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            self.lock().logs.finalize(chain_id, block);
+            Ok(())
         })
     }
 

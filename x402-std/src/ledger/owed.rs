@@ -66,7 +66,7 @@ impl Owing {
 
     /// With a step that leads from one entry to the other, or to none.
     pub(super) fn stepped(before: &Entry, after: Option<&Entry>) -> Self {
-        Self::new(before, owed(before), before.is_debt(), after)
+        Self::new(before, before.owed(), before.is_debt(), after)
     }
 
     fn new(entry: &Entry, less: Amount, was_debt: bool, after: Option<&Entry>) -> Self {
@@ -75,7 +75,7 @@ impl Owing {
             id: entry.id(),
             account: OwedAccount::of(&entry.payment),
             less,
-            more: after.map(owed).unwrap_or_default(),
+            more: after.map(Entry::owed).unwrap_or_default(),
             debt: (is_debt != was_debt).then_some(is_debt),
         }
     }
@@ -90,10 +90,6 @@ impl Owing {
         let others = sum.checked_sub(self.less).ok_or(LedgerError::Corrupt)?;
         others.checked_add(self.more).ok_or(LedgerError::Overflow)
     }
-}
-
-fn owed(entry: &Entry) -> Amount {
-    if entry.is_owed() { entry.payment.amount() } else { Amount::ZERO }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use x402_core::{
 use super::{
     Answer, Claiming, Entry, Identifier, Ledger, LedgerError, MemoryLedger, Owner, RequestId, Step,
 };
-use crate::chain::{Transaction, TxHash};
+use crate::chain::{Settlement, Transaction, TxHash};
 
 pub(super) const NOW: u64 = 1_700_000_000;
 pub(super) const REQUEST: RequestId = RequestId([5; 32]);
@@ -50,6 +50,11 @@ fn payment_until(number: u128, valid_before: u64) -> Checked {
 
 pub(super) fn transaction(byte: u8) -> Transaction {
     Transaction { hash: TxHash([byte; 32]), raw: vec![byte; 300] }
+}
+
+/// By somebody's word: no log is known.
+pub(super) fn settlement(byte: u8) -> Settlement {
+    Settlement { transaction: TxHash([byte; 32]), log: None }
 }
 
 pub(super) fn answer() -> Answer {
@@ -89,7 +94,7 @@ fn steps() -> [(&'static str, Step); 7] {
         ("worked", Step::Worked(answer(), Amount::from_units(10_000))),
         ("journalled", Step::Journalled(transaction(1))),
         ("timed out", Step::TimedOut),
-        ("confirmed", Step::Confirmed(TxHash([2; 32]))),
+        ("confirmed", Step::Confirmed(settlement(2))),
         ("reverted", Step::Reverted),
         ("refused", Step::Refused),
         ("answered", Step::Answered(answer(), Amount::from_units(10_000))),
@@ -132,7 +137,7 @@ async fn a_payment_is_claimed_once(ledger: Arc<dyn Ledger>) {
     assert_eq!(known.state, State::Claimed);
     assert_eq!((known.request, known.claimed_at), (REQUEST, NOW));
     assert_eq!(known.payment.to_bytes(), payment.to_bytes());
-    assert!(known.transaction.is_none() && known.settled_by.is_none() && known.answer.is_none());
+    assert!(known.transaction.is_none() && known.settlement.is_none() && known.answer.is_none());
 }
 
 async fn of_those_who_race_one_wins(ledger: Arc<dyn Ledger>) {
@@ -165,7 +170,7 @@ async fn of_those_who_race_to_step_one_wins(ledger: Arc<dyn Ledger>) {
     let tasks: Vec<_> = (0..64_u8)
         .map(|byte| {
             let (ledger, id) = (Arc::clone(&ledger), payment.id());
-            tokio::spawn(async move { ledger.apply(id, Step::Confirmed(TxHash([byte; 32]))).await })
+            tokio::spawn(async move { ledger.apply(id, Step::Confirmed(settlement(byte))).await })
         })
         .collect();
     let mut winners = Vec::new();
@@ -175,7 +180,7 @@ async fn of_those_who_race_to_step_one_wins(ledger: Arc<dyn Ledger>) {
             Err(error) => assert!(matches!(error, LedgerError::Illegal(_)), "{error:?}"),
         }
     }
-    let settled_by = entry(&*ledger, payment.id()).await.settled_by.unwrap();
+    let settled_by = entry(&*ledger, payment.id()).await.settled_by().unwrap();
     assert_eq!(winners, [settled_by.0[0]]);
 }
 
@@ -289,7 +294,7 @@ async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
         ledger.apply(payment.id(), Step::Journalled(transaction(1))).await.unwrap();
     }
     for payment in [&settled, &long] {
-        ledger.apply(payment.id(), Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+        ledger.apply(payment.id(), Step::Confirmed(settlement(1))).await.unwrap();
     }
     let is_known = async |payment: &Checked| ledger.find(payment.id()).await.unwrap().is_some();
     let _ = ledger.claim(Entry::new(&payment(10), REQUEST, NOW + DAY).unwrap()).await.unwrap();
@@ -363,7 +368,7 @@ async fn an_identifier_has_one_payment_that_has_not_failed(ledger: Arc<dyn Ledge
     ledger.apply(payment(4).id(), Step::Refused).await.unwrap();
     assert_eq!(claim(5, 1).await, "new");
     ledger.apply(payment(5).id(), Step::Journalled(transaction(1))).await.unwrap();
-    ledger.apply(payment(5).id(), Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+    ledger.apply(payment(5).id(), Step::Confirmed(settlement(1))).await.unwrap();
     let later = |number, now| Entry { claimed_at: now, ..identified(number, 1) };
     let taken = ledger.claim(later(6, NOW + DAY)).await.unwrap();
     assert!(matches!(taken, Claiming::Taken), "{taken:?}");

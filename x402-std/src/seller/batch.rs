@@ -10,7 +10,7 @@ use super::Rejection;
 use super::on_chain::{OnChain, SEND_AGAIN, Seen};
 use super::rail::{Moved, Steps};
 use crate::BoxFuture;
-use crate::chain::{Call, ChainError, Journal, Outcome, Transaction, TxHash};
+use crate::chain::{Call, ChainError, Journal, Outcome, Sent, Settlement, Transaction, TxHash};
 use crate::ledger::{Entry, LedgerError, Step};
 
 /// A payment in a batch.
@@ -210,11 +210,15 @@ impl OnChain {
             let whose: Vec<_> =
                 members.iter().zip(&mut seen).filter(|((entry, _), _)| is_of(entry)).collect();
             let payments: Vec<_> = whose.iter().map(|((entry, _), _)| entry.payment).collect();
-            let outcomes = self.chain.outcomes(&payments, hash).await?;
+            let outcomes = self.chain.outcomes(&payments, Sent::own(hash)).await?;
             for ((_, seen), outcome) in whose.into_iter().zip(outcomes) {
                 match (outcome, &seen) {
-                    (Outcome::Settled(_), _) => *seen = Seen::Settled(hash),
-                    (Outcome::Reverted, Seen::Nothing) => *seen = Seen::Reverted,
+                    (Outcome::Settled(_, log), _) => {
+                        *seen = Seen::Settled(Settlement { transaction: hash, log: Some(log) });
+                    }
+                    (Outcome::Reverted | Outcome::Short(..), Seen::Nothing) => {
+                        *seen = Seen::Reverted;
+                    }
                     _ => {}
                 }
             }
@@ -227,7 +231,7 @@ impl OnChain {
     async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> Vec<Moved> {
         let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
             let moved = match seen {
-                Seen::Settled(hash) => steps.confirm(*hash).await,
+                Seen::Settled(settlement) => steps.confirm(*settlement).await,
                 Seen::Reverted => self.without_batch(steps).await,
                 // It was in no such transaction: it is looked after by itself.
                 Seen::Nothing => Err(Rejection::pending(entry)),

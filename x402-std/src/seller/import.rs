@@ -133,7 +133,7 @@ impl Seller {
         if entry.payment.transfer() != payment.transfer() {
             return Ok(Standing::Refused(Error::AuthorizationUsed.into()));
         }
-        if let Some(hash) = entry.settled_by {
+        if let Some(hash) = entry.settled_by() {
             return Ok(Standing::Settled(hash));
         }
         let pending = Standing::Pending(entry.transaction.as_ref().map(|sent| sent.hash));

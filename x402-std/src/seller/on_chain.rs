@@ -9,7 +9,7 @@ use x402_core::{Address, Error};
 use super::Rejection;
 use super::rail::{Moved, Rail, Steps};
 use crate::BoxFuture;
-use crate::chain::{Call, Chain, ChainError, Outcome, TxHash, Usage};
+use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
 use crate::ledger::{Entry, LedgerError, Settle, Step};
 
 /// After how long a transaction that is in no block is sent again, for a node forgets some.
@@ -20,8 +20,8 @@ pub(super) const SEND_AGAIN: Duration = Duration::from_secs(10);
 pub(super) enum Seen {
     /// None is in a block.
     Nothing,
-    /// This one moved the money.
-    Settled(TxHash),
+    /// This moved the money.
+    Settled(Settlement),
     /// One did nothing.
     Reverted,
 }
@@ -129,11 +129,15 @@ impl OnChain {
         match self.verify(entry).await {
             Ok(()) => self.send(entry, steps).await,
             Err(ChainError::Refused(Error::AuthorizationUsed)) => {
-                match self.chain.find(&entry.payment, since(entry)).await {
-                    Ok(Usage::Settled(_, hash)) => steps.confirm(hash).await,
-                    Ok(Usage::Void) => fail(entry, steps, Error::AuthorizationUsed).await,
+                match self.chain.find(&entry.payment, since(entry), &[]).await {
+                    Ok(Usage::Settled(_, settlement)) => steps.confirm(settlement).await,
+                    Ok(Usage::Void | Usage::Expired) => {
+                        fail(entry, steps, Error::AuthorizationUsed).await
+                    }
                     // The nodes behind the URL are not of one mind.
-                    Ok(Usage::Unused) | Err(_) => Err(Rejection::pending(entry)),
+                    Ok(Usage::Unused | Usage::Undecided(_)) | Err(_) => {
+                        Err(Rejection::pending(entry))
+                    }
                 }
             }
             Err(ChainError::Refused(error)) => fail(entry, steps, error).await,
@@ -153,7 +157,7 @@ impl OnChain {
         let (mut pause, longest) = self.poll;
         loop {
             match self.look(&entry).await {
-                Ok(Seen::Settled(hash)) => return steps.confirm(hash).await,
+                Ok(Seen::Settled(settlement)) => return steps.confirm(settlement).await,
                 Ok(Seen::Reverted) => return self.reverted(&entry, steps).await,
                 Ok(Seen::Nothing) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
                 Ok(Seen::Nothing) => match self.send_again(&entry, steps).await {
@@ -202,10 +206,13 @@ impl OnChain {
     async fn look(&self, entry: &Entry) -> Result<Seen, ChainError> {
         let mut seen = Seen::Nothing;
         for hash in entry.hashes() {
-            match self.chain.outcome(&entry.payment, hash).await? {
-                Outcome::Settled(_) => return Ok(Seen::Settled(hash)),
-                Outcome::Reverted => seen = Seen::Reverted,
-                Outcome::Unknown => {}
+            match self.chain.outcome(&entry.payment, Sent::own(hash)).await? {
+                Outcome::Settled(_, log) => {
+                    let settlement = Settlement { transaction: hash, log: Some(log) };
+                    return Ok(Seen::Settled(settlement));
+                }
+                Outcome::Reverted | Outcome::Short(..) => seen = Seen::Reverted,
+                Outcome::Unknown | Outcome::Undecided => {}
             }
         }
         Ok(seen)
@@ -213,14 +220,15 @@ impl OnChain {
 
     /// Our transaction did nothing: somebody else's may have moved the money, or nobody's.
     async fn reverted(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let error = match self.chain.find(&entry.payment, since(entry)).await {
-            Ok(Usage::Settled(_, hash)) => return steps.confirm(hash).await,
+        let error = match self.chain.find(&entry.payment, since(entry), &[]).await {
+            Ok(Usage::Settled(_, settlement)) => return steps.confirm(settlement).await,
             Ok(Usage::Void) => Error::AuthorizationUsed,
+            Ok(Usage::Expired) => Error::Expired,
             Ok(Usage::Unused) => match self.verify(entry).await {
                 Err(ChainError::Refused(error)) => error,
                 Ok(()) | Err(_) => Error::Simulation,
             },
-            Err(_) => return Err(Rejection::pending(entry)),
+            Ok(Usage::Undecided(_)) | Err(_) => return Err(Rejection::pending(entry)),
         };
         fail(entry, steps, error).await
     }
@@ -275,7 +283,7 @@ impl Rail for OnChain {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
         Box::pin(async move {
             match self.look(entry).await {
-                Ok(Seen::Settled(hash)) => steps.confirm(hash).await,
+                Ok(Seen::Settled(settlement)) => steps.confirm(settlement).await,
                 Ok(Seen::Reverted) => self.reverted(entry, steps).await,
                 Ok(Seen::Nothing) | Err(_) => Err(Rejection::pending(entry)),
             }

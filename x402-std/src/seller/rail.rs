@@ -2,7 +2,7 @@ use x402_core::{Address, PaymentId, Refusal};
 
 use super::Rejection;
 use crate::BoxFuture;
-use crate::chain::{ChainError, Journal, Transaction, TxHash};
+use crate::chain::{ChainError, Journal, Settlement, Transaction, TxHash};
 use crate::ledger::{Entry, Ledger, LedgerError, Step};
 
 /// The way on which the money of claimed payments is moved: by transactions of one's own
@@ -138,8 +138,9 @@ impl<'a> Steps<'a> {
     /// # Errors
     ///
     /// As [`Self::take`].
-    pub async fn confirm(&self, hash: TxHash) -> Result<TxHash, Rejection> {
-        self.take(Step::Confirmed(hash)).await?;
+    pub async fn confirm(&self, settlement: Settlement) -> Result<TxHash, Rejection> {
+        self.take(Step::Confirmed(settlement)).await?;
+        let hash = settlement.transaction;
         tracing::info!(payment = %self.id, transaction = %hash, "settled");
         Ok(hash)
     }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use x402_core::eip3009::Authorization;
 use x402_core::secp256k1::{K256, K256Signer};
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, TRANSFER_TOPIC};
+use x402_core::settlement::{self, AUTHORIZATION_USED_TOPIC, Log, Submitter, TRANSFER_TOPIC};
 use x402_core::{Amount, Asset, ChainId, Claimed, Nonce, Offer, Settled, Signer as _, Timestamp};
-use x402_core::{Transfer, hex};
+use x402_core::{LogOrder, Transfer, hex};
 
 use super::*;
 use crate::BoxFuture;
-use crate::chain::{Call, Journal, Outcome, Transaction, Usage};
+use crate::chain::{Block, Call, Journal, Outcome, PaidLog, Sent, Settlement, Transaction, Usage};
 use crate::ledger::{LedgerError, MemoryLedger, Step};
 
 mod credit;
@@ -70,7 +70,18 @@ fn settled(payment: &Claimed) -> Settled {
     let address = payment.asset();
     let transfer = Log { address, topics: &[TRANSFER_TOPIC, from, to], data: &value };
     let topics = [AUTHORIZATION_USED_TOPIC, from, *signed.nonce().as_bytes()];
-    payment.settled(true, [Log { address, topics: &topics, data: &[] }, transfer]).unwrap()
+    let logs = [Log { address, topics: &topics, data: &[] }, transfer];
+    let order = LogOrder::TransferNext;
+    let receipt =
+        settlement::Receipt { succeeded: true, logs: &logs, submitter: Submitter::Own, order };
+    payment.settled(&receipt, |_| false).unwrap().settled
+}
+
+/// What `outcome` and `find` say of a payment that has arrived; its nonce tells which log it was.
+fn paid_log(payment: &Claimed) -> PaidLog {
+    let [.., a, b, c, d] = *payment.transfer().nonce().as_bytes();
+    let block = Block { number: 1, hash: [1; 32] };
+    PaidLog { block, position: u32::from_be_bytes([a, b, c, d]) }
 }
 
 impl Chain for Script {
@@ -140,11 +151,11 @@ impl Chain for Script {
     fn outcome<'a>(
         &'a self,
         payment: &'a Claimed,
-        _: TxHash,
+        _: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async move {
             match next(&self.outcome, Says::Arrived) {
-                Says::Arrived => Ok(Outcome::Settled(settled(payment))),
+                Says::Arrived => Ok(Outcome::Settled(settled(payment), paid_log(payment))),
                 Says::Reverted => Ok(Outcome::Reverted),
                 Says::Nothing => Ok(Outcome::Unknown),
                 _ => Err(ChainError::Unavailable("down".into())),
@@ -156,11 +167,16 @@ impl Chain for Script {
         &'a self,
         payment: &'a Claimed,
         _: u64,
+        _: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
         Box::pin(async move {
             match next(&self.find, Says::Unused) {
                 Says::Unused => Ok(Usage::Unused),
-                Says::ByStranger => Ok(Usage::Settled(settled(payment), STRANGER)),
+                Says::ByStranger => {
+                    let log = Some(paid_log(payment));
+                    let settlement = Settlement { transaction: STRANGER, log };
+                    Ok(Usage::Settled(settled(payment), settlement))
+                }
                 Says::Nothing => Ok(Usage::Void),
                 _ => Err(ChainError::Unavailable("down".into())),
             }

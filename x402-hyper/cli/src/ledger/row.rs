@@ -60,7 +60,7 @@ impl Row {
     /// The transaction that moved the money, or else the one that was sent last.
     pub(super) fn transaction(&self) -> Option<String> {
         let sent = self.entry.transaction.as_ref().map(|transaction| transaction.hash);
-        self.entry.settled_by.or(sent).map(|hash| hash.to_string())
+        self.entry.settled_by().or(sent).map(|hash| hash.to_string())
     }
 
     /// What was paid and not used, in atomic units and in units of the asset, if there is any.

@@ -11,7 +11,7 @@ use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::{Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, Offer, Payment};
 use x402_core::{Signer as _, Timestamp, Transfer, hex};
 use x402_std::Ledger as _;
-use x402_std::chain::{Transaction, TxHash};
+use x402_std::chain::{Settlement, Transaction, TxHash};
 use x402_std::ledger::{Answer, Entry, RedbLedger, RequestId, Step};
 
 use crate::process::{Ended, Running, run_with};
@@ -87,7 +87,7 @@ impl Books {
         let transaction = Transaction { hash: TxHash([number; 32]), raw: vec![number] };
         let steps = [
             Step::Journalled(transaction),
-            Step::Confirmed(TxHash([number; 32])),
+            Step::Confirmed(Settlement { transaction: TxHash([number; 32]), log: None }),
             Step::Answered(answer, Amount::from_units(10_000 - CREDIT)),
         ];
         let ledger = RedbLedger::open(self.folder.path().join("x402.redb")).unwrap();

@@ -102,12 +102,17 @@ impl Chain for Slow {
     fn outcome<'a>(
         &'a self,
         _: &'a Claimed,
-        _: TxHash,
+        _: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async { Ok(Outcome::Unknown) })
     }
 
-    fn find<'a>(&'a self, _: &'a Claimed, _: u64) -> BoxFuture<'a, Result<Usage, ChainError>> {
+    fn find<'a>(
+        &'a self,
+        _: &'a Claimed,
+        _: u64,
+        _: &'a [(TxHash, u32)],
+    ) -> BoxFuture<'a, Result<Usage, ChainError>> {
         Box::pin(async { Ok(Usage::Unused) })
     }
 }

@@ -9,8 +9,9 @@ use alloy_transport::BoxTransport;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, Log, SettlementError, TRANSFER_TOPIC};
-use x402_core::{Claimed, Settled, Transfer};
+use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC};
+use x402_core::settlement::{Log, Paid, SettlementError, Submitter};
+use x402_core::{Claimed, LogOrder, Transfer};
 
 use super::RpcOptions;
 use super::fault::Fault;
@@ -317,20 +318,38 @@ impl Receipt {
         (self.gas_used.to(), self.effective_gas_price.to())
     }
 
-    /// Whether the transaction moved the money of each of these payments.
-    pub(super) fn judge(&self, payments: &[Claimed]) -> Vec<Result<Settled, SettlementError>> {
+    /// Whether the transaction moved the money of each of these payments: no log pays for two of them,
+    /// nor one of those that are taken.
+    pub(super) fn judge(
+        &self,
+        payments: &[Claimed],
+        submitter: Submitter<'_>,
+        order: impl Fn(&Claimed) -> LogOrder,
+        taken: &[u32],
+    ) -> Vec<Result<Paid, SettlementError>> {
         // Once for all of them: a batch has hundreds of logs.
-        let logs = self.logs.iter().filter(|log| !log.removed);
-        let logs: Vec<(&ReceiptLog, Vec<[u8; 32]>)> =
-            logs.map(|log| (log, log.topics.iter().map(|topic| topic.0).collect())).collect();
-        let judged = |payment: &Claimed| {
-            let logs = logs.iter().map(|(log, topics)| Log {
-                address: x402_core::Address::new(log.address.into_array()),
-                topics,
-                data: &log.data,
-            });
-            payment.settled(self.status == U64::from(1), logs)
-        };
-        payments.iter().map(judged).collect()
+        let topics: Vec<Vec<[u8; 32]>> =
+            self.logs.iter().map(|log| log.topics.iter().map(|topic| topic.0).collect()).collect();
+        let logs = self.logs.iter().zip(&topics).map(|(log, topics)| Log {
+            address: x402_core::Address::new(log.address.into_array()),
+            topics,
+            data: &log.data,
+        });
+        let logs: Vec<_> = logs.collect();
+        let mut taken: Vec<usize> =
+            taken.iter().filter_map(|position| usize::try_from(*position).ok()).collect();
+        let mut judged = Vec::with_capacity(payments.len());
+        for payment in payments {
+            let receipt = x402_core::settlement::Receipt {
+                succeeded: self.status == U64::from(1),
+                logs: &logs,
+                submitter,
+                order: order(payment),
+            };
+            let paid = payment.settled(&receipt, |position| taken.contains(&position));
+            taken.extend(paid.iter().map(|paid| paid.position));
+            judged.push(paid);
+        }
+        judged
     }
 }

@@ -26,8 +26,8 @@ async fn a_payment_moves_exactly_its_value() {
     assert_eq!(pages.hashes(), [hash]);
     // Nothing had been sent when it was journalled.
     assert_eq!(pages.sent_before(), [0]);
-    let outcome = shop.chain.outcome(&payment, hash).await.unwrap();
-    assert!(matches!(outcome, Outcome::Settled(_)), "{outcome:?}");
+    let outcome = shop.chain.outcome(&payment, Sent::own(hash)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Settled(..)), "{outcome:?}");
     assert_eq!(shop.received(), PRICE);
 }
 
@@ -47,17 +47,19 @@ async fn round_trips_are_as_promised() {
     let second = buyer.pays(PRICE);
     let hash = shop.chain.broadcast(&call(&second), &Pages::default()).await.unwrap();
     assert_eq!(shop.calls(), ["eth_sendRawTransaction"]);
-    shop.chain.outcome(&second, hash).await.unwrap();
+    shop.chain.outcome(&second, Sent::own(hash)).await.unwrap();
     assert_eq!(shop.calls(), ["eth_getTransactionReceipt"]);
     shop.again(&shop.last_sent()).await.unwrap();
     assert_eq!(shop.calls(), ["eth_sendRawTransaction", "eth_getTransactionReceipt"]);
-    assert!(matches!(shop.chain.find(&second, 0).await, Ok(Usage::Settled(_, by)) if by == hash));
+    assert!(
+        matches!(shop.chain.find(&second, 0, &[]).await, Ok(Usage::Settled(_, by)) if by.transaction == hash)
+    );
     let find = ["eth_call", "eth_chainId", "eth_getBlockByNumber", "eth_getLogs"];
     assert_eq!(
         shop.calls(),
         [&find[..], &["eth_getBlockByNumber", "eth_getTransactionReceipt"]].concat()
     );
-    assert_eq!(shop.chain.find(&buyer.pays(1), 0).await.unwrap(), Usage::Unused);
+    assert_eq!(shop.chain.find(&buyer.pays(1), 0, &[]).await.unwrap(), Usage::Unused);
     assert_eq!(shop.calls(), ["eth_call"]);
 }
 

@@ -1,12 +1,12 @@
 //! What became of an authorization, whoever sent the transaction.
 
-use x402_core::settlement::SettlementError;
-use x402_core::{ChainId, Claimed, Transfer, TransferMethod};
+use x402_core::settlement::{Paid, SettlementError, Submitter};
+use x402_core::{Asset, ChainId, Claimed, LogOrder, Transfer, TransferMethod};
 
 use super::RpcChain;
 use super::fault::Fault;
 use super::node::{At, Receipt, Use};
-use crate::chain::{ChainError, Outcome, TxHash, Usage};
+use crate::chain::{Block, ChainError, Outcome, PaidLog, Sent, Settlement, TxHash, Usage};
 
 /// How many ranges of blocks are searched, newest first.
 const RANGES: usize = 32;
@@ -16,27 +16,46 @@ impl RpcChain {
     pub(super) async fn judge(
         &self,
         payments: &[Claimed],
-        transaction: TxHash,
+        sent: Sent<'_>,
     ) -> Result<Vec<Outcome>, ChainError> {
+        let transaction = sent.hash;
         let receipt = match self.node.receipt(transaction).await? {
             Some(receipt) if self.is_deep(transaction, &receipt).await? => receipt,
             _ => return Ok(vec![Outcome::Unknown; payments.len()]),
         };
+        let (number, hash) = receipt.block()?;
+        let block = Block { number, hash: hash.0 };
+        let at = |position: usize| PaidLog {
+            block,
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+        };
         let outcome = |(judged, payment): (_, &Claimed)| match judged {
-            Ok(settled) => Outcome::Settled(settled),
+            Ok(Paid { settled, position, .. }) => Outcome::Settled(settled, at(position)),
             Err(SettlementError::Reverted) => Outcome::Reverted,
             Err(error) => {
                 tracing::warn!(payment = %payment.id(), %transaction, %error, "not settled");
                 Outcome::Reverted
             }
         };
-        let judged = receipt.judge(payments).into_iter();
-        let outcomes: Vec<_> = judged.zip(payments).map(outcome).collect();
-        let is_settled = |outcome: &&Outcome| matches!(outcome, Outcome::Settled(_));
+        let submitter = match sent.is_own {
+            true => Submitter::Own,
+            false => Submitter::Other { to: None, calldata: &[] },
+        };
+        let judged = receipt.judge(payments, submitter, |it| self.log_order(it), sent.taken);
+        let outcomes: Vec<_> = judged.into_iter().zip(payments).map(outcome).collect();
+        let is_settled = |outcome: &&Outcome| matches!(outcome, Outcome::Settled(..));
         let settled = outcomes.iter().filter(is_settled).count();
         let (gas, price) = receipt.cost();
         self.meter.count(transaction, settled, gas, price);
         Ok(outcomes)
+    }
+
+    /// In which order the token of a payment writes its logs.
+    fn log_order(&self, payment: &Claimed) -> LogOrder {
+        let asset = Asset::find_by_address(payment.chain_id(), payment.asset());
+        let is_known = self.options.transfer_next.contains(&payment.asset())
+            || asset.is_some_and(|asset| asset.log_order == LogOrder::TransferNext);
+        if is_known { LogOrder::TransferNext } else { LogOrder::Unknown }
     }
 
     /// Whether so many blocks follow that the transaction stays, as far as the operator wants to know.
@@ -54,7 +73,13 @@ impl RpcChain {
         Ok(again.map(|receipt| receipt.block()).transpose()? == Some(block))
     }
 
-    pub(super) async fn look_up(&self, payment: &Claimed, since: u64) -> Result<Usage, ChainError> {
+    pub(super) async fn look_up(
+        &self,
+        payment: &Claimed,
+        since: u64,
+        taken: &[(TxHash, u32)],
+    ) -> Result<Usage, ChainError> {
+        let _ = taken;
         if !self.node.is_used(payment, At::Latest).await? {
             return Ok(Usage::Unused);
         }
@@ -95,7 +120,7 @@ impl RpcChain {
             let receipt = receipt.ok_or(Fault::Malformed("the receipt of a log is missing"))?;
             if block.timestamp() >= since
                 && self.is_of(payment, hash).await?
-                && let Some(usage) = settled_by(payment, hash, &receipt)
+                && let Some(usage) = settled_by(payment, hash, &receipt, self.log_order(payment))
             {
                 if !self.is_deep(hash, &receipt).await? {
                     return Err(ChainError::Unavailable("the block may still go".into()));
@@ -134,9 +159,20 @@ impl RpcChain {
     }
 }
 
-fn settled_by(payment: &Claimed, transaction: TxHash, receipt: &Receipt) -> Option<Usage> {
-    match receipt.judge(core::slice::from_ref(payment)).pop()? {
-        Ok(settled) => Some(Usage::Settled(settled, transaction)),
+fn settled_by(
+    payment: &Claimed,
+    transaction: TxHash,
+    receipt: &Receipt,
+    order: LogOrder,
+) -> Option<Usage> {
+    let submitter = Submitter::Other { to: None, calldata: &[] };
+    match receipt.judge(core::slice::from_ref(payment), submitter, |_| order, &[]).pop()? {
+        Ok(Paid { settled, position, .. }) => {
+            let (number, hash) = receipt.block().ok()?;
+            let block = Block { number, hash: hash.0 };
+            let log = PaidLog { block, position: u32::try_from(position).ok()? };
+            Some(Usage::Settled(settled, Settlement { transaction, log: Some(log) }))
+        }
         Err(error) => {
             tracing::warn!(payment = %payment.id(), %transaction, %error, "used, not settled");
             None

@@ -44,6 +44,17 @@ impl Credits {
         Ok(())
     }
 
+    /// Takes out what is there: the caller has looked.
+    pub(super) fn withdraw(
+        &mut self,
+        account: CreditAccount,
+        amount: Amount,
+    ) -> Result<(), LedgerError> {
+        let rest = self.balance(&account).checked_sub(amount).ok_or(LedgerError::Amount)?;
+        self.set(account, rest);
+        Ok(())
+    }
+
     fn set(&mut self, account: CreditAccount, balance: Amount) {
         if balance == Amount::ZERO {
             self.balances.remove(&account);

@@ -60,7 +60,7 @@ fn journalled() -> Step {
 }
 
 fn confirmed() -> Step {
-    Step::Confirmed(TxHash([1; 32]))
+    Step::Confirmed(settlement(1))
 }
 
 /// A payment that has arrived.

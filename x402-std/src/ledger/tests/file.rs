@@ -9,8 +9,9 @@ use tempfile::TempDir;
 use super::credit::{balance, draw, drawn, earn, units, used};
 use super::owed::{account, claim, later};
 use super::{
-    DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step, TxHash,
-    an_old_ledger_shrinks, answer, claim_new, entry, open_ids, payment, state, transaction, ways,
+    DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step,
+    an_old_ledger_shrinks, answer, claim_new, entry, open_ids, payment, settlement, state,
+    transaction, ways,
 };
 use crate::ledger::{Answer, Conclusion, Owed, RedbLedger, Settle};
 
@@ -117,7 +118,7 @@ async fn what_is_owed_survives_every_step() {
         (Some((two, Step::Journalled(transaction(1)))), 150, vec![one]),
         (Some((one, Step::Journalled(transaction(2)))), 150, vec![]),
         (Some((one, Step::Reverted)), 150, vec![one]),
-        (Some((two, Step::Confirmed(TxHash([1; 32])))), 100, vec![one]),
+        (Some((two, Step::Confirmed(settlement(1)))), 100, vec![one]),
         (Some((one, Step::Forgiven)), 0, vec![]),
     ] {
         // Claims are on disk with what follows them.
@@ -464,7 +465,7 @@ async fn what_is_on_disk_before_anything_is_sent() {
         }
         ledger.apply(id, Step::Journalled(transaction(1))).await.unwrap();
         assert_eq!(killed(id).await, Some(State::Broadcast), "{settle:?}");
-        ledger.apply(id, Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+        ledger.apply(id, Step::Confirmed(settlement(1))).await.unwrap();
         let state = killed(id).await;
         let is_first = settle == Settle::First;
         let arrived = if is_first { State::Settled } else { State::Served };
@@ -476,7 +477,7 @@ async fn what_is_on_disk_before_anything_is_sent() {
     let id = entry.id();
     claim(&ledger, entry).await;
     ledger.apply(id, Step::Entrusted).await.unwrap();
-    ledger.apply(id, Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+    ledger.apply(id, Step::Confirmed(settlement(1))).await.unwrap();
     assert_eq!(killed(id).await, Some(State::Settled));
     let entry = Entry { settle: Settle::First, ..later(1, 1, 4, units(300), true) };
     let id = entry.id();

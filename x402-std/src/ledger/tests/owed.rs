@@ -62,7 +62,7 @@ pub(super) async fn what_a_payer_owes_is_told(ledger: Arc<dyn Ledger>) {
     ledger.apply(second.id(), Step::Refused).await.unwrap();
     assert_eq!(owed(ledger).await, (1, vec![]));
     assert_eq!(ledger.owes(account(9, 9)).await.unwrap(), Owed::default());
-    ledger.apply(first.id(), Step::Confirmed(TxHash([1; 32]))).await.unwrap();
+    ledger.apply(first.id(), Step::Confirmed(settlement(1))).await.unwrap();
     assert_eq!(owed(ledger).await, (0, vec![]));
     assert_eq!(state(ledger, first.id()).await, State::Served, "its answer was given before");
     assert_eq!(entry(ledger, first.id()).await.answer, Some(answer()));
@@ -104,7 +104,7 @@ pub(super) async fn what_was_served_and_not_paid_is_not_forgotten(ledger: Arc<dy
     // Paid in the end, its time comes too.
     ledger.apply(debt.id(), Step::Journalled(transaction(2))).await.unwrap();
     assert_eq!(owed(ledger).await, (1, vec![]), "it may be under way to us");
-    ledger.apply(debt.id(), Step::Confirmed(TxHash([2; 32]))).await.unwrap();
+    ledger.apply(debt.id(), Step::Confirmed(settlement(2))).await.unwrap();
     assert_eq!(owed(ledger).await, (0, vec![]));
     for hours in [1, 3] {
         let at = NOW + 6 * DAY + hours * 3600;
@@ -156,8 +156,7 @@ pub(super) async fn a_sum_that_lacks_a_payment_is_an_error(
     let entry = later(1, 1, 1, units(100), false);
     claim(ledger, entry.clone()).await;
     lose().await;
-    for step in [Step::Refused, Step::Journalled(transaction(1)), Step::Confirmed(TxHash([1; 32]))]
-    {
+    for step in [Step::Refused, Step::Journalled(transaction(1)), Step::Confirmed(settlement(1))] {
         let is_journalled = matches!(step, Step::Journalled(_));
         match ledger.apply(entry.id(), step).await {
             // It is owed as before.
@@ -311,7 +310,7 @@ impl Random {
             5..7 => Step::Journalled(transaction(self.below(9) as u8)),
             7 => Step::Entrusted,
             8 => Step::TimedOut,
-            9 => Step::Confirmed(TxHash([1; 32])),
+            9 => Step::Confirmed(settlement(1)),
             10..12 => Step::Reverted,
             12..14 => Step::Refused,
             14 => Step::Answered(answer(), used),

@@ -24,7 +24,7 @@ async fn a_hundred_payments_cost_less_than_three_quarters_of_the_gas() {
     let shop = Shop::with(RpcOptions { max_response: 1 << 20, ..harness::options() }).await;
     for payment in payments(3) {
         let hash = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
-        shop.chain.outcome(&payment, hash).await.unwrap();
+        shop.chain.outcome(&payment, Sent::own(hash)).await.unwrap();
     }
     let single = shop.chain.spent();
     let many = payments(100);
@@ -32,8 +32,8 @@ async fn a_hundred_payments_cost_less_than_three_quarters_of_the_gas() {
     let taken = shop.chain.simulate_batch(&call).await.unwrap();
     assert_eq!(taken, Some(vec![true; 100]));
     let hash = shop.chain.broadcast(&call, &Pages::default()).await.unwrap();
-    let outcomes = shop.chain.outcomes(&many, hash).await.unwrap();
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Settled(_))));
+    let outcomes = shop.chain.outcomes(&many, Sent::own(hash)).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Settled(..))));
     assert_eq!(shop.received(), 103 * PRICE);
     let all = shop.chain.spent();
     assert_eq!((all.payments, all.transactions), (103, 4));
@@ -41,7 +41,7 @@ async fn a_hundred_payments_cost_less_than_three_quarters_of_the_gas() {
     println!("gas per payment: {each} alone, {in_batch} in a batch of 100");
     assert!(in_batch * 4 <= each * 3, "{in_batch} of {each}");
     // Looked at again, it counts once.
-    shop.chain.outcomes(&many, hash).await.unwrap();
+    shop.chain.outcomes(&many, Sent::own(hash)).await.unwrap();
     assert_eq!(shop.chain.spent(), all);
 }
 
@@ -55,8 +55,8 @@ async fn one_that_fails_harms_no_other() {
     let taken = shop.chain.simulate_batch(&batch(&many)).await.unwrap();
     assert_eq!(taken, Some(vec![true, false, true, false]));
     let hash = shop.chain.broadcast(&batch(&many), &Pages::default()).await.unwrap();
-    let outcomes = shop.chain.outcomes(&many, hash).await.unwrap();
-    let is_settled = |outcome: &Outcome| matches!(outcome, Outcome::Settled(_));
+    let outcomes = shop.chain.outcomes(&many, Sent::own(hash)).await.unwrap();
+    let is_settled = |outcome: &Outcome| matches!(outcome, Outcome::Settled(..));
     assert_eq!(outcomes.iter().map(is_settled).collect::<Vec<_>>(), [true, false, true, false]);
     assert_eq!(shop.received(), 3 * PRICE);
 }

@@ -40,8 +40,8 @@ async fn assert_fails(chain: &RpcChain) -> Vec<ChainError> {
     let begun = Instant::now();
     errors.push(chain.simulate(&call(&payment)).await.unwrap_err());
     errors.push(chain.broadcast(&call(&payment), &pages).await.unwrap_err());
-    errors.push(chain.outcome(&payment, TxHash([1; 32])).await.unwrap_err());
-    errors.push(chain.find(&payment, 0).await.unwrap_err());
+    errors.push(chain.outcome(&payment, Sent::own(TxHash([1; 32]))).await.unwrap_err());
+    errors.push(chain.find(&payment, 0, &[]).await.unwrap_err());
     errors.push(chain.balance().await.unwrap_err());
     assert!(errors.iter().all(|error| matches!(error, ChainError::Unavailable(_))), "{errors:?}");
     let again = chain.rebroadcast(&call(&payment), &transaction, &pages).await.unwrap_err();

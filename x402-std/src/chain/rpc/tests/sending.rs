@@ -23,8 +23,8 @@ async fn many_at_once_have_consecutive_nonces() {
             let payment = Buyer::default().pays(PRICE);
             shop.chain.simulate(&call(&payment)).await.unwrap();
             let hash = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
-            let outcome = shop.chain.outcome(&payment, hash).await.unwrap();
-            assert!(matches!(outcome, Outcome::Settled(_)));
+            let outcome = shop.chain.outcome(&payment, Sent::own(hash)).await.unwrap();
+            assert!(matches!(outcome, Outcome::Settled(..)));
         });
     }
     tasks.join_all().await;
@@ -159,8 +159,8 @@ async fn an_answer_that_is_lost_is_found() {
     let result = shop.chain.broadcast(&call(&payment), &pages).await;
     assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
     shop.again(&pages.last()).await.unwrap();
-    let outcome = shop.chain.outcome(&payment, pages.last().hash).await.unwrap();
-    assert!(matches!(outcome, Outcome::Settled(_)));
+    let outcome = shop.chain.outcome(&payment, Sent::own(pages.last().hash)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Settled(..)));
     assert_eq!(send(&shop).await.1.nonces(), [1]);
 }
 
@@ -290,8 +290,8 @@ async fn what_offers_too_little_is_replaced_and_one_of_the_two_is_mined() {
     assert_eq!(again().await.unwrap(), second);
     assert_eq!(send(&shop).await.1.nonces(), [1]);
     shop.rpc("evm_mine", json!([]));
-    let outcome = async |hash| shop.chain.outcome(&payment, hash).await.unwrap();
-    assert!(matches!(outcome(second).await, Outcome::Settled(_)));
+    let outcome = async |hash| shop.chain.outcome(&payment, Sent::own(hash)).await.unwrap();
+    assert!(matches!(outcome(second).await, Outcome::Settled(..)));
     assert_eq!(outcome(first).await, Outcome::Unknown);
     assert_eq!(shop.received(), 2 * PRICE);
 }
@@ -302,14 +302,17 @@ async fn a_block_that_may_still_go_is_not_believed() {
     let (payment, pages) = (Buyer::default().pays(PRICE), Pages::default());
     let hash = shop.chain.broadcast(&call(&payment), &pages).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(shop.chain.outcome(&payment, hash).await.unwrap(), Outcome::Unknown);
-        let found = shop.chain.find(&payment, 0).await;
+        assert_eq!(shop.chain.outcome(&payment, Sent::own(hash)).await.unwrap(), Outcome::Unknown);
+        let found = shop.chain.find(&payment, 0, &[]).await;
         assert!(matches!(found, Err(ChainError::Unavailable(_))), "{found:?}");
         shop.rpc("evm_mine", json!([]));
     }
-    assert!(matches!(shop.chain.outcome(&payment, hash).await.unwrap(), Outcome::Settled(_)));
+    assert!(matches!(
+        shop.chain.outcome(&payment, Sent::own(hash)).await.unwrap(),
+        Outcome::Settled(..)
+    ));
     assert!(
-        matches!(shop.chain.find(&payment, 0).await.unwrap(), Usage::Settled(_, by) if by == hash)
+        matches!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Settled(_, by) if by.transaction == hash)
     );
 }
 

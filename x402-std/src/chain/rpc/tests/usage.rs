@@ -39,17 +39,17 @@ fn cancel(shop: &Shop, payment: &Claimed) {
 async fn a_stranger_who_submits_it_first_has_paid() {
     let shop = Shop::open().await;
     let payment = Buyer::default().pays(PRICE);
-    assert_eq!(shop.chain.find(&payment, 0).await.unwrap(), Usage::Unused);
+    assert_eq!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Unused);
     let stranger = shop.chain_of(&STRANGER).await;
     let theirs = stranger.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     let ours = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     assert_ne!(ours, theirs);
-    assert_eq!(shop.chain.outcome(&payment, ours).await.unwrap(), Outcome::Reverted);
-    let usage = shop.chain.find(&payment, 1_000_000_000).await.unwrap();
-    assert!(matches!(usage, Usage::Settled(_, by) if by == theirs), "{usage:?}");
+    assert_eq!(shop.chain.outcome(&payment, Sent::own(ours)).await.unwrap(), Outcome::Reverted);
+    let usage = shop.chain.find(&payment, 1_000_000_000, &[]).await.unwrap();
+    assert!(matches!(usage, Usage::Settled(_, by) if by.transaction == theirs), "{usage:?}");
     assert_eq!(shop.received(), PRICE);
     // Not when it was before the time that counts.
-    assert_eq!(shop.chain.find(&payment, u64::MAX).await.unwrap(), Usage::Void);
+    assert_eq!(shop.chain.find(&payment, u64::MAX, &[]).await.unwrap(), Usage::Void);
 }
 
 #[tokio::test]
@@ -57,8 +57,8 @@ async fn what_was_cancelled_is_void() {
     let shop = Shop::open().await;
     let payment = Buyer::default().pays(PRICE);
     cancel(&shop, &payment);
-    assert_eq!(shop.chain.find(&payment, 0).await.unwrap(), Usage::Void);
-    assert_eq!(shop.chain.find(&payment, u64::MAX).await.unwrap(), Usage::Void);
+    assert_eq!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Void);
+    assert_eq!(shop.chain.find(&payment, u64::MAX, &[]).await.unwrap(), Usage::Void);
     let refused = shop.chain.simulate(&call(&payment)).await;
     assert!(matches!(refused, Err(ChainError::Refused(Error::AuthorizationUsed))), "{refused:?}");
     assert_eq!(shop.received(), 0);
@@ -73,8 +73,8 @@ async fn logs_are_searched_range_by_range() {
         shop.rpc("evm_mine", json!([]));
     }
     shop.calls();
-    let usage = shop.chain.find(&payment, 0).await.unwrap();
-    assert!(matches!(usage, Usage::Settled(_, by) if by == hash), "{usage:?}");
+    let usage = shop.chain.find(&payment, 0, &[]).await.unwrap();
+    assert!(matches!(usage, Usage::Settled(_, by) if by.transaction == hash), "{usage:?}");
     let searches = |shop: &Shop| shop.calls().iter().filter(|call| *call == "eth_getLogs").count();
     // Blocks 8 and 7, then 6 and 5, 4 and 3, 2 and 1.
     assert_eq!(searches(&shop), 4);
@@ -86,11 +86,11 @@ async fn logs_are_searched_range_by_range() {
     }
     shop.calls();
     // Too far back to be sure of anything.
-    let error = shop.chain.find(&cancelled, 0).await.unwrap_err();
+    let error = shop.chain.find(&cancelled, 0, &[]).await.unwrap_err();
     assert!(error.to_string().contains("32 times 2 blocks"), "{error}");
     assert_eq!(searches(&shop), 32);
     // All blocks since are searched: what was used, was used before.
-    assert_eq!(shop.chain.find(&cancelled, u64::MAX).await.unwrap(), Usage::Void);
+    assert_eq!(shop.chain.find(&cancelled, u64::MAX, &[]).await.unwrap(), Usage::Void);
     assert_eq!(searches(&shop), 1);
 }
 
@@ -99,7 +99,7 @@ async fn a_node_that_disagrees_with_itself_decides_nothing() {
     let shop = Shop::open().await;
     let payment = Buyer::default().pays(PRICE);
     shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
-    let find = async || shop.chain.find(&payment, 0).await;
+    let find = async || shop.chain.find(&payment, 0, &[]).await;
     let unavailable = async || {
         let result = find().await;
         assert!(matches!(result, Err(ChainError::Unavailable(_))), "{result:?}");
@@ -127,7 +127,7 @@ async fn receipts_that_lie_settle_nothing() {
     let hash = shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
     let with = async |edit: fn(&mut Value)| {
         shop.play("eth_getTransactionReceipt", &[Trick::Edit(edit)]);
-        shop.chain.outcome(&payment, hash).await
+        shop.chain.outcome(&payment, Sent::own(hash)).await
     };
     let other = with(|a| a["result"]["transactionHash"] = json!(format!("0x{:064x}", 1))).await;
     assert!(matches!(other, Err(ChainError::Unavailable(_))), "{other:?}");
@@ -164,5 +164,8 @@ async fn receipts_that_lie_settle_nothing() {
     for (at, edit) in edits.into_iter().enumerate() {
         assert_eq!(with(edit).await.unwrap(), Outcome::Reverted, "{at}");
     }
-    assert!(matches!(shop.chain.outcome(&payment, hash).await, Ok(Outcome::Settled(_))));
+    assert!(matches!(
+        shop.chain.outcome(&payment, Sent::own(hash)).await,
+        Ok(Outcome::Settled(..))
+    ));
 }
