@@ -11,6 +11,9 @@ use crate::{Error, Reason};
 pub enum Refusal {
     /// The payment was accepted for another request.
     Conflict,
+    /// Another payment of this payer for the same request was sent and its outcome is not known yet: this one
+    /// was not taken.
+    HeldBack,
     /// Another payment of this payer has its identifier (the extension `payment-identifier`).
     IdentifierTaken,
     /// The payment was accepted for this request, whose answer is being made.
@@ -21,6 +24,8 @@ pub enum Refusal {
     Pending,
     /// The payment was served, and its answer was too large to be kept.
     Served,
+    /// The token moved another value than was signed. What has arrived is the payer's credit.
+    Short,
     /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction.
     Unavailable,
 }
@@ -35,7 +40,7 @@ impl Refusal {
         match self {
             Self::Conflict | Self::IdentifierTaken | Self::InFlight | Self::Served => 409,
             Self::Payment(error) => error.status(),
-            Self::Pending | Self::Unavailable => 503,
+            Self::HeldBack | Self::Pending | Self::Short | Self::Unavailable => 503,
         }
     }
 
@@ -49,7 +54,7 @@ impl Refusal {
                 409 => "409",
                 _ => error.code().as_str(),
             },
-            Self::Pending | Self::Unavailable => "503",
+            Self::HeldBack | Self::Pending | Self::Short | Self::Unavailable => "503",
         }
     }
 
@@ -60,7 +65,8 @@ impl Refusal {
             Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed,
             Self::IdentifierTaken => Reason::InvalidPayload,
             Self::Payment(error) => error.reason(),
-            Self::Pending => Reason::SettlementPending,
+            Self::HeldBack | Self::Pending => Reason::SettlementPending,
+            Self::Short => Reason::TransactionFailed,
             Self::Unavailable => Reason::UnexpectedVerifyError,
         }
     }
@@ -71,7 +77,8 @@ impl Refusal {
             Self::Payment(error) => error.reason_text(),
             Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed.as_str(),
             Self::IdentifierTaken => Reason::InvalidPayload.as_str(),
-            Self::Pending => Reason::SettlementPending.as_str(),
+            Self::HeldBack | Self::Pending => Reason::SettlementPending.as_str(),
+            Self::Short => Reason::TransactionFailed.as_str(),
             Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
         }
     }
@@ -81,6 +88,7 @@ impl Refusal {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Conflict => "sign a new authorization for this request",
+            Self::HeldBack => "do not pay again: send the first payment again later",
             Self::IdentifierTaken => {
                 "do not pay again for the same: repeat the first payment, or use a new identifier"
             }
@@ -90,6 +98,7 @@ impl Refusal {
             Self::Served => {
                 "the answer was given once and is not kept; a new request is a new payment"
             }
+            Self::Short => "do not pay again: what has arrived is your credit with the seller",
             Self::Unavailable => {
                 "nothing was charged: send the same request with the same payment later"
             }
@@ -139,7 +148,9 @@ impl fmt::Display for Refusal {
             Self::InFlight => "the payment's answer is being made",
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
+            Self::HeldBack => "your earlier payment for this request is under way",
             Self::Served => "the payment was served before",
+            Self::Short => "the token moved another value than was signed",
             Self::Unavailable => "payments cannot be taken at the moment",
         })
     }
@@ -181,7 +192,9 @@ mod tests {
             Refusal::Conflict,
             Refusal::IdentifierTaken,
             Refusal::InFlight,
+            Refusal::HeldBack,
             Refusal::Pending,
+            Refusal::Short,
             Refusal::Served,
             Refusal::Unavailable,
         ];

@@ -98,6 +98,9 @@ impl State {
             // What the work was done for is not released: its payer has had it.
             (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,
             (Settled, Event::Answered) => Served,
+            // The work was under way when the chain went back on the payment: its answer is kept.
+            (Broadcast, Event::Answered) => Broadcast,
+            (Pending, Event::Answered) => Pending,
             // It may be mined again, or sent again; if not, it is owed.
             (Settled | Served, Event::Reversed) => Pending,
             (Failed, Event::Forgiven) => Failed,

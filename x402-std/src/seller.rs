@@ -11,8 +11,10 @@ What was paid and not used is the payer's credit: it pays for other requests by 
 given back by [`Seller::refund`].
 */
 
+mod arrival;
 mod batch;
 mod credit;
+mod held_back;
 mod import;
 mod on_chain;
 mod options;
@@ -23,6 +25,7 @@ mod resolve;
 mod tab;
 mod ticket;
 mod together;
+mod watch;
 mod working;
 
 use core::fmt;
@@ -35,10 +38,13 @@ use x402_core::{Refusal, Requirements};
 use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, RequestId, Settle};
+use held_back::PendingRequests;
 use tab::Tab;
 use together::Crowd;
+use watch::Watched;
 use working::{Guard, Working};
 
+pub(crate) use arrival::record;
 pub use credit::{DrawTicket, Drawn};
 pub use import::{Import, Imported, Standing};
 pub use on_chain::OnChain;
@@ -57,6 +63,8 @@ pub struct Seller {
     working: Working,
     tab: Tab,
     crowd: Crowd,
+    pending: PendingRequests,
+    watched: Watched,
 }
 
 impl fmt::Debug for Seller {
@@ -167,7 +175,8 @@ impl Seller {
         options: SellerOptions,
     ) -> Arc<Self> {
         let (working, tab, crowd) = Default::default();
-        Arc::new(Self { ledger, rails, options, working, tab, crowd })
+        let (pending, watched) = Default::default();
+        Arc::new(Self { ledger, rails, options, working, tab, crowd, pending, watched })
     }
 
     fn rail(&self, chain_id: ChainId) -> Result<&dyn Rail, Rejection> {
@@ -245,7 +254,20 @@ impl Seller {
             }
             Err(rejection) => return Err(rejection),
         };
-        task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))
+        let admitted = task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)));
+        if let Err(Rejection { refusal: Refusal::Pending, .. }) = admitted {
+            self.note_pending(presented, requirements).await;
+        }
+        admitted
+    }
+
+    /// Remembers that the outcome of a payment is not known: its payer may not know it, and sign another.
+    async fn note_pending(&self, presented: &Presented, requirements: &Requirements) {
+        let id = requirements.identify(&presented.payment, &&*self.options.recover);
+        let Ok(id) = id else { return };
+        if let Ok(Some(entry)) = self.ledger.find(id).await {
+            self.pending.note(&entry);
+        }
     }
 
     /// Says whether a payment would be taken, without taking it.
@@ -341,6 +363,7 @@ impl Seller {
         if let Some(known) = self.served(checked.id()).await? {
             return replay(known.signed_as(&entry)?, entry.request);
         }
+        self.hold_back(&entry).await?;
         let guard = self.enter(checked.id()).await?;
         let claiming = self.ledger.claim(entry.clone()).await;
         match claiming.map_err(|error| Rejection::unavailable(&error))? {

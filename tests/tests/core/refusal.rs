@@ -35,7 +35,9 @@ pub(crate) fn all() -> Vec<Refusal> {
     let others = [
         Refusal::Conflict,
         Refusal::InFlight,
+        Refusal::HeldBack,
         Refusal::Pending,
+        Refusal::Short,
         Refusal::Served,
         Refusal::Unavailable,
     ];

@@ -80,6 +80,11 @@ pub(crate) async fn resolve(seller: &Arc<Seller>) {
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
+        match seller.watch().await {
+            Ok(0) => {}
+            Ok(reversed) => tracing::error!(reversed, "payments that the chain went back on"),
+            Err(error) => tracing::warn!(%error, "what was settled cannot be watched"),
+        }
         match seller.resolve_open().await {
             Ok(0) => {}
             Ok(open) => tracing::info!(open, "payments whose outcome is not known"),

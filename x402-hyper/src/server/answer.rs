@@ -223,7 +223,7 @@ fn postponed(rejection: &Rejection, asked: &Asked, offer: Option<&Offer<'_>>) ->
     let mut answer = bare(&rejection.refusal);
     let headers = answer.headers_mut();
     match rejection.refusal {
-        Refusal::Pending => {
+        Refusal::HeldBack | Refusal::Pending | Refusal::Short => {
             headers.insert(RETRY_AFTER, LATER);
             if asked.dialect == Dialect::Headers {
                 dialect::pending(rejection.transaction, headers);

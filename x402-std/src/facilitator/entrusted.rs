@@ -9,7 +9,7 @@ use crate::BoxFuture;
 use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
 use crate::config::OwnedAsset;
 use crate::ledger::{Entry, Step};
-use crate::seller::{Rail, Rejection, Steps, since};
+use crate::seller::{Rail, Rejection, Steps, record, since};
 
 /// Has the money moved by a facilitator, who pays for the gas.
 ///
@@ -113,7 +113,7 @@ impl Entrusted {
     ) -> Result<TxHash, Rejection> {
         match &self.chain {
             // By its word: nobody of ours has seen the log.
-            None => steps.confirm(Settlement { transaction: hash, log: None }).await,
+            None => steps.settle_by_word(hash).await,
             Some(_) => self.look(entry, steps, Some(hash)).await,
         }
     }
@@ -146,12 +146,12 @@ impl Entrusted {
                 && let Ok(Outcome::Settled(_, log)) =
                     chain.outcome(&entry.payment, Sent { is_own: false, ..Sent::own(hash) }).await
             {
-                let log = Some(log);
-                return steps.confirm(Settlement { transaction: hash, log }).await;
+                let settlement = Settlement { transaction: hash, log: Some(log) };
+                return record(&**chain, entry, steps, settlement, false).await;
             }
             let found = chain.find(&entry.payment, since(entry), &[]).await;
             if let Ok(Usage::Settled(_, settlement)) = found {
-                return steps.confirm(settlement).await;
+                return record(&**chain, entry, steps, settlement, false).await;
             }
         }
         steps.take(Step::TimedOut).await?;
@@ -199,7 +199,7 @@ impl Rail for Entrusted {
                 && let Ok(Usage::Settled(_, settlement)) =
                     chain.find(&entry.payment, since(entry), &[]).await
             {
-                return steps.confirm(settlement).await;
+                return record(&**chain, entry, steps, settlement, false).await;
             }
             if entry.state == State::Worked || entry.is_unpaid() {
                 return self.settle(entry, steps).await;

@@ -2,7 +2,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use x402_core::hex::Hex;
-use x402_core::state::{Event, State, Transition};
+use x402_core::state::{Event, IllegalTransition, State, Transition};
 use x402_core::{Address, Amount, Checked, Claimed, PaymentId, keccak256};
 
 use super::{CreditAccount, LedgerError};
@@ -82,6 +82,9 @@ pub enum Step {
     Worked(Answer, Amount),
     /// [`Event::Journalled`], with the transaction that is about to be sent.
     Journalled(Transaction),
+    /// [`Event::Journalled`], with a transaction in the stead of all that were sent before: those are in
+    /// blocks and did nothing, or can be in none any more.
+    JournalledAnew(Transaction),
     /// [`Event::Journalled`]: a facilitator is about to be told to settle it.
     Entrusted,
     /// [`Event::TimedOut`]
@@ -108,7 +111,7 @@ impl Step {
     const fn event(&self) -> Event {
         match self {
             Self::Worked(..) => Event::Worked,
-            Self::Journalled(_) | Self::Entrusted => Event::Journalled,
+            Self::Journalled(_) | Self::JournalledAnew(_) | Self::Entrusted => Event::Journalled,
             Self::TimedOut => Event::TimedOut,
             Self::Confirmed(_) => Event::Confirmed,
             Self::Reverted | Self::Short(..) => Event::Reverted,
@@ -312,10 +315,17 @@ impl Entry {
     /// work that costs more than was paid.
     pub fn after(mut self, step: Step) -> Result<Option<Self>, LedgerError> {
         let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
-        if self.state == State::Failed && state == State::Broadcast {
+        if matches!(step, Step::JournalledAnew(_))
+            || self.state == State::Failed && state == State::Broadcast
+        {
             // Those before are in blocks, and did nothing: they say nothing of this one.
             self.transaction = None;
             self.replaced.clear();
+        }
+        let is_open = matches!(self.state, State::Broadcast | State::Pending);
+        if is_open && matches!(step, Step::Answered(..)) && !self.is_reversed {
+            let (state, event) = (self.state, Event::Answered);
+            return Err(IllegalTransition { state, event }.into());
         }
         self.state = state;
         match step {
@@ -327,7 +337,9 @@ impl Entry {
                 }
                 self.serve(answer, used)?;
             }
-            Step::Journalled(transaction) => self.journal(transaction),
+            Step::Journalled(transaction) | Step::JournalledAnew(transaction) => {
+                self.journal(transaction);
+            }
             Step::Confirmed(settlement) => {
                 self.settlement = Some(settlement);
                 self.is_reversed = false;

@@ -10,7 +10,7 @@ use super::Rejection;
 use super::on_chain::{OnChain, SEND_AGAIN, Seen};
 use super::rail::{Moved, Steps};
 use crate::BoxFuture;
-use crate::chain::{Call, ChainError, Journal, Outcome, Sent, Settlement, Transaction, TxHash};
+use crate::chain::{Call, ChainError, Journal, Sent, Transaction, TxHash};
 use crate::ledger::{Entry, LedgerError, Step};
 
 /// A payment in a batch.
@@ -212,39 +212,28 @@ impl OnChain {
             let payments: Vec<_> = whose.iter().map(|((entry, _), _)| entry.payment).collect();
             let outcomes = self.chain.outcomes(&payments, Sent::own(hash)).await?;
             for ((_, seen), outcome) in whose.into_iter().zip(outcomes) {
-                match (outcome, &seen) {
-                    (Outcome::Settled(_, log), _) => {
-                        *seen = Seen::Settled(Settlement { transaction: hash, log: Some(log) });
-                    }
-                    (Outcome::Reverted | Outcome::Short(..), Seen::Nothing) => {
-                        *seen = Seen::Reverted;
-                    }
-                    _ => {}
+                if let Some(now) = Seen::of(outcome, hash)
+                    && now.is_more_than(seen)
+                {
+                    *seen = now;
                 }
             }
         }
         Ok(seen)
     }
 
-    /// The transaction is in a block. Whose money it has not moved is settled by itself: another's
-    /// call may have used up the gas.
+    /// The transaction is in a block. Whose money it has not moved is settled by itself.
     async fn conclude(&self, members: &[Member<'_>], seen: &[Seen]) -> Vec<Moved> {
         let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
             let moved = match seen {
-                Seen::Settled(settlement) => steps.confirm(*settlement).await,
-                Seen::Reverted => self.without_batch(steps).await,
-                // It was in no such transaction: it is looked after by itself.
-                Seen::Nothing => Err(Rejection::pending(entry)),
+                // Another's call may have used up the gas.
+                Seen::Reverted => self.send_anew(entry, steps).await,
+                // In no such transaction: it is looked after by itself.
+                seen => self.end(entry, steps, *seen).await,
             };
             (entry.id(), moved)
         });
         join_all(all).await
-    }
-
-    async fn without_batch(&self, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        // Recorded first: whatever is sent from here on is not the batch's successor.
-        steps.take(Step::Reverted).await?;
-        self.send_anew(&steps.entry().await?, steps).await
     }
 
     async fn each_anew(&self, members: &[Member<'_>]) -> Vec<Moved> {

@@ -1,13 +1,15 @@
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use x402_core::state::State;
-use x402_core::{Address, Error};
+use x402_core::{Address, Amount, Error, Refusal};
 
 use super::Rejection;
-use super::rail::{Moved, Rail, Steps};
+use super::arrival::{record, record_short};
+use super::rail::{Anew, Moved, Rail, Steps};
 use crate::BoxFuture;
 use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
 use crate::ledger::{Entry, LedgerError, Settle, Step};
@@ -22,8 +24,41 @@ pub(super) enum Seen {
     Nothing,
     /// This moved the money.
     Settled(Settlement),
+    /// This moved another value than was signed.
+    Short(Settlement, Amount),
     /// One did nothing.
     Reverted,
+    /// One used the authorization, and what it moved cannot be told: it is for the operator to see to.
+    Undecided,
+}
+
+impl Seen {
+    /// Of what a transaction did; `None` where it is in no block.
+    pub(super) const fn of(outcome: Outcome, transaction: TxHash) -> Option<Self> {
+        Some(match outcome {
+            Outcome::Settled(_, log) => Self::Settled(Settlement { transaction, log: Some(log) }),
+            Outcome::Short(log, arrived) => {
+                Self::Short(Settlement { transaction, log: Some(log) }, arrived)
+            }
+            Outcome::Reverted => Self::Reverted,
+            Outcome::Undecided => Self::Undecided,
+            Outcome::Unknown => return None,
+        })
+    }
+
+    /// Whether it says more of a payment than another that was seen of it.
+    pub(super) const fn is_more_than(&self, other: &Self) -> bool {
+        const fn rank(seen: &Seen) -> u8 {
+            match seen {
+                Seen::Nothing => 0,
+                Seen::Reverted => 1,
+                Seen::Undecided => 2,
+                Seen::Short(..) => 3,
+                Seen::Settled(_) => 4,
+            }
+        }
+        rank(self) > rank(other)
+    }
 }
 
 /// Moves the money by transactions of one's own.
@@ -33,6 +68,8 @@ pub struct OnChain {
     pub(super) poll: (Duration, Duration),
     /// There is no Multicall3, as far as was seen.
     pub(super) takes_no_batches: AtomicBool,
+    /// The tokens that were seen to move another value than is signed.
+    stopped: Mutex<BTreeSet<Address>>,
 }
 
 impl OnChain {
@@ -40,13 +77,23 @@ impl OnChain {
     /// least, so often: the pause doubles.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, timeout: Duration, poll: (Duration, Duration)) -> Self {
-        Self { chain, timeout, poll, takes_no_batches: AtomicBool::new(false) }
+        let (takes_no_batches, stopped) = Default::default();
+        Self { chain, timeout, poll, takes_no_batches, stopped }
     }
 
-    /// Journals and sends a transaction, and waits for the money's arrival.
+    fn stopped(&self) -> MutexGuard<'_, BTreeSet<Address>> {
+        // Every change is one insertion: whole, whatever panicked.
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Journals and sends a transaction, and waits for the money's arrival. What was sent before has done
+    /// nothing, and can do nothing any more.
     async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
         let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        let sent = self.chain.broadcast(&call, steps).await;
+        let sent = match entry.transaction.is_some() {
+            true => self.chain.broadcast(&call, &Anew::new(steps)).await,
+            false => self.chain.broadcast(&call, steps).await,
+        };
         self.await_sent(entry, steps, sent).await
     }
 
@@ -92,13 +139,17 @@ impl OnChain {
         }
         if entry.transaction.is_none() {
             // Refused before anything was sent, and forgiven: it is over, unless a stranger pays.
-            return self.reverted(entry, steps).await;
+            return self.look_for_use(entry, steps, Error::Simulation).await;
         }
-        if let Err(error) = self.look(entry).await {
-            tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
-            return Err(Rejection::pending(entry));
+        match self.look(entry).await {
+            // Whatever made it do nothing may be gone, and then another transaction may do.
+            Ok(Seen::Reverted) => self.send_anew(entry, steps).await,
+            Ok(_) => self.pursue(entry.clone(), steps, None).await,
+            Err(error) => {
+                tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
+                Err(Rejection::pending(entry))
+            }
         }
-        self.pursue(entry.clone(), steps, None).await
     }
 
     /// Sends the first transaction of a payment, or releases it.
@@ -128,19 +179,14 @@ impl OnChain {
     ) -> Result<TxHash, Rejection> {
         match self.verify(entry).await {
             Ok(()) => self.send(entry, steps).await,
-            Err(ChainError::Refused(Error::AuthorizationUsed)) => {
-                match self.chain.find(&entry.payment, since(entry), &[]).await {
-                    Ok(Usage::Settled(_, settlement)) => steps.confirm(settlement).await,
-                    Ok(Usage::Void | Usage::Expired) => {
-                        fail(entry, steps, Error::AuthorizationUsed).await
-                    }
-                    // The nodes behind the URL are not of one mind.
-                    Ok(Usage::Unused | Usage::Undecided(_)) | Err(_) => {
-                        Err(Rejection::pending(entry))
-                    }
-                }
+            // Nobody was shown the signature, or it has failed before: it is as the token says now.
+            Err(ChainError::Refused(error))
+                if error != Error::AuthorizationUsed
+                    && (entry.transaction.is_none() || entry.state == State::Failed) =>
+            {
+                fail(entry, steps, error).await
             }
-            Err(ChainError::Refused(error)) => fail(entry, steps, error).await,
+            Err(ChainError::Refused(error)) => self.look_for_use(entry, steps, error).await,
             Err(_) => Err(Rejection::pending(entry)),
         }
     }
@@ -157,8 +203,6 @@ impl OnChain {
         let (mut pause, longest) = self.poll;
         loop {
             match self.look(&entry).await {
-                Ok(Seen::Settled(settlement)) => return steps.confirm(settlement).await,
-                Ok(Seen::Reverted) => return self.reverted(&entry, steps).await,
                 Ok(Seen::Nothing) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
                 Ok(Seen::Nothing) => match self.send_again(&entry, steps).await {
                     Ok(again) => (entry, sent) = (again, Some(Instant::now())),
@@ -168,20 +212,55 @@ impl OnChain {
                         return Box::pin(self.send_anew(&entry, steps)).await;
                     }
                     Err(error @ ChainError::Journal(_)) => {
-                        return Err(Rejection::unavailable(&error));
+                        tracing::warn!(payment = %entry.id(), %error, "not sent again");
+                        return Err(Rejection::pending(&entry));
                     }
                     Err(error) => tracing::debug!(payment = %entry.id(), %error, "not sent again"),
                 },
+                Ok(seen) => return self.end(&entry, steps, seen).await,
                 Err(error) => tracing::warn!(payment = %entry.id(), %error, "no receipt"),
             }
             if Instant::now() + pause > deadline {
-                if entry.state == State::Broadcast {
-                    steps.take(Step::TimedOut).await?;
-                }
-                return Err(Rejection::pending(&entry));
+                return self.time_out(&entry, steps).await;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
+        }
+    }
+
+    async fn time_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        if entry.state == State::Broadcast
+            && let Err(error) = steps.apply(Step::TimedOut).await
+        {
+            tracing::warn!(payment = %entry.id(), %error, "the ledger does not take it down");
+        }
+        Err(Rejection::pending(entry))
+    }
+
+    /// A transaction of the payment is in a block.
+    pub(super) async fn end(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        seen: Seen,
+    ) -> Result<TxHash, Rejection> {
+        match seen {
+            Seen::Settled(settlement) => {
+                record(&*self.chain, entry, steps, settlement, true).await
+            }
+            Seen::Short(settlement, arrived) => {
+                self.stopped().insert(entry.payment.asset());
+                record_short(entry, steps, settlement, arrived).await?;
+                let (transaction, payer) = (settlement.transaction, entry.payment.payer());
+                Err(Rejection {
+                    refusal: Refusal::Short,
+                    transaction: Some(transaction),
+                    payer: Some(payer),
+                })
+            }
+            Seen::Reverted => self.look_for_use(entry, steps, Error::Simulation).await,
+            Seen::Undecided => Err(undecided(entry)),
+            Seen::Nothing => Err(Rejection::pending(entry)),
         }
     }
 
@@ -206,35 +285,58 @@ impl OnChain {
     async fn look(&self, entry: &Entry) -> Result<Seen, ChainError> {
         let mut seen = Seen::Nothing;
         for hash in entry.hashes() {
-            match self.chain.outcome(&entry.payment, Sent::own(hash)).await? {
-                Outcome::Settled(_, log) => {
-                    let settlement = Settlement { transaction: hash, log: Some(log) };
-                    return Ok(Seen::Settled(settlement));
-                }
-                Outcome::Reverted | Outcome::Short(..) => seen = Seen::Reverted,
-                Outcome::Unknown | Outcome::Undecided => {}
+            let outcome = self.chain.outcome(&entry.payment, Sent::own(hash)).await?;
+            if let Some(now) = Seen::of(outcome, hash)
+                && now.is_more_than(&seen)
+            {
+                seen = now;
             }
         }
         Ok(seen)
     }
 
-    /// Our transaction did nothing: somebody else's may have moved the money, or nobody's.
-    async fn reverted(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let error = match self.chain.find(&entry.payment, since(entry), &[]).await {
-            Ok(Usage::Settled(_, settlement)) => return steps.confirm(settlement).await,
-            Ok(Usage::Void) => Error::AuthorizationUsed,
-            Ok(Usage::Expired) => Error::Expired,
-            Ok(Usage::Unused) => match self.verify(entry).await {
-                Err(ChainError::Refused(error)) => error,
-                Ok(()) | Err(_) => Error::Simulation,
-            },
-            Ok(Usage::Undecided(_)) | Err(_) => return Err(Rejection::pending(entry)),
-        };
-        fail(entry, steps, error).await
+    /// No transaction of ours moves the money: somebody else's may, or have. The payment has failed where the
+    /// chain proves that nobody can move it any more; until then it is open, whatever the token says now
+    /// (`otherwise`).
+    async fn look_for_use(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        otherwise: Error,
+    ) -> Result<TxHash, Rejection> {
+        match self.chain.find(&entry.payment, since(entry), &[]).await {
+            Ok(Usage::Settled(_, settlement)) => {
+                let is_own = entry.hashes().any(|hash| hash == settlement.transaction);
+                record(&*self.chain, entry, steps, settlement, is_own).await
+            }
+            Ok(Usage::Void) => fail(entry, steps, Error::AuthorizationUsed).await,
+            Ok(Usage::Expired) => fail(entry, steps, Error::Expired).await,
+            Ok(Usage::Undecided(transaction)) => {
+                Err(Rejection { transaction: Some(transaction), ..undecided(entry) })
+            }
+            // It has failed before, or was given up: nothing of it waits.
+            Ok(Usage::Unused) if entry.state == State::Failed => {
+                fail(entry, steps, otherwise).await
+            }
+            Ok(Usage::Unused) | Err(_) => self.time_out(entry, steps).await,
+        }
     }
 }
 
+/// What a transaction has done cannot be told: nothing is charged anew for it.
+fn undecided(entry: &Entry) -> Rejection {
+    tracing::error!(
+        payment = %entry.id(),
+        "the authorization was used, and whether it has paid cannot be told: see `x402 ledger resolve --accept`"
+    );
+    Rejection::pending(entry)
+}
+
 impl Rail for OnChain {
+    fn chain(&self) -> Option<&dyn Chain> {
+        Some(&*self.chain)
+    }
+
     fn settler(&self) -> Option<Address> {
         Some(self.chain.account())
     }
@@ -245,6 +347,10 @@ impl Rail for OnChain {
 
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {
         Box::pin(async move {
+            if self.stopped().contains(&entry.payment.asset()) {
+                let why = "the token moves another value than is signed";
+                return Err(ChainError::Unavailable(why.into()));
+            }
             let call = Call::of(entry).map_err(ChainError::Journal)?;
             self.chain.simulate(&call).await
         })
@@ -283,9 +389,8 @@ impl Rail for OnChain {
     ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
         Box::pin(async move {
             match self.look(entry).await {
-                Ok(Seen::Settled(settlement)) => steps.confirm(settlement).await,
-                Ok(Seen::Reverted) => self.reverted(entry, steps).await,
-                Ok(Seen::Nothing) | Err(_) => Err(Rejection::pending(entry)),
+                Ok(seen) => self.end(entry, steps, seen).await,
+                Err(_) => Err(Rejection::pending(entry)),
             }
         })
     }

@@ -66,6 +66,9 @@ pub struct SellerOptions {
     pub later: Later,
     /// How payments are settled that come together; without it, each as it comes.
     pub together: Option<Together>,
+    /// Whether a second payment of a payer's for the same request waits while the outcome of the first is
+    /// not known.
+    pub holds_back: bool,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -82,6 +85,7 @@ impl Default for SellerOptions {
             wallet_factories: Vec::new(),
             later: Later::default(),
             together: None,
+            holds_back: true,
             clock: Arc::new(system_time),
             recover: Arc::new(Vartime),
         }
@@ -98,6 +102,7 @@ impl fmt::Debug for SellerOptions {
             .field("wallet_factories", &self.wallet_factories)
             .field("later", &self.later)
             .field("together", &self.together)
+            .field("holds_back", &self.holds_back)
             .finish_non_exhaustive()
     }
 }

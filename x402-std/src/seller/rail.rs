@@ -1,8 +1,10 @@
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use x402_core::{Address, PaymentId, Refusal};
 
 use super::Rejection;
 use crate::BoxFuture;
-use crate::chain::{ChainError, Journal, Settlement, Transaction, TxHash};
+use crate::chain::{Chain, ChainError, Journal, Settlement, Transaction, TxHash};
 use crate::ledger::{Entry, Ledger, LedgerError, Step};
 
 /// The way on which the money of claimed payments is moved: by transactions of one's own
@@ -15,6 +17,11 @@ pub trait Rail: Send + Sync + 'static {
     ///
     /// [`ChainError::Unavailable`].
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>>;
+
+    /// The chain that payments are settled on, where it is looked at.
+    fn chain(&self) -> Option<&dyn Chain> {
+        None
+    }
 
     /// The account that settles, which payments of the scheme `upto` are signed for; `None` where it is not
     /// known.
@@ -133,16 +140,38 @@ impl<'a> Steps<'a> {
         self.ledger
     }
 
-    /// Records that the money has arrived.
+    /// As [`Self::take`], with the ledger's own word on a failure.
     ///
     /// # Errors
     ///
-    /// As [`Self::take`].
-    pub async fn confirm(&self, settlement: Settlement) -> Result<TxHash, Rejection> {
-        self.take(Step::Confirmed(settlement)).await?;
-        let hash = settlement.transaction;
-        tracing::info!(payment = %self.id, transaction = %hash, "settled");
-        Ok(hash)
+    /// As [`Ledger::apply`].
+    pub async fn apply(&self, step: Step) -> Result<(), LedgerError> {
+        self.ledger.apply(self.id, step).await
+    }
+
+    /// Records what moved the money.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::apply`]: [`LedgerError::LogTaken`] where the log has paid for another payment.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), LedgerError> {
+        self.apply(Step::Confirmed(settlement)).await
+    }
+
+    /// Records that the money has arrived, by the word of whoever was told to move it: no log is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`] where the ledger fails; the money has moved all the same.
+    pub async fn settle_by_word(&self, transaction: TxHash) -> Result<TxHash, Rejection> {
+        let settled = self.settle(Settlement { transaction, log: None }).await;
+        if let Err(error) = settled {
+            tracing::warn!(payment = %self.id, %transaction, %error, "not taken down as settled");
+            let refusal = Refusal::Pending;
+            return Err(Rejection { refusal, transaction: Some(transaction), payer: Some(self.id.from) });
+        }
+        tracing::info!(payment = %self.id, %transaction, "settled, by the facilitator's word");
+        Ok(transaction)
     }
 
     /// Lets the payer present the same bytes again. Where that fails, the entry stays claimed, and
@@ -171,5 +200,35 @@ impl Journal for Steps<'_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
+    }
+}
+
+/// Journals a transaction in the stead of others that are in blocks and did nothing, or can be in none any
+/// more: they say nothing of the new one. What is journalled after it, for the same call, replaces it.
+pub(super) struct Anew<'a> {
+    steps: &'a Steps<'a>,
+    is_begun: AtomicBool,
+}
+
+impl<'a> Anew<'a> {
+    pub(super) const fn new(steps: &'a Steps<'a>) -> Self {
+        Self { steps, is_begun: AtomicBool::new(false) }
+    }
+}
+
+impl Journal for Anew<'_> {
+    fn record<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let transaction = transaction.clone();
+            if self.is_begun.load(Ordering::Relaxed) {
+                return self.steps.apply(Step::Journalled(transaction)).await;
+            }
+            self.steps.apply(Step::JournalledAnew(transaction)).await?;
+            self.is_begun.store(true, Ordering::Relaxed);
+            Ok(())
+        })
     }
 }

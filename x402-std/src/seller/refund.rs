@@ -20,6 +20,9 @@ use crate::ledger::{
 /// was not enough.
 const VALID_SECONDS: u32 = 600;
 
+/// How many payments are looked at in one go.
+const PAGE: usize = 256;
+
 /// With what credit is given back.
 #[derive(Clone, Copy, Debug)]
 pub struct Refunder<'a> {
@@ -50,6 +53,9 @@ pub enum RefundError {
     /// The key is another's than the address that was paid.
     #[error("the key is that of {0}, which was not paid")]
     Key(Address),
+    /// Of the balance only so much comes from payments that the chain cannot go back on.
+    #[error("the chain may still go back on the payments that the credit comes from")]
+    NotFinal(Amount),
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -139,10 +145,42 @@ impl Seller {
         by: Refunder<'_>,
     ) -> Result<Refunded, RefundError> {
         self.may_refund(&account, by)?;
+        let refundable = self.refundable(account).await?;
+        if amount > refundable && amount <= self.ledger.balance(account).await? {
+            return Err(RefundError::NotFinal(refundable));
+        }
         let mut nonce = [0; 32];
         let filled = getrandom::fill(&mut nonce);
         filled.map_err(|error| LedgerError::Storage(format!("no random numbers: {error}")))?;
         self.go_on(Draw::new(account, nonce, request(), amount, (self.options.clock)()), by).await
+    }
+
+    /// How much of a balance can be given back: what of it comes from payments that the chain cannot go
+    /// back on.
+    ///
+    /// # Errors
+    ///
+    /// The ledger's failure.
+    pub async fn refundable(&self, account: CreditAccount) -> Result<Amount, LedgerError> {
+        let mut refundable = self.ledger.balance(account).await?;
+        for block in self.ledger.unfinal_blocks(account.chain_id, usize::MAX).await? {
+            let mut after = None;
+            loop {
+                let page = self.ledger.paid_in(account.chain_id, block, after, PAGE).await?;
+                for id in &page {
+                    let entry = self.ledger.find(*id).await?;
+                    let earned = entry.as_ref().and_then(Entry::earned);
+                    if let Some((_, credit)) = earned.filter(|(whose, _)| *whose == account) {
+                        refundable = refundable.checked_sub(credit).unwrap_or_default();
+                    }
+                }
+                after = page.last().copied();
+                if page.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        Ok(refundable)
     }
 
     /// Goes on with one of [`Self::open_refunds`]: asks the chain whether it has arrived, and if not

@@ -48,6 +48,7 @@ impl Seller {
         let mut entries = self.ledger.open_entries().await?;
         // Who has waited longest comes first.
         entries.sort_by_key(|entry| (entry.claimed_at, entry.id()));
+        entries.iter().for_each(|entry| self.pending.note(entry));
         for group in groups(entries, self.options.later.max_batch.max(1)) {
             if tasks.len() >= RESOLVED_AT_ONCE {
                 open += tasks.join_next().await.map_or(Ok(0), still)?;

@@ -91,12 +91,38 @@ impl Till<'_> {
             let by = Refunder { asset: &asset, key: self.key };
             say(&account, &asset, self.seller.resume_refund(draw, by).await)?;
         }
-        for (account, amount) in credits {
+        for (account, balance) in credits {
             let asset = self.asset(&account)?;
+            let amount = match amount {
+                Some(_) => balance,
+                None => self.final_part(account, balance, &asset).await?,
+            };
+            if amount == Amount::ZERO {
+                continue;
+            }
             let by = Refunder { asset: &asset, key: self.key };
             say(&account, &asset, self.seller.refund(account, amount, by).await)?;
         }
         Ok(Exit::Ok)
+    }
+
+    /// What of a balance the chain cannot go back on.
+    async fn final_part(
+        &self,
+        account: CreditAccount,
+        balance: Amount,
+        asset: &Asset<'_>,
+    ) -> Result<Amount, Failure> {
+        let refundable = self.seller.refundable(account).await.map_err(Failure::failed)?;
+        let waits = balance.checked_sub(refundable).unwrap_or_default();
+        if waits != Amount::ZERO {
+            let waits = waits.to_price(asset.decimals);
+            output::note(format_args!(
+                "{waits} {} is of payments that are not final yet: refund it later",
+                asset.symbol
+            ));
+        }
+        Ok(refundable.min(balance))
     }
 
     fn asset(&self, account: &CreditAccount) -> Result<Asset<'_>, Failure> {
@@ -152,6 +178,14 @@ fn say(
 ) -> Result<(), Failure> {
     let Refunded { amount, transaction, .. } = refunded.map_err(|error| match error {
         RefundError::Short(balance) => short(asset, balance),
+        RefundError::NotFinal(refundable) => {
+            let refundable = refundable.to_price(asset.decimals);
+            Failure::failed(format!(
+                "only {refundable} {} of the credit is of payments that are final",
+                asset.symbol
+            ))
+            .help("the same command later, once the chain cannot go back on them")
+        }
         RefundError::Rejected(rejection) => rejected(account, asset, &rejection),
         error @ RefundError::Ledger(_) => Failure::failed(error).help(AGAIN),
         error => Failure::usage(error),

@@ -1,0 +1,119 @@
+//! What moved the money, taken down: one log pays for one payment.
+
+use x402_core::Amount;
+
+use super::{Rejection, Steps};
+use crate::chain::{Chain, ChainError, Outcome, PaidLog, Sent, Settlement, TxHash};
+use crate::ledger::{Entry, LedgerError, Step};
+
+/// Takes down that a transaction moved the money of a payment.
+///
+/// Where its log has paid for another payment, one that has not is looked for in the same transaction;
+/// where there is none, the payment stays open, for the operator. Where the transaction is recorded in
+/// another block, that one is gone: all that it had settled there is open again, and judged anew.
+///
+/// # Errors
+///
+/// [`Rejection`]: the outcome is not known yet. The money may have moved, so it never is that nothing was
+/// charged.
+pub(crate) async fn record(
+    chain: &dyn Chain,
+    entry: &Entry,
+    steps: &Steps<'_>,
+    settlement: Settlement,
+    is_own: bool,
+) -> Result<TxHash, Rejection> {
+    let recorded = match steps.settle(settlement).await {
+        Err(LedgerError::LogTaken) => another(chain, entry, steps, settlement, is_own).await,
+        Err(LedgerError::Remined) => again(chain, steps, settlement).await,
+        recorded => recorded,
+    };
+    let hash = settlement.transaction;
+    if let Err(error) = recorded {
+        tracing::warn!(payment = %entry.id(), transaction = %hash, %error, "not taken down as settled");
+        return Err(Rejection { transaction: Some(hash), ..Rejection::pending(entry) });
+    }
+    tracing::info!(payment = %entry.id(), transaction = %hash, "settled");
+    Ok(hash)
+}
+
+/// Takes down that the token moved another value than was signed: what has arrived is the payer's credit.
+pub(super) async fn record_short(
+    entry: &Entry,
+    steps: &Steps<'_>,
+    settlement: Settlement,
+    arrived: Amount,
+) -> Result<(), Rejection> {
+    let (asset, signed) = (entry.payment.asset(), entry.payment.amount());
+    let transaction = settlement.transaction;
+    tracing::error!(
+        payment = %entry.id(), %asset, %signed, %arrived, %transaction,
+        "THE TOKEN MOVES ANOTHER VALUE THAN IS SIGNED: nothing more is sold in it until a restart"
+    );
+    let recorded = steps.apply(Step::Short(settlement, arrived)).await;
+    recorded.map_err(|_| Rejection { transaction: Some(transaction), ..Rejection::pending(entry) })
+}
+
+/// Looks for another log of the transaction that has not paid yet.
+async fn another(
+    chain: &dyn Chain,
+    entry: &Entry,
+    steps: &Steps<'_>,
+    settlement: Settlement,
+    is_own: bool,
+) -> Result<(), LedgerError> {
+    let (chain_id, hash) = (entry.payment.chain_id(), settlement.transaction);
+    let rows = steps.ledger().paid_by(chain_id, hash).await?;
+    let others = rows.iter().filter(|(id, _)| *id != entry.id());
+    let taken: Vec<_> = others.filter_map(|(_, log)| log.map(|log| log.position)).collect();
+    let sent = Sent { hash, is_own, taken: &taken };
+    match chain.outcome(&entry.payment, sent).await {
+        Ok(Outcome::Settled(_, log)) => {
+            steps.settle(Settlement { transaction: hash, log: Some(log) }).await
+        }
+        Ok(_) | Err(_) => Err(LedgerError::LogTaken),
+    }
+}
+
+/// The transaction was in another block. If that one is gone, what it had settled is open again, and this
+/// payment is the first that is settled in the new one.
+async fn again(
+    chain: &dyn Chain,
+    steps: &Steps<'_>,
+    settlement: Settlement,
+) -> Result<(), LedgerError> {
+    let chain_id = chain.chain_id();
+    for (id, log) in steps.ledger().paid_by(chain_id, settlement.transaction).await? {
+        if let Some(log) = log
+            && settlement.log.is_none_or(|now| now.block != log.block)
+        {
+            if !is_gone(chain, log).await {
+                return Err(LedgerError::Remined);
+            }
+            reverse(&Steps::new(steps.ledger(), id)).await?;
+        }
+    }
+    steps.settle(settlement).await
+}
+
+/// Whether the chain has gone back on the block of a log.
+async fn is_gone(chain: &dyn Chain, log: PaidLog) -> bool {
+    let now: Result<_, ChainError> = chain.block(log.block.number).await;
+    now.is_ok_and(|now| now != Some(log.block))
+}
+
+/// Takes down that the chain went back on what a payment was settled by. What was settled by something
+/// else meanwhile stays.
+pub(super) async fn reverse(steps: &Steps<'_>) -> Result<(), LedgerError> {
+    match steps.apply(Step::Reversed).await {
+        Ok(()) => {
+            tracing::error!(
+                payment = %steps.id(),
+                "reversed: the chain went back on the block that moved the money; it is sent again while it is valid"
+            );
+            Ok(())
+        }
+        Err(LedgerError::Illegal(_) | LedgerError::Missing) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
