@@ -200,7 +200,9 @@ impl Devnet {
 #[cfg(test)]
 mod tests {
     mod fiat_token;
+    mod odd_token;
     mod scene;
+    mod wallets;
 
     use alloy_consensus::{
         SignableTransaction, TxEip1559, TxEip2930, TxEnvelope, TxLegacy,
