@@ -201,6 +201,7 @@ impl Devnet {
 mod tests {
     mod fiat_token;
     mod odd_token;
+    mod permit2;
     mod scene;
     mod wallets;
 
