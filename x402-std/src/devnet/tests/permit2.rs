@@ -95,6 +95,7 @@ const PROXIES: [Proxy; 2] = [Proxy::Exact, Proxy::Upto];
 /// A payment by Permit2; `amount` is what the proxy of `upto` is told to move.
 #[derive(Clone, Copy)]
 struct Terms {
+    token: Address,
     owner: Address,
     to: Address,
     facilitator: Address,
@@ -108,6 +109,7 @@ struct Terms {
 /// 5 USDC of the buyer's to the owner of the token, moved by the settler.
 fn terms() -> Terms {
     Terms {
+        token: usdc(),
         owner: buyer(),
         to: owner(),
         facilitator: settler(),
@@ -135,7 +137,7 @@ impl Proxy {
             Some(PERMIT2),
             None,
         );
-        let (token, amount) = (usdc(), U256::from(terms.permitted));
+        let (token, amount) = (terms.token, U256::from(terms.permitted));
         let (nonce, deadline) = (terms.nonce, U256::from(terms.deadline));
         let (to, after, spender) = (terms.to, U256::from(terms.after), self.address());
         match self {
@@ -164,7 +166,7 @@ impl Proxy {
 
     /// The call of `settle`, and with a permit that of `settleWithPermit`.
     fn call(self, terms: &Terms, signature: &[u8], permit: Option<&(Permit, Vec<u8>)>) -> Vec<u8> {
-        let (token, amount) = (usdc(), U256::from(terms.permitted));
+        let (token, amount) = (terms.token, U256::from(terms.permitted));
         let (nonce, deadline) = (terms.nonce, U256::from(terms.deadline));
         let (owner, to, after) = (terms.owner, terms.to, U256::from(terms.after));
         let signature = Bytes::copy_from_slice(signature);
@@ -472,4 +474,35 @@ fn strangers_settle_through_a_wrapper_what_names_no_facilitator() {
     reverts(&chain, settler(), wrapper, &relay(Proxy::Upto), &reason);
     let logs = logs_of(&chain, KEY, wrapper, &relay(Proxy::Exact));
     assert_eq!(logs, [moved(buyer(), owner(), 5_000_000), Proxy::Exact.wrote(&Settled {})]);
+}
+
+/// A token that, asked to move anything, makes one call and answers whether that succeeded.
+fn token_that_calls(target: Address, data: &[u8]) -> String {
+    let length = u16::try_from(data.len()).unwrap().to_be_bytes();
+    // codecopy(0, 50, length)
+    let copy = [&[0x61][..], &length, &hex!("60325f39")].concat();
+    // mstore(0, call(gas(), target, 0, 0, length, 0, 0)); return(0, 32)
+    let call =
+        [&hex!("5f5f61")[..], &length, &hex!("5f5f73"), target.as_slice(), &hex!("5af15f52")];
+    let code = [copy, call.concat(), hex!("60205ff3").to_vec()].concat();
+    let room = vec![0; 50 - code.len()];
+    hex::encode([code, room, data.to_vec()].concat())
+}
+
+#[test]
+fn proxy_is_not_entered_again_from_within() {
+    let token = address!("c0de000000000000000000000000000000000002");
+    for (outer, inner) in PROXIES.iter().flat_map(|outer| PROXIES.map(|inner| (*outer, inner))) {
+        let chain = chain_with_permit2();
+        let second = Terms { facilitator: token, ..terms() };
+        install(&chain, token, &token_that_calls(inner.address(), &inner.signed(&second)));
+        let data = outer.signed(&Terms { token, nonce: U256::ZERO, ..terms() });
+        if outer == inner {
+            reverts(&chain, settler(), outer.address(), &data, FAILED);
+            continue;
+        }
+        let logs = logs_of(&chain, SETTLER_KEY, outer.address(), &data);
+        let transfer = moved(buyer(), owner(), 5_000_000);
+        assert_eq!(logs, [transfer, inner.wrote(&Settled {}), outer.wrote(&Settled {})]);
+    }
 }
