@@ -19,7 +19,9 @@ contract OddToken is Token {
         /// The use, a log that is no transfer, then the transfer.
         Between,
         /// The use, and nothing moves.
-        Nothing
+        Nothing,
+        /// After each transfer the log of an allowance, as tokens write that keep one in `transferFrom`.
+        Allowance
     }
 
     /// Plain at first.
@@ -56,5 +58,6 @@ contract OddToken is Token {
         } else {
             super._transfer(from, to, value);
         }
+        if (mode == Mode.Allowance) emit Approval(from, msg.sender, allowance[from][msg.sender]);
     }
 }

@@ -27,6 +27,7 @@ fn each_mode_logs_and_moves_what_it_says() {
     let fee = moved(buyer(), owner(), 50_000);
     let between =
         log(&Approval { owner: buyer(), spender: settler(), value: U256::from(5_000_000) });
+    let allowance = log(&Approval { owner: buyer(), spender: settler(), value: U256::ZERO });
     for kind in KINDS {
         for (mode, logs, payee, owner) in [
             (0, vec![used.clone(), whole.clone()], 5_000_000, 0),
@@ -35,6 +36,7 @@ fn each_mode_logs_and_moves_what_it_says() {
             (3, vec![whole.clone(), used.clone()], 5_000_000, 0),
             (4, vec![used.clone(), between.clone(), whole.clone()], 5_000_000, 0),
             (5, vec![used.clone()], 0, 0),
+            (6, vec![used.clone(), whole.clone(), allowance.clone()], 5_000_000, 0),
         ] {
             assert_eq!(pays(mode, kind), (logs, payee, owner), "mode {mode}, {kind:?}");
         }
@@ -47,8 +49,8 @@ fn only_the_owner_chooses_one_of_the_modes() {
     install(&chain, usdc(), ODD_TOKEN);
     let set = |mode| FiatToken::setModeCall { mode }.abi_encode();
     reverts(&chain, buyer(), usdc(), &set(1), "OddToken: caller is not the owner");
-    assert!(try_call(&chain, owner(), usdc(), &set(5)).is_ok());
-    assert!(try_call(&chain, owner(), usdc(), &set(6)).is_err());
+    assert!(try_call(&chain, owner(), usdc(), &set(6)).is_ok());
+    assert!(try_call(&chain, owner(), usdc(), &set(7)).is_err());
 }
 
 #[test]

@@ -506,3 +506,17 @@ fn proxy_is_not_entered_again_from_within() {
         assert_eq!(logs, [transfer, inner.wrote(&Settled {}), outer.wrote(&Settled {})]);
     }
 }
+
+#[test]
+fn token_may_write_more_between_the_transfer_and_the_settlement() {
+    for proxy in PROXIES {
+        let chain = chain_with_permit2();
+        let code = include_str!("../../../../tests/contracts/bytecode/OddToken.runtime.hex");
+        install(&chain, usdc(), code);
+        as_owner(&chain, &FiatToken::setModeCall { mode: 6 });
+        let logs = logs_of(&chain, SETTLER_KEY, proxy.address(), &proxy.signed(&terms()));
+        let allowance = log(&Approval { owner: buyer(), spender: PERMIT2, value: U256::MAX });
+        let transfer = moved(buyer(), owner(), 5_000_000);
+        assert_eq!(logs, [transfer, allowance, proxy.wrote(&Settled {})]);
+    }
+}
