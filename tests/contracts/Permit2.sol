@@ -30,7 +30,12 @@ contract Permit2 {
         uint256 requestedAmount;
     }
 
+    /// The bits of `mask` are set in that word of the owner's nonces, whatever they were.
+    event UnorderedNonceInvalidation(address indexed owner, uint256 word, uint256 mask);
+
     error InvalidNonce();
+    error InvalidSignature();
+    error InvalidSignatureLength();
     error InvalidSigner();
     error InvalidContractSignature();
     error InvalidAmount(uint256 maxAmount);
@@ -48,6 +53,12 @@ contract Permit2 {
 
     function DOMAIN_SEPARATOR() public view returns (bytes32) {
         return keccak256(abi.encode(DOMAIN_TYPE, keccak256("Permit2"), block.chainid, address(this)));
+    }
+
+    /// Burns nonces of the caller's, without moving anything.
+    function invalidateUnorderedNonces(uint256 wordPos, uint256 mask) external {
+        nonceBitmap[msg.sender][wordPos] |= mask;
+        emit UnorderedNonceInvalidation(msg.sender, wordPos, mask);
     }
 
     /// Moves what the owner signed for the caller, at most what was permitted.
@@ -71,10 +82,16 @@ contract Permit2 {
             abi.encode(typeHash, permitted, msg.sender, permit.nonce, permit.deadline, witness)
         );
         _verify(owner, keccak256(abi.encodePacked("\x19\x01", DOMAIN_SEPARATOR(), structHash)), signature);
-        require(
-            IERC20(permit.permitted.token).transferFrom(owner, details.to, details.requestedAmount),
-            "TRANSFER_FROM_FAILED"
-        );
+        _transfer(permit.permitted.token, owner, details.to, details.requestedAmount);
+    }
+
+    /// Says no more than that it failed: why the token refused is lost here. A token may answer
+    /// nothing; an address without code has moved nothing, and passes.
+    function _transfer(address token, address from, address to, uint256 amount) private {
+        (bool success, bytes memory answer) =
+            token.call(abi.encodeCall(IERC20.transferFrom, (from, to, amount)));
+        bool agrees = answer.length == 0 || (answer.length >= 32 && uint256(bytes32(answer)) == 1);
+        require(success && agrees, "TRANSFER_FROM_FAILED");
     }
 
     function _use(address owner, uint256 nonce) private {
@@ -90,10 +107,17 @@ contract Permit2 {
             if (answer != IERC1271.isValidSignature.selector) revert InvalidContractSignature();
             return;
         }
-        if (signature.length != 65) revert InvalidSigner();
+        address signer = _recover(digest, signature);
+        if (signer == address(0)) revert InvalidSignature();
+        if (signer != owner) revert InvalidSigner();
+    }
+
+    /// Of 65 bytes, r, s, v, or of the 64 of EIP-2098; s may be high.
+    function _recover(bytes32 digest, bytes calldata signature) private pure returns (address) {
+        if (signature.length != 65 && signature.length != 64) revert InvalidSignatureLength();
         bytes32 r = bytes32(signature[0:32]);
         bytes32 s = bytes32(signature[32:64]);
-        address signer = ecrecover(digest, uint8(signature[64]), r, s);
-        if (signer == address(0) || signer != owner) revert InvalidSigner();
+        if (signature.length == 65) return ecrecover(digest, uint8(signature[64]), r, s);
+        return ecrecover(digest, 27 + uint8(uint256(s) >> 255), r, bytes32((uint256(s) << 1) >> 1));
     }
 }

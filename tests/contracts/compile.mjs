@@ -14,14 +14,24 @@ const root = join(here, "..", "..");
 const devnet = join(root, "x402-std", "src", "devnet", "bytecode");
 const tests = join(here, "bytecode");
 
-/** Contract, file, and where its code goes. */
+/**
+ * Contract, file, where its code goes, and in which form: `creation` is what a transaction deploys
+ * it with, for those with a constructor; `runtime` is what is put at an address as it is.
+ */
 const CONTRACTS = [
-  ["Token", "Token.sol", devnet],
-  ["Multicall3", "Multicall3.sol", devnet],
-  ["Permit2", "Permit2.sol", tests],
-  ["ExactProxy", "Proxies.sol", tests],
-  ["UptoProxy", "Proxies.sol", tests],
-  ["WalletFactory", "Wallet.sol", tests],
+  ["Token", "Token.sol", devnet, ["creation", "runtime"]],
+  ["Multicall3", "Multicall3.sol", devnet, ["creation", "runtime"]],
+  ["Permit2", "Permit2.sol", tests, ["runtime"]],
+  ["ExactProxy", "Proxies.sol", tests, ["runtime"]],
+  ["UptoProxy", "Proxies.sol", tests, ["runtime"]],
+  ["WalletFactory", "Wallet.sol", tests, ["runtime"]],
+  ["OddToken", "OddToken.sol", tests, ["creation", "runtime"]],
+  ["AdminProxy", "AdminProxy.sol", tests, ["creation"]],
+  ["Wrapper", "Wrapper.sol", tests, ["runtime"]],
+  ["YesWallet", "Wallets.sol", tests, ["runtime"]],
+  ["GasPriceWallet", "Wallets.sol", tests, ["runtime"]],
+  ["BlockWallet", "Wallets.sol", tests, ["runtime"]],
+  ["SwitchWallet", "Wallets.sol", tests, ["runtime"]],
 ];
 
 const fail = (text) => {
@@ -48,12 +58,10 @@ const input = () => ({
 const compile = () => {
   const { contracts, errors = [] } = JSON.parse(solc.compile(JSON.stringify(input())));
   if (errors.length > 0) fail(errors.map((e) => e.formattedMessage).join("\n"));
-  return CONTRACTS.flatMap(([name, file, out]) => {
+  return CONTRACTS.flatMap(([name, file, out, forms]) => {
     const { bytecode, deployedBytecode } = contracts[file][name].evm;
-    const runtime = [join(out, `${name}.runtime.hex`), `${deployedBytecode.object}\n`];
-    // What tests put on a chain is put there as it runs.
-    if (out === tests) return [runtime];
-    return [[join(out, `${name}.creation.hex`), `${bytecode.object}\n`], runtime];
+    const code = { creation: bytecode.object, runtime: deployedBytecode.object };
+    return forms.map((form) => [join(out, `${name}.${form}.hex`), `${code[form]}\n`]);
   });
 };
 

@@ -30,7 +30,8 @@ pub(super) const ACCOUNTS: [Address; 10] = [
     address!("0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"),
 ];
 
-/// Deploys and owns the tokens: account 0, so that whoever knows its key can mint by transaction.
+/// Deploys and owns the tokens: account 0, so that whoever knows its key can mint, pause and
+/// blacklist by transaction.
 pub(super) const OWNER: Address = ACCOUNTS[0];
 /// Has tokens at genesis.
 pub(super) const BUYER: Address = ACCOUNTS[1];
