@@ -34,6 +34,11 @@ impl PendingRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
+    pub(super) fn clear(&self) {
+        self.table().clear();
+    }
+
     /// Remembers a payment whose outcome is not known.
     pub(super) fn note(&self, entry: &Entry) {
         let mut table = self.table();

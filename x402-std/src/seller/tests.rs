@@ -1,7 +1,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use x402_core::eip3009::Authorization;
 use x402_core::secp256k1::{K256, K256Signer};
@@ -11,9 +11,11 @@ use x402_core::{LogOrder, Transfer, hex};
 
 use super::*;
 use crate::BoxFuture;
-use crate::chain::{Block, Call, Journal, Outcome, PaidLog, Sent, Settlement, Transaction, Usage};
+use crate::chain::{Block, Call, Head, Journal, Outcome, PaidLog, Sent, Settlement, Transaction};
+use crate::chain::Usage;
 use crate::ledger::{LedgerError, MemoryLedger, Step};
 
+mod arrivals;
 mod credit;
 mod imports;
 mod leases;
@@ -35,6 +37,12 @@ enum Says {
     Reverted,
     Unused,
     ByStranger,
+    Expired,
+    Undecided,
+    /// The token moved so much.
+    Short(u128),
+    /// By the log of the payment with this nonce.
+    ByLogOf(u8),
 }
 
 /// A chain that says what the test wants, and counts what it was asked.
@@ -50,6 +58,23 @@ struct Script {
     rebroadcasts: AtomicUsize,
     /// The payments of the transactions that were journalled.
     sent: Mutex<Vec<Claimed>>,
+    /// Which fork the chain is on: the hash of its blocks says so.
+    fork: AtomicU8,
+    /// How many blocks it has, and up to which they are final.
+    height: AtomicU64,
+    is_final_to: AtomicU64,
+    balance: Mutex<Option<Amount>>,
+}
+
+impl Script {
+    fn block_of(&self, number: u64) -> Block {
+        Block { number, hash: [self.fork.load(Ordering::SeqCst) + 1; 32] }
+    }
+
+    /// What `outcome` and `find` say of a payment that has arrived; its nonce tells which log it was.
+    fn paid_log(&self, nonce: u8) -> PaidLog {
+        PaidLog { block: self.block_of(1), position: nonce.into() }
+    }
 }
 
 const STRANGER: TxHash = TxHash([0xee; 32]);
@@ -77,11 +102,8 @@ fn settled(payment: &Claimed) -> Settled {
     payment.settled(&receipt, |_| false).unwrap().settled
 }
 
-/// What `outcome` and `find` say of a payment that has arrived; its nonce tells which log it was.
-fn paid_log(payment: &Claimed) -> PaidLog {
-    let [.., a, b, c, d] = *payment.transfer().nonce().as_bytes();
-    let block = Block { number: 1, hash: [1; 32] };
-    PaidLog { block, position: u32::from_be_bytes([a, b, c, d]) }
+fn nonce_of(payment: &Claimed) -> u8 {
+    payment.transfer().nonce().as_bytes()[31]
 }
 
 impl Chain for Script {
@@ -151,11 +173,26 @@ impl Chain for Script {
     fn outcome<'a>(
         &'a self,
         payment: &'a Claimed,
-        _: Sent<'a>,
+        sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async move {
             match next(&self.outcome, Says::Arrived) {
-                Says::Arrived => Ok(Outcome::Settled(settled(payment), paid_log(payment))),
+                Says::Arrived if sent.taken.contains(&nonce_of(payment).into()) => {
+                    Ok(Outcome::Undecided)
+                }
+                Says::Arrived => {
+                    Ok(Outcome::Settled(settled(payment), self.paid_log(nonce_of(payment))))
+                }
+                Says::ByLogOf(nonce) if sent.taken.contains(&nonce.into()) => {
+                    Ok(Outcome::Undecided)
+                }
+                Says::ByLogOf(nonce) => {
+                    Ok(Outcome::Settled(settled(payment), self.paid_log(nonce)))
+                }
+                Says::Short(units) => {
+                    let arrived = Amount::from_units(units);
+                    Ok(Outcome::Short(self.paid_log(nonce_of(payment)), arrived))
+                }
                 Says::Reverted => Ok(Outcome::Reverted),
                 Says::Nothing => Ok(Outcome::Unknown),
                 _ => Err(ChainError::Unavailable("down".into())),
@@ -173,14 +210,37 @@ impl Chain for Script {
             match next(&self.find, Says::Unused) {
                 Says::Unused => Ok(Usage::Unused),
                 Says::ByStranger => {
-                    let log = Some(paid_log(payment));
+                    let log = Some(self.paid_log(nonce_of(payment)));
                     let settlement = Settlement { transaction: STRANGER, log };
                     Ok(Usage::Settled(settled(payment), settlement))
                 }
                 Says::Nothing => Ok(Usage::Void),
+                Says::Expired => Ok(Usage::Expired),
+                Says::Undecided => Ok(Usage::Undecided(STRANGER)),
                 _ => Err(ChainError::Unavailable("down".into())),
             }
         })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
+        let block = self.block_of(self.height.load(Ordering::SeqCst));
+        let is_final_to = self.is_final_to.load(Ordering::SeqCst);
+        Box::pin(async move { Ok(Head { block, time: NOW, is_final_to }) })
+    }
+
+    fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
+        let is_there = number <= self.height.load(Ordering::SeqCst);
+        let block = is_there.then(|| self.block_of(number));
+        Box::pin(async move { Ok(block) })
+    }
+
+    fn token_balance(
+        &self,
+        _: x402_core::Address,
+        _: x402_core::Address,
+    ) -> BoxFuture<'_, Result<Amount, ChainError>> {
+        let balance = self.balance.lock().unwrap().unwrap_or(Amount::MAX);
+        Box::pin(async move { Ok(balance) })
     }
 }
 
@@ -382,7 +442,7 @@ async fn a_stranger_who_submits_it_first_has_paid_for_the_payer() {
 }
 
 #[tokio::test]
-async fn a_revert_is_refused_until_the_money_arrives_after_all() {
+async fn a_revert_is_open_until_the_money_arrives_after_all() {
     let shop = Shop::new(Script {
         simulate: queue([Says::Takes, Says::Refuses(Error::Balance)]),
         outcome: queue([Says::Reverted]),
@@ -391,8 +451,8 @@ async fn a_revert_is_refused_until_the_money_arrives_after_all() {
     });
     let payment = shop.payment();
     for _ in 0..2 {
-        assert_eq!(shop.refused(&payment).await.refusal, Refusal::Payment(Error::Balance));
-        assert_eq!(shop.state(&payment).await, Some(State::Failed));
+        assert_eq!(shop.refused(&payment).await.refusal, Refusal::Pending);
+        assert_eq!(shop.state(&payment).await, Some(State::Pending));
     }
     assert_eq!(shop.serve(&payment).await.receipt().transaction, Some(STRANGER));
 }

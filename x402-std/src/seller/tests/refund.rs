@@ -12,15 +12,23 @@ fn key() -> K256Signer {
 
 impl Shop {
     /// One whose key is known, and where a payer has credit for 6,000.
-    async fn of_key(script: Script) -> Self {
+    pub(super) async fn of_key(script: Script) -> Self {
         let mut shop = Self::new(script);
         let amount = shop.offer.requirements().amount;
         shop.offer = Offer::new(*shop.offer.asset(), key().address(), amount, 60);
         shop.earn().await;
+        shop.is_final().await;
         shop
     }
 
-    async fn refund(&self, amount: u128) -> Result<Refunded, RefundError> {
+    /// The chain does not go back on what was paid.
+    async fn is_final(&self) {
+        self.chain.height.store(1, Ordering::SeqCst);
+        self.chain.is_final_to.store(1, Ordering::SeqCst);
+        assert_eq!(self.seller.watch().await.unwrap(), 0);
+    }
+
+    pub(super) async fn refund(&self, amount: u128) -> Result<Refunded, RefundError> {
         let by = Refunder { asset: self.offer.asset(), key: &key() };
         self.seller.refund(self.account(), units(amount), by).await
     }
