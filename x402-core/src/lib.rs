@@ -75,6 +75,7 @@ mod payment;
 pub mod permit2;
 mod plain;
 mod price;
+pub mod proof;
 mod record;
 mod refusal;
 mod scheme;

@@ -16,6 +16,8 @@ pub enum Refusal {
     HeldBack,
     /// Another payment of this payer has its identifier (the extension `payment-identifier`).
     IdentifierTaken,
+    /// The authorization was used before the payment was presented, and it is not known what that moved.
+    InDoubt,
     /// The payment was accepted for this request, whose answer is being made.
     InFlight,
     /// The payment is at fault.
@@ -26,6 +28,9 @@ pub enum Refusal {
     Served,
     /// The token moved another value than was signed. What has arrived is the payer's credit.
     Short,
+    /// The authorization was used before the payment was presented, and nothing shows that its payer
+    /// presents it.
+    Unproven,
     /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction.
     Unavailable,
 }
@@ -38,9 +43,13 @@ impl Refusal {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Conflict | Self::IdentifierTaken | Self::InFlight | Self::Served => 409,
+            Self::Conflict
+            | Self::IdentifierTaken
+            | Self::InFlight
+            | Self::Served
+            | Self::Unproven => 409,
             Self::Payment(error) => error.status(),
-            Self::HeldBack | Self::Pending | Self::Short | Self::Unavailable => 503,
+            Self::HeldBack | Self::InDoubt | Self::Pending | Self::Short | Self::Unavailable => 503,
         }
     }
 
@@ -48,13 +57,19 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Conflict | Self::IdentifierTaken | Self::InFlight | Self::Served => "409",
+            Self::Conflict
+            | Self::IdentifierTaken
+            | Self::InFlight
+            | Self::Served
+            | Self::Unproven => "409",
             Self::Payment(error) => match error.status() {
                 400 => "400",
                 409 => "409",
                 _ => error.code().as_str(),
             },
-            Self::HeldBack | Self::Pending | Self::Short | Self::Unavailable => "503",
+            Self::HeldBack | Self::InDoubt | Self::Pending | Self::Short | Self::Unavailable => {
+                "503"
+            }
         }
     }
 
@@ -62,12 +77,14 @@ impl Refusal {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed,
+            Self::Conflict | Self::InFlight | Self::Served | Self::Unproven => {
+                Reason::NonceAlreadyUsed
+            }
             Self::IdentifierTaken => Reason::InvalidPayload,
             Self::Payment(error) => error.reason(),
             Self::HeldBack | Self::Pending => Reason::SettlementPending,
             Self::Short => Reason::TransactionFailed,
-            Self::Unavailable => Reason::UnexpectedVerifyError,
+            Self::InDoubt | Self::Unavailable => Reason::UnexpectedVerifyError,
         }
     }
 
@@ -75,11 +92,13 @@ impl Refusal {
     pub(crate) const fn reason_text(&self) -> &'static str {
         match self {
             Self::Payment(error) => error.reason_text(),
-            Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed.as_str(),
+            Self::Conflict | Self::InFlight | Self::Served | Self::Unproven => {
+                Reason::NonceAlreadyUsed.as_str()
+            }
             Self::IdentifierTaken => Reason::InvalidPayload.as_str(),
             Self::HeldBack | Self::Pending => Reason::SettlementPending.as_str(),
             Self::Short => Reason::TransactionFailed.as_str(),
-            Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
+            Self::InDoubt | Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
         }
     }
 
@@ -92,6 +111,7 @@ impl Refusal {
             Self::IdentifierTaken => {
                 "do not pay again for the same: repeat the first payment, or use a new identifier"
             }
+            Self::InDoubt => "do not pay again: send the same request with the same payment later",
             Self::InFlight => "wait, and send the same request with the same payment",
             Self::Payment(error) => error.help(),
             Self::Pending => "do not pay again: send the same request with the same payment later",
@@ -99,6 +119,9 @@ impl Refusal {
                 "the answer was given once and is not kept; a new request is a new payment"
             }
             Self::Short => "do not pay again: what has arrived is your credit with the seller",
+            Self::Unproven => {
+                "if you are the payer and it paid this seller, send X-Payment-Proof with it; else sign anew"
+            }
             Self::Unavailable => {
                 "nothing was charged: send the same request with the same payment later"
             }
@@ -145,6 +168,8 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Conflict => "the payment was used for another request",
             Self::IdentifierTaken => "another payment of this payer has this identifier",
+            Self::InDoubt => "the authorization was used, and what that moved is not known yet",
+            Self::Unproven => "the authorization was used before it was presented here",
             Self::InFlight => "the payment's answer is being made",
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
@@ -193,6 +218,8 @@ mod tests {
             Refusal::IdentifierTaken,
             Refusal::InFlight,
             Refusal::HeldBack,
+            Refusal::InDoubt,
+            Refusal::Unproven,
             Refusal::Pending,
             Refusal::Short,
             Refusal::Served,

@@ -3,6 +3,7 @@ The states of a claimed payment, and what moves it from one to the next.
 
 ```text
 Claimed --journalled--> Broadcast --confirmed--> Settled --answered--> Served
+   |-- confirmed (by somebody else, before it was presented) --> Settled
    |                    ^   |-- timed out --> Pending --confirmed--> Settled
    |-- worked --> Worked    '-- reverted --> Failed <-- reverted -- Pending
    |                 |                         |'-- confirmed --> Settled
@@ -91,9 +92,9 @@ impl State {
             // Journalled anew: another transaction for the same authorization, which the token takes
             // at most once, because the one before can no longer be mined, or has reverted.
             (Claimed | Worked | Broadcast | Pending | Failed, Event::Journalled) => Broadcast,
-            // Somebody else submitted the authorization: before we did, or after our transaction had
+            // Somebody else submitted the authorization: before it was presented, before we did, or after our transaction had
             // reverted.
-            (Worked | Broadcast | Pending | Failed, Event::Confirmed) => Settled,
+            (Claimed | Worked | Broadcast | Pending | Failed, Event::Confirmed) => Settled,
             (Broadcast | Pending, Event::TimedOut) => Pending,
             // What the work was done for is not released: its payer has had it.
             (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,

@@ -20,6 +20,7 @@ mod on_chain;
 mod options;
 mod pledge;
 mod rail;
+mod redeem;
 mod refund;
 mod resolve;
 mod tab;
@@ -39,6 +40,7 @@ use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, RequestId, Settle};
 use held_back::PendingRequests;
+use redeem::Redeeming;
 use tab::Tab;
 use together::Crowd;
 use watch::Watched;
@@ -52,6 +54,7 @@ pub(crate) use on_chain::since;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
 pub use rail::{Moved, Rail, Steps};
+pub use redeem::Proof;
 pub use refund::{RefundError, Refunded, Refunder};
 pub use ticket::Ticket;
 
@@ -103,11 +106,13 @@ pub struct Presented {
     pub signature: Vec<u8>,
     /// The payer's own name for the purchase, if it has one.
     pub identifier: Option<Identifier>,
+    /// What shows that it is presented by its payer, where the request has it.
+    pub proof: Option<Proof>,
 }
 
 impl From<Payment> for Presented {
     fn from(payment: Payment) -> Self {
-        Self { payment, signature: Vec::new(), identifier: None }
+        Self { payment, signature: Vec::new(), identifier: None, proof: None }
     }
 }
 
@@ -238,7 +243,8 @@ impl Seller {
                 let checked = checked.of_amount(amount)?;
                 let entry = new_entry(checked, signature, request, &moment)?;
                 let entry = Entry { identifier: presented.identifier, settle, ..entry };
-                tokio::spawn(async move { seller.claim(checked, entry).await })
+                let how = Redeeming::of(presented, requirements);
+                tokio::spawn(async move { seller.claim(checked, entry, &how).await })
             }
             // It may have been accepted when it still was in time, or at another price.
             Err(Rejection {
@@ -250,7 +256,8 @@ impl Seller {
                 let Ok(id) = requirements.identify(&presented.payment, &recover) else {
                     return Err(error.into());
                 };
-                tokio::spawn(async move { seller.recall(id, request, error).await })
+                let how = Redeeming::of(presented, requirements);
+                tokio::spawn(async move { seller.recall(id, request, error, &how).await })
             }
             Err(rejection) => return Err(rejection),
         };
@@ -359,6 +366,7 @@ impl Seller {
         self: Arc<Self>,
         checked: Checked,
         entry: Entry,
+        how: &Redeeming,
     ) -> Result<Admission, Rejection> {
         if let Some(known) = self.served(checked.id()).await? {
             return replay(known.signed_as(&entry)?, entry.request);
@@ -371,10 +379,10 @@ impl Seller {
                 let payment = checked.claimed(claim);
                 let payment = payment.map_err(|error| Rejection::unavailable(&error))?;
                 tracing::info!(payment = %payment.id(), payer = %payment.payer(), "claimed");
-                self.begin(entry, guard).await
+                self.begin(entry, guard, how).await
             }
             Claiming::Known(known) => {
-                self.resume(known.signed_as(&entry)?, entry.request, guard).await
+                self.resume(known.signed_as(&entry)?, entry.request, guard, how).await
             }
             Claiming::Taken => Err(Refusal::IdentifierTaken.into()),
         }
@@ -385,13 +393,14 @@ impl Seller {
         id: PaymentId,
         request: RequestId,
         error: Error,
+        how: &Redeeming,
     ) -> Result<Admission, Rejection> {
         if let Some(known) = self.served(id).await? {
             return replay(known, request);
         }
         let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
-            Ok(Some(entry)) => self.resume(entry, request, guard).await,
+            Ok(Some(entry)) => self.resume(entry, request, guard, how).await,
             Ok(None) => Err(error.into()),
             Err(error) => Err(Rejection::unavailable(&error)),
         }
@@ -403,6 +412,7 @@ impl Seller {
         entry: Entry,
         request: RequestId,
         guard: Guard,
+        how: &Redeeming,
     ) -> Result<Admission, Rejection> {
         if entry.request != request {
             return Err(Refusal::Conflict.into());
@@ -413,7 +423,7 @@ impl Seller {
                 let receipt = entry.receipt();
                 Ok(self.ticket(&entry, receipt, guard))
             }
-            State::Claimed => self.begin(entry, guard).await,
+            State::Claimed => self.begin(entry, guard, how).await,
             _ => {
                 let transaction = Some(self.follow(&entry).await?);
                 let receipt = Receipt { payer: entry.payment.payer(), transaction };
@@ -435,7 +445,12 @@ impl Seller {
     }
 
     /// Goes on with a payment of which nothing was sent yet.
-    async fn begin(self: Arc<Self>, entry: Entry, guard: Guard) -> Result<Admission, Rejection> {
+    async fn begin(
+        self: Arc<Self>,
+        entry: Entry,
+        guard: Guard,
+        how: &Redeeming,
+    ) -> Result<Admission, Rejection> {
         if self.goes_together(&entry) {
             let (guard, hash) = self.settle_together(entry.clone(), guard).await?;
             let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(hash) };
@@ -443,6 +458,10 @@ impl Seller {
         }
         let steps = Steps::new(&*self.ledger, entry.id());
         if let Err(rejection) = self.verify_entry(&entry).await {
+            let is_used = rejection.refusal == Refusal::Payment(Error::AuthorizationUsed);
+            if is_used && self.options.redeems {
+                return Arc::clone(&self).redeem(entry, guard, how).await;
+            }
             steps.release().await;
             return Err(rejection);
         }

@@ -36,6 +36,8 @@ pub(crate) fn all() -> Vec<Refusal> {
         Refusal::Conflict,
         Refusal::InFlight,
         Refusal::HeldBack,
+        Refusal::InDoubt,
+        Refusal::Unproven,
         Refusal::Pending,
         Refusal::Short,
         Refusal::Served,

@@ -235,7 +235,7 @@ fn postponed(rejection: &Rejection, asked: &Asked, offer: Option<&Offer<'_>>) ->
             }
         }
         Refusal::InFlight => drop(headers.insert(RETRY_AFTER, SOON)),
-        Refusal::Unavailable => drop(headers.insert(RETRY_AFTER, LATER)),
+        Refusal::InDoubt | Refusal::Unavailable => drop(headers.insert(RETRY_AFTER, LATER)),
         _ => {}
     }
     answer

@@ -5,6 +5,7 @@ mod challenge;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use x402_core::headers::Field;
+use x402_core::proof;
 use x402_core::wire::Version;
 use x402_core::wire::base64::Base64;
 use x402_core::{Amount, ChainId, Offer};
@@ -46,7 +47,7 @@ pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
 pub(super) const VARY: HeaderValue = HeaderValue::from_static(
     "X-Payment-Signature, X-Payment-Amount, X-Payment-Asset, X-Payment-Nonce, X-Payment-Network, \
      X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE, \
-     X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes",
+     X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes, X-Payment-Proof",
 );
 
 /// The fields that a script on another origin may send, as `Access-Control-Allow-Headers`: those of
@@ -55,7 +56,7 @@ pub(super) const VARY: HeaderValue = HeaderValue::from_static(
 pub(super) const ALLOWED: HeaderValue = HeaderValue::from_static(
     "X-Payment-Signature, X-Payment-Amount, X-Payment-Asset, X-Payment-Nonce, X-Payment-Network, \
      X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE, \
-     X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes, \
+     X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes, X-Payment-Proof, \
      Accept, Access-Control-Expose-Headers, Authorization, Content-Type",
 );
 
@@ -163,7 +164,7 @@ pub(super) fn size(headers: &HeaderMap) -> Option<usize> {
 /// Whether a field of what a payer has already, or asks for, is there more than once: none of them is
 /// taken in silence.
 pub(super) fn is_twice(headers: &HeaderMap) -> bool {
-    let names = [QUOTE, PASS, CREDIT, MINUTES];
+    let names = [QUOTE, PASS, CREDIT, MINUTES, proof::FIELD];
     names.iter().any(|name| headers.get_all(*name).iter().count() > 1)
 }
 
@@ -198,7 +199,7 @@ fn is_of_request(name: &HeaderName) -> bool {
 }
 
 fn of_request() -> impl Iterator<Item = &'static str> {
-    let others = ["X-PAYMENT", "PAYMENT-SIGNATURE", QUOTE, PASS, CREDIT, MINUTES];
+    let others = ["X-PAYMENT", "PAYMENT-SIGNATURE", QUOTE, PASS, CREDIT, MINUTES, proof::FIELD];
     Field::OF_REQUEST.into_iter().map(Field::name).chain(others)
 }
 

@@ -8,9 +8,10 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use x402_core::headers::HeaderError;
+use x402_core::proof;
 use x402_core::{Error, Scheme};
 use x402_std::ledger::{RequestId, Settle};
-use x402_std::seller::{Purchase, Rejection};
+use x402_std::seller::{Proof, Purchase, Rejection};
 
 use super::BoxError;
 use super::answer::{self, Asked};
@@ -145,10 +146,11 @@ impl Shared {
         asked.dialect = attached.dialect();
         let redeemed = asked.redeem(attached.quote(&head.headers).as_deref());
         let resolved = attached.resolve(redeemed.as_ref().unwrap_or(&asked.sale));
-        let Resolved { presented, offer } = match resolved {
+        let Resolved { mut presented, offer } = match resolved {
             Ok(resolved) => resolved,
             Err(error) => return refuse(error, &asked),
         };
+        presented.proof = proof(head, &asked.url);
         let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
         let purchase = Purchase {
             request: request_id(head, body),
@@ -193,6 +195,14 @@ pub(super) fn request_id(head: &Parts, body: Option<&[u8]>) -> RequestId {
 
 pub(super) fn target(head: &Parts) -> &str {
     head.uri.path_and_query().map_or("", |target| target.as_str())
+}
+
+/// What shows that the request comes from the payer himself.
+fn proof(head: &Parts, url: &str) -> Option<Proof> {
+    let value = head.headers.get(proof::FIELD)?.to_str().ok()?.to_owned();
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    Some(Proof { origin: format!("{scheme}://{authority}"), value })
 }
 
 /// The URL that was asked for, as far as it can be known behind others' proxies.

@@ -121,7 +121,7 @@ impl LocalFacilitator {
         let mut buffer = [0; MAX_SIGNATURE_LEN];
         let signature = payload.signature(&mut buffer).unwrap_or_default().to_vec();
         Ok(Job {
-            presented: Presented { payment, signature, identifier: None },
+            presented: Presented { signature, ..Presented::from(payment) },
             requirements,
             amount,
             version,

@@ -245,9 +245,7 @@ impl OnChain {
         seen: Seen,
     ) -> Result<TxHash, Rejection> {
         match seen {
-            Seen::Settled(settlement) => {
-                record(&*self.chain, entry, steps, settlement, true).await
-            }
+            Seen::Settled(settlement) => record(&*self.chain, entry, steps, settlement, true).await,
             Seen::Short(settlement, arrived) => {
                 self.stopped().insert(entry.payment.asset());
                 record_short(entry, steps, settlement, arrived).await?;

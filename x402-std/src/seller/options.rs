@@ -69,6 +69,10 @@ pub struct SellerOptions {
     /// Whether a second payment of a payer's for the same request waits while the outcome of the first is
     /// not known.
     pub holds_back: bool,
+    /// Whether a payment is taken whose authorization somebody else has used before it was presented, if
+    /// that moved its money to the seller and its payer proves to be the payer. Not for a facilitator:
+    /// others may have been paid by it.
+    pub redeems: bool,
     /// The clock.
     pub clock: Clock,
     /// Who recovers signers.
@@ -86,6 +90,7 @@ impl Default for SellerOptions {
             later: Later::default(),
             together: None,
             holds_back: true,
+            redeems: true,
             clock: Arc::new(system_time),
             recover: Arc::new(Vartime),
         }
@@ -103,6 +108,7 @@ impl fmt::Debug for SellerOptions {
             .field("later", &self.later)
             .field("together", &self.together)
             .field("holds_back", &self.holds_back)
+            .field("redeems", &self.redeems)
             .finish_non_exhaustive()
     }
 }

@@ -168,7 +168,11 @@ impl<'a> Steps<'a> {
         if let Err(error) = settled {
             tracing::warn!(payment = %self.id, %transaction, %error, "not taken down as settled");
             let refusal = Refusal::Pending;
-            return Err(Rejection { refusal, transaction: Some(transaction), payer: Some(self.id.from) });
+            return Err(Rejection {
+                refusal,
+                transaction: Some(transaction),
+                payer: Some(self.id.from),
+            });
         }
         tracing::info!(payment = %self.id, %transaction, "settled, by the facilitator's word");
         Ok(transaction)

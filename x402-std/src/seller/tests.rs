@@ -11,8 +11,8 @@ use x402_core::{LogOrder, Transfer, hex};
 
 use super::*;
 use crate::BoxFuture;
-use crate::chain::{Block, Call, Head, Journal, Outcome, PaidLog, Sent, Settlement, Transaction};
 use crate::chain::Usage;
+use crate::chain::{Block, Call, Head, Journal, Outcome, PaidLog, Sent, Settlement, Transaction};
 use crate::ledger::{LedgerError, MemoryLedger, Step};
 
 mod arrivals;
@@ -20,6 +20,7 @@ mod credit;
 mod imports;
 mod leases;
 mod pledges;
+mod redeemed;
 mod refund;
 
 const NOW: u64 = 1_790_000_000;

@@ -67,11 +67,7 @@ impl Seller {
         Ok(reversed)
     }
 
-    async fn watch_chain(
-        &self,
-        chain_id: ChainId,
-        chain: &dyn Chain,
-    ) -> Result<usize, WatchError> {
+    async fn watch_chain(&self, chain_id: ChainId, chain: &dyn Chain) -> Result<usize, WatchError> {
         let blocks = self.ledger.unfinal_blocks(chain_id, PAGE).await?;
         let Some(highest) = blocks.last().copied() else {
             self.watched.chains().remove(&chain_id);

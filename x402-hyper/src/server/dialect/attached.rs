@@ -123,7 +123,8 @@ fn resolve(payload: &PaymentPayload<'_>, offer: &Offer<'static>) -> Result<Resol
     let payment = payload.resolve(offer)?;
     let mut buffer = [0; MAX_SIGNATURE_LEN];
     let signature = payload.signature(&mut buffer).unwrap_or_default().to_vec();
-    Ok(Resolved { presented: Presented { payment, signature, identifier: None }, offer: *offer })
+    let presented = Presented { signature, ..Presented::from(payment) };
+    Ok(Resolved { presented, offer: *offer })
 }
 
 /// What a client echoes of the extensions must have all that it was told of them.

@@ -170,7 +170,8 @@ async fn what_the_chain_has_lost_is_sent_again_and_owed_where_it_does_not_come()
     let shop = Shop::new(Script::default());
     let payment = shop.payment();
     shop.served(&payment, 4_000).await;
-    let drawn = shop.seller.draw(shop.account(), [1; 32], RequestId::new("GET", "/b"), units(2_000));
+    let drawn =
+        shop.seller.draw(shop.account(), [1; 32], RequestId::new("GET", "/b"), units(2_000));
     let Ok(Drawn::Serve(ticket)) = drawn.await else { panic!("not drawn") };
     ticket.complete(answer(), units(2_000)).await.unwrap();
     shop.chain_is(0, 0, 0);
