@@ -329,6 +329,23 @@ pub trait Chain: Send + Sync + 'static {
         taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>>;
 
+    /// A log of a transaction that may have paid, for the operator, who knows more than the logs say: a
+    /// transfer of exactly the amount from the payer to the payee that has not paid for another payment, by
+    /// whomever the transaction was sent. `None` where there is none, or the transaction did not use the
+    /// authorization. Here there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn candidate<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        sent: Sent<'a>,
+    ) -> BoxFuture<'a, Result<Option<PaidLog>, ChainError>> {
+        let _ = (payment, sent);
+        Box::pin(ready(Ok(None)))
+    }
+
     /// Where the chain stands. Here it does not, and each of its blocks is final.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ What was paid and not used is the payer's credit: it pays for other requests by 
 given back by [`Seller::refund`].
 */
 
+mod accept;
 mod arrival;
 mod batch;
 mod credit;
@@ -46,6 +47,7 @@ use together::Crowd;
 use watch::Watched;
 use working::{Guard, Working};
 
+pub use accept::AcceptError;
 pub(crate) use arrival::record;
 pub use credit::{DrawTicket, Drawn};
 pub use import::{Import, Imported, Standing};

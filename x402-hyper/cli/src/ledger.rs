@@ -12,6 +12,7 @@ use std::sync::Arc;
 use x402_core::Amount;
 use x402_core::hex::Hex;
 use x402_std::Ledger;
+use x402_std::chain::TxHash;
 use x402_std::config::{Config, LedgerConfig, Overrides, OwnedAsset};
 use x402_std::ledger::{Entry, LedgerError, RedbLedger, Step};
 
@@ -124,6 +125,10 @@ fn sums(rows: &[Row]) -> Result<Vec<String>, Failure> {
 async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     let config = load(&args.config, args.ledger)?;
     let shop = Shop::open(&config, args.allow_dev_key).await?;
+    if let (Some(payment), Some(transaction)) = (&args.payment, &args.accept) {
+        return accept(&shop, payment, transaction).await;
+    }
+    shop.seller.watch().await.map_err(Failure::failed)?;
     let open = shop.seller.resolve_open().await.map_err(Failure::failed)?;
     if open == 0 {
         output::line("nothing is open");
@@ -131,6 +136,26 @@ async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     }
     output::line(format_args!("{open} payments are open still: what became of them is not known"));
     Ok(Exit::Unknown)
+}
+
+/// Takes the operator's word for what the chain does not tell.
+async fn accept(shop: &Shop, payment: &str, transaction: &str) -> Result<Exit, Failure> {
+    let hash = x402_core::hex::decode(transaction).map_err(|_| {
+        Failure::usage(format!("{transaction:?} is no transaction")).help("write 0x and 64 digits")
+    })?;
+    let wanted = payment.to_lowercase();
+    let open = shop.seller.open_payments().await.map_err(Failure::failed)?;
+    let Some(id) = open.into_iter().find(|id| id.to_string() == wanted) else {
+        return Err(Failure::failed(format!("there is no open payment {payment}"))
+            .help("name an id as `x402 ledger list --open` has it"));
+    };
+    let settled = shop.seller.accept(id, TxHash(hash)).await;
+    let settlement = settled.map_err(|error| {
+        Failure::failed(error).help("look at the transaction's logs: one of them has to be its own")
+    })?;
+    let position = settlement.log.map_or_else(String::new, |log| format!(", log {}", log.position));
+    output::line(format_args!("{id} was paid by {}{position}", settlement.transaction));
+    Ok(Exit::Ok)
 }
 
 async fn forgive(args: LedgerForgive) -> Result<Exit, Failure> {

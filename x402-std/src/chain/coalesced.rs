@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use x402_core::{Address, Amount, ChainId, Claimed};
 
-use super::Usage;
-use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome, Sent, Transaction, TxHash};
+use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome, PaidLog, Sent, Transaction};
+use super::{TxHash, Usage};
 use crate::BoxFuture;
 
 /// For how long a simulation waits for others at most.
@@ -243,6 +243,14 @@ impl Chain for Coalesced {
         taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
         self.shared.chain.find(payment, since, taken)
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        sent: Sent<'a>,
+    ) -> BoxFuture<'a, Result<Option<PaidLog>, ChainError>> {
+        self.shared.chain.candidate(payment, sent)
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {

@@ -12,6 +12,7 @@ Examples:
   x402 ledger show 0x89c91c789e57059b --config x402.yaml
   x402 ledger export --config x402.yaml --from 2026-09-01 --to 2026-10-01 > september.csv
   x402 ledger resolve --config x402.yaml
+  x402 ledger resolve --config x402.yaml --payment 0x89c91c789e57059b --accept 0x<transaction>
   x402 ledger forgive 0x89c91c789e57059b --config x402.yaml
   x402 ledger credits --config x402.yaml
   x402 ledger refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml --key-file pay_to.key
@@ -19,7 +20,8 @@ Examples:
 
 list, show, export and credits read a file as it is, also while its gateway runs. resolve asks the chain
 what became of everything that is open, which a gateway that runs does by itself; it needs the file
-alone. So does forgive, by which a payer who was served and did not pay (settle: later) may buy again;
+alone. With --accept it takes the operator's word for what the token's logs do not say: which transaction
+of somebody else's has paid for a payment. So does forgive, by which a payer who was served and did not pay (settle: later) may buy again;
 and so does refund. It needs the key of pay_to, which signs, and that of the account that pays the gas.
 So does import: each line is a payment that a device has served (0x and the hex of its record). It is
 checked as if it came in a request, recorded as owed, and settled together with the others. Unless
@@ -112,6 +114,13 @@ pub(crate) struct LedgerResolve {
     /// The ledger, instead of what the file says.
     #[arg(long, value_name = "FILE|URL")]
     pub(crate) ledger: Option<String>,
+    /// Take this transaction for the one that paid for --payment: where the program cannot tell, and says
+    /// so. You have looked at it.
+    #[arg(long, value_name = "TRANSACTION", requires = "payment")]
+    pub(crate) accept: Option<String>,
+    /// The id of that payment, as `x402 ledger list --open` has it.
+    #[arg(long, value_name = "ID", requires = "accept")]
+    pub(crate) payment: Option<String>,
     /// Take a public development key, on a chain that is not on this machine.
     #[arg(long)]
     pub(crate) allow_dev_key: bool,
