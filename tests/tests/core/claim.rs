@@ -5,7 +5,7 @@ use x402_core::secp256k1::K256;
 use x402_core::settlement::TRANSFER_TOPIC;
 use x402_core::settlement::{self, AUTHORIZATION_USED_TOPIC, Log, SettlementError, Submitter};
 use x402_core::{
-    Address, ChainId, Checked, Claim, Claimed, LogOrder, Moment, Nonce, Offer, PaymentId,
+    Address, Amount, ChainId, Checked, Claim, Claimed, LogOrder, Moment, Nonce, Offer, PaymentId,
     SignatureError, WrongClaim,
 };
 
@@ -180,7 +180,8 @@ fn a_receipt_without_one_of_the_logs_is_not_paid() {
 
 #[test]
 fn a_receipt_of_another_token_payee_value_or_nonce_is_not_paid() {
-    use SettlementError::{NotTransferred, NotUsed};
+    use SettlementError::{NotTransferred, NotUsed, Short};
+    let short = |units| Short(Amount::from_units(units));
     let changes: [(SettlementError, fn(&mut Receipt)); 10] = [
         (NotUsed, |receipt| receipt.logs[0].0 = payee()),
         (NotUsed, |receipt| receipt.logs[0].1[0] = TRANSFER_TOPIC),
@@ -189,8 +190,8 @@ fn a_receipt_of_another_token_payee_value_or_nonce_is_not_paid() {
         (NotTransferred, |receipt| receipt.logs[1].0 = payee()),
         (NotTransferred, |receipt| receipt.logs[1].1[1][31] ^= 1),
         (NotTransferred, |receipt| receipt.logs[1].1[2][31] ^= 1),
-        (NotTransferred, |receipt| receipt.logs[1].2[31] -= 1),
-        (NotTransferred, |receipt| receipt.logs[1].2[31] += 1),
+        (short(9_999), |receipt| receipt.logs[1].2[31] -= 1),
+        (short(10_001), |receipt| receipt.logs[1].2[31] += 1),
         (NotTransferred, |receipt| receipt.logs[1].2.truncate(31)),
     ];
     for (at, (error, change)) in changes.into_iter().enumerate() {

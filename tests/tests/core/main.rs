@@ -17,6 +17,7 @@ mod permit2;
 mod price;
 mod recovery;
 mod refusal;
+mod settlement;
 mod tariff;
 mod text;
 mod vartime;
