@@ -741,8 +741,42 @@ mod tests {
         let head = ok(&chain, "eth_getBlockByNumber", &json!(["latest", false]));
         let time = u64::from_str_radix(&head["timestamp"].as_str().unwrap()[2..], 16).unwrap();
         assert!((NOW + 120..NOW + 180).contains(&time));
-        let (code, _) = refused(&chain, "eth_call", &json!([{}, "0x0"]));
+        let (code, _) = refused(&chain, "eth_call", &json!([{}, "0x99"]));
         assert_eq!(code, -32000);
+    }
+
+    #[test]
+    fn states_of_older_blocks_are_kept() {
+        let chain = chain();
+        let genesis = ok(&chain, "eth_getBlockByNumber", &json!(["0x0", false]));
+        let balances = || -> Vec<Value> {
+            let at = [
+                json!("0x0"),
+                json!("0x1"),
+                json!("0x2"),
+                json!("latest"),
+                json!({ "blockHash": genesis["hash"] }),
+            ];
+            let call = json!({ "to": hex::encode_prefixed(USDC), "data": balance_call() });
+            at.iter().map(|at| ok(&chain, "eth_call", &json!([call, at]))).collect()
+        };
+        ok(&chain, "evm_mine", &json!([]));
+        send(&chain, to_usdc(0, payment().split()));
+        let none = format!("0x{:064x}", 0);
+        let paid = chain.balance_of(USDC, PAYEE).unwrap();
+        let paid = format!("0x{paid:064x}");
+        assert_eq!(balances(), [&none, &none, &paid, &paid, &none].map(|each| json!(each)));
+        // The account's nonce went with it, and is there again after the chain came back.
+        let count = |at: &str| {
+            let account = hex::encode_prefixed(genesis::OWNER);
+            ok(&chain, "eth_getTransactionCount", &json!([account, at]))
+        };
+        assert_eq!([count("0x1"), count("0x2")], ["0x0", "0x1"]);
+    }
+
+    /// balanceOf(PAYEE)
+    fn balance_call() -> String {
+        format!("0x70a08231{}", hex::encode(Address::from(PAYEE).into_word()))
     }
 
     #[test]

@@ -3,8 +3,12 @@
 mod account;
 mod fault;
 mod fees;
+mod gaps;
 mod meter;
 mod node;
+mod nodes;
+mod proof;
+mod receipt;
 mod send;
 mod start;
 mod train;
@@ -23,12 +27,14 @@ use alloy_primitives::U256;
 use x402_core::{Address, Amount, ChainId, Claimed, Error, TransferMethod, permit2};
 
 use super::multicall;
-use super::{Call, Chain, ChainError, Journal, Outcome, Sent, Transaction, TxHash, Usage};
+use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome};
+use super::{Sent, Transaction, TxHash, Usage};
 use crate::BoxFuture;
 use account::Account;
 use fault::Kind;
 use meter::Meter;
 use node::{At, Node, Token};
+use nodes::{Heads, Nodes};
 
 pub use meter::Spent;
 pub use start::{NamedDomain, StartError};
@@ -53,9 +59,12 @@ pub struct RpcOptions {
     pub batch_gas_limit: u64,
     /// What the gas limit is raised by where the payer's wallet is deployed on the way.
     pub deploy_gas_limit: u64,
-    /// How many blocks are searched for a log in one call. Providers have limits; 7,200 blocks are
-    /// a day of Ethereum.
+    /// How many blocks are searched for a log in one call, at most. Providers have limits; where one is
+    /// met, fewer are searched from then on. 7,200 blocks are a day of Ethereum.
     pub log_range: u64,
+    /// So many blocks below the newest one the chain does not go back any more, where the node does not
+    /// say itself which block is final. 0 for chains on which each block is.
+    pub finality: u64,
     /// The tokens that are not in the table and whose logs are in a known order
     /// ([`LogOrder::TransferNext`](x402_core::LogOrder::TransferNext)).
     pub transfer_next: Vec<Address>,
@@ -83,6 +92,7 @@ impl RpcOptions {
             batch_gas_limit: 120_000,
             deploy_gas_limit: 800_000,
             log_range: 7_200,
+            finality: 64,
             transfer_next: Vec::new(),
             max_fee_per_gas: 2_000_000_000_000,
             max_response: 4 * 1024 * 1024,
@@ -115,9 +125,11 @@ impl RpcOptions {
 /// Every call may be dropped at any point; what was under way may then have reached the node.
 pub struct RpcChain {
     account: Account,
-    node: Node,
+    nodes: Nodes,
+    heads: Heads,
     options: RpcOptions,
     meter: Meter,
+    block_seconds: u64,
 }
 
 impl RpcChain {
@@ -145,11 +157,33 @@ impl RpcChain {
     ///
     /// [`ChainError::Unavailable`].
     pub async fn balance(&self) -> Result<Amount, ChainError> {
-        let balance = self.node.balance(self.account.address()).await?;
+        let node = self.nodes.turn().node();
+        let balance = node.balance(self.account.address()).await?;
         Ok(Amount::from_be_bytes(balance.to_be_bytes()))
     }
 
+    /// How long a payment should wait for its receipt: until its block is as deep as it has to be, with
+    /// some blocks to spare, and never less than half a minute.
+    #[must_use]
+    pub fn settle_timeout(&self) -> Duration {
+        const SHORTEST: Duration = Duration::from_secs(30);
+        const MARGIN: u64 = 10;
+        let blocks = self.options.confirmations.saturating_add(3);
+        let seconds = blocks.saturating_mul(self.block_seconds).saturating_add(MARGIN);
+        Duration::from_secs(seconds).max(SHORTEST)
+    }
+
     async fn try_payment(&self, call: &Call) -> Result<(), ChainError> {
+        let mut turn = self.nodes.turn();
+        loop {
+            let answer = self.try_payment_by(turn.node(), call).await;
+            if !turn.passes_over(&answer) {
+                return answer;
+            }
+        }
+    }
+
+    async fn try_payment_by(&self, node: &Node, call: &Call) -> Result<(), ChainError> {
         let [payment] = &call.payments[..] else {
             return Err(ChainError::Unavailable("a batch is not one payment".into()));
         };
@@ -157,14 +191,14 @@ impl RpcChain {
             return Err(ChainError::Refused(Error::Network));
         }
         let from = self.account.address();
-        match self.node.simulate(call, from, self.options.gas_for(call)).await {
+        match node.simulate(call, from, self.options.gas_for(call)).await {
             // An address without code takes every call: there is no Multicall3.
             Ok(returned) if call.deploys && returned.is_empty() => {
                 Err(ChainError::Refused(Error::Undeployed))
             }
             Ok(_) => Ok(()),
             Err(fault) if fault.kind() == Some(Kind::Reverted) => {
-                let reason = self.reason(payment).await?;
+                let reason = reason(node, payment).await?;
                 tracing::debug!(payment = %payment.id(), %fault, %reason, "the token refuses");
                 Err(ChainError::Refused(reason))
             }
@@ -174,7 +208,7 @@ impl RpcChain {
 
     async fn try_batch(&self, batch: &Call) -> Result<Option<Vec<bool>>, ChainError> {
         let (from, gas) = (self.account.address(), self.options.gas_for(batch));
-        match self.node.simulate(batch, from, gas).await {
+        match self.nodes.turn().node().simulate(batch, from, gas).await {
             Ok(returned) => {
                 let taken = multicall::succeeded(&returned);
                 Ok(taken.filter(|taken| taken.len() == batch.payments.len()))
@@ -185,39 +219,91 @@ impl RpcChain {
         }
     }
 
-    /// Why the call reverts. The chain is asked, because a contract's own words are nowhere laid
-    /// down.
-    async fn reason(&self, payment: &Claimed) -> Result<Error, ChainError> {
-        let is_permit = payment.transfer().method() == TransferMethod::Permit2;
-        if is_permit && self.node.code(evm(payment.target())).await?.is_empty() {
+    async fn stand(&self) -> Result<Head, ChainError> {
+        let mut turn = self.nodes.turn();
+        loop {
+            let answer = self.stand_by(turn.node()).await;
+            if !turn.passes_over(&answer) {
+                return answer;
+            }
+        }
+    }
+
+    async fn stand_by(&self, node: &Node) -> Result<Head, ChainError> {
+        let head = node.known_header(At::Latest).await?;
+        self.heads.note(head.number())?;
+        let number = head.number();
+        let is_final_to = match self.options.finality {
+            0 => number,
+            depth => match node.final_number().await? {
+                Some(final_number) => final_number.min(number),
+                None => number.saturating_sub(depth),
+            },
+        };
+        Ok(Head { block: head.block(), time: head.timestamp(), is_final_to })
+    }
+
+    async fn block_of(&self, number: u64) -> Result<Option<Block>, ChainError> {
+        let mut turn = self.nodes.turn();
+        loop {
+            let answer = match turn.node().header(At::Number(number)).await {
+                Ok(Some(header)) => Ok(Some(header.block())),
+                Ok(None) if self.heads.reach(number) => {
+                    Err(ChainError::Unavailable("the node lags: it lacks a block".into()))
+                }
+                Ok(None) => Ok(None),
+                Err(fault) => Err(fault.into()),
+            };
+            if !turn.passes_over(&answer) {
+                return answer;
+            }
+        }
+    }
+
+    async fn balance_of(&self, asset: Address, account: Address) -> Result<Amount, ChainError> {
+        let mut turn = self.nodes.turn();
+        loop {
+            let call = Token::balanceOfCall { account: evm(account) };
+            let answer = turn.node().read(evm(asset), call, At::Latest).await;
+            let answer = answer.map_err(ChainError::from);
+            if !turn.passes_over(&answer) {
+                return answer.map(|balance| Amount::from_be_bytes(balance.to_be_bytes()));
+            }
+        }
+    }
+}
+
+/// Why the call reverts. The chain is asked, because a contract's own words are nowhere laid down.
+async fn reason(node: &Node, payment: &Claimed) -> Result<Error, ChainError> {
+    let is_permit = payment.transfer().method() == TransferMethod::Permit2;
+    if is_permit && node.code(evm(payment.target())).await?.is_empty() {
+        return Ok(Error::Method);
+    }
+    match node.is_used(payment, At::Latest).await {
+        Ok(false) => {}
+        Ok(true) => return Ok(Error::AuthorizationUsed),
+        // A token that cannot be asked for it has no authorizations.
+        Err(fault) if !is_permit && fault.kind() == Some(Kind::Reverted) => {
             return Ok(Error::Method);
         }
-        match self.node.is_used(payment, At::Latest).await {
-            Ok(false) => {}
-            Ok(true) => return Ok(Error::AuthorizationUsed),
-            // A token that cannot be asked for it has no authorizations.
-            Err(fault) if !is_permit && fault.kind() == Some(Kind::Reverted) => {
-                return Ok(Error::Method);
-            }
-            Err(fault) => return Err(fault.into()),
-        }
-        let (payer, token) = (evm(payment.payer()), evm(payment.asset()));
-        let value = U256::from_be_bytes(payment.amount().to_be_bytes());
-        let balance = Token::balanceOfCall { account: payer };
-        if self.node.read(token, balance, At::Latest).await? < value {
-            return Ok(Error::Balance);
-        }
-        if is_permit {
-            let spender = evm(permit2::PERMIT2);
-            let allowance = Token::allowanceCall { owner: payer, spender };
-            if self.node.read(token, allowance, At::Latest).await? < value {
-                return Ok(Error::Allowance);
-            }
-        }
-        // A contract's signature is judged by the contract, and that is what is left.
-        let is_wallet = !self.node.code(payer).await?.is_empty();
-        Ok(if is_wallet { Error::Signer } else { Error::Simulation })
+        Err(fault) => return Err(fault.into()),
     }
+    let (payer, token) = (evm(payment.payer()), evm(payment.asset()));
+    let value = U256::from_be_bytes(payment.amount().to_be_bytes());
+    let balance = Token::balanceOfCall { account: payer };
+    if node.read(token, balance, At::Latest).await? < value {
+        return Ok(Error::Balance);
+    }
+    if is_permit {
+        let spender = evm(permit2::PERMIT2);
+        let allowance = Token::allowanceCall { owner: payer, spender };
+        if node.read(token, allowance, At::Latest).await? < value {
+            return Ok(Error::Allowance);
+        }
+    }
+    // A contract's signature is judged by the contract, and that is what is left.
+    let is_wallet = !node.code(payer).await?.is_empty();
+    Ok(if is_wallet { Error::Signer } else { Error::Simulation })
 }
 
 fn evm(address: Address) -> alloy_primitives::Address {
@@ -235,7 +321,7 @@ impl Chain for RpcChain {
 
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
         Box::pin(async move {
-            let code = self.node.code(evm(address)).await?;
+            let code = self.nodes.turn().node().code(evm(address)).await?;
             Ok(!code.is_empty())
         })
     }
@@ -301,6 +387,26 @@ impl Chain for RpcChain {
         taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
         Box::pin(self.look_up(payment, since, taken))
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
+        Box::pin(self.stand())
+    }
+
+    fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
+        Box::pin(self.block_of(number))
+    }
+
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Amount, ChainError>> {
+        Box::pin(self.balance_of(asset, account))
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.block_seconds
     }
 }
 

@@ -1,5 +1,6 @@
 //! The chain: state, blocks, and the way of a transaction into one of them.
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
 use alloy_consensus::{
     Transaction as _, TxEnvelope, transaction::Recovered, transaction::SignerRecoverable as _,
@@ -25,6 +26,12 @@ use super::{
 /// Longest transaction taken, in bytes: what nodes pass on to each other.
 const MAX_TRANSACTION: usize = 128 * 1024;
 
+/// How many of the last blocks' states are kept.
+const MAX_STATES: usize = 1_024;
+
+/// What a block has changed, as it was before: accounts, and slots of their storage.
+type Undo = Vec<(Address, AccountInfo, Vec<(U256, U256)>)>;
+
 /// Everything the chain is; copied whole for a snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
@@ -36,6 +43,8 @@ pub(super) struct Chain {
     pub(super) state: State,
     /// The chain at earlier times, each without snapshots of its own.
     pub(super) snapshots: Vec<Self>,
+    /// What the last blocks have changed, the newest last.
+    undo: VecDeque<Undo>,
     /// Block n is at n; never empty, the first is the genesis.
     blocks: Vec<Block>,
     numbers: HashMap<B256, usize>,
@@ -52,11 +61,12 @@ impl Chain {
             pool: Pool::default(),
             state: genesis::state(options.chain_id, &options.tokens)?,
             snapshots: Vec::new(),
+            undo: VecDeque::new(),
             blocks: Vec::new(),
             numbers: HashMap::new(),
             places: HashMap::new(),
         };
-        chain.append(Draft::new(0, B256::ZERO, clock.now()).seal());
+        chain.append(Draft::new(0, B256::ZERO, clock.now()).seal(), Undo::new());
         Ok(chain)
     }
 
@@ -88,6 +98,27 @@ impl Chain {
         info.unwrap_or_default()
     }
 
+    /// The state as a block left it; `None` where it is not kept. What was set by hand since then is in
+    /// it, unless a block has changed it.
+    pub(super) fn state_at(&self, number: u64) -> Option<Cow<'_, State>> {
+        let newer = usize::try_from(self.height().checked_sub(number)?).ok()?;
+        if newer == 0 {
+            return Some(Cow::Borrowed(&self.state));
+        }
+        let mut state = self.state.clone();
+        // The first of these has the oldest: it is put back last.
+        let first = self.undo.len().checked_sub(newer)?;
+        for (account, info, slots) in
+            self.undo.range(first..).rev().flat_map(|undo| undo.iter().rev())
+        {
+            state.insert_account_info(*account, info.clone());
+            for (slot, value) in slots {
+                let Ok(()) = state.insert_account_storage(*account, *slot, *value);
+            }
+        }
+        Some(Cow::Owned(state))
+    }
+
     /// Sets the ether of an account, in wei, outside any block.
     pub(super) fn set_balance(&mut self, account: Address, balance: U256) {
         let info = AccountInfo { balance, ..self.account(account) };
@@ -99,7 +130,12 @@ impl Chain {
     /// Code sees the newest block, but with the time of now: between two payments nothing is mined
     /// here, and a question about an authorization must not be answered as of an hour ago.
     pub(super) fn ask(&self, tx: TxEnv) -> Result<ExecutionResult, Failure> {
-        evm::simulate(&self.state, self.id, self.env(), tx).map(|answer| answer.result)
+        self.ask_of(&self.state, tx)
+    }
+
+    /// As [`Self::ask`], on another state.
+    pub(super) fn ask_of(&self, state: &State, tx: TxEnv) -> Result<ExecutionResult, Failure> {
+        evm::simulate(state, self.id, self.env(), tx).map(|answer| answer.result)
     }
 
     fn env(&self) -> BlockEnv {
@@ -126,16 +162,16 @@ impl Chain {
 
     /// Mines one block with everything that can be in it, be it nothing.
     pub(super) fn mine(&mut self) {
-        let draft = self.fill(usize::MAX);
-        self.append(draft.seal());
+        let (draft, undo) = self.fill(usize::MAX);
+        self.append(draft.seal(), undo);
     }
 
     /// Mines one block with at most `limit` transactions, unless there are none.
     pub(super) fn mine_ready(&mut self, limit: usize) -> bool {
-        let draft = self.fill(limit);
+        let (draft, undo) = self.fill(limit);
         let any = !draft.is_empty();
         if any {
-            self.append(draft.seal());
+            self.append(draft.seal(), undo);
         }
         any
     }
@@ -149,8 +185,9 @@ impl Chain {
         Draft::new(self.blocks.len() as u64, parent, self.clock.now().max(time))
     }
 
-    fn fill(&mut self, limit: usize) -> Draft {
+    fn fill(&mut self, limit: usize) -> (Draft, Undo) {
         let mut draft = self.draft();
+        let mut undo = Undo::new();
         let state = &mut self.state;
         for _ in 0..limit {
             let next = self.pool.take(|tx| {
@@ -160,15 +197,25 @@ impl Chain {
             // One that has become impossible while it waited is dropped, as nodes do.
             let outcome = evm::execute(&mut *state, self.id, draft.env(), evm::signed(&tx));
             if let Ok(outcome) = outcome {
+                for (address, account) in &outcome.state {
+                    let Ok(before) = state.basic_ref(*address);
+                    let slots = account.changed_storage_slots();
+                    let slots = slots.map(|(slot, value)| (*slot, value.original_value)).collect();
+                    undo.push((*address, before.unwrap_or_default(), slots));
+                }
                 state.commit(outcome.state);
                 draft.push(tx, outcome.result);
             }
         }
         self.pool.retain(|tx| tx.nonce() >= nonce_of(state, tx.signer()));
-        draft
+        (draft, undo)
     }
 
-    fn append(&mut self, block: Block) {
+    fn append(&mut self, block: Block, undo: Undo) {
+        if self.undo.len() >= MAX_STATES {
+            self.undo.pop_front();
+        }
+        self.undo.push_back(undo);
         let number = self.blocks.len();
         self.state.cache.block_hashes.insert(U256::from(number), block.hash);
         self.numbers.insert(block.hash, number);

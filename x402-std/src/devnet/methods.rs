@@ -1,12 +1,15 @@
 //! What each method does.
+use std::borrow::Cow;
+
 use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Bytes, U256};
-use revm::{DatabaseRef as _, context::result::ExecutionResult};
+use revm::{DatabaseRef as _, context::result::ExecutionResult, state::AccountInfo};
 use serde_json::{Value, json};
 
 use super::{
     block::{BASE_FEE, Block},
     chain::Chain,
+    evm::State,
     failure::{Failure, returned},
     gas,
     json::{self as encode, bytes, quantity},
@@ -57,47 +60,49 @@ pub(super) fn find(name: &str) -> Option<(usize, Method)> {
     })
 }
 
-/// The argument at `index` names a block whose state is at hand: only the newest.
-fn at_newest(chain: &Chain, args: &Args<'_>, index: usize) -> Result<(), Failure> {
+/// The state of the block that the argument at `index` names, the newest if it names none.
+fn state<'c>(chain: &'c Chain, args: &Args<'_>, index: usize) -> Result<Cow<'c, State>, Failure> {
     let id = args.optional(index)?.unwrap_or(BlockId::Newest);
     let (wanted, newest) = (number(chain, id)?, chain.height());
     if wanted > newest {
         return Err(Failure::server("header not found"));
     }
-    if wanted < newest {
-        return Err(Failure::server(format!(
+    chain.state_at(wanted).ok_or_else(|| {
+        Failure::server(format!(
             "state of block {wanted} is not kept: the newest block is {newest}"
-        )));
-    }
-    Ok(())
+        ))
+    })
+}
+
+/// The account at an address; an empty one where nothing is.
+fn account(state: &State, address: Address) -> AccountInfo {
+    let Ok(info) = state.basic_ref(address);
+    info.unwrap_or_default()
 }
 
 fn balance(chain: &mut Chain, args: &Args<'_>) -> Answer {
-    let account = args.required(0)?;
-    at_newest(chain, args, 1)?;
-    Ok(quantity(chain.account(account).balance))
+    let address = args.required(0)?;
+    Ok(quantity(account(&*state(chain, args, 1)?, address).balance))
 }
 
 fn code(chain: &mut Chain, args: &Args<'_>) -> Answer {
-    let account = chain.account(args.required(0)?);
-    at_newest(chain, args, 1)?;
-    let Ok(code) = chain.state.code_by_hash_ref(account.code_hash);
+    let address = args.required(0)?;
+    let state = state(chain, args, 1)?;
+    let Ok(code) = state.code_by_hash_ref(account(&state, address).code_hash);
     Ok(bytes(code.original_bytes()))
 }
 
 fn storage(chain: &mut Chain, args: &Args<'_>) -> Answer {
     let (account, Slot(slot)) = (args.required(0)?, args.required(1)?);
-    at_newest(chain, args, 2)?;
-    let Ok(value) = chain.state.storage_ref(account, slot);
+    let Ok(value) = state(chain, args, 2)?.storage_ref(account, slot);
     Ok(bytes(value.to_be_bytes::<32>()))
 }
 
 fn transaction_count(chain: &mut Chain, args: &Args<'_>) -> Answer {
-    let account: Address = args.required(0)?;
-    at_newest(chain, args, 1)?;
-    let mined = chain.account(account).nonce;
+    let address: Address = args.required(0)?;
+    let mined = account(&*state(chain, args, 1)?, address).nonce;
     let pending = args.optional::<Tag>(1)?.is_some_and(|tag| tag.0);
-    Ok(quantity(if pending { chain.pool.nonce_after(account, mined) } else { mined }))
+    Ok(quantity(if pending { chain.pool.nonce_after(address, mined) } else { mined }))
 }
 
 /// Whether a block argument says `pending`.
@@ -111,13 +116,15 @@ impl Param for Tag {
 
 fn call(chain: &mut Chain, args: &Args<'_>) -> Answer {
     let request: CallRequest = args.required(0)?;
-    at_newest(chain, args, 1)?;
-    returned(chain.ask(request.tx(chain))?).map(bytes)
+    let state = state(chain, args, 1)?;
+    returned(chain.ask_of(&state, request.tx(chain))?).map(bytes)
 }
 
 fn estimate_gas(chain: &mut Chain, args: &Args<'_>) -> Answer {
     let request: CallRequest = args.required(0)?;
-    at_newest(chain, args, 1)?;
+    if matches!(state(chain, args, 1)?, Cow::Owned(_)) {
+        return Err(Failure::server("gas is estimated on the newest block only"));
+    }
     gas::estimate(chain, &request.tx(chain)).map(quantity)
 }
 

@@ -37,8 +37,8 @@ const DIFFERENT: [(&str, Option<&str>, &str); 11] = [
     ("fp-18", Some("unsupported_payload_type"), "the terms ask for Permit2"),
     (
         "fs-02",
-        Some("invalid_exact_evm_transaction_failed"),
-        "whatever the transaction did, it was not this",
+        Some("settlement_pending"),
+        "a token logs what it does: a receipt of its success without logs is not to be believed",
     ),
     (
         "fs-07",

@@ -2,11 +2,14 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::collections::VecDeque;
 
-use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope};
+use alloy_consensus::{SignableTransaction, Signed, Transaction as _};
+use alloy_consensus::{TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::{Decodable2718 as _, Encodable2718 as _};
-use alloy_primitives::{Address, Signature, TxKind, U256};
+use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 use x402_core::secp256k1::K256Signer;
 use x402_core::{ChainId, Digest, Signer as _};
 
@@ -18,6 +21,10 @@ use crate::chain::{Call, Transaction, TxHash};
 
 /// How long a payment waits for those before it to be sent.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// For how long a nonce that is missing may still be sent again by whom it belongs to.
+const HOLE_WAIT: Duration = Duration::from_secs(60);
+/// How many of the transactions that were sent are remembered.
+const REMEMBERED: usize = 256;
 
 /// The account of a key on a chain.
 pub(super) struct Account {
@@ -25,6 +32,10 @@ pub(super) struct Account {
     chain_id: ChainId,
     options: RpcOptions,
     state: Mutex<State>,
+    /// Whether the chain has no base fee (EIP-1559), so that a transaction has one price.
+    is_legacy: bool,
+    /// After how long a missing nonce is used up.
+    pub(super) hole_wait: Duration,
     /// Whether the node may count otherwise than we do.
     is_miscounted: AtomicBool,
     /// Whether the node said that the account cannot pay: it is logged once, not for each payment.
@@ -37,15 +48,40 @@ pub(super) struct State {
     /// The nonce of the next transaction; `None` where only the node can tell.
     pub(super) next_nonce: Option<u64>,
     pub(super) fees: FeeCache,
+    /// The nonce behind the highest that a node has taken.
+    pub(super) taken_to: u64,
+    /// What nodes have taken, with their nonces.
+    pub(super) taken: VecDeque<(u64, TxHash)>,
+    /// Since when the node counts less than it has taken.
+    pub(super) short_since: Option<Instant>,
+    /// Whether the nonce was read from the node just now.
+    pub(super) is_recounted: bool,
+}
+
+impl State {
+    /// The node has taken a transaction of this nonce.
+    pub(super) fn note_taken(&mut self, nonce: u64, transaction: TxHash) {
+        let next = nonce.saturating_add(1);
+        self.taken_to = self.taken_to.max(next);
+        // It may have filled a gap: then the next one may be taken already, and only the node knows.
+        self.next_nonce = (next == self.taken_to).then_some(next);
+        if self.taken.len() >= REMEMBERED {
+            self.taken.pop_front();
+        }
+        self.taken.push_back((nonce, transaction));
+    }
 }
 
 impl Account {
-    pub(super) fn new(signer: K256Signer, options: &RpcOptions) -> Self {
+    pub(super) fn new(signer: K256Signer, options: &RpcOptions, is_legacy: bool) -> Self {
+        let fees = FeeCache::new(is_legacy);
         Self {
             signer,
             chain_id: options.chain_id,
             options: options.clone(),
-            state: Mutex::default(),
+            state: Mutex::new(State { fees, ..State::default() }),
+            is_legacy,
+            hole_wait: HOLE_WAIT,
             is_miscounted: AtomicBool::new(false),
             is_out_of_funds: AtomicBool::new(false),
         }
@@ -81,6 +117,7 @@ impl Account {
         if self.is_miscounted.swap(false, Ordering::Relaxed) {
             state.next_nonce = None;
         }
+        state.is_recounted = state.next_nonce.is_none();
         let nonce = match state.next_nonce {
             Some(nonce) => nonce,
             None => node.next_nonce(self.address()).await?.max(at_least),
@@ -92,8 +129,9 @@ impl Account {
     /// The nonce and the fees of a transaction of ours.
     pub(super) fn terms_of(transaction: &Transaction) -> Option<(u64, Fees)> {
         let decoded = TxEnvelope::decode_2718_exact(&transaction.raw).ok()?;
-        let tip = decoded.max_priority_fee_per_gas()?;
-        Some((decoded.nonce(), Fees { max: decoded.max_fee_per_gas(), tip }))
+        let max = decoded.max_fee_per_gas();
+        let tip = decoded.max_priority_fee_per_gas().unwrap_or(max);
+        Some((decoded.nonce(), Fees { max, tip }))
     }
 
     /// The fees of a transaction that is to take the place of one with these; `None` where those are
@@ -110,43 +148,56 @@ impl Account {
 
     /// Signs the transaction that settles a payment.
     pub(super) fn sign(&self, call: &Call, nonce: u64, fees: Fees) -> Transaction {
-        self.sign_terms(
-            nonce,
-            fees,
-            TxEip1559 {
-                gas_limit: self.options.gas_for(call),
-                to: TxKind::Call(Address::from(*call.target.as_bytes())),
-                input: call.data.clone().into(),
-                ..TxEip1559::default()
-            },
-        )
+        let to = Address::from(*call.target.as_bytes());
+        let gas_limit = self.options.gas_for(call);
+        self.sign_terms((nonce, fees), gas_limit, to, call.data.clone().into())
     }
 
     /// Signs a transaction that does nothing but use up its nonce.
     pub(super) fn sign_nothing(&self, nonce: u64, fees: Fees) -> Transaction {
-        self.sign_terms(
-            nonce,
-            fees,
-            TxEip1559 {
-                gas_limit: self.options.gas_limit,
-                to: TxKind::Call(self.address()),
-                ..TxEip1559::default()
-            },
-        )
+        self.sign_terms((nonce, fees), self.options.gas_limit, self.address(), Bytes::new())
     }
 
-    fn sign_terms(&self, nonce: u64, fees: Fees, transaction: TxEip1559) -> Transaction {
-        let transaction = TxEip1559 {
-            chain_id: self.chain_id.get(),
+    fn sign_terms(
+        &self,
+        (nonce, fees): (u64, Fees),
+        gas_limit: u64,
+        to: Address,
+        input: Bytes,
+    ) -> Transaction {
+        let (chain_id, to) = (self.chain_id.get(), TxKind::Call(to));
+        if self.is_legacy {
+            return self.seal(TxLegacy {
+                chain_id: Some(chain_id),
+                nonce,
+                gas_price: fees.max,
+                gas_limit,
+                to,
+                value: U256::ZERO,
+                input,
+            });
+        }
+        self.seal(TxEip1559 {
+            chain_id,
             nonce,
+            gas_limit,
             max_fee_per_gas: fees.max,
             max_priority_fee_per_gas: fees.tip,
-            ..transaction
-        };
+            to,
+            input,
+            ..TxEip1559::default()
+        })
+    }
+
+    fn seal<T: SignableTransaction<Signature>>(&self, transaction: T) -> Transaction
+    where
+        TxEnvelope: From<Signed<T>>,
+    {
         let Ok(signature) = self.signer.sign(&Digest::new(transaction.signature_hash().0));
         let [r, s] = [signature.r(), signature.s()].map(|word| U256::from_be_bytes(*word));
-        let signed = transaction.into_signed(Signature::new(r, s, signature.is_y_odd()));
-        Transaction { hash: TxHash(signed.hash().0), raw: signed.encoded_2718() }
+        let signature = Signature::new(r, s, signature.is_y_odd());
+        let signed = TxEnvelope::from(transaction.into_signed(signature));
+        Transaction { hash: TxHash(signed.tx_hash().0), raw: signed.encoded_2718() }
     }
 
     /// Says that the account cannot pay, if that is news.

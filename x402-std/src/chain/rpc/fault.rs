@@ -22,6 +22,14 @@ pub(super) enum Fault {
     /// No connection was made: nothing was sent.
     #[error("no connection to the node: {0}")]
     Connect(Cause),
+    /// It is behind what was seen before: what it says is not how things are.
+    #[error("the node lags: it is at block {number}, and block {highest} was seen")]
+    Lags {
+        /// The newest block that it has.
+        number: u64,
+        /// The newest that was seen, of it or of another.
+        highest: u64,
+    },
     /// The answer is not what the call promises.
     #[error("the node's answer is malformed: {0}")]
     Malformed(&'static str),
@@ -111,6 +119,29 @@ impl Fault {
         }
     }
 
+    /// Whether it is the node that speaks, and not of a contract that reverted.
+    pub(super) fn is_nodes_word(&self) -> bool {
+        self.kind().is_some_and(|kind| kind != Kind::Reverted)
+    }
+
+    /// Whether the node does not take a block's hash in place of its number: an older one, which does
+    /// not know EIP-1898, says that the parameter is of a wrong type.
+    pub(super) fn refuses_block_hash(&self) -> bool {
+        /// Of a block that the node does not have.
+        const UNKNOWN: &[&str] = &["not found", "unknown", "missing", "canonical", "pruned"];
+        let Self::Node(error) = self else { return false };
+        let is_params = matches!(error.code, -32700 | -32602 | -32600);
+        is_params && error.kind != Kind::Reverted && !error.says(UNKNOWN)
+    }
+
+    /// Whether the node searches fewer blocks at once, or gives fewer logs.
+    pub(super) fn is_of_range(&self) -> bool {
+        /// Of providers and clients, for eth_getLogs.
+        const WORDS: &[&str] =
+            &["range", "results", "response size", "too large", "limited to", "blocks", "logs"];
+        matches!(self, Self::Node(error) if error.says(WORDS))
+    }
+
     /// Whether a method is not there.
     pub(super) const fn is_unsupported(&self) -> bool {
         matches!(self, Self::Node(NodeError { code: -32601 | -32004, .. }))
@@ -131,6 +162,11 @@ impl NodeError {
         let data = payload.data.as_ref().map(|data| data.borrow().get());
         let kind = Kind::of(payload.code, &payload.message.to_lowercase(), data);
         Self { code: payload.code, message: url.redact(&payload.message), kind }
+    }
+
+    fn says(&self, words: &[&str]) -> bool {
+        let message = self.message.to_lowercase();
+        words.iter().any(|word| message.contains(word))
     }
 }
 

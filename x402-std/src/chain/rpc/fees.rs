@@ -18,7 +18,11 @@ pub(super) struct Fees {
 
 /// Fees as they were last read.
 #[derive(Default)]
-pub(super) struct FeeCache(Option<(Instant, Price)>);
+pub(super) struct FeeCache {
+    read: Option<(Instant, Price)>,
+    /// Whether the chain has no base fee: a transaction then has one price.
+    is_legacy: bool,
+}
 
 /// What gas costs now, in wei.
 #[derive(Clone, Copy)]
@@ -28,6 +32,11 @@ struct Price {
 }
 
 impl FeeCache {
+    /// Of a chain with a base fee, or of one without.
+    pub(super) const fn new(is_legacy: bool) -> Self {
+        Self { read: None, is_legacy }
+    }
+
     /// The fees to offer: those read less than `lifetime` ago, or else read anew.
     pub(super) async fn fees(
         &mut self,
@@ -50,19 +59,22 @@ impl FeeCache {
     }
 
     async fn price(&mut self, node: &Node, lifetime: Duration) -> Result<Price, Fault> {
-        if let Some((read_at, price)) = self.0
+        if let Some((read_at, price)) = self.read
             && read_at.elapsed() < lifetime
         {
             return Ok(price);
         }
-        let price = Price::read(node).await?;
-        self.0 = Some((Instant::now(), price));
+        let price = match self.is_legacy {
+            true => Price::legacy(node.gas_price().await?),
+            false => Price::read(node).await?,
+        };
+        self.read = Some((Instant::now(), price));
         Ok(price)
     }
 
     /// Has the fees read anew, because the node says they are too low.
     pub(super) fn clear(&mut self) {
-        self.0 = None;
+        self.read = None;
     }
 }
 
@@ -87,6 +99,12 @@ impl Price {
             // Base fee and tip in one number: a tenth of it is a generous guess at the tip.
             None => node.gas_price().await.map(|base| Self { base, tip: (base / 10).max(1) }),
         }
+    }
+
+    /// Of a transaction that pays all that it offers: an eighth of it is the room, and no tip is added.
+    const fn legacy(price: u128) -> Self {
+        let room = price / 8;
+        Self { base: room, tip: price - room }
     }
 
     /// `None` where the chain has no base fee, or the node does not tell.
@@ -169,6 +187,16 @@ mod tests {
         }
         assert!(price.above(Fees { max: 950, tip: 1 }, 1_000).is_err(), "the cap");
         assert_eq!(price.above(Fees { max: 950, tip: 2 }, 100).unwrap(), None);
+    }
+
+    #[test]
+    fn one_price_has_little_room() {
+        let fees = Price::legacy(800).within(10_000).unwrap();
+        assert_eq!((fees.max, fees.tip), (900, 700));
+        let same = Price::legacy(800).above(Fees { max: 900, tip: 900 }, 10_000).unwrap();
+        assert_eq!(same, None);
+        let raised = Price::legacy(1_600).above(Fees { max: 900, tip: 900 }, 10_000).unwrap();
+        assert_eq!(raised.unwrap().max, 1_800);
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! The calls that are made of a node, with their types.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256, hex};
 use alloy_rpc_client::RpcClient;
-use alloy_sol_types::{SolCall, sol};
+use alloy_sol_types::{SolCall, SolEvent as _, sol};
 use alloy_transport::BoxTransport;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC};
-use x402_core::settlement::{Log, Paid, SettlementError, Submitter};
-use x402_core::{Claimed, LogOrder, Transfer};
+use x402_core::settlement::{
+    AUTHORIZATION_CANCELED_TOPIC, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC,
+};
+use x402_core::{Claimed, Transfer};
 
 use super::RpcOptions;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
+use super::receipt::Receipt;
 use super::transport::HttpTransport;
 use super::url::{RpcUrl, UrlError};
-use crate::chain::{Call, TxHash};
+use crate::chain::{Block, Call, TxHash};
 
 sol! {
     /// What is asked of a token.
@@ -33,6 +36,8 @@ sol! {
 
     /// What is asked of Permit2.
     interface Permit2 {
+        event UnorderedNonceInvalidation(address indexed owner, uint256 word, uint256 mask);
+
         function nonceBitmap(address owner, uint256 word) external view returns (uint256);
     }
 }
@@ -44,20 +49,38 @@ const FEE_BLOCKS: u64 = 10;
 pub(super) struct Node {
     client: RpcClient,
     url: RpcUrl,
+    /// In whose name contracts are asked: a proxy's administrator is answered otherwise than others, and
+    /// a node puts in an account of its own where nobody is named.
+    asker: Address,
+    /// Whether it knows a block by its hash where state is asked for (EIP-1898), as far as is known.
+    takes_hashes: AtomicBool,
+    /// Whether it says which block is final, as far as is known.
+    says_final: AtomicBool,
+    /// How many blocks are searched in one call, as far as it allows.
+    log_range: AtomicU64,
 }
 
-/// The block whose state is asked for.
+/// The block that is asked for, or whose state is.
 #[derive(Clone, Copy)]
 pub(super) enum At {
     Latest,
+    /// The newest that is final.
+    Final,
     Number(u64),
+    /// This one and no other of its number.
+    Block(Block),
 }
 
-/// The newest block, or the one with a number.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct Block {
+/// A block.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Header {
     number: U64,
+    hash: B256,
+    parent_hash: B256,
     timestamp: U64,
+    /// Missing on chains without EIP-1559.
+    base_fee_per_gas: Option<U256>,
 }
 
 /// What blocks have cost.
@@ -72,54 +95,51 @@ pub(super) struct FeeHistory {
     pub(super) reward: Option<Vec<Vec<U128>>>,
 }
 
-/// A receipt. Of alloy's own there is one for each kind of chain; this has what all of them have.
-#[derive(Debug, Deserialize)]
+/// A log that was found: of the use of an authorization, or of what may be one.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Receipt {
+pub(super) struct Use {
+    pub(super) address: Address,
+    pub(super) topics: Vec<B256>,
+    block_number: U64,
+    block_hash: B256,
     transaction_hash: B256,
-    /// Missing while the transaction is in no block.
-    block_hash: Option<B256>,
-    block_number: Option<U64>,
-    status: U64,
-    logs: Vec<ReceiptLog>,
-    #[serde(default)]
-    gas_used: U64,
-    /// Wei per gas.
-    #[serde(default)]
-    effective_gas_price: U128,
-}
-
-#[derive(Debug, Deserialize)]
-struct ReceiptLog {
-    address: Address,
-    topics: Vec<B256>,
-    data: Bytes,
     #[serde(default)]
     removed: bool,
 }
 
-/// Where an authorization was used.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Use {
-    pub(super) block_number: U64,
-    pub(super) transaction_hash: B256,
-    #[serde(default)]
-    pub(super) removed: bool,
+/// A transaction, as far as its receipt does not tell.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sending {
+    hash: B256,
+    /// Missing where a contract is made.
+    pub(super) to: Option<Address>,
+    pub(super) input: Bytes,
 }
 
 impl Node {
     /// Over a transport of somebody else's.
-    pub(super) fn over(transport: BoxTransport) -> Result<Self, UrlError> {
+    pub(super) fn over(
+        transport: BoxTransport,
+        asker: Address,
+        options: &RpcOptions,
+    ) -> Result<Self, UrlError> {
         // There is no URL, so nothing of it can be given away.
         let url = RpcUrl::parse("http://localhost")?;
-        Ok(Self { client: RpcClient::new(transport, true), url })
+        Ok(Self::of(RpcClient::new(transport, true), url, asker, options))
     }
 
     /// `None` where TLS cannot be set up.
-    pub(super) fn new(url: RpcUrl, options: &RpcOptions) -> Option<Self> {
+    pub(super) fn new(url: RpcUrl, asker: Address, options: &RpcOptions) -> Option<Self> {
         let transport = HttpTransport::new(url.clone(), options)?;
-        Some(Self { client: RpcClient::new(transport, url.is_loopback()), url })
+        let client = RpcClient::new(transport, url.is_loopback());
+        Some(Self::of(client, url, asker, options))
+    }
+
+    fn of(client: RpcClient, url: RpcUrl, asker: Address, options: &RpcOptions) -> Self {
+        let [takes_hashes, says_final] = [true; 2].map(AtomicBool::new);
+        let log_range = AtomicU64::new(options.log_range.max(1));
+        Self { client, url, asker, takes_hashes, says_final, log_range }
     }
 
     /// A text of the chain's, as it may be shown.
@@ -134,6 +154,38 @@ impl Node {
     {
         let answer = self.client.request(method, params).await;
         answer.map_err(|error| Fault::of_call(error, &self.url))
+    }
+
+    /// As [`Self::ask`], of the state of a block.
+    ///
+    /// Where the node does not know blocks by their hashes, by the number, with the block's hash read
+    /// before and after: it is the same state where both are the same.
+    async fn ask_state<T>(&self, method: &'static str, subject: Value, at: At) -> Result<T, Fault>
+    where
+        T: DeserializeOwned + fmt::Debug + Send + Sync + Unpin + 'static,
+    {
+        let At::Block(block) = at else {
+            return self.ask(method, json!([subject, at.to_json()])).await;
+        };
+        if self.takes_hashes.load(Ordering::Relaxed) {
+            match self.ask(method, json!([&subject, at.to_json()])).await {
+                Err(fault) if fault.refuses_block_hash() => {}
+                answer => return answer,
+            }
+        }
+        self.expect_block(block).await?;
+        let answer = self.ask(method, json!([subject, U64::from(block.number)])).await?;
+        self.expect_block(block).await?;
+        self.takes_hashes.store(false, Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    /// Makes sure that a block is one of the chain as it is now.
+    pub(super) async fn expect_block(&self, block: Block) -> Result<(), Fault> {
+        match self.header(At::Number(block.number)).await? {
+            Some(header) if header.block() == block => Ok(()),
+            _ => Err(Fault::Malformed("another block has the number of one that was seen")),
+        }
     }
 
     pub(super) async fn chain_id(&self) -> Result<u64, Fault> {
@@ -157,7 +209,7 @@ impl Node {
 
     /// How many transactions of the account are in blocks up to this one.
     pub(super) async fn nonce_at(&self, account: Address, at: At) -> Result<u64, Fault> {
-        let count = self.ask("eth_getTransactionCount", json!([account, at.to_json()])).await;
+        let count = self.ask_state("eth_getTransactionCount", json!(account), at).await;
         count.map(|count: U64| count.to())
     }
 
@@ -201,27 +253,46 @@ impl Node {
         call: C,
         at: At,
     ) -> Result<C::Return, Fault> {
-        let call = json!({ "to": contract, "data": hex::encode_prefixed(call.abi_encode()) });
-        let data: Bytes = self.ask("eth_call", json!([call, at.to_json()])).await?;
-        C::abi_decode_returns_validate(&data)
-            .map_err(|_| Fault::Malformed("the token returns another type"))
+        self.read_if_there(contract, call, at).await?.ok_or(Fault::Malformed(OTHER_TYPE))
+    }
+
+    /// As [`Self::read`]; `None` where there was no contract yet.
+    async fn read_if_there<C: SolCall>(
+        &self,
+        contract: Address,
+        call: C,
+        at: At,
+    ) -> Result<Option<C::Return>, Fault> {
+        let data = hex::encode_prefixed(call.abi_encode());
+        let call = json!({ "from": self.asker, "to": contract, "data": data });
+        let data: Bytes = self.ask_state("eth_call", call, at).await?;
+        if data.is_empty() {
+            return Ok(None);
+        }
+        let returned = C::abi_decode_returns_validate(&data);
+        returned.map(Some).map_err(|_| Fault::Malformed(OTHER_TYPE))
     }
 
     /// Whether the token, or Permit2, has seen the nonce used or cancelled.
     pub(super) async fn is_used(&self, payment: &Claimed, at: At) -> Result<bool, Fault> {
+        self.was_used(payment, at).await?.ok_or(Fault::Malformed(OTHER_TYPE))
+    }
+
+    /// As [`Self::is_used`]; `None` where there was no contract yet.
+    pub(super) async fn was_used(&self, payment: &Claimed, at: At) -> Result<Option<bool>, Fault> {
         let id = payment.id();
         let (contract, owner) = [id.contract, id.from].map(|a| Address::from(*a.as_bytes())).into();
         let nonce = B256::from(*id.nonce.as_bytes());
         match payment.transfer() {
             Transfer::Eip3009(_) => {
                 let call = Token::authorizationStateCall { authorizer: owner, nonce };
-                self.read(contract, call, at).await
+                self.read_if_there(contract, call, at).await
             }
             Transfer::Permit2(_) => {
                 let nonce = U256::from_be_bytes(nonce.0);
                 let call = Permit2::nonceBitmapCall { owner, word: nonce >> 8 };
-                let bitmap = self.read(contract, call, at).await?;
-                Ok(bitmap.bit(usize::from(nonce.byte(0))))
+                let bitmap = self.read_if_there(contract, call, at).await?;
+                Ok(bitmap.map(|bitmap| bitmap.bit(usize::from(nonce.byte(0)))))
             }
         }
     }
@@ -232,124 +303,202 @@ impl Node {
         self.ask("eth_sendRawTransaction", params).await.map(|hash: B256| TxHash(hash.0))
     }
 
-    /// The receipt of a transaction, if it is in a block.
+    /// The receipt of a transaction, if it is in a block: coherent in itself.
     pub(super) async fn receipt(&self, transaction: TxHash) -> Result<Option<Receipt>, Fault> {
         let hash = B256::from(transaction.0);
         let receipt: Option<Receipt> = self.ask("eth_getTransactionReceipt", json!([hash])).await?;
-        match receipt {
-            Some(receipt) if receipt.transaction_hash != hash => {
-                Err(Fault::Malformed("the receipt is of another transaction"))
-            }
-            receipt => Ok(receipt.filter(|receipt| receipt.block_hash.is_some())),
-        }
+        receipt.map_or(Ok(None), |receipt| receipt.coherent(transaction))
     }
 
-    /// The calldata of a transaction.
-    pub(super) async fn input(&self, transaction: TxHash) -> Result<Bytes, Fault> {
-        #[derive(Debug, Deserialize)]
-        struct Transaction {
-            input: Bytes,
-        }
+    /// A transaction, in a block or waiting for one; `None` where the node does not know it.
+    pub(super) async fn sending(&self, transaction: TxHash) -> Result<Option<Sending>, Fault> {
         let hash = B256::from(transaction.0);
-        let found: Option<Transaction> =
-            self.ask("eth_getTransactionByHash", json!([hash])).await?;
-        Ok(found.ok_or(Fault::Malformed("the transaction of a receipt is missing"))?.input)
+        let found: Option<Sending> = self.ask("eth_getTransactionByHash", json!([hash])).await?;
+        match found {
+            Some(found) if found.hash != hash => Err(Fault::Malformed("another transaction")),
+            found => Ok(found),
+        }
     }
 
-    pub(super) async fn block(&self, at: At) -> Result<Block, Fault> {
-        let block: Option<Block> =
-            self.ask("eth_getBlockByNumber", json!([at.to_json(), false])).await?;
-        block.ok_or(Fault::Malformed("there is no such block"))
+    /// A block; `None` where there is none.
+    pub(super) async fn header(&self, at: At) -> Result<Option<Header>, Fault> {
+        let header: Option<Header> = match at {
+            At::Block(block) => {
+                self.ask("eth_getBlockByHash", json!([B256::from(block.hash), false])).await?
+            }
+            at => self.ask("eth_getBlockByNumber", json!([at.to_json(), false])).await?,
+        };
+        let is_asked_for = |header: &Header| match at {
+            At::Latest | At::Final => true,
+            At::Number(number) => header.number() == number,
+            At::Block(block) => header.block() == block,
+        };
+        match header {
+            Some(header) if !is_asked_for(&header) => Err(Fault::Malformed("another block")),
+            header => Ok(header),
+        }
     }
 
-    /// Where the token says that the authorization was used, in the blocks from `first` to `last`; for
-    /// a permit, of which nobody says so, where the token was moved from its payer to its payee.
-    pub(super) async fn uses(
+    /// As [`Self::header`], of a block that is there.
+    pub(super) async fn known_header(&self, at: At) -> Result<Header, Fault> {
+        self.header(at).await?.ok_or(Fault::Malformed("there is no such block"))
+    }
+
+    /// The number of the newest block that is final; `None` where the node does not say.
+    pub(super) async fn final_number(&self) -> Result<Option<u64>, Fault> {
+        if !self.says_final.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        match self.header(At::Final).await {
+            Ok(Some(header)) => Ok(Some(header.number())),
+            Ok(None) => Ok(None),
+            Err(fault) if fault.is_nodes_word() => {
+                if fault.is_unsupported() || fault.kind() == Some(Kind::Rejected) {
+                    self.says_final.store(false, Ordering::Relaxed);
+                }
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Logs of the use or the cancellation of an authorization, newest blocks first: of as many blocks up
+    /// to `last` as the node searches in one call; and the first of these. For a permit, of which nobody
+    /// says so, where the token was moved from its payer to its payee.
+    pub(super) async fn uses_up_to(
         &self,
         payment: &Claimed,
-        first: u64,
         last: u64,
-    ) -> Result<Vec<Use>, Fault> {
-        let signed = payment.transfer();
-        let (event, second) = match signed {
-            Transfer::Eip3009(_) => (AUTHORIZATION_USED_TOPIC, *signed.nonce().as_bytes()),
-            Transfer::Permit2(_) => (TRANSFER_TOPIC, signed.to().to_word()),
-        };
-        let topics = [event, signed.from().to_word(), second].map(B256::from);
-        let filter = json!({
-            "address": Address::from(*payment.asset().as_bytes()),
-            "topics": topics,
-            "fromBlock": U64::from(first),
-            "toBlock": U64::from(last),
-        });
-        self.ask("eth_getLogs", json!([filter])).await
+    ) -> Result<(Vec<Use>, u64), Fault> {
+        let mut range = self.log_range.load(Ordering::Relaxed);
+        loop {
+            let first = last.saturating_sub(range.saturating_sub(1));
+            let mut filter = token_filter(payment);
+            filter["fromBlock"] = json!(U64::from(first));
+            filter["toBlock"] = json!(U64::from(last));
+            match self.logs(filter).await {
+                Ok(uses) => {
+                    let within = |used: &Use| (first..=last).contains(&used.block().number);
+                    self.log_range.fetch_min(range, Ordering::Relaxed);
+                    return Ok((uses.into_iter().filter(within).collect(), first));
+                }
+                Err(fault) if range > 1 && fault.is_of_range() => {
+                    range /= 2;
+                    tracing::debug!(range, %fault, "fewer blocks are searched in one call");
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
     }
+
+    /// How many blocks are searched in one call.
+    pub(super) fn log_range(&self) -> u64 {
+        self.log_range.load(Ordering::Relaxed)
+    }
+
+    /// What a block has of the use of an authorization; for a permit, all that its payer's tokens and
+    /// nonces were used for.
+    pub(super) async fn uses_in(&self, payment: &Claimed, block: Block) -> Result<Vec<Use>, Fault> {
+        let filter = match payment.transfer() {
+            Transfer::Eip3009(_) => token_filter(payment),
+            Transfer::Permit2(permit) => {
+                let burnt = Permit2::UnorderedNonceInvalidation::SIGNATURE_HASH;
+                json!({ "topics": [
+                    [B256::from(TRANSFER_TOPIC), burnt],
+                    [B256::from(permit.from.to_word())],
+                ] })
+            }
+        };
+        let mut by_hash = filter.clone();
+        by_hash["blockHash"] = json!(B256::from(block.hash));
+        let uses = match self.logs(by_hash).await {
+            Err(fault) if fault.refuses_block_hash() => {
+                let mut by_number = filter;
+                by_number["fromBlock"] = json!(U64::from(block.number));
+                by_number["toBlock"] = by_number["fromBlock"].clone();
+                self.logs(by_number).await?
+            }
+            uses => uses?,
+        };
+        match uses.iter().all(|used| used.block() == block) {
+            true => Ok(uses),
+            false => Err(Fault::Malformed("the log of another block")),
+        }
+    }
+
+    async fn logs(&self, filter: Value) -> Result<Vec<Use>, Fault> {
+        let mut uses: Vec<Use> = self.ask("eth_getLogs", json!([filter])).await?;
+        uses.retain(|used| !used.removed);
+        Ok(uses)
+    }
+}
+
+const OTHER_TYPE: &str = "the token returns another type";
+
+/// What a payment's token writes of its use.
+fn token_filter(payment: &Claimed) -> Value {
+    let signed = payment.transfer();
+    let words = |events: &[[u8; 32]]| -> Vec<B256> { events.iter().map(B256::from).collect() };
+    let (events, second) = match signed {
+        Transfer::Eip3009(_) => (
+            words(&[AUTHORIZATION_USED_TOPIC, AUTHORIZATION_CANCELED_TOPIC]),
+            *signed.nonce().as_bytes(),
+        ),
+        Transfer::Permit2(_) => (words(&[TRANSFER_TOPIC]), signed.to().to_word()),
+    };
+    json!({
+        "address": Address::from(*payment.asset().as_bytes()),
+        "topics": [events, words(&[signed.from().to_word()]), words(&[second])],
+    })
 }
 
 impl At {
     fn to_json(self) -> Value {
         match self {
             Self::Latest => json!("latest"),
+            Self::Final => json!("finalized"),
             Self::Number(number) => json!(U64::from(number)),
+            Self::Block(block) => json!({ "blockHash": B256::from(block.hash) }),
         }
     }
 }
 
-impl Block {
+impl Header {
     pub(super) fn number(&self) -> u64 {
         self.number.to()
+    }
+
+    pub(super) fn block(&self) -> Block {
+        Block { number: self.number(), hash: self.hash.0 }
+    }
+
+    /// The block below; `None` of the first.
+    pub(super) fn parent(&self) -> Option<Block> {
+        let number = self.number().checked_sub(1)?;
+        Some(Block { number, hash: self.parent_hash.0 })
     }
 
     /// Unix seconds.
     pub(super) fn timestamp(&self) -> u64 {
         self.timestamp.to()
     }
+
+    /// Whether transactions may say what they pay above a base fee (EIP-1559).
+    pub(super) const fn has_base_fee(&self) -> bool {
+        self.base_fee_per_gas.is_some()
+    }
 }
 
-impl Receipt {
-    /// The number and the hash of the block it is in.
-    pub(super) fn block(&self) -> Result<(u64, B256), Fault> {
-        let block = self.block_number.map(|number| number.to()).zip(self.block_hash);
-        block.ok_or(Fault::Malformed("a receipt without a block"))
+impl Use {
+    pub(super) fn block(&self) -> Block {
+        Block { number: self.block_number.to(), hash: self.block_hash.0 }
     }
 
-    /// The gas, and what was paid for each unit of it, in wei.
-    pub(super) fn cost(&self) -> (u64, u128) {
-        (self.gas_used.to(), self.effective_gas_price.to())
+    pub(super) fn transaction(&self) -> TxHash {
+        TxHash(self.transaction_hash.0)
     }
 
-    /// Whether the transaction moved the money of each of these payments: no log pays for two of them,
-    /// nor one of those that are taken.
-    pub(super) fn judge(
-        &self,
-        payments: &[Claimed],
-        submitter: Submitter<'_>,
-        order: impl Fn(&Claimed) -> LogOrder,
-        taken: &[u32],
-    ) -> Vec<Result<Paid, SettlementError>> {
-        // Once for all of them: a batch has hundreds of logs.
-        let topics: Vec<Vec<[u8; 32]>> =
-            self.logs.iter().map(|log| log.topics.iter().map(|topic| topic.0).collect()).collect();
-        let logs = self.logs.iter().zip(&topics).map(|(log, topics)| Log {
-            address: x402_core::Address::new(log.address.into_array()),
-            topics,
-            data: &log.data,
-        });
-        let logs: Vec<_> = logs.collect();
-        let mut taken: Vec<usize> =
-            taken.iter().filter_map(|position| usize::try_from(*position).ok()).collect();
-        let mut judged = Vec::with_capacity(payments.len());
-        for payment in payments {
-            let receipt = x402_core::settlement::Receipt {
-                succeeded: self.status == U64::from(1),
-                logs: &logs,
-                submitter,
-                order: order(payment),
-            };
-            let paid = payment.settled(&receipt, |position| taken.contains(&position));
-            taken.extend(paid.iter().map(|paid| paid.position));
-            judged.push(paid);
-        }
-        judged
+    pub(super) fn is_cancellation(&self) -> bool {
+        self.topics.first().is_some_and(|event| *event == AUTHORIZATION_CANCELED_TOPIC)
     }
 }

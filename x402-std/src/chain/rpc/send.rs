@@ -9,7 +9,8 @@
 use super::RpcChain;
 use super::account::{Account, State};
 use super::fault::{Fault, Kind};
-use super::node::At;
+use super::fees::{FeeError, Fees};
+use super::node::{At, Node};
 use crate::chain::{Call, ChainError, Journal, Transaction, TxHash};
 
 /// How often a payment is sent while the node says that its nonce or its fees are wrong.
@@ -46,7 +47,7 @@ impl RpcChain {
         (mut at_least, mut refusal): (u64, Option<Fault>),
     ) -> Result<TxHash, ChainError> {
         for _ in 0..ATTEMPTS {
-            let terms = self.account.terms(state, &self.node, at_least).await;
+            let terms = self.terms(state, at_least).await;
             let (nonce, fees) = terms.map_err(|error| match &refusal {
                 // Something is journalled already: nobody may think that nothing is.
                 Some(refusal) => ChainError::Unsent(refusal.to_string()),
@@ -66,11 +67,30 @@ impl RpcChain {
         Err(ChainError::Unsent(refusal.map_or_else(String::new, |fault| fault.to_string())))
     }
 
+    /// The nonce and the fees of the next transaction, and what is to be done before it is sent.
+    pub(super) async fn terms(
+        &self,
+        state: &mut State,
+        at_least: u64,
+    ) -> Result<(u64, Fees), FeeError> {
+        let mut turn = self.nodes.turn();
+        loop {
+            match self.account.terms(state, turn.node(), at_least).await {
+                Ok((nonce, fees)) => {
+                    self.fill_gaps(state, turn.node(), nonce, fees).await;
+                    return Ok((nonce, fees));
+                }
+                Err(error @ FeeError::Node(_)) if turn.passes(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Sends a journalled transaction.
     async fn attempt(&self, state: &mut State, nonce: u64, transaction: &Transaction) -> Attempt {
         // Unknown while the transaction is under way, and so for good if this future is dropped.
         state.next_nonce = None;
-        let answer = self.node.send(&transaction.raw).await;
+        let answer = self.nodes.send(&transaction.raw).await;
         self.judge_answer(state, nonce, transaction, answer)
     }
 
@@ -85,12 +105,12 @@ impl RpcChain {
         let unsent = |fault: Fault| Attempt::Failed(ChainError::Unsent(fault.to_string()));
         let not_known = |fault: Fault| Attempt::Failed(unknown(fault));
         let fault = match answer {
-            Ok(hash) if hash == transaction.hash => return self.taken(state, nonce),
+            Ok(hash) if hash == transaction.hash => return self.taken(state, nonce, hash),
             Ok(_) => return not_known(Fault::Malformed("the hash of another transaction")),
             Err(fault) => fault,
         };
         match fault.kind() {
-            Some(Kind::AlreadyKnown) => self.taken(state, nonce),
+            Some(Kind::AlreadyKnown) => self.taken(state, nonce, transaction.hash),
             Some(Kind::NonceTooLow | Kind::Replacement) => {
                 Attempt::Again { at_least: nonce.saturating_add(1), why: fault }
             }
@@ -117,8 +137,8 @@ impl RpcChain {
         }
     }
 
-    fn taken(&self, state: &mut State, nonce: u64) -> Attempt {
-        state.next_nonce = nonce.checked_add(1);
+    fn taken(&self, state: &mut State, nonce: u64, transaction: TxHash) -> Attempt {
+        state.note_taken(nonce, transaction);
         self.account.note_funds();
         Attempt::Taken
     }
@@ -132,7 +152,7 @@ impl RpcChain {
         // Who sends again has reason to think that the chain lost something: perhaps more than
         // this, and then the nonces that follow are not those we count on.
         self.account.recount();
-        let fault = match self.node.send(&transaction.raw).await {
+        let fault = match self.nodes.send(&transaction.raw).await {
             Ok(hash) if hash == transaction.hash => {
                 return self.raise(call, transaction, journal).await;
             }
@@ -143,15 +163,11 @@ impl RpcChain {
             Some(Kind::AlreadyKnown | Kind::FeeTooLow) => {
                 self.raise(call, transaction, journal).await
             }
-            // The transaction that used up the nonce can be this very one.
-            Some(Kind::NonceTooLow) => {
-                match self.node.receipt(transaction.hash).await.map_err(unknown)? {
-                    Some(_) => Ok(transaction.hash),
-                    None if self.is_spent(transaction).await.map_err(unknown)? => {
-                        Err(ChainError::Unsent(fault.to_string()))
-                    }
-                    None => Err(unknown(fault)),
-                }
+            // The transaction that used up the nonce can be this very one, whatever a node that lags
+            // says of its receipt; and so it can be where it is refused for what it is, by one node of
+            // several.
+            Some(Kind::NonceTooLow | Kind::Rejected | Kind::Reverted) => {
+                self.bury(call, transaction, fault).await
             }
             Some(Kind::Funds) => {
                 self.account.report_no_funds(&fault);
@@ -162,21 +178,51 @@ impl RpcChain {
             Some(Kind::NonceTooHigh | Kind::Replacement | Kind::Failure) | None => {
                 Err(unknown(fault))
             }
-            Some(Kind::Rejected | Kind::Reverted) => Err(ChainError::Unsent(fault.to_string())),
         }
     }
 
-    /// Whether the transaction's account nonce was used so many blocks ago that it stays so: until then
-    /// the chain may go back, and mine it after all.
-    async fn is_spent(&self, transaction: &Transaction) -> Result<bool, Fault> {
-        let confirmations = self.options.confirmations;
-        let Some((nonce, _)) = Account::terms_of(transaction) else { return Ok(true) };
-        if confirmations <= 1 {
-            return Ok(true);
+    /// Says of a transaction that the node refuses whether it is in a block, or can never be.
+    async fn bury(
+        &self,
+        call: &Call,
+        transaction: &Transaction,
+        fault: Fault,
+    ) -> Result<TxHash, ChainError> {
+        let Some((nonce, _)) = Account::terms_of(transaction) else {
+            return Err(ChainError::Unsent(fault.to_string()));
+        };
+        let turn = self.nodes.turn();
+        if turn.node().receipt(transaction.hash).await.map_err(unknown)?.is_some() {
+            return Ok(transaction.hash);
         }
-        let head = self.node.block(At::Latest).await?.number();
-        let deep = At::Number(head.saturating_add(1).saturating_sub(confirmations));
-        Ok(self.node.nonce_at(self.account.address(), deep).await? > nonce)
+        match self.is_dead(turn.node(), call, nonce).await {
+            // As of a view that is older than this answer.
+            Ok(true) => match turn.node().receipt(transaction.hash).await.map_err(unknown)? {
+                Some(_) => Ok(transaction.hash),
+                None => Err(ChainError::Unsent(fault.to_string())),
+            },
+            Ok(false) => Err(unknown(fault)),
+            Err(fault) => Err(unknown(fault)),
+        }
+    }
+
+    /// Whether another transaction has used up the account's nonce, so many blocks ago that it stays so,
+    /// and did so without the payments: each of them is unused in that same block, and in the newest.
+    async fn is_dead(&self, node: &Node, call: &Call, nonce: u64) -> Result<bool, Fault> {
+        let view = self.view(node).await?;
+        let deep = At::Block(view.deep.block());
+        if node.nonce_at(self.account.address(), deep).await? <= nonce {
+            return Ok(false);
+        }
+        for payment in &call.payments {
+            if node.is_used(payment, deep).await?
+                || (view.head != view.deep
+                    && node.is_used(payment, At::Block(view.head.block())).await?)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Sends another transaction of the same account nonce, where the first offers less than is
@@ -191,7 +237,8 @@ impl RpcChain {
             return Ok(transaction.hash);
         };
         let Some(mut state) = self.account.turn().await else { return Ok(transaction.hash) };
-        let fees = match self.account.raised(&mut state, &self.node, offered).await {
+        let turn = self.nodes.turn();
+        let fees = match self.account.raised(&mut state, turn.node(), offered).await {
             Ok(Some(fees)) => fees,
             Ok(None) => return Ok(transaction.hash),
             Err(error) => {
@@ -202,7 +249,7 @@ impl RpcChain {
         let raised = self.account.sign(call, nonce, fees);
         journal.record(&raised).await.map_err(ChainError::Journal)?;
         tracing::info!(from = %transaction.hash, to = %raised.hash, fee = fees.max, "more gas is offered");
-        match self.node.send(&raised.raw).await {
+        match self.nodes.send(&raised.raw).await {
             Ok(hash) if hash == raised.hash => Ok(hash),
             Ok(_) => Err(unknown(Fault::Malformed("the hash of another transaction"))),
             Err(fault) => match fault.kind() {

@@ -6,12 +6,13 @@ use alloy_primitives::{Address as Contract, B256};
 use alloy_sol_types::SolCall;
 use alloy_transport::BoxTransport;
 use x402_core::secp256k1::K256Signer;
-use x402_core::{Address, Asset, ChainId, DomainSeparator};
+use x402_core::{Address, Asset, ChainId, DomainSeparator, Signer as _};
 
 use super::account::Account;
 use super::fault::{Fault, Kind};
 use super::meter::Meter;
-use super::node::{At, Node, Token};
+use super::node::{At, Header, Node, Token};
+use super::nodes::{Heads, Nodes};
 use super::url::RpcUrl;
 use super::{RpcChain, RpcOptions};
 
@@ -129,11 +130,30 @@ impl RpcChain {
         signer: K256Signer,
         options: RpcOptions,
     ) -> Result<Self, StartError> {
-        if url.is_exposed() && !options.allow_plain_http {
-            return Err(StartError::PlainHttp);
-        }
-        let node = Node::new(url, &options).ok_or(StartError::Tls)?;
-        Self::start(node, signer, options).await
+        Self::connect_to(url, Vec::new(), signer, options).await
+    }
+
+    /// As [`Self::connect`], with other nodes of the same chain: the first of them that answers is asked
+    /// where the one before it does not, or is behind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`]; [`StartError::Unavailable`] only where none of them can be asked.
+    pub async fn connect_to(
+        url: RpcUrl,
+        others: Vec<RpcUrl>,
+        signer: K256Signer,
+        options: RpcOptions,
+    ) -> Result<Self, StartError> {
+        let asker = Contract::from(*signer.address().as_bytes());
+        let node = |url: RpcUrl| {
+            if url.is_exposed() && !options.allow_plain_http {
+                return Err(StartError::PlainHttp);
+            }
+            Node::new(url, asker, &options).ok_or(StartError::Tls)
+        };
+        let (first, others) = (node(url)?, others.into_iter().map(node).collect::<Result<_, _>>()?);
+        Self::start(first, others, signer, options).await
     }
 
     /// As [`Self::connect`], over another transport than HTTP: a socket, several nodes at once, a
@@ -147,23 +167,61 @@ impl RpcChain {
         signer: K256Signer,
         options: RpcOptions,
     ) -> Result<Self, StartError> {
-        let node = Node::over(transport);
-        let node = node.map_err(|error| StartError::Unavailable(error.to_string()))?;
-        Self::start(node, signer, options).await
+        Self::over_all(transport, Vec::new(), signer, options).await
     }
 
-    async fn start(
-        node: Node,
+    /// As [`Self::over`], with other nodes of the same chain: see [`Self::connect_to`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::over`].
+    pub async fn over_all(
+        transport: BoxTransport,
+        others: Vec<BoxTransport>,
         signer: K256Signer,
         options: RpcOptions,
     ) -> Result<Self, StartError> {
-        let answered = node.chain_id().await.map(ChainId::new).map_err(unavailable)?;
-        let configured = options.chain_id;
-        if answered != configured {
-            return Err(StartError::ChainId { configured, answered });
+        let asker = Contract::from(*signer.address().as_bytes());
+        let node = |transport| {
+            let node = Node::over(transport, asker, &options);
+            node.map_err(|error| StartError::Unavailable(error.to_string()))
+        };
+        let others = others.into_iter().map(node).collect::<Result<_, _>>()?;
+        Self::start(node(transport)?, others, signer, options).await
+    }
+
+    async fn start(
+        first: Node,
+        others: Vec<Node>,
+        signer: K256Signer,
+        options: RpcOptions,
+    ) -> Result<Self, StartError> {
+        for node in core::iter::once(&first).chain(&others) {
+            match node.chain_id().await.map(ChainId::new) {
+                Ok(answered) if answered == options.chain_id => {}
+                Ok(answered) => {
+                    return Err(StartError::ChainId { configured: options.chain_id, answered });
+                }
+                Err(fault) if others.is_empty() => return Err(unavailable(fault)),
+                Err(fault) => tracing::warn!(%fault, "a node of the list cannot be asked"),
+            }
         }
-        let account = Account::new(signer, &options);
-        Ok(Self { account, node, options, meter: Meter::default() })
+        let nodes = Nodes::new(first, others);
+        let mut turn = nodes.turn();
+        let (head, block_seconds) = loop {
+            match pace(turn.node()).await {
+                Ok(found) => break found,
+                Err(fault) if turn.passes(&fault) => {}
+                Err(fault) => return Err(unavailable(fault)),
+            }
+        };
+        let heads = Heads::default();
+        heads.note(head.number()).map_err(unavailable)?;
+        if !head.has_base_fee() {
+            tracing::warn!("the chain has no base fee (EIP-1559): transactions offer a gas price");
+        }
+        let account = Account::new(signer, &options, !head.has_base_fee());
+        Ok(Self { account, nodes, heads, options, meter: Meter::default(), block_seconds })
     }
 
     /// Makes sure that a token is on the chain as it is configured: that there is a contract, which
@@ -178,7 +236,7 @@ impl RpcChain {
             let configured = asset.chain_id;
             return Err(StartError::AssetChain { token, configured, answered });
         }
-        let code = self.node.code(contract(token)).await.map_err(unavailable)?;
+        let code = self.nodes.turn().node().code(contract(token)).await.map_err(unavailable)?;
         if code.is_empty() {
             return Err(StartError::NoCode { token, answered });
         }
@@ -199,8 +257,9 @@ impl RpcChain {
             return Ok(());
         }
         // Only said to help: that the domain differs is known without it.
-        let name = self.node.read(contract(token), Token::nameCall {}, At::Latest).await.ok();
-        let version = self.node.read(contract(token), Token::versionCall {}, At::Latest).await.ok();
+        let node = self.nodes.turn().node();
+        let name = node.read(contract(token), Token::nameCall {}, At::Latest).await.ok();
+        let version = node.read(contract(token), Token::versionCall {}, At::Latest).await.ok();
         Err(StartError::Domain {
             token,
             configured: NamedDomain {
@@ -210,8 +269,8 @@ impl RpcChain {
             },
             answered: NamedDomain {
                 separator: theirs,
-                name: name.map(|text| self.node.redact(&text)),
-                version: version.map(|text| self.node.redact(&text)),
+                name: name.map(|text| node.redact(&text)),
+                version: version.map(|text| node.redact(&text)),
             },
         })
     }
@@ -221,12 +280,29 @@ impl RpcChain {
         token: Address,
         call: C,
     ) -> Result<C::Return, StartError> {
-        self.node.read(contract(token), call, At::Latest).await.map_err(|fault| match fault {
+        let node = self.nodes.turn().node();
+        node.read(contract(token), call, At::Latest).await.map_err(|fault| match fault {
             Fault::Malformed(_) => no_token::<C>(token, &fault),
             _ if fault.kind() == Some(Kind::Reverted) => no_token::<C>(token, &fault),
             _ => unavailable(fault),
         })
     }
+}
+
+/// The newest block, and how long it takes from one to the next, in seconds: by the last blocks.
+async fn pace(node: &Node) -> Result<(Header, u64), Fault> {
+    /// How many blocks are looked at.
+    const BLOCKS: u64 = 20;
+    /// Where blocks come when there is something for them, a pause says nothing.
+    const LONGEST: u64 = 30;
+    let head = node.known_header(At::Latest).await?;
+    let blocks = head.number().min(BLOCKS);
+    if blocks == 0 {
+        return Ok((head, 0));
+    }
+    let earlier = node.known_header(At::Number(head.number().saturating_sub(blocks))).await?;
+    let seconds = head.timestamp().saturating_sub(earlier.timestamp());
+    Ok((head, seconds.div_ceil(blocks).min(LONGEST)))
 }
 
 fn no_token<C: SolCall>(token: Address, fault: &Fault) -> StartError {

@@ -27,7 +27,7 @@ impl RpcChain {
         let Some(mut state) = self.account.turn().await else {
             return calls.iter().map(|_| Err(too_many())).collect();
         };
-        let (first, fees) = match self.account.terms(&mut state, &self.node, 0).await {
+        let (first, fees) = match self.terms(&mut state, 0).await {
             Ok(terms) => terms,
             Err(error) => {
                 let unavailable = || ChainError::Unavailable(error.to_string());
@@ -64,7 +64,7 @@ impl RpcChain {
     async fn send_train(&self, state: &mut State, first: u64, signed: &[Transaction]) -> Vec<Car> {
         // Unknown while they are under way, and so for good if this future is dropped.
         state.next_nonce = None;
-        let answers = join_all(signed.iter().map(|page| self.node.send(&page.raw))).await;
+        let answers = join_all(signed.iter().map(|page| self.nodes.send(&page.raw))).await;
         let mut is_whole = true;
         let mut cars = Vec::with_capacity(signed.len());
         for ((answer, page), nonce) in answers.into_iter().zip(signed).zip(first..) {
@@ -94,7 +94,7 @@ impl RpcChain {
                 continue;
             }
             let nothing = self.account.sign_nothing(nonce, fees);
-            match self.node.send(&nothing.raw).await {
+            match self.nodes.send(&nothing.raw).await {
                 Ok(_) => tracing::warn!(nonce, transaction = %nothing.hash, "a nonce is used up"),
                 // It may be another's; if not, the next payment has it.
                 Err(fault) => tracing::warn!(nonce, %fault, "a nonce is not used up"),

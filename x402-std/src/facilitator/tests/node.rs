@@ -4,6 +4,8 @@ use core::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use alloy_consensus::{Transaction as _, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718 as _;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -77,7 +79,8 @@ struct Chain {
     /// What a transaction that settles logs.
     logs: Value,
     sent: AtomicUsize,
-    hash: Mutex<String>,
+    /// The hash of the transaction that was sent, and the contract that it calls.
+    mined: Mutex<(String, String)>,
 }
 
 impl Chain {
@@ -110,7 +113,7 @@ impl Chain {
             payer: payer.to_lowercase(),
             logs: logs.into(),
             sent: AtomicUsize::new(0),
-            hash: Mutex::default(),
+            mined: Mutex::default(),
         }
     }
 
@@ -122,7 +125,13 @@ impl Chain {
             "eth_getTransactionCount" => json!("0x0"),
             "eth_feeHistory" => json!({"baseFeePerGas": ["0x1", "0x1"], "reward": [["0x1"]]}),
             "eth_gasPrice" => json!("0x1"),
-            "eth_getBlockByNumber" => json!({"number": "0x1", "timestamp": "0x1"}),
+            "eth_getBlockByNumber" => json!({
+                "number": if params[0] == "0x0" { "0x0" } else { "0x1" },
+                "timestamp": "0x1",
+                "hash": format!("0x{}", "22".repeat(32)),
+                "parentHash": format!("0x{}", "21".repeat(32)),
+                "baseFeePerGas": "0x1",
+            }),
             "eth_getLogs" => json!([]),
             "eth_sendRawTransaction" => self.send(params[0].as_str().unwrap())?,
             "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap()),
@@ -197,12 +206,14 @@ impl Chain {
         if let Some(other) = self.state["tx"].as_str() {
             return Ok(json!(other));
         }
-        self.hash.lock().unwrap().clone_from(&hash);
+        let to = TxEnvelope::decode_2718_exact(&bytes).unwrap().to().unwrap();
+        *self.mined.lock().unwrap() = (hash.clone(), to.to_string());
         Ok(json!(hash))
     }
 
     fn receipt(&self, hash: &str) -> Value {
-        if *self.hash.lock().unwrap() != hash {
+        let (mined, to) = self.mined.lock().unwrap().clone();
+        if mined != hash {
             return Value::Null;
         }
         let is_reverted = self.state["status"] == "reverted";
@@ -210,6 +221,8 @@ impl Chain {
         json!({
             "transactionHash": hash,
             "blockHash": format!("0x{}", "22".repeat(32)),
+            "blockNumber": "0x1",
+            "to": to,
             "status": if is_reverted { "0x0" } else { "0x1" },
             "logs": if is_reverted { json!([]) } else { logs.clone() },
         })

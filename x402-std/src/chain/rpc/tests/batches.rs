@@ -80,11 +80,7 @@ impl Creditor {
         let devnet = shop.devnet.clone();
         // The node goes on until the test ends.
         let shop = Box::leak(Box::new(shop));
-        let url = RpcUrl::parse(&shop.url).unwrap();
-        let node = Node::new(url, &harness::options()).unwrap();
-        let account = Account::new(harness::signer(&harness::SETTLER), &harness::options());
-        let options = harness::options();
-        let chain = Arc::new(RpcChain { account, node, options, meter: Meter::default() });
+        let chain = Arc::new(harness::unconnected(&shop.url));
         let ledger = Arc::new(MemoryLedger::new());
         let later = Later { max_delay: Duration::from_millis(10), ..Later::default() };
         let options = SellerOptions { later, ..SellerOptions::default() };

@@ -5,9 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alloy_consensus::{Transaction as _, TxEnvelope};
-use alloy_eips::eip2718::Decodable2718 as _;
-use alloy_primitives::{hex, keccak256};
+use alloy_consensus::crypto::secp256k1::sign_message;
+use alloy_consensus::{SignableTransaction as _, Transaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::{Decodable2718 as _, Encodable2718 as _};
+use alloy_primitives::{B256, TxKind, hex, keccak256};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use x402_core::eip3009::CancelAuthorization;
 use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::{Asset, Authorization, Claim, Domain, Moment, Nonce, Payment};
 use x402_core::{Requirements, Scheme, Signer as _, Timestamp, Transfer, TransferMethod};
@@ -64,6 +66,9 @@ pub(super) enum Trick {
     Status(u16),
 }
 
+/// What stands before a node: it is given a request and the node, and answers.
+pub(super) type Front = Arc<dyn Fn(&Value, &dyn Fn(&Value) -> Value) -> Value + Send + Sync>;
+
 /// The state of a node.
 #[derive(Default)]
 struct Book {
@@ -72,6 +77,7 @@ struct Book {
     sent: Vec<Vec<u8>>,
     tricks: HashMap<String, VecDeque<Trick>>,
     always: Option<Trick>,
+    front: Option<Front>,
 }
 
 /// A node, and a chain that talks to it.
@@ -147,6 +153,19 @@ impl Shop {
         self.book().always = trick;
     }
 
+    /// Puts something before the node.
+    pub(super) fn front(
+        &self,
+        front: impl Fn(&Value, &dyn Fn(&Value) -> Value) -> Value + Send + Sync + 'static,
+    ) {
+        self.book().front = Some(Arc::new(front));
+    }
+
+    /// Takes away what stands before the node.
+    pub(super) fn unfront(&self) {
+        self.book().front = None;
+    }
+
     pub(super) fn authorization(&self) -> Option<String> {
         self.book().authorization.clone()
     }
@@ -159,6 +178,20 @@ impl Shop {
     /// The account nonces of the transactions that the node was sent.
     pub(super) fn nonces(&self) -> Vec<u64> {
         self.book().sent.iter().map(|raw| nonce_of(raw)).collect()
+    }
+
+    /// The same node by another URL, with nothing before it. It answers until the test ends.
+    pub(super) async fn second_url(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = with_canaries(listener.local_addr().unwrap().port());
+        tokio::spawn(serve(listener, self.devnet.clone(), Arc::default()));
+        url
+    }
+
+    /// The time of the newest block.
+    pub(super) fn devnet_time(&self) -> u64 {
+        let newest = self.rpc("eth_getBlockByNumber", json!(["latest", false]));
+        u64::from_str_radix(&newest["timestamp"].as_str().unwrap()[2..], 16).unwrap()
     }
 
     /// Calls the node past HTTP.
@@ -219,7 +252,11 @@ async fn answer(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let request: Value = serde_json::from_slice(&body).unwrap();
     let trick = note(&mut open(&book), &request, authorization.as_ref());
-    let truly = || -> Value { serde_json::from_slice(&devnet.handle(&body)).unwrap() };
+    let front = open(&book).front.clone();
+    let node = |request: &Value| -> Value {
+        serde_json::from_slice(&devnet.handle(request.to_string().as_bytes())).unwrap()
+    };
+    let truly = || front.as_ref().map_or_else(|| node(&request), |front| front(&request, &node));
     let answer = match trick {
         Trick::None => truly().to_string(),
         Trick::Break => return Err("broken"),
@@ -257,6 +294,39 @@ fn note(book: &mut Book, request: &Value, authorization: Option<&http::HeaderVal
     trick.or_else(|| book.always.clone()).unwrap_or(Trick::None)
 }
 
+/// A transaction of the development chain's accounts, mined at once.
+pub(super) fn sends(shop: &Shop, key: &[u8; 32], to: [u8; 20], data: Vec<u8>) -> TxHash {
+    let nonce = shop.rpc("eth_getTransactionCount", json!([signer(key).address().to_string()]));
+    let transaction = TxEip1559 {
+        chain_id: 1,
+        nonce: u64::from_str_radix(&nonce.as_str().unwrap()[2..], 16).unwrap(),
+        gas_limit: 2_000_000,
+        max_fee_per_gas: 3_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Call(to.into()),
+        input: data.into(),
+        ..TxEip1559::default()
+    };
+    let signature = sign_message(B256::from(*key), transaction.signature_hash()).unwrap();
+    let raw = transaction.into_signed(signature).encoded_2718();
+    let hash = shop.rpc("eth_sendRawTransaction", json!([hex::encode_prefixed(raw)]));
+    assert_eq!(shop.rpc("eth_getTransactionReceipt", json!([hash]))["status"], "0x1");
+    let hash: B256 = serde_json::from_value(hash).unwrap();
+    TxHash(hash.0)
+}
+
+/// The payer cancels, paying for the gas.
+pub(super) fn cancel(shop: &Shop, payment: &Claimed) -> TxHash {
+    let (authorizer, nonce) = (payment.payer(), payment.transfer().nonce());
+    let digest = CancelAuthorization { authorizer, nonce }.digest(&usdc().domain().separator());
+    let Ok(signature) = signer(&BUYER).sign(&digest);
+    let selector = keccak256("cancelAuthorization(address,bytes32,uint8,bytes32,bytes32)");
+    let mut v = [0; 32];
+    v[31] = signature.v();
+    let words = [authorizer.to_word(), *nonce.as_bytes(), v, *signature.r(), *signature.s()];
+    sends(shop, &BUYER, devnet::USDC, [&selector[..4], &words.concat()].concat())
+}
+
 /// Signs payments, each with a nonce of its own.
 pub(super) struct Buyer {
     pub(super) chain_id: ChainId,
@@ -278,19 +348,35 @@ impl Buyer {
 
     /// A payment that was checked and claimed.
     pub(super) fn pays(&self, value: u128) -> Claimed {
+        self.pays_until(value, Timestamp::MAX)
+    }
+
+    /// One that is valid until then.
+    pub(super) fn pays_until(&self, value: u128, valid_before: Timestamp) -> Claimed {
+        let mut nonce = [0; 32];
+        nonce[24..].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        self.pays_with(value, valid_before, Nonce::new(nonce), PAYEE)
+    }
+
+    /// One with all that can be chosen.
+    pub(super) fn pays_with(
+        &self,
+        value: u128,
+        valid_before: Timestamp,
+        nonce: Nonce,
+        payee: [u8; 20],
+    ) -> Claimed {
         let asset = usdc();
         let Self { chain_id, domain_name: name } = *self;
         let domain = Domain { name, chain_id, ..asset.domain() }.separator();
         let amount = Amount::from_units(value);
-        let mut nonce = [0; 32];
-        nonce[24..].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let authorization = Authorization {
             from: self.address(),
-            to: Address::new(PAYEE),
+            to: Address::new(payee),
             value: amount,
             valid_after: Timestamp::ZERO,
-            valid_before: Timestamp::MAX,
-            nonce: Nonce::new(nonce),
+            valid_before,
+            nonce,
         };
         let Ok(signature) = signer(&BUYER).sign(&authorization.digest(&domain));
         let payment = Payment {
@@ -387,7 +473,8 @@ pub(super) fn unconnected(url: &str) -> RpcChain {
 }
 
 pub(super) fn unconnected_with(url: &str, options: RpcOptions) -> RpcChain {
-    let node = Node::new(RpcUrl::parse(url).unwrap(), &options).unwrap();
-    let account = Account::new(signer(&SETTLER), &options);
-    RpcChain { account, node, options, meter: Meter::default() }
+    let account = Account::new(signer(&SETTLER), &options, false);
+    let node = Node::new(RpcUrl::parse(url).unwrap(), account.address(), &options).unwrap();
+    let (nodes, heads) = (Nodes::new(node, Vec::new()), Heads::default());
+    RpcChain { account, nodes, heads, options, meter: Meter::default(), block_seconds: 0 }
 }

@@ -56,7 +56,7 @@ async fn three_hundred_at_once_leave_no_gap() {
 }
 
 #[tokio::test]
-async fn a_verdict_costs_one_call_and_a_settlement_three() {
+async fn a_verdict_costs_one_call_and_a_settlement_three_and_the_head() {
     let shop = Shop::open().await;
     let facilitator = facilitator(&shop).await;
     // The first one learns the fees and the nonce.
@@ -66,7 +66,9 @@ async fn a_verdict_costs_one_call_and_a_settlement_three() {
     assert_eq!(facilitator.verify(&request).await.unwrap().reason, None);
     assert_eq!(shop.calls(), ["eth_call"]);
     assert_eq!(facilitator.settle(&request).await.unwrap().reason, None);
-    assert_eq!(shop.calls(), ["eth_call", "eth_sendRawTransaction", "eth_getTransactionReceipt"]);
+    let calls = ["eth_call", "eth_sendRawTransaction", "eth_getTransactionReceipt"];
+    // And the head, where the block is newer than any that was seen.
+    assert_eq!(shop.calls(), [&calls[..], &["eth_getBlockByNumber"]].concat());
     // Again: nothing is asked, and the same is told.
     assert!(facilitator.settle(&request).await.unwrap().transaction.is_some());
     assert!(facilitator.verify(&request).await.unwrap().reason.is_some());

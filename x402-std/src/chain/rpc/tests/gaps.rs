@@ -1,0 +1,83 @@
+//! Nonces that are gone.
+
+use serde_json::json;
+
+use super::harness::options;
+use super::*;
+
+async fn send(shop: &Shop) -> (TxHash, Pages) {
+    let pages = Pages::of(shop);
+    let payment = Buyer::default().pays(PRICE);
+    (shop.chain.broadcast(&call(&payment), &pages).await.unwrap(), pages)
+}
+
+fn drop_one(shop: &Shop, hash: TxHash) {
+    shop.rpc("anvil_dropTransaction", json!([hash.to_string()]));
+}
+
+#[tokio::test]
+async fn what_waits_for_nonces_that_are_gone_is_mined() {
+    let mut shop = Shop::with(options()).await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        sent.push(send(&shop).await);
+    }
+    // The node lost the first, the third and the last.
+    for at in [0, 2, 5] {
+        drop_one(&shop, sent[at].0);
+    }
+    let last = sent[4].1.last();
+    shop.again(&last).await.unwrap();
+    // Those to whom they belong may send them again: for a while nothing is done.
+    shop.calls();
+    assert_eq!(send(&shop).await.1.nonces(), [0]);
+    assert_eq!(shop.nonces()[6..], [4, 0]);
+    shop.chain.account.hole_wait = Duration::ZERO;
+    shop.again(&last).await.unwrap();
+    // It takes the third's nonce itself; nothing waits for the last one's.
+    assert_eq!(send(&shop).await.1.nonces(), [2]);
+    assert_eq!(shop.nonces()[8..], [4, 2]);
+    shop.rpc("evm_mine", json!([]));
+    assert_eq!(shop.received(), 5 * PRICE);
+}
+
+#[tokio::test]
+async fn two_that_are_gone_do_not_hold_up_the_others() {
+    let mut shop = Shop::with(options()).await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let mut sent = Vec::new();
+    for _ in 0..5 {
+        sent.push(send(&shop).await);
+    }
+    for at in [0, 1, 3] {
+        drop_one(&shop, sent[at].0);
+    }
+    shop.chain.account.hole_wait = Duration::ZERO;
+    let waiting = sent[4].1.last();
+    shop.again(&waiting).await.unwrap();
+    // One payment comes: it has the first nonce, and two that do nothing the others.
+    let (_, pages) = send(&shop).await;
+    assert_eq!(pages.nonces(), [0]);
+    assert_eq!(shop.nonces()[5..], [4, 1, 3, 0]);
+    shop.rpc("evm_mine", json!([]));
+    // Those with the nonces 2 and 4, and the one that came.
+    assert_eq!(shop.received(), 3 * PRICE);
+    assert_eq!(send(&shop).await.1.nonces(), [5]);
+}
+
+#[tokio::test]
+async fn a_chain_that_is_empty_again_is_begun_at_its_nonce() {
+    let mut shop = Shop::with(options()).await;
+    let empty = shop.rpc("evm_snapshot", json!([]));
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        sent.push(send(&shop).await);
+    }
+    shop.chain.account.hole_wait = Duration::ZERO;
+    shop.rpc("evm_revert", json!([empty]));
+    shop.chain.account.recount();
+    // None of ours waits there: no nonce is used up.
+    assert_eq!(send(&shop).await.1.nonces(), [0]);
+    assert_eq!(shop.nonces()[3..], [0]);
+}

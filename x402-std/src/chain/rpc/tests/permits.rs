@@ -1,0 +1,173 @@
+//! Permit2: direct calls, wrappers, and nonces that were burnt.
+
+use alloy_primitives::keccak256;
+use serde_json::json;
+use x402_core::permit2::{EXACT_PROXY, Kind, PERMIT2, Permit};
+use x402_core::secp256k1::K256;
+use x402_core::{Claim, Moment, Nonce, Payment, Requirements, Scheme, Signer as _};
+use x402_core::{Timestamp, Transfer};
+
+use super::harness::{BUYER, PAYEE, STRANGER, sends, signer, usdc};
+use super::*;
+use crate::chain::multicall;
+use crate::devnet;
+
+/// A node with Permit2 and the proxy, and a payer who lets Permit2 move his tokens.
+async fn open() -> Shop {
+    let shop = Shop::open().await;
+    for (address, code) in [
+        (PERMIT2, include_str!("../../../../../tests/contracts/bytecode/Permit2.runtime.hex")),
+        (
+            EXACT_PROXY,
+            include_str!("../../../../../tests/contracts/bytecode/ExactProxy.runtime.hex"),
+        ),
+    ] {
+        let code = format!("0x{}", code.trim().trim_start_matches("0x"));
+        shop.rpc("anvil_setCode", json!([address.to_string(), code]));
+    }
+    let selector = keccak256("approve(address,uint256)");
+    let words = [PERMIT2.to_word(), [0xff; 32]].concat();
+    sends(&shop, &BUYER, devnet::USDC, [&selector[..4], &words].concat());
+    shop
+}
+
+fn permit(amount: u128, nonce: u8, to: Address) -> Claimed {
+    let permit = Permit {
+        from: Buyer::default().address(),
+        token: usdc().address,
+        amount: Amount::from_units(amount),
+        nonce: Nonce::new([nonce; 32]),
+        deadline: Timestamp::MAX,
+        to,
+        valid_after: Timestamp::ZERO,
+        kind: Kind::Exact,
+    };
+    let Ok(signature) = signer(&BUYER).sign(&permit.digest(ChainId::ETHEREUM));
+    let payment = Payment {
+        chain_id: ChainId::ETHEREUM,
+        asset: permit.token,
+        transfer: Transfer::Permit2(permit),
+        signature: Ok(signature),
+    };
+    let requirements = Requirements {
+        scheme: Scheme::Exact(TransferMethod::Permit2),
+        chain_id: ChainId::ETHEREUM,
+        asset: permit.token,
+        pay_to: to,
+        amount: permit.amount,
+        max_timeout_seconds: 60,
+        domain: usdc().domain().separator(),
+    };
+    let checked = requirements.check(&payment, &Moment::at(1_790_000_000), &K256).unwrap();
+    checked.claimed(Claim::recorded(checked.id())).unwrap()
+}
+
+fn pays(nonce: u8) -> Claimed {
+    permit(PRICE, nonce, Address::new(PAYEE))
+}
+
+/// Uses up a nonce: by a permit that moves one unit to the payer himself.
+fn burns(nonce: u8) -> Call {
+    call(&permit(1, nonce, Buyer::default().address()))
+}
+
+/// One transaction of somebody else's, by another contract than the proxy.
+fn wrapped(shop: &Shop, calls: &[Call]) -> TxHash {
+    sends(shop, &STRANGER, *multicall::ADDRESS.as_bytes(), Call::batch(calls).data)
+}
+
+fn theirs(hash: TxHash) -> Sent<'static> {
+    Sent { is_own: false, ..Sent::own(hash) }
+}
+
+fn is_settled_by(usage: &Usage, hash: TxHash) -> bool {
+    matches!(usage, Usage::Settled(_, by) if by.transaction == hash)
+}
+
+#[tokio::test]
+async fn ours_and_a_strangers_direct_call_settle() {
+    let shop = open().await;
+    let ours = pays(1);
+    shop.chain.simulate(&call(&ours)).await.unwrap();
+    let hash = shop.chain.broadcast(&call(&ours), &Pages::default()).await.unwrap();
+    let outcome = shop.chain.outcome(&ours, Sent::own(hash)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Settled(..)), "{outcome:?}");
+    let payment = pays(2);
+    assert_eq!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Unused);
+    let hash = sends(&shop, &STRANGER, *EXACT_PROXY.as_bytes(), call(&payment).data);
+    shop.calls();
+    let outcome = shop.chain.outcome(&payment, theirs(hash)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Settled(..)), "{outcome:?}");
+    let calls = ["eth_getTransactionReceipt", "eth_getBlockByNumber", "eth_getTransactionByHash"];
+    assert_eq!(shop.calls(), calls);
+    let found = shop.chain.find(&payment, 0, &[]).await.unwrap();
+    assert!(is_settled_by(&found, hash), "{found:?}");
+    assert_eq!(shop.received(), 2 * PRICE);
+}
+
+#[tokio::test]
+async fn a_strangers_wrapper_settles_where_the_nonce_is_of_its_block() {
+    let shop = open().await;
+    let payment = pays(1);
+    let hash = wrapped(&shop, &[call(&payment)]);
+    for _ in 0..40 {
+        shop.rpc("evm_mine", json!([]));
+    }
+    let outcome = shop.chain.outcome(&payment, theirs(hash)).await.unwrap();
+    assert!(matches!(outcome, Outcome::Settled(..)), "{outcome:?}");
+    let found = shop.chain.find(&payment, 0, &[]).await.unwrap();
+    assert!(is_settled_by(&found, hash), "{found:?}");
+    // A payment whose nonce was used in another block: its own is not in this one.
+    let burnt = pays(2);
+    wrapped(&shop, &[burns(2)]);
+    assert_eq!(shop.chain.outcome(&burnt, theirs(hash)).await.unwrap(), Outcome::Undecided);
+    assert_eq!(shop.chain.find(&burnt, 0, &[]).await.unwrap(), Usage::Void);
+    // And one that is not used at all.
+    assert_eq!(shop.chain.outcome(&pays(3), theirs(hash)).await.unwrap(), Outcome::Undecided);
+    assert_eq!(shop.chain.find(&pays(3), 0, &[]).await.unwrap(), Usage::Unused);
+}
+
+#[tokio::test]
+async fn one_transfer_pays_for_one_of_fifteen() {
+    let shop = open().await;
+    let payments: Vec<_> = (1..=15).map(pays).collect();
+    let mut calls: Vec<_> = (2..=15).map(burns).collect();
+    calls.push(call(&payments[0]));
+    let hash = wrapped(&shop, &calls);
+    assert_eq!(shop.received(), PRICE);
+    let outcomes = shop.chain.outcomes(&payments, theirs(hash)).await.unwrap();
+    let Outcome::Settled(_, log) = outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(outcomes[1..], [Outcome::Undecided; 14]);
+    // By themselves: the transfer is there for one of them, whichever the ledger gives it to.
+    let taken = [(hash, log.position)];
+    for payment in &payments {
+        assert_eq!(shop.chain.find(payment, 0, &taken).await.unwrap(), Usage::Void);
+    }
+}
+
+#[tokio::test]
+async fn a_nonce_among_other_calldata_is_no_payment() {
+    let shop = open().await;
+    let payment = pays(7);
+    wrapped(&shop, &[burns(7)]);
+    // The payer moves the same amount to the payee by other means, and writes the nonce behind it.
+    let selector = keccak256("transfer(address,uint256)");
+    let words = [Address::new(PAYEE).to_word(), payment.amount().to_be_bytes(), [7; 32]].concat();
+    let hash = sends(&shop, &BUYER, devnet::USDC, [&selector[..4], &words].concat());
+    assert_eq!(shop.received(), PRICE);
+    assert_eq!(shop.chain.outcome(&payment, theirs(hash)).await.unwrap(), Outcome::Reverted);
+    assert_eq!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Void);
+}
+
+#[tokio::test]
+async fn a_block_without_any_log_of_the_payer_contradicts_itself() {
+    let shop = open().await;
+    let payment = pays(1);
+    wrapped(&shop, &[call(&payment)]);
+    shop.front(|request, node| match request["method"] == "eth_getLogs" {
+        true => json!({ "jsonrpc": "2.0", "id": request["id"], "result": [] }),
+        false => node(request),
+    });
+    let found = shop.chain.find(&payment, 0, &[]).await;
+    assert!(matches!(found, Err(ChainError::Unavailable(_))), "{found:?}");
+}
