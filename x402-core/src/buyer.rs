@@ -55,12 +55,21 @@ impl Policy<'_> {
         if self.recipient.is_some_and(|recipient| recipient != terms.pay_to) {
             return Err(PolicyError::Recipient);
         }
+        if is_nobody(terms.pay_to, terms.asset) {
+            return Err(PolicyError::Payee);
+        }
         // A cap that does not fit the asset's units is cut to what does: never more than it says.
         match self.max.to_amount_floor(asset.decimals) {
             Ok(max) if terms.amount <= max => Ok(()),
             Ok(_) | Err(_) => Err(PolicyError::Amount),
         }
     }
+}
+
+/// Whether money that goes there is lost: nobody has the key of the zero address, and tokens keep what is
+/// sent to themselves.
+pub(crate) fn is_nobody(pay_to: Address, token: Address) -> bool {
+    pay_to == Address::ZERO || pay_to == token
 }
 
 /// Which limit an offer breaks.
@@ -74,6 +83,8 @@ pub enum PolicyError {
     Asset,
     /// It is on another network.
     Network,
+    /// It pays the zero address, the token itself or the payer: never a seller.
+    Payee,
     /// It pays somebody else.
     Recipient,
     /// It is paid by another method than those allowed.
@@ -86,6 +97,9 @@ impl fmt::Display for PolicyError {
             Self::Amount => "the price is above the maximum",
             Self::Asset => "the seller asks for another asset than the one allowed",
             Self::Network => "the seller asks for payment on another network than the one allowed",
+            Self::Payee => {
+                "the recipient is the zero address, the token or the payer, which no seller is"
+            }
             Self::Recipient => {
                 "the seller asks for payment to another recipient than the one allowed"
             }
@@ -111,7 +125,8 @@ impl Unsigned {
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] where the policy does not admit the offer.
+    /// [`PolicyError`] where the policy does not admit the offer, and [`PolicyError::Payee`] where `from`
+    /// would pay himself.
     pub fn new(
         offer: &Offer<'_>,
         policy: &Policy<'_>,
@@ -121,6 +136,9 @@ impl Unsigned {
     ) -> Result<Self, PolicyError> {
         policy.admit(offer)?;
         let terms = offer.requirements();
+        if terms.pay_to == from {
+            return Err(PolicyError::Payee);
+        }
         let timeout = terms.max_timeout_seconds.min(policy.max_timeout_seconds);
         let (to, value) = (terms.pay_to, terms.amount);
         // What the official clients sign: no trouble with clocks that differ.
@@ -149,6 +167,12 @@ impl Unsigned {
             Scheme::Upto { facilitator } => Transfer::Permit2(permit(Kind::Upto { facilitator })),
         };
         Ok(Self { transfer, digest: transfer.digest(&terms.domain, terms.chain_id) })
+    }
+
+    /// The transfer that is to be signed for.
+    #[must_use]
+    pub const fn transfer(&self) -> &Transfer {
+        &self.transfer
     }
 
     /// What is to be signed.

@@ -27,7 +27,7 @@ EIP-712 domain, with the offer's recipient as `to`: any x402 facilitator could s
 
 | outcome | |
 |---|---|
-| `X-Payment-Status` | `settled`; `accepted` where the seller settles later; `pending` while the chain has not said |
+| `X-Payment-Status` | `settled`; `accepted` where the seller settles later; `pending` while the chain has not said; `failed` where a transaction was sent and did not move the money; `not-charged` where nothing was taken, nor will be, for this answer |
 | `X-Payment-Transaction` | the hash of the settling transaction |
 | `X-Payment-Payer` | who paid, in EIP-55 form |
 

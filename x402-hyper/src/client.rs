@@ -46,9 +46,18 @@ origin that asked for it, and a redirect that answers it is handed to the caller
 It does not ask the chain: that a payment is [`Status::Settled`] is the seller's word, with a
 transaction that anybody can look up.
 
+# What an answer is taken for
+
+An answer with a receipt that fits was paid for, whatever its status is, 402 included: it is an [`Answer`],
+and where it is no good the same payment claims the work again. Without one, a 402 is a refusal
+([`ClientError::Refused`]) only for a reason by which the money cannot have moved, of a list: the payment is
+unfit, or the payer lacks the balance, say. Every other text leaves it open, and so does a reason of the
+moment where an earlier answer to the same payment was lost: then it is [`ClientError::Unresolved`], which is
+resumed and not paid again.
+
 # Limits over many payments
 
-[`Limits`] are for one payment. A [`Budget`] counts, in a file, what is paid to a host and in a day.
+[`Limits`] are for one payment. A [`Budget`] counts, in a file, what is signed for a host and in a day.
 */
 
 mod attach;
@@ -58,6 +67,7 @@ mod choose;
 mod error;
 mod fetch;
 mod judge;
+mod node;
 mod payment;
 mod redirect;
 mod sign;
@@ -65,11 +75,12 @@ mod terms;
 
 use core::fmt;
 use core::time::Duration;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use x402_core::buyer::Policy;
+use x402_core::buyer::{Policy, Unsigned};
 use x402_core::headers::Field;
 use x402_core::{Address, ChainId, Price, Signer};
 use x402_std::config::OwnedAsset;
@@ -82,6 +93,7 @@ pub use terms::{Dialect, Terms};
 
 use fetch::Fetch;
 use judge::Verdict;
+use node::NodeUrl;
 use sign::AnySigner;
 
 /// What a buyer is willing to pay. There are no limits without a maximum.
@@ -263,7 +275,11 @@ pub struct PayingClient {
     signer: Arc<dyn AnySigner>,
     limits: Arc<Limits>,
     budget: Option<Arc<Budget>>,
+    keep: Option<Arc<Keep>>,
 }
+
+/// What keeps a payment before it is sent.
+type Keep = dyn Fn(&Payment) -> io::Result<()> + Send + Sync;
 
 impl fmt::Debug for PayingClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -322,37 +338,59 @@ impl PayingClient {
         if offers.is_empty() {
             return Ok(Answer { response, payment: None });
         }
-        let terms = choose::choose(&self.limits, &offers)?;
+        let payer = self.payer();
+        let terms = choose::choose(&self.limits, payer, &offers)?;
         watch(Event::Asked(terms));
-        let noted = self.note(&request, terms)?;
-        let sent = async {
-            let payment = sign::sign(&*self.signer, &self.limits.policy(), terms, &request)?;
-            watch(Event::Signed(&payment));
-            self.quoting.fetch.repeat(&request, payment, watch).await
+        let unsigned = sign::prepare(payer, &self.limits.policy(), terms)?;
+        let noted = self.note(&request, terms, &unsigned).await?;
+        let payment = match sign::sign(&*self.signer, unsigned, terms, &request) {
+            Ok(payment) => payment,
+            Err(error) => {
+                // From here on the payment counts, whatever is answered: see the budget.
+                noted.map(budget::Noted::withdraw);
+                return Err(error);
+            }
         };
-        let sent = sent.await;
-        // Refused, or never sent: everything else may have been taken.
-        let is_untaken = sent.as_ref().is_err_and(|error| {
-            error.payment().is_none() || matches!(error, ClientError::Refused(_))
-        });
-        if let (Some(noted), true) = (noted, is_untaken) {
-            noted.give_back();
+        if let Some(keep) = &self.keep {
+            keep(&payment).map_err(ClientError::Unkept)?;
         }
-        sent
+        watch(Event::Signed(&payment));
+        self.quoting.fetch.repeat(&request, payment, false, watch).await
     }
 
     /// Notes a payment in the budget, before it is signed. It waits for the disk: a few
     /// milliseconds, which a payment that moves money over a network does not feel.
-    fn note(
+    async fn note(
         &self,
         request: &Request<Bytes>,
         terms: &Terms,
+        unsigned: &Unsigned,
     ) -> Result<Option<budget::Noted<'_>>, ClientError> {
         let Some(budget) = &self.budget else { return Ok(None) };
         let host = request.uri().authority().map_or("", http::uri::Authority::as_str);
-        let noted = budget.note(host, terms, sign::now()?);
-        let terms = || Box::new(terms.clone());
-        noted.map(Some).map_err(|error| ClientError::Budget { error, terms: terms() })
+        let now = sign::now()?;
+        let note = || budget.note(host, terms, unsigned.transfer(), now);
+        let mut noted = note();
+        let is_full = matches!(noted, Err(BudgetError::Day(_) | BudgetError::Host(_)));
+        if let (true, Some(node)) = (is_full, budget.node())
+            && self.free(budget, node, terms, now).await
+        {
+            noted = note();
+        }
+        noted
+            .map(Some)
+            .map_err(|error| ClientError::Budget { error, terms: Box::new(terms.clone()) })
+    }
+
+    /// Asks the node what became of payments that have run out. Says whether some were not used.
+    async fn free(&self, budget: &Budget, node: &NodeUrl, terms: &Terms, now: u64) -> bool {
+        let Ok(payments) = budget.run_out(terms, now) else { return false };
+        if payments.is_empty() {
+            return false;
+        }
+        let ends = node::ends(&self.quoting.fetch, node, terms.asset.chain_id, &payments).await;
+        let Some((ends, time)) = ends else { return false };
+        budget.end(&ends, time).is_ok() && !ends.is_empty()
     }
 
     /// Goes on with a payment that was sent, and whose outcome is not known: the same payment for
@@ -360,8 +398,8 @@ impl PayingClient {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Request`] where the payment was signed for another method or URL; else as
-    /// [`Self::send`].
+    /// [`ClientError::Request`] where the payment was signed for another request: another method, URL or
+    /// body, or other header fields but `User-Agent` ([`Payment::differs_from`]); else as [`Self::send`].
     pub async fn resume(
         &self,
         request: Request<Bytes>,
@@ -384,10 +422,10 @@ impl QuotingClient {
         watch: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Answer, ClientError> {
         fetch::check(&request)?;
-        if request.method() != payment.method() || request.uri() != payment.uri() {
-            return Err(ClientError::Request("the payment was signed for another method or URL"));
+        if payment.differs_from(&request).is_some() {
+            return Err(ClientError::Request("the payment was signed for another request"));
         }
-        self.fetch.repeat(&request, payment, watch).await
+        self.fetch.repeat(&request, payment, true, watch).await
     }
 }
 

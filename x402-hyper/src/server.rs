@@ -119,7 +119,12 @@ gone is not waited for. When the answer is complete it is kept, and only then it
 By [`Sale::settle`]: before the work, as above; after it ([`Settle::After`](x402_std::ledger::Settle)),
 and then the answer is held, up to what is kept, until the money has arrived; or later, together with
 other payments, and then the answer goes to the client as it comes, and says `accepted`. In the last two
-cases nothing is charged for an answer with a status of 400 and above, or one that breaks off.
+cases nothing is charged for an answer with a status of 400 and above, or one that breaks off: the former
+says so, in every dialect by `X-Payment-Status: not-charged` and no receipt.
+
+A 402 of the inner service never gets past the layer, for buyers pay anew at every 402: what is paid for is
+answered with 502 in its place, with the receipt where the money has moved, and the work is owed still; with
+`not-charged` where it moves after the work.
 
 # What is known in the end only
 

@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use super::dialects::{AllDialects, Dialects};
 use super::kept::FieldsError;
 use super::scan::BodyLength;
-use crate::buyer::PolicyError;
+use crate::buyer::{PolicyError, is_nobody};
 use crate::head::HeadError;
 use crate::headers::SignedPayment;
 use crate::wire::WireError;
@@ -200,9 +200,13 @@ impl<'a, S: Signer, D: Dialects> Buyer<'a, S, D> {
             return Err(BuyerError::Policy(PolicyError::TransferMethod));
         }
         let timeout = choice.timeout_seconds.min(self.limits.max_timeout_seconds);
+        let (from, to) = (self.signer.address(), self.limits.recipient);
+        if to == from || is_nobody(to, self.limits.asset.address) {
+            return Err(BuyerError::Policy(PolicyError::Payee));
+        }
         let authorization = Authorization {
-            from: self.signer.address(),
-            to: self.limits.recipient,
+            from,
+            to,
             value: choice.amount,
             // What the official clients sign: no trouble with clocks that differ.
             valid_after: Timestamp::ZERO,

@@ -6,10 +6,10 @@ What the program is told.
 | code | means |
 |---|---|
 | 0 | done; what was paid, the seller proves by a transaction |
-| 1 | failed: no connection, an answer of status 400 or above, a vector or a demonstration that is wrong |
+| 1 | failed: no connection, an answer of status 400 or above (with "not charged", or paid for), a vector or a demonstration that is wrong |
 | 2 | the command line, a key or the configuration is wrong; nothing was sent |
 | 3 | not paid: the terms break a limit, or cannot be read |
-| 4 | the seller refused the payment |
+| 4 | the seller refused the payment, for a reason by which the money cannot have moved |
 | 5 | not served, and money has moved or may have: `pay --resume` presents the same payment again |
 | 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
 */
@@ -34,10 +34,11 @@ pub(crate) use ledger::{
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; what was paid, the seller proves by a transaction
-  1  failed: no connection, an answer of status 400 or above, a failing vector or demonstration
+  1  failed: no connection, an answer of status 400 or above (with \"not charged\", or paid for), a
+     failing vector or demonstration
   2  the command line, a key or the configuration is wrong; nothing was sent
   3  not paid: the terms break a limit, or cannot be read
-  4  the seller refused the payment
+  4  the seller refused the payment, for a reason by which the money cannot have moved
   5  not served, and money has moved or may have: pay --resume presents the same payment again
   6  answered, but the seller names no transaction: the payment is unproven, or still pending
 
@@ -188,11 +189,16 @@ Examples:
   X402_KEY=$(cat buyer.key) x402 pay http://127.0.0.1:4021/api/analyze --max 0.05 -d 'some words'
   x402 pay https://api.example.com/weather --max 0.01 --key-file buyer.key --asset USDC --network base
   x402 pay https://api.example.com/weather --max 0.01 --key-file buyer.key --json | jq .payment
-  x402 pay --resume x402-payment-0a1b2c3d4e5f6071.json -d 'some words'
+  x402 pay --resume x402-payment-0a1b2c3d4e5f6071.json
 
 The answer's body goes to stdout, everything else to stderr. A key file must be closed to others
-(chmod 600). At most one payment is signed; where nothing was served for it (exit code 5), it is
-kept in a file, and --resume presents the same payment again, with the same -H and -d.";
+(chmod 600). At most one payment is signed. Before it is sent it is kept in a file, with its request
+(method, URL, -H and -d), here or in the folder for temporary files; where none can be written, nothing is
+paid. Where nothing was served for it (exit code 5) the file stays, and the same command, or --resume,
+presents the same payment again; what --resume is told of -X, -H and -d has to be the same. Else it goes.
+
+What the budget counts is what was signed, also where the seller refuses it: a signature can be used until
+it ends. What was never used by then ceases to count where --rpc names a node that says so.";
 
 /// Send a request, and pay for it if the price is within the limits.
 #[derive(Args, Debug)]
@@ -219,7 +225,7 @@ pub(crate) struct PayArgs {
     /// offered.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) asset: Vec<String>,
-    /// Count what is paid in this file, for the limits that follow.
+    /// Count what is signed in this file, for the limits that follow: a new one, or one that is a budget.
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) budget: Option<PathBuf>,
     /// The most to pay to one host, ever, in units of the asset.
@@ -228,6 +234,10 @@ pub(crate) struct PayArgs {
     /// The most to pay in one day (UTC), in units of the asset.
     #[arg(long, value_name = "AMOUNT", requires = "budget")]
     pub(crate) max_per_day: Option<String>,
+    /// A node of the chain, asked which payments that have run out were never used: those cease to count.
+    /// Others can read a flag: a URL that holds a key belongs in X402_RPC.
+    #[arg(long, value_name = "URL", requires = "budget")]
+    pub(crate) rpc: Option<String>,
     /// Pay in no dialect but this.
     #[arg(long, conflicts_with = "resume")]
     pub(crate) dialect: Option<DialectArg>,

@@ -1,15 +1,14 @@
 //! `pay`: a request, and its price if that is within the limits.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod kept;
+mod report;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use serde_json::{Value, json};
-use x402_core::hex::Hex;
+use http::{Request, StatusCode};
 use x402_core::secp256k1::K256Signer;
 use x402_core::{Address, ChainId, Price};
 use x402_hyper::client::{
@@ -19,25 +18,25 @@ use x402_std::key::SecretKey;
 
 use crate::args::PayArgs;
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Progress, millis, ms};
-use crate::{quote, request, signals};
+use crate::output::{self, Progress, ms};
+use crate::{request, signals};
+use kept::Kept;
 
-/// The variable with the payer's key.
+/// The variable with the payer's key, and that with the URL of a node.
 const KEY: &str = "X402_KEY";
+const RPC: &str = "X402_RPC";
 
 pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
     let (watched, result) = match &args.resume {
         Some(path) => resume(path, &args).await?,
         None => pay(&args).await?,
     };
-    // A file that was named to us is its owner's to remove.
-    let is_new = args.resume.is_none();
     let answer = match result {
         Ok(answer) => answer,
         Err(error) => {
-            // Of all errors this one alone leaves a payment to be presented again.
-            if is_new && !matches!(error, ClientError::Unresolved(_)) {
-                watched.forget();
+            // Not taken, or never sent: of all others the payment may have to be presented again.
+            if matches!(error, ClientError::Refused(_) | ClientError::Unpaid(_)) {
+                watched.conclude("refused");
             }
             return Err(request::failure(&error, || watched.advice()));
         }
@@ -45,17 +44,17 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
     let exit = exit_of(&answer);
     let is_owed = exit == Exit::Unknown && answer.payment.is_some();
     let help = is_owed.then(|| watched.advice());
-    if is_new && !is_owed {
-        watched.forget();
+    if let (Some(payment), false) = (&answer.payment, is_owed) {
+        watched.conclude(payment.status.as_str());
     }
     if args.json {
-        let mut value = to_json(&answer, exit, &watched);
+        let mut value = report::to_json(&answer, exit, &watched);
         value["help"] = help.as_deref().into();
         output::line(value);
     } else {
         output::bytes(answer.response.body());
     }
-    conclude(&answer, help.as_deref(), &watched);
+    report::conclude(&answer, help.as_deref(), &watched);
     Ok(exit)
 }
 
@@ -65,42 +64,70 @@ async fn pay(args: &PayArgs) -> Result<Outcome, Failure> {
     let limits = limits(args)?;
     let uri = request::uri(args.url.as_deref().unwrap_or_default())?;
     let request = request::build(uri, None, &args.request)?;
-    let mut client = PayingClient::builder(signer(args.key_file.as_deref())?, limits)
-        .http(request::options(&args.request));
+    let signer = signer(args.key_file.as_deref())?;
+    // Whoever gives a command once more after an outcome that was not known would pay twice.
+    if let Some((kept, payment)) = Kept::find(&request, x402_core::Signer::address(&signer)) {
+        let path = kept.path.display();
+        output::note(format_args!(
+            "a payment for this request is open, and presented again: {path}"
+        ));
+        return present(kept, payment, request, args).await;
+    }
+    let watch = Watch::new();
+    let kept = Arc::clone(&watch.kept);
+    // Kept before it is sent: whatever ends this program, the payment is not lost.
+    let keep = move |payment: &Payment| {
+        let file = Kept::write(payment)?;
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    };
+    let mut client =
+        PayingClient::builder(signer, limits).http(request::options(&args.request)).keep(keep);
     if let Some(budget) = budget(args)? {
         client = client.budget(budget);
     }
     let client = client.build().map_err(Failure::failed)?;
-    let watch = Watch::new();
     watch.progress.doing("asking for the price");
-    // Kept before it is sent: whatever ends this program, the payment is not lost.
-    let mut tell = |event: Event<'_>| {
-        if let Event::Signed(payment) = event {
-            watch.keep(payment);
-        }
-        watch.tell(&event);
-    };
+    let mut tell = |event: Event<'_>| watch.tell(&event);
     let sent = client.send_watched(request, &mut tell);
     watch.finish(sent).await
 }
 
 async fn resume(path: &Path, args: &PayArgs) -> Result<Outcome, Failure> {
-    let unreadable = |error| Failure::usage(format!("{error}")).at(path.display());
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let payment = Payment::load(&text).map_err(|error| Failure::usage(error).at(path.display()))?;
+    let (kept, payment) = Kept::load(path)?;
     let request = resumed(&payment, args)?;
+    present(kept, payment, request, args).await
+}
+
+/// Sends a request with the payment that was signed for it before.
+async fn present(
+    kept: Kept,
+    payment: Payment,
+    request: Request<Bytes>,
+    args: &PayArgs,
+) -> Result<Outcome, Failure> {
     let client = QuotingClient::new(request::options(&args.request)).map_err(Failure::failed)?;
     let watch = Watch::new();
-    watch.lock().kept = Some(path.to_owned());
+    *watch.kept() = Some(kept);
     watch.tell(&Event::Signed(&payment));
     let mut tell = |event: Event<'_>| watch.tell(&event);
     let sent = client.resume(request, payment, &mut tell);
     watch.finish(sent).await
 }
 
-/// The request that the payment was signed for; only its body and its own fields are said again.
+/// The request that the payment was signed for. Its file has all of it; what is said once more has to be
+/// the same.
 fn resumed(payment: &Payment, args: &PayArgs) -> Result<Request<Bytes>, Failure> {
-    request::build(payment.uri().clone(), Some(payment.method().clone()), &args.request)
+    let Some(request) = payment.request() else {
+        // Of a version that kept the method and the URL alone.
+        let (uri, method) = (payment.uri().clone(), payment.method().clone());
+        return request::build(uri, Some(method), &args.request);
+    };
+    match request::contradiction(&args.request, &request)? {
+        Some(what) => Err(Failure::usage(format!("the payment was signed for another {what}"))
+            .help("nothing was sent; leave -X, -H and -d out: the file has them")),
+        None => Ok(request),
+    }
 }
 
 fn limits(args: &PayArgs) -> Result<Limits, Failure> {
@@ -134,6 +161,11 @@ fn budget(args: &PayArgs) -> Result<Option<Budget>, Failure> {
     if let Some(most) = price("--max-per-day", &args.max_per_day)? {
         budget = budget.per_day(most);
     }
+    if let Some(node) = args.rpc.clone().or_else(|| std::env::var(RPC).ok()) {
+        // The value is not shown: it may hold a key.
+        let unreadable = |_| Failure::usage("--rpc, or X402_RPC: the URL cannot be read");
+        budget = budget.ask(node.parse().map_err(unreadable)?);
+    }
     Ok(Some(budget))
 }
 
@@ -152,6 +184,8 @@ fn signer(file: Option<&Path>) -> Result<K256Signer, Failure> {
 struct Watch {
     progress: Progress,
     watched: Mutex<Watched>,
+    /// The file of the payment, once there is one.
+    kept: Arc<Mutex<Option<Kept>>>,
 }
 
 struct Watched {
@@ -160,7 +194,7 @@ struct Watched {
     signed: Option<Instant>,
     answered: Option<Instant>,
     payment: Option<Payment>,
-    kept: Option<PathBuf>,
+    kept: Option<Kept>,
 }
 
 impl Watch {
@@ -168,19 +202,15 @@ impl Watch {
         let started = Instant::now();
         let (asked, signed, answered, payment, kept) = (None, None, None, None, None);
         let watched = Watched { started, asked, signed, answered, payment, kept };
-        Self { progress: Progress::new(), watched: Mutex::new(watched) }
+        Self { progress: Progress::new(), watched: Mutex::new(watched), kept: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, payment: &Payment) {
-        let kept = write_file(payment);
-        if kept.is_none() {
-            self.progress.done("the payment could not be kept in a file");
-        }
-        self.lock().kept = kept;
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, event: &Event<'_>) {
@@ -214,7 +244,7 @@ impl Watch {
         self.progress.doing("");
         let mut lock = self.lock();
         lock.answered = Some(Instant::now());
-        let (payment, kept) = (lock.payment.take(), lock.kept.take());
+        let (payment, kept) = (lock.payment.take(), self.kept().take());
         let watched = Watched { payment, kept, ..*lock };
         match (result, &watched.payment) {
             (Some(result), _) => Ok((watched, result)),
@@ -230,22 +260,22 @@ impl Watch {
 impl Watched {
     /// How to go on with the payment: its file was written before it was sent, and never again.
     fn advice(&self) -> String {
-        match &self.kept {
-            Some(path) => format!(
-                "do not pay again; present the same payment, with the same -H and -d: x402 pay --resume {}",
-                path.display()
-            ),
-            None => "do not pay again; look at the recipient's account first. The payment could \
-                     not be kept in a file"
-                .to_owned(),
-        }
+        let file = self.kept.as_ref().map(|kept| kept.path.display());
+        let file = file.map_or_else(|| "FILE".to_owned(), |path| path.to_string());
+        let valid_before = self.payment.as_ref().map(|payment| payment.valid_before);
+        let until = valid_before.map_or_else(String::new, |until| {
+            format!("; it can be taken until Unix time {until}: look at the payer's account then")
+        });
+        format!(
+            "do not pay again; present the same payment, by the same command or by \
+             x402 pay --resume {file}{until}"
+        )
     }
 
-    /// Removes the file of a payment that nobody will present again.
-    fn forget(&self) {
-        if let Some(path) = &self.kept {
-            // A file left over does no harm: the payment is good for one answer.
-            drop(std::fs::remove_file(path));
+    /// Nobody will present the payment again.
+    fn conclude(&self, outcome: &str) {
+        if let Some(kept) = &self.kept {
+            kept.conclude(outcome);
         }
     }
 
@@ -263,92 +293,14 @@ impl Watched {
 fn exit_of(answer: &Answer) -> Exit {
     let status = answer.response.status();
     let is_ok = status.is_success() || status.is_redirection() && answer.payment.is_some();
+    let is_owed = status.is_server_error() || status == StatusCode::PAYMENT_REQUIRED;
     match answer.payment.as_ref().map(|payment| payment.status) {
-        None | Some(Status::Accepted | Status::Settled) if is_ok => Exit::Ok,
+        None | Some(Status::Accepted | Status::NotCharged | Status::Settled) if is_ok => Exit::Ok,
         // Paid, and the work is owed still: the same payment claims it.
-        Some(Status::Settled) if status.is_server_error() => Exit::Unknown,
-        None | Some(Status::Settled) => Exit::Failed,
+        Some(Status::Settled) if is_owed => Exit::Unknown,
+        None | Some(Status::NotCharged | Status::Settled) => Exit::Failed,
         Some(_) if is_ok => Exit::Unproven,
         // Neither served nor proven: the same payment may be presented again.
         Some(_) => Exit::Unknown,
     }
-}
-
-fn conclude(answer: &Answer, help: Option<&str>, watched: &Watched) {
-    let status = answer.response.status();
-    let Some(payment) = &answer.payment else {
-        output::note(format_args!("{status}, nothing to pay"));
-        redirect_note(&answer.response);
-        return;
-    };
-    let [ask, sign, paid] = watched.split();
-    let times: Vec<_> = [("ask", ask), ("sign", sign), ("pay and serve", paid)]
-        .into_iter()
-        .filter_map(|(what, time)| Some(format!("{what} {}", ms(time?))))
-        .collect();
-    output::note(format_args!("paid {payment}"));
-    match payment.transaction {
-        Some(transaction) => output::note(format_args!("{} in {transaction}", payment.status)),
-        None if payment.status == Status::Accepted => {
-            output::note(format_args!("{}: the seller settles it later", payment.status));
-        }
-        None => output::note(format_args!("{}: the seller names no transaction", payment.status)),
-    }
-    output::note(format_args!("{status} ({})", times.join(", ")));
-    if let Some(help) = help {
-        output::note(format_args!("help: {help}"));
-    }
-}
-
-fn redirect_note(response: &Response<Bytes>) {
-    if response.status().is_redirection() {
-        output::note("help: the seller sends you to another URL; ask there if you trust it");
-    }
-}
-
-fn to_json(answer: &Answer, exit: Exit, watched: &Watched) -> Value {
-    let [ask, sign, paid] = watched.split().map(|time| time.map(millis));
-    let mut value = quote::answer_to_json(&answer.response);
-    value["ok"] = (exit == Exit::Ok).into();
-    value["exit"] = (exit as u8).into();
-    value["payment"] = answer.payment.as_ref().map_or(Value::Null, payment_to_json);
-    value["ms"] = json!({"ask": ask, "sign": sign, "pay_and_serve": paid});
-    value
-}
-
-fn payment_to_json(payment: &Payment) -> Value {
-    json!({
-        "price": payment.price().to_string(),
-        "amount": payment.amount.to_string(),
-        "asset": quote::asset_to_json(&payment.asset),
-        "network": payment.asset.chain_id.to_string(),
-        "recipient": payment.recipient.to_string(),
-        "payer": payment.payer.to_string(),
-        "nonce": payment.nonce.to_string(),
-        "valid_before": payment.valid_before.to_secs(),
-        "status": payment.status.as_str(),
-        "transaction": payment.transaction.map(|hash| hash.to_string()),
-    })
-}
-
-/// Writes a payment to a new file that nobody else can read: here, or where temporary files go.
-fn write_file(payment: &Payment) -> Option<PathBuf> {
-    let nonce = Hex(payment.nonce.as_bytes().get(..8).unwrap_or_default()).to_string();
-    let name = format!("x402-payment-{}.json", nonce.trim_start_matches("0x"));
-    let places = [PathBuf::from(&name), std::env::temp_dir().join(&name)];
-    places.into_iter().find(|path| write_private(path, &payment.save()).is_ok())
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // The disk is full, say: half a payment is of no use.
-        drop(std::fs::remove_file(path));
-    }
-    written
 }

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
-use x402_hyper::client::{ClientError, FetchError, HttpOptions};
+use x402_hyper::client::{BudgetError, ClientError, FetchError, HttpOptions};
 
 use crate::args::RequestArgs;
 use crate::exit::{Exit, Failure};
@@ -38,6 +38,29 @@ pub(crate) fn build(
         headers.entry(CONTENT_TYPE).or_insert(content_type(&body));
     }
     Ok(request)
+}
+
+/// What these flags say otherwise than a request that was kept; nothing, if `None`. What they leave out is
+/// as it was.
+pub(crate) fn contradiction(
+    args: &RequestArgs,
+    kept: &Request<Bytes>,
+) -> Result<Option<&'static str>, Failure> {
+    if args.method.as_deref().is_some_and(|method| method != kept.method().as_str()) {
+        return Ok(Some("method"));
+    }
+    if let Some(data) = &args.data
+        && body(data)? != kept.body()
+    {
+        return Ok(Some("body"));
+    }
+    for header in &args.headers {
+        let (name, value) = field(header)?;
+        if name != USER_AGENT && !kept.headers().get_all(&name).iter().any(|it| *it == value) {
+            return Ok(Some("header field"));
+        }
+    }
+    Ok(None)
 }
 
 pub(crate) fn uri(text: &str) -> Result<Uri, Failure> {
@@ -90,7 +113,13 @@ fn field(header: &str) -> Result<(HeaderName, HeaderValue), Failure> {
 pub(crate) fn failure(error: &ClientError, advice: impl Fn() -> String) -> Failure {
     match error {
         ClientError::Budget { error, terms } => {
-            let help = "nothing was signed; raise the limit, or wait for another day";
+            let help = match error {
+                BudgetError::Day(_) | BudgetError::Host(_) => {
+                    "nothing was signed; raise the limit, or wait for another day. What was signed \
+                     counts, also where it was refused; --rpc looks up what was never used"
+                }
+                _ => "nothing was signed; name a file that is a budget, or a new one",
+            };
             Failure::new(Exit::Limit, format!("not paid: {error}")).at(terms).help(help)
         }
         ClientError::Limit { error, terms } => {
@@ -117,6 +146,8 @@ pub(crate) fn failure(error: &ClientError, advice: impl Fn() -> String) -> Failu
             Failure::new(Exit::Unknown, error).at(payment).help(advice())
         }
         ClientError::Request(_) => Failure::usage(error),
+        ClientError::Unkept(_) => Failure::failed(error)
+            .help("nothing was paid; run it where a file can be written, or set TMPDIR"),
         ClientError::Unpaid(FetchError::Connect(_)) => Failure::failed(error)
             .help("nothing was paid; is the server running, and the URL right?"),
         _ => Failure::failed(error).help("nothing was paid"),

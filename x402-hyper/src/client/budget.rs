@@ -1,31 +1,48 @@
 /*!
-What a buyer has spent, in a file: limits over many payments, restarts and processes.
+What a buyer has signed, in a file: limits over many payments, restarts and processes.
 
-The file is a text, one line for each payment, in the order in which they were signed:
+The file is a text. Behind its first line it has a line for each payment, in the order in which they were
+signed, and lines that say what became of some:
 
 ```text
-1790000000 api.example.com eip155:8453 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 10000
-1790000003 api.example.com eip155:8453 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 -10000
+x402 budget 2
+1790000000 signed 0x… 1790000060 eip3009 0x7099…79C8 api.example.com eip155:8453 0x8335…2913 10000
+1790000700 unused 0x…
 ```
 
-time (Unix seconds), host and port, network, token, atomic units. A payment is written, and safe on
-disk, before it is signed; one that was certainly not taken is given back by a line of its own. What is
-not known counts as spent. The file is locked while it is read and written, so that processes that pay
-at the same time do not exceed a limit together.
+time (Unix seconds), nonce, until when the money can be taken, method, payer, host and port, network,
+token, atomic units (of a ceiling, all of it). Files of the first version, without the first line, are gone
+on with.
+
+A payment is written, and safe on disk, before it is signed. From then on it counts: whatever the seller
+answers, the signature can be used until its `validBefore`. It ceases to count where the signer did not
+sign, and where a node says ([`Budget::ask`]) that it was not used, at a block whose time is past its
+`validBefore`: what a chain says before that frees nothing, and without a node nobody can say it. What was
+used counts for good.
+
+The file is locked while it is read and written, so that processes that pay at the same time do not exceed a
+limit together. Lines are only ever added. A file that is no budget is refused, and left as it is.
 */
 
-use core::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+mod file;
+mod line;
+
+use std::collections::HashSet;
+use std::io;
 use std::path::PathBuf;
 
-use x402_core::{Address, Amount, ChainId, Price};
+use x402_core::{Amount, Nonce, Price, Transfer};
 
 use super::Terms;
+use super::node::NodeUrl;
+use file::Locked;
+use line::{Ended, Line, Old};
 
-/// A file is not read beyond this: a million payments are less.
-const MAX_BYTES: u64 = 128 << 20;
+pub(super) use line::{End, Method, Signed};
+
 const DAY_SECONDS: u64 = 24 * 60 * 60;
+/// How many payments a node is asked about at a time.
+const ASKED: usize = 64;
 
 /// Limits over all payments that are noted in a file, each in units of the asset that is paid with.
 #[derive(Clone, Debug)]
@@ -33,6 +50,7 @@ pub struct Budget {
     path: PathBuf,
     per_host: Option<Price>,
     per_day: Option<Price>,
+    node: Option<NodeUrl>,
 }
 
 /// Why a budget lets nothing be paid.
@@ -48,6 +66,12 @@ pub enum BudgetError {
     /// A line of the file is none that a budget writes.
     #[error("line {0} of the budget's file cannot be read; mend it, or take another file")]
     Line(usize),
+    /// The file is something else than a budget, and was left as it is.
+    #[error("the budget's file is no budget, and was left as it is; take another file")]
+    NoBudget,
+    /// The file is longer than it may be, and was left as it is.
+    #[error("the budget's file is longer than {0} bytes, and was left as it is; begin another one")]
+    TooLong(u64),
     /// The file cannot be read or written.
     #[error("the budget's file: {0}")]
     File(#[from] io::Error),
@@ -57,26 +81,15 @@ pub enum BudgetError {
 #[derive(Debug)]
 pub(super) struct Noted<'b> {
     budget: &'b Budget,
-    line: Line,
-}
-
-/// One line of the file.
-#[derive(Clone, Debug, PartialEq)]
-struct Line {
     time: u64,
-    host: String,
-    chain_id: ChainId,
-    asset: Address,
-    /// Whether it is given back.
-    is_back: bool,
-    amount: Amount,
+    nonce: Nonce,
 }
 
 impl Budget {
     /// The budget in this file, which is made when the first payment is noted.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), per_host: None, per_day: None }
+        Self { path: path.into(), per_host: None, per_day: None, node: None }
     }
 
     /// No more than this to one host, ever.
@@ -93,116 +106,147 @@ impl Budget {
         self
     }
 
+    /// Asks this node, where a limit would be exceeded, which of the payments that have run out were used:
+    /// those that were not cease to count. It is believed for the chain whose id it says.
+    #[must_use]
+    pub fn ask(mut self, node: http::Uri) -> Self {
+        self.node = Some(NodeUrl(node));
+        self
+    }
+
+    pub(super) const fn node(&self) -> Option<&NodeUrl> {
+        self.node.as_ref()
+    }
+
     /// Notes a payment, if the limits allow it: safe on disk when this returns.
     pub(super) fn note(
         &self,
         host: &str,
         terms: &Terms,
+        transfer: &Transfer,
         time: u64,
     ) -> Result<Noted<'_>, BudgetError> {
-        let line = Line {
+        let nonce = transfer.nonce();
+        let line = Signed {
             time,
+            nonce,
+            // What 64 bits cannot say has no end.
+            valid_before: transfer.valid_before().to_secs().unwrap_or(u64::MAX),
+            method: Method::of(transfer),
+            payer: transfer.from(),
             host: host.to_ascii_lowercase(),
             chain_id: terms.asset.chain_id,
             asset: terms.asset.address,
-            is_back: false,
-            amount: terms.amount,
+            amount: transfer.value(),
         };
-        self.change(&line, terms.asset.decimals)?;
-        Ok(Noted { budget: self, line })
+        let mut file = Locked::open(&self.path)?;
+        self.allow(&line, &Books::of(&file.lines), terms.asset.decimals)?;
+        file.append(&[Line::Signed(line)])?;
+        Ok(Noted { budget: self, time, nonce })
     }
 
-    /// Writes a line behind those that are there, under the file's lock.
-    fn change(&self, line: &Line, decimals: u8) -> Result<(), BudgetError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&self.path)?;
-        // Let go of when the file is closed, however this ends.
-        file.lock()?;
-        let lines = read(&mut file)?;
-        if !line.is_back {
-            self.allow(line, &lines, decimals)?;
-        }
-        writeln!(file, "{line}")?;
-        file.sync_all()?;
-        Ok(())
-    }
-
-    fn allow(&self, line: &Line, lines: &[Line], decimals: u8) -> Result<(), BudgetError> {
+    fn allow(&self, line: &Signed, books: &Books<'_>, decimals: u8) -> Result<(), BudgetError> {
         let day = line.time / DAY_SECONDS;
-        let same = |other: &&Line| other.chain_id == line.chain_id && other.asset == line.asset;
-        let fits = |most: Price, spent: Amount| {
-            let total = spent.checked_add(line.amount);
+        let fits = |most: Price, counted: Amount| {
+            let total = counted.checked_add(line.amount);
             let most = most.to_amount_floor(decimals).unwrap_or(Amount::MAX);
             total.is_some_and(|total| total <= most)
         };
-        let today = lines.iter().filter(same).filter(|other| other.time / DAY_SECONDS == day);
-        if let Some(most) = self.per_day.filter(|most| !fits(*most, sum(today))) {
+        let today = |_: &str, time: u64| time / DAY_SECONDS == day;
+        if let Some(most) = self.per_day.filter(|most| !fits(*most, books.counted(line, today))) {
             return Err(BudgetError::Day(most));
         }
-        let there = lines.iter().filter(same).filter(|other| other.host == line.host);
-        match self.per_host.filter(|most| !fits(*most, sum(there))) {
+        let there = |host: &str, _| host == line.host;
+        match self.per_host.filter(|most| !fits(*most, books.counted(line, there))) {
             Some(most) => Err(BudgetError::Host(most)),
             None => Ok(()),
         }
     }
+
+    /// Payments in the asset of these terms that count and have run out: who asks a node for them can
+    /// [end](Self::end) them.
+    pub(super) fn run_out(&self, terms: &Terms, now: u64) -> Result<Vec<Signed>, BudgetError> {
+        let file = Locked::open(&self.path)?;
+        let books = Books::of(&file.lines);
+        let is_asked = |line: &&&Signed| {
+            let is_same =
+                line.chain_id == terms.asset.chain_id && line.asset == terms.asset.address;
+            is_same && line.valid_before < now && !books.ended.contains(&line.nonce)
+        };
+        Ok(books.signed.iter().filter(is_asked).take(ASKED).map(|line| (*line).clone()).collect())
+    }
+
+    /// Notes what has become of payments, at a time of the chain's.
+    pub(super) fn end(&self, ends: &[(Nonce, End)], time: u64) -> Result<(), BudgetError> {
+        let ended = |&(nonce, end)| Line::Ended(Ended { time, nonce, end });
+        let lines: Vec<_> = ends.iter().map(ended).collect();
+        if lines.is_empty() { Ok(()) } else { Locked::open(&self.path)?.append(&lines) }
+    }
 }
 
 impl Noted<'_> {
-    /// Gives a payment back that was certainly not taken. Where that fails it counts as spent.
-    pub(super) fn give_back(self) {
-        let line = Line { is_back: true, ..self.line };
-        // The limits are not asked, so neither are the decimals.
-        drop(self.budget.change(&line, 0));
+    /// The signer did not sign, so there is nothing that could be used. Where that cannot be written, the
+    /// payment counts.
+    pub(super) fn withdraw(self) {
+        let Self { budget, time, nonce } = self;
+        drop(budget.end(&[(nonce, End::Unsigned)], time));
     }
 }
 
-/// All lines. A last one that was cut off was never counted on, and goes.
-fn read(file: &mut File) -> Result<Vec<Line>, BudgetError> {
-    let mut text = String::new();
-    file.take(MAX_BYTES).read_to_string(&mut text)?;
-    let whole = text.rfind('\n').map_or(0, |at| at + 1);
-    file.set_len(whole as u64)?;
-    file.seek(SeekFrom::End(0))?;
-    let lines = text.get(..whole).unwrap_or_default().lines().enumerate();
-    lines.map(|(index, line)| Line::parse(line).ok_or(BudgetError::Line(index + 1))).collect()
+/// The lines of a file, read together.
+struct Books<'l> {
+    signed: Vec<&'l Signed>,
+    old: Vec<&'l Old>,
+    /// Those of which it is known what became of them.
+    ended: HashSet<Nonce>,
+    /// Those that do not count.
+    freed: HashSet<Nonce>,
 }
 
-/// What was spent and not given back; what is too much to be counted is the most there is.
-fn sum<'l>(lines: impl Iterator<Item = &'l Line>) -> Amount {
-    let (mut spent, mut back) = (Amount::ZERO, Amount::ZERO);
-    for line in lines {
-        let side = if line.is_back { &mut back } else { &mut spent };
-        *side = side.checked_add(line.amount).unwrap_or(Amount::MAX);
+impl<'l> Books<'l> {
+    fn of(lines: &'l [Line]) -> Self {
+        let (ended, freed) = (HashSet::new(), HashSet::new());
+        let mut books = Self { signed: Vec::new(), old: Vec::new(), ended, freed };
+        let mut ends = Vec::new();
+        for line in lines {
+            match line {
+                Line::Signed(line) => books.signed.push(line),
+                Line::Old(line) => books.old.push(line),
+                Line::Ended(line) => ends.push(line),
+            }
+        }
+        let used = |end: &&&Ended| end.end == End::Used;
+        let used: HashSet<_> = ends.iter().filter(used).map(|end| end.nonce).collect();
+        for end in ends {
+            let mut signed = books.signed.iter().filter(|line| line.nonce == end.nonce);
+            let is_over = match end.end {
+                // Before that it frees nothing, whoever has written it.
+                End::Unused => signed.all(|line| end.time > line.valid_before),
+                End::Unsigned | End::Used => true,
+            };
+            if is_over {
+                books.ended.insert(end.nonce);
+                if end.end != End::Used && !used.contains(&end.nonce) {
+                    books.freed.insert(end.nonce);
+                }
+            }
+        }
+        books
     }
-    spent.checked_sub(back).unwrap_or(Amount::ZERO)
-}
 
-impl Line {
-    fn parse(text: &str) -> Option<Self> {
-        let fields: Vec<_> = text.split(' ').collect();
-        let [time, host, network, asset, amount] = fields[..] else { return None };
-        let (is_back, amount) = match amount.strip_prefix('-') {
-            Some(amount) => (true, amount),
-            None => (false, amount),
-        };
-        Some(Self {
-            time: time.parse().ok().filter(|_| time.bytes().all(|b| b.is_ascii_digit()))?,
-            host: Some(host).filter(|host| !host.is_empty())?.to_owned(),
-            chain_id: ChainId::parse(network).ok()?,
-            asset: Address::parse(asset).ok()?,
-            is_back,
-            amount: Amount::parse(amount).ok()?,
-        })
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time, host, chain_id, asset, is_back, amount } = self;
-        let sign = if *is_back { "-" } else { "" };
-        write!(f, "{time} {host} {chain_id} {asset} {sign}{amount}")
+    /// What counts of the payments in this line's asset, by host and time; what is too much to be counted
+    /// is the most there is.
+    fn counted(&self, line: &Signed, is_meant: impl Fn(&str, u64) -> bool) -> Amount {
+        let is_same = |chain_id, asset| chain_id == line.chain_id && asset == line.asset;
+        let add = |sum: Amount, amount| sum.checked_add(amount).unwrap_or(Amount::MAX);
+        let old = self.old.iter().filter(|it| is_same(it.chain_id, it.asset));
+        let old = old.filter(|it| is_meant(&it.host, it.time));
+        let (back, spent): (Vec<&Old>, Vec<&Old>) = old.partition(|it| it.is_back);
+        let sum = |lines: Vec<&Old>| lines.iter().map(|it| it.amount).fold(Amount::ZERO, add);
+        let old = sum(spent).checked_sub(sum(back)).unwrap_or(Amount::ZERO);
+        let signed = self.signed.iter().filter(|it| is_same(it.chain_id, it.asset));
+        let signed = signed.filter(|it| is_meant(&it.host, it.time));
+        let counted = signed.filter(|it| !self.freed.contains(&it.nonce));
+        counted.map(|it| it.amount).fold(old, add)
     }
 }

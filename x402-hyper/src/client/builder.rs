@@ -1,11 +1,13 @@
 use core::fmt;
 use core::time::Duration;
+use std::io;
 use std::sync::Arc;
 
 use x402_core::{Address, Asset, ChainId};
 
+use super::QuotingClient;
 use super::sign::AnySigner;
-use super::{Budget, ClientError, Dialect, HttpOptions, Limits, PayingClient, QuotingClient};
+use super::{Budget, ClientError, Dialect, HttpOptions, Keep, Limits, PayingClient, Payment};
 
 /// Makes a [`PayingClient`].
 pub struct Builder {
@@ -13,6 +15,7 @@ pub struct Builder {
     limits: Limits,
     options: HttpOptions,
     budget: Option<Budget>,
+    keep: Option<Arc<Keep>>,
 }
 
 impl fmt::Debug for Builder {
@@ -23,7 +26,7 @@ impl fmt::Debug for Builder {
 
 impl Builder {
     pub(super) fn new(signer: Arc<dyn AnySigner>, limits: Limits) -> Self {
-        Self { signer, limits, options: HttpOptions::default(), budget: None }
+        Self { signer, limits, options: HttpOptions::default(), budget: None, keep: None }
     }
 
     /// Pays nobody else.
@@ -65,6 +68,17 @@ impl Builder {
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = Some(budget);
+        self
+    }
+
+    /// Keeps each payment, once it is signed and before it is sent: by [`Payment::save`], say, so that
+    /// nothing that ends this process loses it. Where that fails, the payment is not sent.
+    #[must_use]
+    pub fn keep(
+        mut self,
+        keep: impl Fn(&Payment) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.keep = Some(Arc::new(keep));
         self
     }
 
@@ -111,7 +125,7 @@ impl Builder {
     /// [`ClientError::Tls`] where TLS cannot be set up.
     pub fn build(self) -> Result<PayingClient, ClientError> {
         let quoting = QuotingClient::new(self.options)?;
-        let budget = self.budget.map(Arc::new);
-        Ok(PayingClient { quoting, signer: self.signer, limits: Arc::new(self.limits), budget })
+        let (limits, budget) = (Arc::new(self.limits), self.budget.map(Arc::new));
+        Ok(PayingClient { quoting, signer: self.signer, limits, budget, keep: self.keep })
     }
 }

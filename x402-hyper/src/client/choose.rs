@@ -1,7 +1,7 @@
 //! Which of the ways to pay is taken.
 
-use x402_core::Scheme;
 use x402_core::buyer::PolicyError;
+use x402_core::{Address, Scheme};
 
 use super::{ClientError, Dialect, Limits, Terms};
 
@@ -11,10 +11,14 @@ use super::{ClientError, Dialect, Limits, Terms};
 /// ([`Limits::assets`]), then the seller's. Among equals a ceiling goes before an exact price, for less of
 /// it may be taken; then a token that moves the money itself before Permit2, and v2 before v1 before the
 /// header dialect.
-pub(super) fn choose<'t>(limits: &Limits, offers: &'t [Terms]) -> Result<&'t Terms, ClientError> {
+pub(super) fn choose<'t>(
+    limits: &Limits,
+    payer: Address,
+    offers: &'t [Terms],
+) -> Result<&'t Terms, ClientError> {
     let (mut admitted, mut refused) = (Vec::new(), None);
     for terms in offers.iter().filter(|terms| limits.dialect.is_none_or(|it| it == terms.dialect)) {
-        match admit(limits, terms) {
+        match admit(limits, payer, terms) {
             Ok(()) => admitted.push(terms),
             Err(error) => refused = refused.or(Some((error, terms))),
         }
@@ -40,13 +44,16 @@ pub(super) fn choose<'t>(limits: &Limits, offers: &'t [Terms]) -> Result<&'t Ter
     })
 }
 
-fn admit(limits: &Limits, terms: &Terms) -> Result<(), PolicyError> {
+fn admit(limits: &Limits, payer: Address, terms: &Terms) -> Result<(), PolicyError> {
     let asset = terms.asset.as_asset();
     if !limits.assets.is_empty() && !limits.assets.iter().any(|name| asset.is_named(name)) {
         return Err(PolicyError::Asset);
     }
     if !limits.permit2 && !terms.is_by_token() {
         return Err(PolicyError::TransferMethod);
+    }
+    if terms.recipient == payer {
+        return Err(PolicyError::Payee);
     }
     limits.policy().admit(&terms.offer())
 }

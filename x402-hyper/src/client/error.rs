@@ -44,7 +44,7 @@ pub enum ClientError {
     /// Too many redirects of the unpaid request.
     #[error("the seller redirects too often")]
     Redirects,
-    /// The seller refused the payment.
+    /// The seller refused the payment, for a reason by which the money cannot have moved.
     #[error("the seller refused the payment: {0}")]
     Refused(Box<Refused>),
     /// The request cannot be sent as it is.
@@ -73,6 +73,9 @@ pub enum ClientError {
         /// Where it is said to be.
         network: ChainId,
     },
+    /// The payment was signed and could not be [kept](super::Builder::keep), so it was not sent.
+    #[error("the payment could not be kept, so it was not sent: {0}")]
+    Unkept(#[source] std::io::Error),
     /// The payment was sent, and there is no answer that says what became of it.
     #[error("the outcome of the payment is not known: {0}")]
     Unresolved(Box<Unresolved>),

@@ -39,7 +39,11 @@ impl Fetch {
         Some(Self { client, options })
     }
 
-    async fn once(&self, request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+    /// Sends a request as it is, and reads the answer.
+    pub(super) async fn once(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, FetchError> {
         let (timeout, limit) = (self.options.request_timeout, self.options.body_limit);
         let exchange = async {
             let response = self.client.request(request.map(Full::new)).await.map_err(|error| {
@@ -80,27 +84,32 @@ impl Fetch {
         Err(ClientError::Redirects)
     }
 
-    /// Sends a request with its payment, and while there is no answer to that, sends it again.
+    /// Sends a request with its payment, and while there is no answer to that, sends it again;
+    /// `was_sent` where that was done before, by whoever did not see its end.
     pub(super) async fn repeat(
         &self,
         request: &Request<Bytes>,
         payment: Payment,
+        was_sent: bool,
         watch: &mut (dyn FnMut(Event<'_>) + Send),
     ) -> Result<Answer, ClientError> {
         let mut paid = request.clone();
         paid.headers_mut().extend(payment.headers().clone());
         // Whether something may have arrived: no connection means that nothing did.
-        let (mut is_sent, mut deadline) = (false, None);
+        let (mut is_sent, mut was_lost, mut deadline) = (was_sent, was_sent, None);
         let mut tries = 0;
         loop {
             tries += 1;
             let verdict = match self.once(paid.clone()).await {
-                Ok(response) => Verdict::of(response, &payment),
-                Err(error) => Verdict::failed(error),
+                Ok(response) => Verdict::of(response, &payment, was_lost),
+                Err(error) => {
+                    was_lost |= !matches!(error, FetchError::Connect(_));
+                    Verdict::failed(error)
+                }
             };
             let (why, retry_after) = match verdict {
-                Verdict::Done(response, status, transaction) => {
-                    let payment = Some(payment.concluded(status, transaction));
+                Verdict::Done(response, outcome) => {
+                    let payment = Some(payment.concluded(outcome));
                     return Ok(Answer { response, payment });
                 }
                 Verdict::Refused(refused) => return Err(ClientError::Refused(refused)),

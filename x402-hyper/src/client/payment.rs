@@ -1,15 +1,18 @@
+mod saved;
+
 use core::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use serde_json::{Value, json};
+use http::header::USER_AGENT;
+use http::{HeaderMap, Method, Request, Uri};
 use x402_core::buyer::Signed;
-use x402_core::headers::Field;
-use x402_core::{Address, Amount, ChainId, LogOrder, Nonce, Price, Timestamp, hex};
+use x402_core::{Address, Amount, Nonce, Price, Scheme, Timestamp};
 use x402_std::chain::TxHash;
 use x402_std::config::OwnedAsset;
 
-use super::{ClientError, Terms, V1_PAYMENT, V2_PAYMENT, attach};
+use super::{ClientError, Terms, attach};
+
+pub(super) use saved::field;
 
 /// A payment that was signed for one request, and what became of it.
 ///
@@ -18,8 +21,10 @@ use super::{ClientError, Terms, V1_PAYMENT, V2_PAYMENT, attach};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Payment {
-    /// How much, in atomic units of the asset.
+    /// How much was signed for, in atomic units of the asset.
     pub amount: Amount,
+    /// Whether less than that may be taken (`upto`).
+    pub is_ceiling: bool,
     /// With what, and on which chain.
     pub asset: OwnedAsset,
     /// To whom.
@@ -34,8 +39,12 @@ pub struct Payment {
     pub status: Status,
     /// The transaction that the seller names.
     pub transaction: Option<TxHash>,
+    /// How much the seller says was taken, in atomic units of the asset; `None` where nothing says it.
+    pub taken: Option<Amount>,
     method: Method,
     uri: Uri,
+    /// The request's own fields and its body.
+    sent_with: Option<(HeaderMap, Bytes)>,
     headers: HeaderMap,
 }
 
@@ -45,6 +54,8 @@ pub struct Payment {
 pub enum Status {
     /// The seller has taken it, and settles it later.
     Accepted,
+    /// The seller says that nothing was charged for this answer.
+    NotCharged,
     /// The seller serves, and the chain has not said.
     Pending,
     /// It was signed, and there is no answer yet.
@@ -55,12 +66,21 @@ pub enum Status {
     Unproven,
 }
 
+/// What an answer says of a payment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) status: Status,
+    pub(super) transaction: Option<TxHash>,
+    pub(super) taken: Option<Amount>,
+}
+
 impl Status {
     /// One word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
+            Self::NotCharged => "not-charged",
             Self::Pending => "pending",
             Self::Sent => "sent",
             Self::Settled => "settled",
@@ -84,6 +104,7 @@ impl Payment {
         let transfer = &signed.transfer;
         Ok(Self {
             amount: transfer.value(),
+            is_ceiling: matches!(terms.scheme, Scheme::Upto { .. }),
             asset: terms.asset.clone(),
             recipient: transfer.to(),
             payer: transfer.from(),
@@ -91,20 +112,24 @@ impl Payment {
             valid_before: transfer.valid_before(),
             status: Status::Sent,
             transaction: None,
+            taken: None,
             method: request.method().clone(),
             uri: request.uri().clone(),
+            sent_with: Some((request.headers().clone(), request.body().clone())),
             headers: attach::headers(signed, terms)?,
         })
     }
 
-    pub(super) fn concluded(self, status: Status, transaction: Option<TxHash>) -> Self {
-        Self { status, transaction, ..self }
+    pub(super) fn concluded(self, outcome: Outcome) -> Self {
+        let Outcome { status, transaction, taken } = outcome;
+        Self { status, transaction, taken, ..self }
     }
 
-    /// What was paid, in units of the asset.
+    /// What was paid, in units of the asset; of a ceiling of which nobody says how much was taken, the
+    /// most that it may be.
     #[must_use]
     pub fn price(&self) -> Price {
-        self.amount.to_price(self.asset.decimals)
+        self.taken.unwrap_or(self.amount).to_price(self.asset.decimals)
     }
 
     /// The header fields that are the payment. Who has them can have the money moved, though to
@@ -126,89 +151,46 @@ impl Payment {
         &self.uri
     }
 
-    /// The payment as a JSON text, to be kept for [`PayingClient::resume`](super::PayingClient::resume).
+    /// The request it was signed for, without the payment; `None` where it was loaded from a text that
+    /// does not say it.
     #[must_use]
-    pub fn save(&self) -> String {
-        let header = |(name, value): (&HeaderName, &HeaderValue)| {
-            (name.as_str().to_owned(), Value::from(value.to_str().unwrap_or_default()))
+    pub fn request(&self) -> Option<Request<Bytes>> {
+        let (fields, body) = self.sent_with.as_ref()?;
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = fields.clone();
+        Some(request)
+    }
+
+    /// What makes a request another one than that it was signed for; nothing, if `None`. Who asks
+    /// (`User-Agent`) does not, and what a text of before does not say cannot.
+    #[must_use]
+    pub fn differs_from(&self, request: &Request<Bytes>) -> Option<&'static str> {
+        if self.method != request.method() {
+            return Some("method");
+        }
+        if self.uri != *request.uri() {
+            return Some("URL");
+        }
+        let (fields, body) = self.sent_with.as_ref()?;
+        if body != request.body() {
+            return Some("body");
+        }
+        let meant = |fields: &HeaderMap| {
+            let mut fields = fields.clone();
+            fields.remove(USER_AGENT);
+            fields
         };
-        let headers: serde_json::Map<_, _> = self.headers.iter().map(header).collect();
-        let asset = &self.asset;
-        let saved = json!({
-            "method": self.method.as_str(),
-            "url": self.uri.to_string(),
-            "amount": self.amount.to_string(),
-            "asset": {
-                "chain_id": asset.chain_id.get(),
-                "symbol": asset.symbol,
-                "address": asset.address.to_string(),
-                "name": asset.name,
-                "version": asset.version,
-                "decimals": asset.decimals,
-            },
-            "recipient": self.recipient.to_string(),
-            "payer": self.payer.to_string(),
-            "nonce": self.nonce.to_string(),
-            "valid_before": self.valid_before.to_string(),
-            "headers": headers,
-        });
-        format!("{saved:#}\n")
+        (meant(fields) != meant(request.headers())).then_some("header fields")
     }
-
-    /// Reads what [`Self::save`] wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`] where it is anything else.
-    pub fn load(text: &str) -> Result<Self, LoadError> {
-        let saved: Value = serde_json::from_str(text).map_err(|_| LoadError)?;
-        Self::from_saved(&saved).ok_or(LoadError)
-    }
-
-    fn from_saved(saved: &Value) -> Option<Self> {
-        let text = |key: &str| saved.get(key)?.as_str();
-        let asset = saved.get("asset")?;
-        let name = |key: &str| asset.get(key)?.as_str().map(str::to_owned);
-        let headers = saved.get("headers")?.as_object()?.iter();
-        let headers = headers.map(|(name, value)| field(name, value.as_str()?));
-        Some(Self {
-            amount: Amount::parse(text("amount")?).ok()?,
-            asset: OwnedAsset {
-                chain_id: ChainId::new(asset.get("chain_id")?.as_u64()?),
-                symbol: name("symbol")?,
-                address: Address::parse(&name("address")?).ok()?,
-                name: name("name")?,
-                version: name("version")?,
-                decimals: asset.get("decimals")?.as_u64()?.try_into().ok()?,
-                // A buyer reads no receipts.
-                log_order: LogOrder::Unknown,
-            },
-            recipient: Address::parse(text("recipient")?).ok()?,
-            payer: Address::parse(text("payer")?).ok()?,
-            nonce: Nonce::new(hex::decode(text("nonce")?).ok()?),
-            valid_before: Timestamp::parse(text("valid_before")?).ok()?,
-            status: Status::Sent,
-            transaction: None,
-            method: text("method")?.parse().ok()?,
-            uri: text("url")?.parse().ok()?,
-            headers: headers.collect::<Option<_>>()?,
-        })
-    }
-}
-
-/// A field of a payment; nothing else is ever read as one.
-pub(super) fn field(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name: HeaderName = name.parse().ok()?;
-    let mut value: HeaderValue = value.parse().ok()?;
-    let secrets = [Field::Signature.name(), V1_PAYMENT, V2_PAYMENT];
-    value.set_sensitive(secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name.as_str())));
-    super::is_payment_field(&name).then_some((name, value))
 }
 
 impl fmt::Display for Payment {
-    /// `0.01 USDC on ethereum to 0x…`
+    /// `0.01 USDC on ethereum to 0x…`, or `at most 0.01 USDC …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} on ", self.price(), self.asset.symbol)?;
+        let most = if self.is_ceiling && self.taken.is_none() { "at most " } else { "" };
+        write!(f, "{most}{} {} on ", self.price(), self.asset.symbol)?;
         match self.asset.chain_id.name() {
             Some(name) => f.write_str(name)?,
             None => write!(f, "{}", self.asset.chain_id)?,
@@ -221,6 +203,7 @@ impl fmt::Debug for Payment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Payment")
             .field("amount", &self.amount)
+            .field("taken", &self.taken)
             .field("asset", &self.asset)
             .field("recipient", &self.recipient)
             .field("payer", &self.payer)

@@ -35,21 +35,26 @@ pub(super) fn now() -> Result<u64, ClientError> {
     Ok(now.as_secs())
 }
 
-/// Signs a payment for `request` if the policy admits the terms.
+/// What is to be signed, if the policy admits the terms: with a nonce that nobody has seen.
+pub(super) fn prepare(
+    payer: Address,
+    policy: &Policy<'_>,
+    terms: &Terms,
+) -> Result<Unsigned, ClientError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|_| ClientError::System("randomness"))?;
+    let (nonce, now) = (Nonce::new(nonce), Timestamp::from_secs(now()?));
+    Unsigned::new(&terms.offer(), policy, payer, nonce, now)
+        .map_err(|error| ClientError::Limit { error, terms: Box::new(terms.clone()) })
+}
+
+/// Signs it, for `request`.
 pub(super) fn sign(
     signer: &dyn AnySigner,
-    policy: &Policy<'_>,
+    unsigned: Unsigned,
     terms: &Terms,
     request: &Request<Bytes>,
 ) -> Result<Payment, ClientError> {
-    let offer = terms.offer();
-    let limit = |error| ClientError::Limit { error, terms: Box::new(terms.clone()) };
-    policy.admit(&offer).map_err(limit)?;
-    let now = now()?;
-    let mut nonce = [0; 32];
-    getrandom::fill(&mut nonce).map_err(|_| ClientError::System("randomness"))?;
-    let (nonce, now) = (Nonce::new(nonce), Timestamp::from_secs(now));
-    let unsigned = Unsigned::new(&offer, policy, signer.payer(), nonce, now).map_err(limit)?;
     let signature = signer.sign_digest(unsigned.digest()).map_err(ClientError::Signer)?;
     Payment::new(&unsigned.sign(signature), terms, request)
 }

@@ -63,17 +63,29 @@ pub(super) struct Echo {
     pub(super) extensions: String,
 }
 
+type Read = fn(&Response<Bytes>, &[OwnedAsset]) -> Result<Vec<Terms>, ClientError>;
+
 impl Terms {
     /// Reads every way to pay that a 402 offers and that can be taken: of a known scheme, in a known
     /// asset. v2 comes first, then v1, then the header dialect; in each, the seller's order.
+    ///
+    /// Where v2's field is there, it is what the seller says: of the body, which others may have written,
+    /// v1's terms are taken only where the field has the same.
     pub(super) fn read(
         response: &Response<Bytes>,
         known: &[OwnedAsset],
     ) -> Result<Vec<Self>, ClientError> {
         let (mut offers, mut error) = (Vec::new(), None);
-        for read in [wire::read_v2, wire::read_v1, headers::read] {
+        for (read, is_of_body) in
+            [(wire::read_v2 as Read, false), (wire::read_v1, true), (headers::read, false)]
+        {
             match read(response, known) {
-                Ok(more) => offers.extend(more),
+                Ok(mut more) => {
+                    if is_of_body && response.headers().contains_key(wire::V2_TERMS) {
+                        more.retain(|terms: &Self| offers.iter().any(|other| terms.is_as(other)));
+                    }
+                    offers.extend(more);
+                }
                 // Worth telling only where nothing can be read.
                 Err(why) => error = error.or(Some(why)),
             }
@@ -99,6 +111,12 @@ impl Terms {
             Scheme::Upto { facilitator } => offer.up_to(facilitator),
             Scheme::Exact(_) => offer,
         }
+    }
+
+    /// Whether the same would be paid, whatever the dialect.
+    fn is_as(&self, other: &Self) -> bool {
+        let paid = |terms: &Self| (terms.scheme, terms.amount, terms.recipient);
+        paid(self) == paid(other) && self.asset == other.asset
     }
 
     /// Whether the token alone moves the money; else the payer has to have approved Permit2.
@@ -138,7 +156,7 @@ pub(super) fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])>
 /// What a 402 speaks that has no terms that can be taken.
 fn foreign(response: &Response<Bytes>) -> Foreign {
     let headers = response.headers();
-    if headers.contains_key("payment-required") {
+    if headers.contains_key(wire::V2_TERMS) {
         return Foreign::V2;
     }
     if headers.contains_key(x402_core::headers::Field::Required.name()) {

@@ -170,6 +170,7 @@ fn settled() -> Option<Body> {
 
 mod budget;
 mod dialects;
+mod outcomes;
 
 fn signer() -> K256Signer {
     K256Signer::from_bytes(&[7; 32]).unwrap()

@@ -544,6 +544,7 @@ async fn an_upstream_that_fails_is_owed_still() {
     drop(nobody);
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
     let late = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let price = b"HTTP/1.1 402 Payment Required\r\nPAYMENT-REQUIRED: SECRET\r\nContent-Length: 6\r\n\r\nSECRET";
     let early = b"HTTP/1.1 103 Early Hints\r\nLink: SECRET\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
     for (authority, expected) in [
         (authority, 502),
@@ -551,6 +552,7 @@ async fn an_upstream_that_fails_is_owed_still() {
         (canned(b"SSH-2.0-x\r\n\r\n", Duration::ZERO).await, 502),
         (canned(late, Duration::from_secs(2)).await, 504),
         (canned(half, Duration::ZERO).await, 200),
+        (canned(price, Duration::ZERO).await, 502),
         (canned(early, Duration::ZERO).await, 204),
     ] {
         let stand =

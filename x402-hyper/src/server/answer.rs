@@ -74,6 +74,14 @@ pub(super) const STRANGE_CREDIT: Notice = Notice {
     message: "X-Payment-Credit names no balance that can pay for this",
     help: "send it as this seller has told it, or leave it out and pay",
 };
+/// What is said in place of a 402 of the service behind. Buyers pay anew at every 402: this one would have
+/// them pay for what they have paid for, or somebody else.
+pub(super) const UPSTREAM_PRICE: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "upstream_payment_required",
+    message: "the server behind asks for a payment of its own, which is not the buyer's to make",
+    help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
 pub(super) const METHOD: Notice = Notice {
     status: StatusCode::METHOD_NOT_ALLOWED,
     reason: "method_not_allowed",
@@ -322,14 +330,23 @@ fn private<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderValue {
     value.unwrap_or(HeaderValue::from_static("private"))
 }
 
-/// Adds what a paid answer says of its payment.
+/// Adds what a paid answer says of its payment; `taken`, how much of a ceiling, where that is known.
 pub(super) fn receipt(
     headers: &mut HeaderMap,
     receipt: &Receipt,
     chain_id: ChainId,
     dialect: Dialect,
+    taken: Option<Amount>,
 ) {
-    dialect.outcome(receipt, chain_id, headers);
+    dialect.outcome(receipt, chain_id, taken, headers);
+    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
+    headers.append(VARY, dialect::VARY);
+}
+
+/// Says that nothing was charged for an answer, nor will be. In every dialect by the same field: a receipt
+/// of v1 or v2 is of a settlement, and there is none.
+pub(super) fn not_charged(headers: &mut HeaderMap) {
+    dialect::not_charged(headers);
     headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
     headers.append(VARY, dialect::VARY);
 }
@@ -356,6 +373,10 @@ pub(super) fn handed_out(answer: &Answer, headers: &mut HeaderMap) {
 
 /// An answer that was kept, given again.
 pub(super) fn again(answer: Answer) -> Option<Response<Bytes>> {
+    // Kept by a version that gave it.
+    if answer.status == StatusCode::PAYMENT_REQUIRED {
+        return Some(UPSTREAM_PRICE.answer());
+    }
     let mut again = Response::new(Bytes::from(answer.body?));
     *again.status_mut() = StatusCode::from_u16(answer.status).ok()?;
     for (name, value) in answer.headers {
@@ -398,6 +419,7 @@ mod tests {
             LARGE_UNPRICED,
             METHOD,
             STRANGE_CREDIT,
+            UPSTREAM_PRICE,
         ] {
             let body = notice.answer().into_body();
             let body = core::str::from_utf8(&body).unwrap();

@@ -68,8 +68,14 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Says in an answer's head what became of the payment.
-    pub(super) fn outcome(self, receipt: &Receipt, chain_id: ChainId, headers: &mut HeaderMap) {
+    /// Says in an answer's head what became of the payment, and how much of a ceiling was taken.
+    pub(super) fn outcome(
+        self,
+        receipt: &Receipt,
+        chain_id: ChainId,
+        taken: Option<Amount>,
+        headers: &mut HeaderMap,
+    ) {
         let Receipt { payer, transaction } = *receipt;
         match self {
             Self::Headers => {
@@ -83,6 +89,7 @@ impl Dialect {
                 transaction,
                 chain_id: Some(chain_id),
                 payer: Some(payer),
+                amount: taken,
                 ..answer
             }),
         }
@@ -100,6 +107,10 @@ impl Dialect {
         match self {
             Self::Headers => {
                 let Some(transaction) = rejection.transaction else { return };
+                // One that is pending has said so.
+                if !headers.contains_key(Field::Status.name()) {
+                    insert(headers, Field::Status, "failed");
+                }
                 insert(headers, Field::Transaction, &transaction.to_string());
                 if let Some(payer) = rejection.payer {
                     insert(headers, Field::Payer, &payer.to_string());
@@ -139,6 +150,11 @@ fn settlement(
     if let Ok(value) = HeaderValue::try_from(Base64(answer.to_json()).to_string()) {
         headers.insert(name, value);
     }
+}
+
+/// That nothing was charged.
+pub(super) fn not_charged(headers: &mut HeaderMap) {
+    insert(headers, Field::Status, "not-charged");
 }
 
 /// How far a payment has come that was sent to the chain, in the header dialect.

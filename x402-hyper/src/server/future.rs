@@ -45,6 +45,18 @@ pub(super) enum Head<B> {
     Relayed(Response<SizeHint>),
 }
 
+impl<B> Head<B> {
+    /// An answer whose body comes with it. One without its body is broken.
+    fn whole(self) -> Response<PaymentBody<B>> {
+        match self {
+            Self::Own(answer) => answer.map(PaymentBody::own),
+            Self::Inner(answer) => answer.map(PaymentBody::inner),
+            Self::Passed(answer) => answer.map(PaymentBody::passed),
+            Self::Relayed(_) => answer::broken().map(PaymentBody::own),
+        }
+    }
+}
+
 /// Where an answer that a task makes comes in.
 pub(super) struct Receiver<B, E> {
     pub(super) head: oneshot::Receiver<Result<Head<B>, E>>,
@@ -92,7 +104,7 @@ impl<F: Future<Output = Result<Response<B>, E>>, B: Body<Data = Bytes>, E> Futur
             }
             KindProj::Paid { answer } => answer.poll(cx),
             KindProj::Passed { inner, passing } => {
-                inner.poll(cx).map(|answer| Ok(passing.limit(answer?).map(PaymentBody::passed)))
+                inner.poll(cx).map(|answer| Ok(passing.limit(answer?).whole()))
             }
         }
     }
@@ -104,16 +116,12 @@ impl<B, E> Receiver<B, E> {
         let pieces = self.pieces.take();
         Poll::Ready(match (head, pieces) {
             (Ok(Err(error)), _) => Err(error),
-            (Ok(Ok(Head::Own(answer))), _) => Ok(answer.map(PaymentBody::own)),
-            (Ok(Ok(Head::Inner(answer))), _) => Ok(answer.map(PaymentBody::inner)),
-            (Ok(Ok(Head::Passed(answer))), _) => Ok(answer.map(PaymentBody::passed)),
             (Ok(Ok(Head::Relayed(answer))), Some(pieces)) => {
                 Ok(answer.map(|left| PaymentBody::relayed(pieces, left)))
             }
+            (Ok(Ok(head)), _) => Ok(head.whole()),
             // The task is gone: the inner service panicked, or took longer than it may.
-            (Ok(Ok(Head::Relayed(_))), None) | (Err(_), _) => {
-                Ok(answer::broken().map(PaymentBody::own))
-            }
+            (Err(_), _) => Ok(answer::broken().map(PaymentBody::own)),
         })
     }
 }

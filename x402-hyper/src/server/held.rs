@@ -27,6 +27,14 @@ pub(super) struct Held<B> {
     pub(super) gauge: Option<Gauge>,
 }
 
+/// An answer whose payment has arrived.
+pub(super) struct Settled {
+    pub(super) receipt: Receipt,
+    /// How much that was.
+    pub(super) cost: Amount,
+    pub(super) answer: Response<Bytes>,
+}
+
 /// Why the answer cannot be given.
 pub(super) enum Unsettled {
     Broken,
@@ -35,10 +43,7 @@ pub(super) enum Unsettled {
 }
 
 impl<B: Body<Data = Bytes>> Held<B> {
-    pub(super) async fn settle<A>(
-        self,
-        answer: Response<A>,
-    ) -> Result<(Receipt, Response<Bytes>), Unsettled>
+    pub(super) async fn settle<A>(self, answer: Response<A>) -> Result<Settled, Unsettled>
     where
         A: Body<Data = Bytes, Error: Into<BoxError>>,
     {
@@ -72,6 +77,6 @@ impl<B: Body<Data = Bytes>> Held<B> {
             return Err(Unsettled::Broken);
         };
         let receipt = pledge.settle(answer, cost).await.map_err(Unsettled::Rejected)?;
-        Ok((receipt, given))
+        Ok(Settled { receipt, cost, answer: given })
     }
 }

@@ -3,12 +3,13 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
 use x402_std::quote::Pass;
 
+use super::future::Head;
 use super::gauge::{Until, from_now};
 use super::{Allowance, Paid, answer};
 
@@ -28,10 +29,13 @@ impl Passing {
     }
 
     /// The answer, which ends when the time does.
-    pub(super) fn limit<B: Body<Data = Bytes>>(self, answer: Response<B>) -> Response<Until<B>> {
+    pub(super) fn limit<B: Body<Data = Bytes>>(self, answer: Response<B>) -> Head<B> {
+        if answer.status() == StatusCode::PAYMENT_REQUIRED {
+            return Head::Own(answer::UPSTREAM_PRICE.answer());
+        }
         let (mut head, body) = answer.into_parts();
         answer::clean(&mut head.headers);
         let body = Until::new(body, &head.headers, Some(self.end));
-        Response::from_parts(head, body)
+        Head::Passed(Response::from_parts(head, body))
     }
 }

@@ -53,6 +53,11 @@ impl Right {
         matches!(self, Self::Drawn(_) | Self::Paid(..))
     }
 
+    /// Whether the money has moved on the chain.
+    pub(super) const fn is_settled(&self) -> bool {
+        matches!(self, Self::Paid(..))
+    }
+
     /// What the head of an answer says of the payment; `None` where that is known only in the end.
     pub(super) fn receipt(&self) -> Option<Receipt> {
         match self {

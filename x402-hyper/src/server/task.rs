@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, response};
+use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -14,13 +14,13 @@ use x402_core::{ChainId, Offer, Refusal, Scheme};
 use x402_std::ledger::Answer;
 use x402_std::seller::{Admission, Drawn, Presented, Purchase, Receipt};
 
-use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY};
+use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE};
 use super::body::Piece;
 use super::dialect;
 use super::drawing::Drawing;
 use super::future::{Head, Receiver};
 use super::gauge::{Gauge, Until};
-use super::held::{Held, Unsettled};
+use super::held::{Held, Settled, Unsettled};
 use super::layer::Shared;
 use super::metering::Metering;
 use super::relay::Relay;
@@ -191,7 +191,9 @@ where
             Ok(hash) if hash == answer.request_body => match answer::again(answer) {
                 Some(mut answer) => {
                     let chain_id = offer.requirements().chain_id;
-                    answer::receipt(answer.headers_mut(), &receipt, chain_id, asked.dialect);
+                    let dialect = asked.dialect;
+                    let headers = answer.headers_mut();
+                    answer::receipt(headers, &receipt, chain_id, dialect, None);
                     answer
                 }
                 None => refuse(Refusal::Served),
@@ -230,6 +232,9 @@ where
                 return self.client.head(Err(error));
             }
         };
+        if answer.status() == StatusCode::PAYMENT_REQUIRED {
+            return self.overpriced(right).await;
+        }
         let (mut head, body) = answer.into_parts();
         is_tunnel.store(head.status == StatusCode::SWITCHING_PROTOCOLS, Relaxed);
         answer::clean(&mut head.headers);
@@ -241,19 +246,16 @@ where
             gauge.sell();
         }
         let kept = answer::kept(&head.headers);
-        let (chain_id, dialect) = (right.chain_id(), self.order.asked.dialect);
-        if let Some(receipt) = right.receipt() {
-            answer::receipt(&mut head.headers, &receipt, chain_id, dialect);
-        }
-        if let Means::Credit(drawing) = &self.order.means
-            && let Ok(balance) = self.shared.seller.balance(drawing.account).await
-        {
-            dialect::balance(balance, &self.order.offer, &mut head.headers);
-        }
+        let chain_id = right.chain_id();
         if !right.is_earned_by(head.status) {
-            right.give_up().await;
+            self.give_up(right, &mut head.headers).await;
             return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
         }
+        if let Some(receipt) = right.receipt() {
+            let dialect = self.order.asked.dialect;
+            answer::receipt(&mut head.headers, &receipt, chain_id, dialect, None);
+        }
+        self.tell_balance(&mut head.headers).await;
         let Some(remains) = watch.remains() else {
             right.give_up().await;
             return self.broken(Response::from_parts(head, body));
@@ -270,6 +272,36 @@ where
             }
             right => Relay { right, remains, kept, limits, gauge }.run(answer, self.client).await,
         }
+    }
+
+    /// Lets go of a right whose work was not done, and says what that means for the payer: what was paid
+    /// before is owed still, and else nothing is charged.
+    async fn give_up(&self, right: Right, headers: &mut HeaderMap) {
+        let charged = right.receipt().filter(|_| right.is_settled());
+        let (chain_id, dialect) = (right.chain_id(), self.order.asked.dialect);
+        right.give_up().await;
+        match charged {
+            Some(receipt) => answer::receipt(headers, &receipt, chain_id, dialect, None),
+            None => answer::not_charged(headers),
+        }
+        self.tell_balance(headers).await;
+    }
+
+    /// Says what is left of the balance that was drawn on.
+    async fn tell_balance(&self, headers: &mut HeaderMap) {
+        if let Means::Credit(drawing) = &self.order.means
+            && let Ok(balance) = self.shared.seller.balance(drawing.account).await
+        {
+            dialect::balance(balance, &self.order.offer, headers);
+        }
+    }
+
+    /// The service behind wants to be paid itself. That is not the work, and not passed on.
+    async fn overpriced(self, right: Right) {
+        let mut answer = UPSTREAM_PRICE.answer();
+        tracing::warn!(payment = %right.id(), "the service behind a price answered 402");
+        self.give_up(right, answer.headers_mut()).await;
+        self.own(answer);
     }
 
     /// Hands out what was bought beforehand: a pass for time, or the name of the balance that the unused
@@ -299,16 +331,23 @@ where
     }
 
     /// Gives an answer that was held until the money had arrived.
-    fn settled(self, settled: Result<(Receipt, Response<Bytes>), Unsettled>, chain_id: ChainId) {
+    fn settled(self, settled: Result<Settled, Unsettled>, chain_id: ChainId) {
         let Order { asked, offer, .. } = &*self.order;
         let answer = match settled {
-            Ok((receipt, mut answer)) => {
-                answer::receipt(answer.headers_mut(), &receipt, chain_id, asked.dialect);
+            Ok(Settled { receipt, cost, mut answer }) => {
+                let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
+                let taken = is_ceiling.then_some(cost);
+                let headers = answer.headers_mut();
+                answer::receipt(headers, &receipt, chain_id, asked.dialect, taken);
                 answer
             }
             Err(Unsettled::Rejected(rejection)) => answer::rejected(&rejection, asked, Some(offer)),
             Err(Unsettled::Broken) => answer::broken(),
-            Err(Unsettled::TooLarge) => LARGE_ANSWER.answer(),
+            Err(Unsettled::TooLarge) => {
+                let mut answer = LARGE_ANSWER.answer();
+                answer::not_charged(answer.headers_mut());
+                answer
+            }
         };
         self.own(answer);
     }

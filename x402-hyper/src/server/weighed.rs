@@ -66,7 +66,7 @@ async fn weigh<A, B, C, E, F>(
         }
         Decision::Passed(passing) => {
             let answer = call(request.map(RequestBody::free)).await;
-            client.head(answer.map(|answer| Head::Passed(passing.limit(answer))));
+            client.head(answer.map(|answer| passing.limit(answer)));
         }
         Decision::Paid(order) => Task { shared, order, client }.run(request, call).await,
     }

@@ -27,7 +27,7 @@ use alloy_primitives::U256;
 use x402_core::{Address, Amount, ChainId, Claimed, Error, TransferMethod, permit2};
 
 use super::multicall;
-use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome};
+use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome, PaidLog};
 use super::{Sent, Transaction, TxHash, Usage};
 use crate::BoxFuture;
 use account::Account;
@@ -378,6 +378,14 @@ impl Chain for RpcChain {
         sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
         Box::pin(self.judge(payments, sent))
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        sent: Sent<'a>,
+    ) -> BoxFuture<'a, Result<Option<PaidLog>, ChainError>> {
+        Box::pin(self.look_for_candidate(payment, sent))
     }
 
     fn find<'a>(

@@ -12,12 +12,15 @@ use x402_std::config::OwnedAsset;
 use super::{Dialect, Echo, Terms, find};
 use crate::client::ClientError;
 
+/// The field of v2's terms.
+pub(super) const V2_TERMS: &str = "payment-required";
+
 /// The terms in `PAYMENT-REQUIRED`, of which there may be one.
 pub(super) fn read_v2(
     response: &Response<Bytes>,
     known: &[OwnedAsset],
 ) -> Result<Vec<Terms>, ClientError> {
-    let mut values = response.headers().get_all("payment-required").iter();
+    let mut values = response.headers().get_all(V2_TERMS).iter();
     let Some(value) = values.next() else { return Ok(Vec::new()) };
     if values.next().is_some() {
         return Err(ClientError::Terms(HeaderError::Mixed));

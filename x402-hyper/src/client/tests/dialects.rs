@@ -11,7 +11,7 @@ fn from_base64(text: &str) -> Vec<u8> {
     base64::decode(text.as_bytes(), &mut bytes).unwrap().to_vec()
 }
 
-fn terms_of(offers: &[Offer<'_>]) -> (Value, Value) {
+pub(super) fn terms_of(offers: &[Offer<'_>]) -> (Value, Value) {
     let challenge = Challenge {
         error: "Payment required",
         resource: Resource { url: "http://shop.example/", description: "é \"x\"", mime_type: "" },
@@ -27,7 +27,7 @@ fn terms_of(offers: &[Offer<'_>]) -> (Value, Value) {
 }
 
 /// A 402 with terms in v1's body, or v2's header field.
-fn told(v1: Option<&Value>, v2: Option<&Value>) -> Body {
+pub(super) fn told(v1: Option<&Value>, v2: Option<&Value>) -> Body {
     let mut response = Response::builder().status(402);
     if let Some(v2) = v2 {
         response = response.header("PAYMENT-REQUIRED", Base64(v2).to_string());
@@ -36,17 +36,17 @@ fn told(v1: Option<&Value>, v2: Option<&Value>) -> Body {
 }
 
 /// A served answer with a receipt in this field.
-fn served(field: &str, receipt: &Value) -> Body {
+pub(super) fn served(field: &str, receipt: &Value) -> Body {
     let response = Response::builder().header(field, Base64(receipt).to_string());
     response.body(Full::from("goods")).unwrap()
 }
 
-fn receipt(network: &str) -> Value {
+pub(super) fn receipt(network: &str) -> Value {
     json!({"success": true, "payer": payer().to_string(), "transaction": TRANSACTION,
            "network": network})
 }
 
-async fn shop(
+pub(super) async fn shop(
     v1: Option<Value>,
     v2: Option<Value>,
     paid: impl Fn(&Seen, usize) -> Body + Send + Sync + 'static,

@@ -163,6 +163,27 @@ async fn a_payment_is_answered_in_its_own_dialect() {
     }
 }
 
+/// A receipt is of a settlement: where there was none, one field says so in every dialect.
+#[tokio::test]
+async fn what_is_not_charged_is_said_by_the_same_field_in_every_dialect() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let after = Sale { settle: Settle::After, ..sale(&shop) };
+    let service = sells(&shop, after).layer(answers(404, &seen));
+    let (head, _) = send(&service, get(None)).await;
+    let told = from_base64(text(&head.headers, "payment-required"));
+    let payments =
+        [("PAYMENT-SIGNATURE", v2(&told, 0, &shop.offer, 1)), ("X-PAYMENT", v1(&shop.offer, 2))];
+    for (field, payment) in payments {
+        let (head, _) = send(&service, get(Some((field, &to_base64(&payment))))).await;
+        assert_eq!(head.status, StatusCode::NOT_FOUND);
+        assert_eq!(text(&head.headers, "x-payment-status"), "not-charged");
+        for receipt in ["payment-response", "x-payment-response", "x-payment-transaction"] {
+            assert!(!head.headers.contains_key(receipt), "{receipt}");
+        }
+    }
+    assert_eq!((seen.runs(), shop.chain.broadcasts()), (2, 0));
+}
+
 #[tokio::test]
 async fn addresses_are_compared_as_such_and_additions_are_welcome() {
     let (shop, seen) = (Shop::new(), Seen::default());

@@ -328,6 +328,17 @@ async fn time_that_is_bought_gives_a_pass() {
 }
 
 #[tokio::test]
+async fn a_402_of_the_service_behind_is_none_to_who_has_a_pass() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, minutes(5)).layer(answers(402, &seen));
+    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 60 };
+    let pass = pass.sign(&TokenKey::from_bytes(KEY));
+    let (head, body) = send(&service, passing(&pass)).await;
+    assert_eq!((head.status, &*code(&body)), (StatusCode::BAD_GATEWAY, "502"));
+    assert_eq!((seen.runs(), shop.chain.broadcasts()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_pass_that_is_none_is_answered_with_the_price() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));

@@ -38,9 +38,50 @@ async fn only_success_is_charged_where_the_money_moves_after_the_work() {
                 assert_eq!((head.status.as_u16(), &body[..]), (status, &b"sorry"[..]));
                 assert_eq!((seen.runs(), shop.chain.broadcasts()), (run, 0));
                 assert!(!head.headers.contains_key("x-payment-transaction"));
+                // And it is said, once.
+                assert_eq!(head.headers.get_all("x-payment-status").iter().count(), 1);
+                assert_eq!(text(&head.headers, "x-payment-status"), "not-charged");
             }
         }
     }
+}
+
+/// Buyers pay anew at every 402: one of the service behind does not reach them.
+#[tokio::test]
+async fn a_402_of_the_service_behind_is_none_to_the_buyer() {
+    for (settle, outcome, broadcasts) in [
+        (Settle::First, "settled", 1),
+        (Settle::After, "not-charged", 0),
+        (Settle::Later, "not-charged", 0),
+    ] {
+        let (shop, seen) = (Shop::new(), Seen::default());
+        let service = layer_of(&shop, settle).layer(answers(402, &seen));
+        for run in 1..3 {
+            let (head, body) = send(&service, paid(&shop, 1)).await;
+            assert_eq!((head.status, &*code(&body)), (StatusCode::BAD_GATEWAY, "502"));
+            assert_eq!(text(&head.headers, "x-payment-status"), outcome, "{settle:?}");
+            let has_receipt = head.headers.contains_key("x-payment-transaction");
+            assert_eq!(has_receipt, broadcasts == 1);
+            assert!(!body.windows(5).any(|window| window == b"sorry"));
+            // The work is owed still, and charged no second time.
+            assert_eq!((seen.runs(), shop.chain.broadcasts()), (run, broadcasts));
+        }
+    }
+}
+
+/// An answer of 402 that an earlier version has kept is not given again.
+#[test]
+fn a_402_that_was_kept_is_none() {
+    let kept = x402_std::ledger::Answer {
+        status: 402,
+        headers: vec![("payment-required".to_owned(), b"e30=".to_vec())],
+        body: Some(b"{\"accepts\":[]}".to_vec()),
+        request_body: [0; 32],
+    };
+    let again = answer::again(kept).unwrap();
+    assert_eq!(again.status(), StatusCode::BAD_GATEWAY);
+    assert!(!again.headers().contains_key("payment-required"));
+    assert_eq!(code(again.body()), "502");
 }
 
 #[tokio::test]
@@ -65,6 +106,7 @@ async fn an_answer_that_is_too_large_to_be_held_costs_nothing() {
     let (head, body) = send(&service, paid(&shop, 1)).await;
     assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!body.windows(6).any(|window| window == b"secret"));
+    assert_eq!(text(&head.headers, "x-payment-status"), "not-charged");
     assert_eq!(shop.chain.broadcasts(), 0);
 }
 

@@ -63,6 +63,28 @@ impl RpcChain {
         Ok(outcomes)
     }
 
+    /// A log that may have paid, whoever sent the transaction and in whatever order the token writes.
+    pub(super) async fn look_for_candidate(
+        &self,
+        payment: &Claimed,
+        sent: Sent<'_>,
+    ) -> Result<Option<PaidLog>, ChainError> {
+        let node = self.nodes.turn();
+        let node = node.node();
+        let receipt = match node.receipt(sent.hash).await? {
+            Some(receipt) if self.is_believed(node, sent.hash, &receipt).await? => receipt,
+            _ => return Ok(None),
+        };
+        let payments = core::slice::from_ref(payment);
+        // As if it were our own: each transfer of the amount is as good as another.
+        let verdict =
+            receipt.judge(payments, Submitter::Own, |_| LogOrder::Unknown, sent.taken).pop();
+        match verdict {
+            Some(Verdict::Paid(paid)) => Ok(Some(paid_log(receipt.block()?, paid.position)?)),
+            _ => Ok(None),
+        }
+    }
+
     async fn outcome_of(
         &self,
         node: &Node,
