@@ -7,7 +7,7 @@ use x402_core::settlement::{Paid, SettlementError, Submitter};
 use x402_core::{Amount, Claimed, LogOrder, Transfer};
 
 use super::fault::Fault;
-use super::node::Use;
+use super::logs::Use;
 use crate::chain::{Block, TxHash, multicall};
 
 /// A receipt. Of alloy's own there is one for each kind of chain; this has what all of them have.
