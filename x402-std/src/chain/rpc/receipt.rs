@@ -45,6 +45,7 @@ struct ReceiptLog {
 
 /// What a receipt says of one payment.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Verdict {
     Paid(Paid),
     /// So much arrived instead, the first of it by the log at this position.
