@@ -50,6 +50,9 @@ static PAYMENT: LazyLock<Claimed> = LazyLock::new(|| {
 
 const HASH: TxHash = TxHash([0x33; 32]);
 
+/// The first block of a chain.
+const GENESIS: &[u8] = br#"{"number":"0x0","timestamp":"0x1","baseFeePerGas":"0x7","hash":"0x0000000000000000000000000000000000000000000000000000000000000001","parentHash":"0x0000000000000000000000000000000000000000000000000000000000000000"}"#;
+
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
 }
@@ -59,7 +62,10 @@ fuzz_target!(|data: &[u8]| RUNTIME.with(|runtime| runtime.block_on(ask(data))));
 async fn ask(data: &[u8]) {
     let Some((plan, answers)) = data.split_first() else { return };
     let lines = answers.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
-    let script = Script(Arc::new(Mutex::new(lines.collect())));
+    let mut lines: VecDeque<_> = lines.collect();
+    // Behind the chain's number it is asked for the newest block.
+    lines.insert(1, GENESIS.to_vec());
+    let script = Script(Arc::new(Mutex::new(lines)));
     let wire: BoxTransport = script.into_box_transport();
     let terms = OFFERS[0].requirements();
     let options = RpcOptions { fee_cache: Duration::ZERO, ..RpcOptions::new(terms.chain_id) };
@@ -93,7 +99,8 @@ async fn ask(data: &[u8]) {
             }
         }
     }
-    let _ = (chain.spent(), chain.balance().await);
+    let _ = (chain.spent(), chain.balance().await, chain.head().await, chain.block(3).await);
+    let _ = chain.token_balance(terms.asset, terms.pay_to).await;
 }
 
 struct Forgetful;

@@ -18,6 +18,9 @@ routes:
 default: not_found
 ```
 
+`chain` also takes `confirmations`, `finality` and `log_range`, numbers of blocks, and its `rpc` may be a
+list: the nodes are asked in that order, each where those before it do not answer or are behind.
+
 The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
 [`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the
 file, the line and the column, what is wrong there, and what to write instead. No error, and nothing
@@ -114,10 +117,18 @@ pub struct Upstream {
 pub struct ChainConfig {
     /// The node's JSON-RPC URL.
     pub rpc: RpcText,
+    /// Those of other nodes of the same chain, in the order in which they are asked where the one before
+    /// does not answer, or is behind.
+    pub other_rpcs: Vec<RpcText>,
     /// Where the key is that signs the settling transactions.
     pub key: KeySource,
     /// In how many blocks, its own counted, a transaction must be before it is believed.
     pub confirmations: u64,
+    /// So many blocks below the newest the chain does not go back any more, where the node does not say
+    /// which block is final; `None` for what suits a public chain.
+    pub finality: Option<u64>,
+    /// How many blocks are searched for a log in one call, at most; `None` for what suits most nodes.
+    pub log_range: Option<u64>,
 }
 
 /// Who moves the money of the payments.

@@ -365,17 +365,21 @@ fn put_answers(seeds: &mut Seeds) {
         word("2710")
     );
     let receipt = format!(
-        r#"{{"transactionHash":"0x{hash}","blockHash":"0x{hash}","blockNumber":"0x10","status":"0x1","gasUsed":"0x5208","effectiveGasPrice":"0x1","logs":{logs}}}"#
+        r#"{{"transactionHash":"0x{hash}","blockHash":"0x{hash}","blockNumber":"0x10","to":"{token}","status":"0x1","gasUsed":"0x5208","effectiveGasPrice":"0x1","logs":{logs}}}"#
     );
     let block = |number: u64| {
         format!(
-            r#"{{"number":"{number:#x}","timestamp":"{:#x}","hash":"0x{hash}"}}"#,
+            r#"{{"number":"{number:#x}","timestamp":"{:#x}","hash":"0x{hash}","parentHash":"0x{nonce}","baseFeePerGas":"0x7"}}"#,
             1_789_999_000 + number
         )
     };
     let fees = r#"{"baseFeePerGas":["0x7","0x8"],"reward":[["0x1"]],"oldestBlock":"0x1","gasUsedRatio":[0.5]}"#;
     let revert = r#"!{"code":3,"message":"execution reverted: FiatTokenV2: invalid signature","data":"0x08c379a0"}"#;
-    let used = format!(r#"[{{"blockNumber":"0x10","transactionHash":"0x{hash}"}}]"#);
+    let used = format!(
+        r#"[{{"address":"{token}","topics":["{}",{},"0x{nonce}"],"blockNumber":"0x10","blockHash":"0x{hash}","transactionHash":"0x{hash}"}}]"#,
+        topic("used"),
+        word(payer)
+    );
     let batch = format!(
         "\"0x{}\"",
         ["20", "2", "40", "a0", "1", "40", "0", "1", "40", "0"]
@@ -407,9 +411,10 @@ fn put_answers(seeds: &mut Seeds) {
         (5, text(&[fees, "\"0x5\"", &format!("\"0x{hash}\"")])),
         (6, text(&[&receipt, &block(16), &block(16), &block(16)])),
         (6, text(&["null"])),
-        (7, text(&[&no, &block(20)])),
-        (7, text(&[&block(20), &yes, &block(20), &block(1), &used, &receipt, &block(20)])),
-        (7, text(&[&yes, &block(20), &used, &receipt, &block(20)])),
+        (7, text(&[&block(20), &no])),
+        (7, text(&[&block(2_000), &no, "\"0x1\""])),
+        (7, text(&[&block(20), &yes, "\"0x1\"", &used, &block(16), &receipt, &block(20)])),
+        (7, text(&[&block(3), &yes, "\"0x1\"", "[]", &block(2), &no, &block(3), &block(3), &yes, &no])),
     ];
     for (plan, answers) in scripts {
         seeds.put("rpc", [&[plan][..], b"\"0x1\"\n", answers.as_bytes()].concat());

@@ -37,12 +37,14 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let (mut rails, mut chains) = (Vec::new(), Vec::new());
     for served in &config.chains {
         let mut rpc = RpcOptions::new(served.chain_id);
+        rpc.transfer_next = shop::transfer_next(served.chain_id, &served.assets);
         rpc.max_fee_per_gas = served.max_fee_per_gas.unwrap_or(rpc.max_fee_per_gas);
         let chain = shop::connect(&served.chain, rpc, args.allow_dev_key).await?;
         shop::check_assets(&chain, served.chain_id, &served.assets).await?;
         let chain = Arc::new(chain);
         let coalesced = Arc::new(Coalesced::new(Arc::clone(&chain) as _));
-        let rail = OnChain::new(coalesced, options.settle_timeout, options.poll);
+        let timeout = chain.settle_timeout().max(options.settle_timeout);
+        let rail = OnChain::new(coalesced, timeout, options.poll);
         rails.push((served.chain_id, Arc::new(rail) as Arc<dyn Rail>));
         chains.push((served, chain));
     }

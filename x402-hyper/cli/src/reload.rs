@@ -54,7 +54,8 @@ fn check_same(served: &Config, config: &Config) -> Result<(), Failure> {
 /// among them.
 fn opened(config: &Config) -> [String; 3] {
     let chains = config.chain.iter().chain(config.chains.iter().map(|(_, chain)| chain));
-    let nodes = chains.map(|chain| chain.rpc.expose()).collect::<Vec<_>>().join(" ");
+    let nodes = chains.flat_map(|chain| core::iter::once(&chain.rpc).chain(&chain.other_rpcs));
+    let nodes = nodes.map(|url| url.expose()).collect::<Vec<_>>().join(" ");
     let addresses = (config.listen, config.metrics, &config.upstream, config.pay_to);
     let parties = (&config.asset, &config.facilitator, &config.chain, &config.chains);
     let rules = (config.contract_wallets, &config.wallet_factories, config.later);

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use x402_core::wire::Version;
-use x402_core::{Address, ChainId, Recover, Signer as _};
+use x402_core::{Address, ChainId, LogOrder, Recover, Signer as _};
 use x402_hyper::facilitator::HttpFacilitator;
 use x402_std::chain::{Coalesced, RpcChain, RpcOptions, RpcUrl, StartError};
-use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset};
+use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset, RpcText};
 use x402_std::facilitator::Entrusted;
 use x402_std::ledger::{LedgerError, MemoryLedger, PostgresLedger, RedbLedger, RedisLedger};
 use x402_std::seller::{OnChain, Rail, SellerOptions};
@@ -40,7 +40,8 @@ impl Shop {
         let mut chains = Vec::new();
         let main = config.chain.iter().map(|chain| (config.asset.chain_id, chain));
         for (chain_id, chain) in main.chain(config.chains.iter().map(|(id, chain)| (*id, chain))) {
-            let options = RpcOptions::new(chain_id);
+            let transfer_next = transfer_next(chain_id, &assets);
+            let options = RpcOptions { transfer_next, ..RpcOptions::new(chain_id) };
             let chain = connect(chain, options, allow_dev_key).await?;
             check_assets(&chain, chain_id, &assets).await?;
             chains.push((chain_id, Arc::new(chain)));
@@ -49,8 +50,9 @@ impl Shop {
             FacilitatorChoice::Local => chains
                 .iter()
                 .map(|(chain_id, chain)| {
-                    let chain = Arc::new(Coalesced::new(Arc::clone(chain) as _));
-                    let rail = OnChain::new(chain, options.settle_timeout, options.poll);
+                    let timeout = chain.settle_timeout().max(options.settle_timeout);
+                    let coalesced = Arc::new(Coalesced::new(Arc::clone(chain) as _));
+                    let rail = OnChain::new(coalesced, timeout, options.poll);
                     (*chain_id, Arc::new(rail) as Arc<dyn Rail>)
                 })
                 .collect(),
@@ -119,16 +121,31 @@ pub(crate) async fn connect(
     options: RpcOptions,
     allow_dev_key: bool,
 ) -> Result<RpcChain, Failure> {
-    let url = RpcUrl::parse(chain.rpc.expose()).map_err(Failure::usage)?;
+    let parse = |url: &RpcText| RpcUrl::parse(url.expose()).map_err(Failure::usage);
+    let url = parse(&chain.rpc)?;
+    let others: Vec<_> = chain.other_rpcs.iter().map(parse).collect::<Result<_, _>>()?;
     let key = chain.key.load().map_err(|error| {
         Failure::usage(error).help("name a key file in chain.key_file, or set X402_KEY")
     })?;
     let signer = key.signer().map_err(Failure::usage)?;
-    if !allow_dev_key && !url.is_loopback() {
+    if !allow_dev_key && ![&url].into_iter().chain(&others).all(|url| url.is_loopback()) {
         refuse_dev_key(signer.address())?;
     }
-    let options = RpcOptions { confirmations: chain.confirmations, ..options };
-    RpcChain::connect(url, signer, options).await.map_err(|error| start(&error))
+    let options = RpcOptions {
+        confirmations: chain.confirmations,
+        finality: chain.finality.unwrap_or(options.finality),
+        log_range: chain.log_range.unwrap_or(options.log_range),
+        ..options
+    };
+    RpcChain::connect_to(url, others, signer, options).await.map_err(|error| start(&error))
+}
+
+/// The tokens of a chain whose logs are in a known order, by the file or by the table.
+pub(crate) fn transfer_next(chain_id: ChainId, assets: &[OwnedAsset]) -> Vec<Address> {
+    let is_known = |asset: &&OwnedAsset| {
+        asset.chain_id == chain_id && asset.log_order == LogOrder::TransferNext
+    };
+    assets.iter().filter(is_known).map(|asset| asset.address).collect()
 }
 
 /// Makes sure that the tokens are on the chain as they are configured.

@@ -4,6 +4,7 @@ mod account;
 mod fault;
 mod fees;
 mod gaps;
+mod logs;
 mod meter;
 mod node;
 mod nodes;
@@ -157,8 +158,8 @@ impl RpcChain {
     ///
     /// [`ChainError::Unavailable`].
     pub async fn balance(&self) -> Result<Amount, ChainError> {
-        let node = self.nodes.turn().node();
-        let balance = node.balance(self.account.address()).await?;
+        let account = self.account.address();
+        let balance = self.ask(async |node: &Node| Ok(node.balance(account).await?)).await?;
         Ok(Amount::from_be_bytes(balance.to_be_bytes()))
     }
 
@@ -173,17 +174,21 @@ impl RpcChain {
         Duration::from_secs(seconds).max(SHORTEST)
     }
 
-    async fn try_payment(&self, call: &Call) -> Result<(), ChainError> {
+    /// Asks one node after the other, until one of them can answer.
+    async fn ask<'a, T, F>(&'a self, ask: impl Fn(&'a Node) -> F) -> Result<T, ChainError>
+    where
+        F: Future<Output = Result<T, ChainError>>,
+    {
         let mut turn = self.nodes.turn();
         loop {
-            let answer = self.try_payment_by(turn.node(), call).await;
-            if !turn.passes_over(&answer) {
-                return answer;
+            match ask(turn.node()).await {
+                Err(ChainError::Unavailable(why)) if turn.passes(&why) => {}
+                answer => return answer,
             }
         }
     }
 
-    async fn try_payment_by(&self, node: &Node, call: &Call) -> Result<(), ChainError> {
+    async fn try_payment(&self, node: &Node, call: &Call) -> Result<(), ChainError> {
         let [payment] = &call.payments[..] else {
             return Err(ChainError::Unavailable("a batch is not one payment".into()));
         };
@@ -206,9 +211,9 @@ impl RpcChain {
         }
     }
 
-    async fn try_batch(&self, batch: &Call) -> Result<Option<Vec<bool>>, ChainError> {
+    async fn try_batch(&self, node: &Node, batch: &Call) -> Result<Option<Vec<bool>>, ChainError> {
         let (from, gas) = (self.account.address(), self.options.gas_for(batch));
-        match self.nodes.turn().node().simulate(batch, from, gas).await {
+        match node.simulate(batch, from, gas).await {
             Ok(returned) => {
                 let taken = multicall::succeeded(&returned);
                 Ok(taken.filter(|taken| taken.len() == batch.payments.len()))
@@ -219,17 +224,7 @@ impl RpcChain {
         }
     }
 
-    async fn stand(&self) -> Result<Head, ChainError> {
-        let mut turn = self.nodes.turn();
-        loop {
-            let answer = self.stand_by(turn.node()).await;
-            if !turn.passes_over(&answer) {
-                return answer;
-            }
-        }
-    }
-
-    async fn stand_by(&self, node: &Node) -> Result<Head, ChainError> {
+    async fn stand(&self, node: &Node) -> Result<Head, ChainError> {
         let head = node.known_header(At::Latest).await?;
         self.heads.note(head.number())?;
         let number = head.number();
@@ -243,32 +238,13 @@ impl RpcChain {
         Ok(Head { block: head.block(), time: head.timestamp(), is_final_to })
     }
 
-    async fn block_of(&self, number: u64) -> Result<Option<Block>, ChainError> {
-        let mut turn = self.nodes.turn();
-        loop {
-            let answer = match turn.node().header(At::Number(number)).await {
-                Ok(Some(header)) => Ok(Some(header.block())),
-                Ok(None) if self.heads.reach(number) => {
-                    Err(ChainError::Unavailable("the node lags: it lacks a block".into()))
-                }
-                Ok(None) => Ok(None),
-                Err(fault) => Err(fault.into()),
-            };
-            if !turn.passes_over(&answer) {
-                return answer;
+    async fn block_of(&self, node: &Node, number: u64) -> Result<Option<Block>, ChainError> {
+        match node.header(At::Number(number)).await? {
+            Some(header) => Ok(Some(header.block())),
+            None if self.heads.reach(number) => {
+                Err(ChainError::Unavailable("the node lags: it lacks a block".into()))
             }
-        }
-    }
-
-    async fn balance_of(&self, asset: Address, account: Address) -> Result<Amount, ChainError> {
-        let mut turn = self.nodes.turn();
-        loop {
-            let call = Token::balanceOfCall { account: evm(account) };
-            let answer = turn.node().read(evm(asset), call, At::Latest).await;
-            let answer = answer.map_err(ChainError::from);
-            if !turn.passes_over(&answer) {
-                return answer.map(|balance| Amount::from_be_bytes(balance.to_be_bytes()));
-            }
+            None => Ok(None),
         }
     }
 }
@@ -306,6 +282,18 @@ async fn reason(node: &Node, payment: &Claimed) -> Result<Error, ChainError> {
     Ok(if is_wallet { Error::Signer } else { Error::Simulation })
 }
 
+async fn has_code(node: &Node, address: Address) -> Result<bool, ChainError> {
+    Ok(!node.code(evm(address)).await?.is_empty())
+}
+
+async fn balance_of(
+    node: &Node,
+    token: Address,
+    call: &Token::balanceOfCall,
+) -> Result<U256, ChainError> {
+    Ok(node.read(evm(token), call.clone(), At::Latest).await?)
+}
+
 fn evm(address: Address) -> alloy_primitives::Address {
     alloy_primitives::Address::from(*address.as_bytes())
 }
@@ -320,21 +308,18 @@ impl Chain for RpcChain {
     }
 
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<bool, ChainError>> {
-        Box::pin(async move {
-            let code = self.nodes.turn().node().code(evm(address)).await?;
-            Ok(!code.is_empty())
-        })
+        Box::pin(self.ask(move |node| has_code(node, address)))
     }
 
     fn simulate<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<(), ChainError>> {
-        Box::pin(self.try_payment(call))
+        Box::pin(self.ask(move |node| self.try_payment(node, call)))
     }
 
     fn simulate_batch<'a>(
         &'a self,
         batch: &'a Call,
     ) -> BoxFuture<'a, Result<Option<Vec<bool>>, ChainError>> {
-        Box::pin(self.try_batch(batch))
+        Box::pin(self.ask(move |node| self.try_batch(node, batch)))
     }
 
     fn broadcast<'a>(
@@ -367,7 +352,7 @@ impl Chain for RpcChain {
         sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async move {
-            let outcomes = self.judge(core::slice::from_ref(payment), sent).await?;
+            let outcomes = self.outcomes(core::slice::from_ref(payment), sent).await?;
             Ok(outcomes.first().copied().unwrap_or(Outcome::Unknown))
         })
     }
@@ -377,7 +362,7 @@ impl Chain for RpcChain {
         payments: &'a [Claimed],
         sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Vec<Outcome>, ChainError>> {
-        Box::pin(self.judge(payments, sent))
+        Box::pin(self.ask(move |node| self.judge(node, payments, sent)))
     }
 
     fn candidate<'a>(
@@ -394,15 +379,18 @@ impl Chain for RpcChain {
         since: u64,
         taken: &'a [(TxHash, u32)],
     ) -> BoxFuture<'a, Result<Usage, ChainError>> {
-        Box::pin(self.look_up(payment, since, taken))
+        Box::pin(async move {
+            let usage = self.ask(|node| self.look_up(node, payment, since, taken)).await?;
+            usage.ok_or_else(|| ChainError::Unavailable("the block of its use may still go".into()))
+        })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
-        Box::pin(self.stand())
+        Box::pin(self.ask(|node| self.stand(node)))
     }
 
     fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
-        Box::pin(self.block_of(number))
+        Box::pin(self.ask(move |node| self.block_of(node, number)))
     }
 
     fn token_balance(
@@ -410,7 +398,11 @@ impl Chain for RpcChain {
         asset: Address,
         account: Address,
     ) -> BoxFuture<'_, Result<Amount, ChainError>> {
-        Box::pin(self.balance_of(asset, account))
+        Box::pin(async move {
+            let call = Token::balanceOfCall { account: evm(account) };
+            let balance = self.ask(|node| balance_of(node, asset, &call)).await?;
+            Ok(Amount::from_be_bytes(balance.to_be_bytes()))
+        })
     }
 
     fn block_seconds(&self) -> u64 {

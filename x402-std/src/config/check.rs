@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::asset::{check_asset, find_asset};
 use super::error::{Origin, Problem};
 use super::later::check_later;
-use super::raw::{RawChain, RawConfig, RawOtherChain, Text};
+use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
 use super::urls::{check_facilitator, check_public_url};
@@ -238,9 +238,9 @@ fn check_other_chain(
 ) -> Result<(ChainId, ChainConfig), Problem> {
     let chain_id = check_network(&Value::from(raw.network.clone()))?;
     let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())));
-    let confirmations = check_confirmations(raw.confirmations.as_ref())?;
-    let rpc = check_rpc(Value::from(raw.rpc.clone()))?;
-    Ok((chain_id, ChainConfig { rpc, key, confirmations }))
+    let depth = Depth { confirmations: &raw.confirmations, finality: &raw.finality };
+    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref())?;
+    Ok((chain_id, chain))
 }
 
 pub(super) fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
@@ -330,24 +330,68 @@ fn check_pay_to(value: &Value, asset: &OwnedAsset) -> Result<Address, Problem> {
 fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConfig, Problem> {
     let chain = chain.unwrap_or_default();
     let (rpc, key_file) = (chain.rpc, chain.key_file);
-    let rpc = check_rpc(layers.require(&RPC, layers.overrides.rpc.as_deref(), rpc)?)?;
+    let file = rpc.map(urls_of).transpose()?;
+    let above = layers.above(&RPC, layers.overrides.rpc.as_deref());
+    let urls = above.map(|url| vec![url]).or(file).ok_or_else(|| missing(&RPC))?;
     let key = check_key(layers, key_file)?;
-    let confirmations = check_confirmations(chain.confirmations.as_ref())?;
-    Ok(ChainConfig { rpc, key, confirmations })
+    let depth = Depth { confirmations: &chain.confirmations, finality: &chain.finality };
+    check_node(urls, key, &depth, chain.log_range.as_ref())
+}
+
+/// How deep a block must be.
+pub(super) struct Depth<'a> {
+    pub(super) confirmations: &'a Option<Text>,
+    pub(super) finality: &'a Option<Text>,
+}
+
+/// The URLs of nodes, at least one.
+pub(super) fn urls_of(raw: Spanned<RawUrls>) -> Result<Vec<Value>, Problem> {
+    let origin = Origin::of(&raw);
+    match raw.value {
+        RawUrls::Word(text) => Ok(vec![Value { text: text.into(), origin }]),
+        RawUrls::List(urls) if urls.is_empty() => {
+            let help = "write the URL of a node, or several, in the order in which they are asked";
+            Err(Problem::new(origin, "the list of nodes is empty", help))
+        }
+        RawUrls::List(urls) => Ok(urls.into_iter().map(Value::from).collect()),
+    }
+}
+
+/// How a chain is reached.
+pub(super) fn check_node(
+    urls: Vec<Value>,
+    key: KeySource,
+    depth: &Depth<'_>,
+    log_range: Option<&Text>,
+) -> Result<ChainConfig, Problem> {
+    /// Of blocks: a month of those that come every second.
+    const MOST: u64 = 2_592_000;
+    let mut urls = urls.into_iter().map(check_rpc);
+    let rpc = urls.next().ok_or_else(|| missing(&RPC))??;
+    let other_rpcs = urls.collect::<Result<_, _>>()?;
+    let confirmations = check_confirmations(depth.confirmations.as_ref())?;
+    let finality = depth.finality.as_ref().map(|text| check_blocks(text, 0, MOST)).transpose()?;
+    let log_range = log_range.map(|text| check_blocks(text, 1, MOST)).transpose()?;
+    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range })
 }
 
 /// A day of blocks of a second is more than anybody waits for.
-pub(super) fn check_confirmations(text: Option<&Text>) -> Result<u64, Problem> {
-    let Some(text) = text else { return Ok(1) };
+fn check_confirmations(text: Option<&Text>) -> Result<u64, Problem> {
+    text.map_or(Ok(1), |text| check_blocks(text, 1, 86_400))
+}
+
+fn check_blocks(text: &Text, least: u64, most: u64) -> Result<u64, Problem> {
     let is_plain = text.value.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.value.parse().ok().filter(|number| is_plain && (1..=86_400).contains(number));
+    let number = text.value.parse().ok();
+    let number = number.filter(|number| is_plain && (least..=most).contains(number));
     number.ok_or_else(|| {
         let message = format!("{} is no number of blocks", quote(&text.value));
-        Problem::new(Origin::of(text), message, "write a whole number, from 1 to 86400")
+        let help = format!("write a whole number, from {least} to {most}");
+        Problem::new(Origin::of(text), message, help)
     })
 }
 
-pub(super) fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {
+fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {
     let host = rpc.text.strip_prefix("http://").or_else(|| rpc.text.strip_prefix("https://"));
     let is_url = host.is_some_and(|host| {
         !host.is_empty() && !host.starts_with('/') && host.bytes().all(|b| b.is_ascii_graphic())

@@ -6,8 +6,8 @@ use x402_core::{Address, Amount, ChainId, Price};
 
 use super::asset::check_asset;
 use super::check::{
-    Layers, check_bool, check_confirmations, check_factories, check_ledger, check_listen,
-    check_network, check_rpc,
+    Depth, Layers, check_bool, check_factories, check_ledger, check_listen, check_network,
+    check_node, urls_of,
 };
 use super::error::{Origin, Problem};
 use super::later::check_batch;
@@ -136,8 +136,9 @@ fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedC
     let served = &raw.value;
     let chain_id = check_network(&served.network.clone().into())?;
     let key = KeySource::File(layers.path(&served.key_file.clone().into()));
-    let confirmations = check_confirmations(served.confirmations.as_ref())?;
-    let chain = ChainConfig { rpc: check_rpc(served.rpc.clone().into())?, key, confirmations };
+    let depth = Depth { confirmations: &served.confirmations, finality: &served.finality };
+    let urls = urls_of(served.rpc.clone())?;
+    let chain = check_node(urls, key, &depth, served.log_range.as_ref())?;
     if served.assets.is_empty() {
         let help = "add those that are settled: `assets: [USDC]`";
         return Err(Problem::new(Origin::of(raw), "the list of assets is empty", help));

@@ -7,7 +7,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 /// A text and where it stands.
@@ -46,18 +46,29 @@ pub(super) struct RawLater {
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawChain {
-    pub(super) rpc: Option<Text>,
+    pub(super) rpc: Option<Spanned<RawUrls>>,
     pub(super) key_file: Option<Text>,
     pub(super) confirmations: Option<Text>,
+    pub(super) finality: Option<Text>,
+    pub(super) log_range: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawOtherChain {
     pub(super) network: Text,
-    pub(super) rpc: Text,
+    pub(super) rpc: Spanned<RawUrls>,
     pub(super) key_file: Text,
     pub(super) confirmations: Option<Text>,
+    pub(super) finality: Option<Text>,
+    pub(super) log_range: Option<Text>,
+}
+
+/// One URL, or several in their order.
+#[derive(Clone)]
+pub(super) enum RawUrls {
+    Word(String),
+    List(Vec<Text>),
 }
 
 pub(super) enum RawFacilitator {
@@ -99,9 +110,11 @@ pub(super) struct RawService {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawServed {
     pub(super) network: Text,
-    pub(super) rpc: Text,
+    pub(super) rpc: Spanned<RawUrls>,
     pub(super) key_file: Text,
     pub(super) confirmations: Option<Text>,
+    pub(super) finality: Option<Text>,
+    pub(super) log_range: Option<Text>,
     pub(super) assets: Vec<Spanned<RawAsset>>,
     pub(super) kinds: Option<Vec<Text>>,
     pub(super) max_fee_per_gas: Option<Text>,
@@ -206,6 +219,34 @@ impl<'de, T, M: Deserialize<'de>> Visitor<'de> for WordOr<T, M> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         M::deserialize(MapAccessDeserializer::new(map)).map(self.map)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawUrls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Urls;
+
+        impl<'de> Visitor<'de> for Urls {
+            type Value = RawUrls;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL, or a list of them")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawUrls, E> {
+                Ok(RawUrls::Word(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawUrls, A::Error> {
+                let mut urls = Vec::new();
+                while let Some(url) = list.next_element()? {
+                    urls.push(url);
+                }
+                Ok(RawUrls::List(urls))
+            }
+        }
+
+        deserializer.deserialize_any(Urls)
     }
 }
 

@@ -380,7 +380,13 @@ fn nothing_shows_a_secret() {
         with("chain: {node.example/v3/CANARY}"),
         with(&format!("chain: {{{rpc}}}")),
         with(&format!("chain: [\"{rpc}\"]")),
-        with(&format!("chain: {{rpc: [\"{rpc}\"], key_file: a}}")),
+        with(&format!("chain: {{rpc: [\"{rpc}\", [\"{rpc}\"]], key_file: a}}")),
+        with(
+            "chain:\n  rpc:\n    - https://a.example\n    - node.example/v3/CANARY\n  key_file: a",
+        ),
+        with(
+            "chain:\n  rpc:\n    - https://a.example\n    - [node.example/v3/CANARY]\n  key_file: a",
+        ),
         with(&format!("chain: {{rpc: \"{rpc}, key_file: a}}")),
         with("chain:\n  rpc: node.example/v3/CANARY\n  key: a"),
         with("chain:\n  rpc:\n    node.example/v3/CANARY\n   key: a"),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::fault::Fault;
 use super::node::Node;
-use crate::chain::{ChainError, TxHash};
+use crate::chain::TxHash;
 
 /// For how long a node that gave no answer is asked last.
 const PASSED_OVER: Duration = Duration::from_secs(30);
@@ -99,14 +99,6 @@ impl<'a> Turn<'a> {
         tracing::warn!(%why, "another node of the list is asked");
         self.now = next;
         true
-    }
-
-    /// Whether this node's answer is that it cannot answer, and another is asked.
-    pub(super) fn passes_over<T>(&mut self, answer: &Result<T, ChainError>) -> bool {
-        match answer {
-            Err(ChainError::Unavailable(why)) => self.passes(why),
-            _ => false,
-        }
     }
 }
 

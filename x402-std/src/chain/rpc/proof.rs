@@ -10,7 +10,8 @@ use x402_core::{ChainId, Claimed, Timestamp, Transfer};
 
 use super::RpcChain;
 use super::fault::Fault;
-use super::node::{At, Header, Node, Use};
+use super::logs::Use;
+use super::node::{At, Header, Node};
 use super::receipt::Verdict;
 use super::usage::{Stranger, paid_log};
 use crate::chain::{ChainError, Settlement, TxHash, Usage};
@@ -49,8 +50,12 @@ enum Flip {
 impl RpcChain {
     /// How things are now.
     pub(super) async fn view(&self, node: &Node) -> Result<View, Fault> {
-        let head = node.known_header(At::Latest).await?;
-        self.heads.note(head.number())?;
+        let mut head = node.known_header(At::Latest).await?;
+        if self.heads.note(head.number()).is_err() {
+            // Another question may have been answered in between, or another back end: once more.
+            head = node.known_header(At::Latest).await?;
+            self.heads.note(head.number())?;
+        }
         if self.options.confirmations <= 1 {
             return Ok(View { head, deep: head });
         }
@@ -58,46 +63,34 @@ impl RpcChain {
         Ok(View { head, deep: node.known_header(At::Number(deep)).await? })
     }
 
+    /// What became of an authorization; `None` where the block of its use may still go.
     pub(super) async fn look_up(
-        &self,
-        payment: &Claimed,
-        since: u64,
-        taken: &[(TxHash, u32)],
-    ) -> Result<Usage, ChainError> {
-        let mut turn = self.nodes.turn();
-        loop {
-            let usage = self.look_up_by(turn.node(), payment, since, taken).await;
-            if !turn.passes_over(&usage) {
-                return usage;
-            }
-        }
-    }
-
-    async fn look_up_by(
         &self,
         node: &Node,
         payment: &Claimed,
         since: u64,
         taken: &[(TxHash, u32)],
-    ) -> Result<Usage, ChainError> {
+    ) -> Result<Option<Usage>, ChainError> {
         let View { head, deep } = self.view(node).await?;
         let is_past = |header: Header| is_past(payment, header.timestamp());
         if !node.is_used(payment, At::Block(head.block())).await? {
             if !is_past(deep) {
-                return Ok(Usage::Unused);
+                return Ok(Some(Usage::Unused));
             }
             self.expect_chain(node).await?;
             let is_unused = deep == head || !node.is_used(payment, At::Block(deep.block())).await?;
-            return Ok(if is_unused { Usage::Expired } else { Usage::Unused });
+            // A block that is no longer there is answered for by its hash all the same.
+            node.expect_block(deep.block()).await?;
+            return Ok(Some(if is_unused { Usage::Expired } else { Usage::Unused }));
         }
         self.expect_chain(node).await?;
         if deep != head && !node.is_used(payment, At::Block(deep.block())).await? {
-            return Err(ChainError::Unavailable("the block of its use may still go".into()));
+            return Ok(None);
         }
         let search = Search { chain: self, node, payment, since, taken, view: deep };
         let usage = search.usage().await?;
         node.expect_block(deep.block()).await?;
-        Ok(usage)
+        Ok(Some(usage))
     }
 
     /// A URL can come to lead to another chain, whose logs would be believed.

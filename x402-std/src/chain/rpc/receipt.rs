@@ -7,7 +7,7 @@ use x402_core::settlement::{Paid, SettlementError, Submitter};
 use x402_core::{Amount, Claimed, LogOrder, Transfer};
 
 use super::fault::Fault;
-use super::node::Use;
+use super::logs::Use;
 use crate::chain::{Block, TxHash, multicall};
 
 /// A receipt. Of alloy's own there is one for each kind of chain; this has what all of them have.
@@ -45,6 +45,7 @@ struct ReceiptLog {
 
 /// What a receipt says of one payment.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Verdict {
     Paid(Paid),
     /// So much arrived instead, the first of it by the log at this position.

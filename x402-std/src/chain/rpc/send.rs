@@ -222,6 +222,7 @@ impl RpcChain {
                 return Ok(false);
             }
         }
+        node.expect_block(view.deep.block()).await?;
         Ok(true)
     }
 

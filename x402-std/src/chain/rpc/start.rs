@@ -146,13 +146,13 @@ impl RpcChain {
         options: RpcOptions,
     ) -> Result<Self, StartError> {
         let asker = Contract::from(*signer.address().as_bytes());
-        let node = |url: RpcUrl| {
-            if url.is_exposed() && !options.allow_plain_http {
-                return Err(StartError::PlainHttp);
-            }
-            Node::new(url, asker, &options).ok_or(StartError::Tls)
-        };
-        let (first, others) = (node(url)?, others.into_iter().map(node).collect::<Result<_, _>>()?);
+        let mut urls = core::iter::once(&url).chain(&others);
+        if !options.allow_plain_http && urls.any(RpcUrl::is_exposed) {
+            return Err(StartError::PlainHttp);
+        }
+        let first = Node::new(url, asker, &options).ok_or(StartError::Tls)?;
+        let others = others.into_iter().map(|url| Node::new(url, asker, &options));
+        let others = others.collect::<Option<_>>().ok_or(StartError::Tls)?;
         Self::start(first, others, signer, options).await
     }
 
@@ -182,12 +182,15 @@ impl RpcChain {
         options: RpcOptions,
     ) -> Result<Self, StartError> {
         let asker = Contract::from(*signer.address().as_bytes());
-        let node = |transport| {
-            let node = Node::over(transport, asker, &options);
-            node.map_err(|error| StartError::Unavailable(error.to_string()))
-        };
-        let others = others.into_iter().map(node).collect::<Result<_, _>>()?;
-        Self::start(node(transport)?, others, signer, options).await
+        let nodes = core::iter::once(transport).chain(others);
+        let nodes = nodes.map(|transport| Node::over(transport, asker, &options));
+        let nodes = nodes.collect::<Result<Vec<_>, _>>();
+        let nodes = nodes.map_err(|error| StartError::Unavailable(error.to_string()))?;
+        let mut nodes = nodes.into_iter();
+        match nodes.next() {
+            Some(first) => Self::start(first, nodes.collect(), signer, options).await,
+            None => Err(StartError::Unavailable("there is no node".into())),
+        }
     }
 
     async fn start(

@@ -16,20 +16,6 @@ impl RpcChain {
     /// What a transaction did for each of these payments.
     pub(super) async fn judge(
         &self,
-        payments: &[Claimed],
-        sent: Sent<'_>,
-    ) -> Result<Vec<Outcome>, ChainError> {
-        let mut turn = self.nodes.turn();
-        loop {
-            let outcomes = self.judge_by(turn.node(), payments, sent).await;
-            if !turn.passes_over(&outcomes) {
-                return outcomes;
-            }
-        }
-    }
-
-    async fn judge_by(
-        &self,
         node: &Node,
         payments: &[Claimed],
         sent: Sent<'_>,
@@ -94,7 +80,7 @@ impl RpcChain {
     ) -> Result<Outcome, ChainError> {
         Ok(match verdict {
             Verdict::Paid(Paid { settled, position, needs_nonce }) => {
-                if needs_nonce && !self.is_first_used_in(node, payment, block).await? {
+                if needs_nonce && !self.is_nonce_of(node, payment, block).await? {
                     return Ok(Outcome::Undecided);
                 }
                 Outcome::Settled(settled, paid_log(block, position)?)
@@ -151,6 +137,26 @@ impl RpcChain {
         // The chain may have gone back between the two answers, and come as far again without it.
         let again = node.receipt(transaction).await?;
         Ok(again.map(|receipt| receipt.block()).transpose()? == Some(block))
+    }
+
+    /// As [`Self::is_first_used_in`]; where the node has no state of so old a block any more, nobody can
+    /// tell.
+    async fn is_nonce_of(
+        &self,
+        node: &Node,
+        payment: &Claimed,
+        block: Block,
+    ) -> Result<bool, Fault> {
+        /// Of so many blocks all nodes keep the state.
+        const KEPT: u64 = 128;
+        match self.is_first_used_in(node, payment, block).await {
+            Err(fault)
+                if fault.is_nodes_word() && self.heads.reach(block.number.saturating_add(KEPT)) =>
+            {
+                Ok(false)
+            }
+            is_first => is_first,
+        }
     }
 
     /// Whether a permit's nonce was used in this very block: it was not in the one before.

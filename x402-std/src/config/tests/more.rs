@@ -161,6 +161,18 @@ fn flags_of_the_seller_are_checked() {
         let error = parse(&file).unwrap_err().to_string();
         assert!(error.contains("is no number of blocks"), "{error}");
     }
+    for (key, right, wrong) in [("finality", "0", "-1"), ("log_range", "1000", "0")] {
+        let of = |value: &str| {
+            parse(&MINIMAL.replace("key_file:", &format!("{key}: {value}, key_file:")))
+        };
+        let chain = of(right).unwrap().chain.unwrap();
+        let read = if key == "finality" { chain.finality } else { chain.log_range };
+        assert_eq!(read, Some(right.parse().unwrap()));
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.contains("is no number of blocks"), "{error}");
+    }
+    let chain = parse(MINIMAL).unwrap().chain.unwrap();
+    assert_eq!((chain.finality, chain.log_range), (None, None));
     assert!(!parse(MINIMAL).unwrap().contract_wallets);
     let factory = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let lines = format!("contract_wallets: true\nwallet_factories: ['{factory}']");
@@ -176,6 +188,39 @@ fn flags_of_the_seller_are_checked() {
     for line in ["contract_wallets: yes", "contract_wallets: 1", "public_url: api.example.com"] {
         assert!(with(line).is_err(), "{line}");
     }
+}
+
+#[test]
+fn a_chain_may_have_several_nodes() {
+    let one = "http://127.0.0.1:8545";
+    let of = |list: &str| parse(&MINIMAL.replace(&format!("\"{one}\""), list));
+    let urls = |config: Config| {
+        let chain = config.chain.unwrap();
+        let all = core::iter::once(&chain.rpc).chain(&chain.other_rpcs);
+        all.map(|url| url.expose().to_owned()).collect::<Vec<_>>()
+    };
+    let two = of(&format!("[\"{one}\", 'https://b.example/key']")).unwrap();
+    let shown = format!("{two:?}");
+    assert!(!shown.contains("b.example"), "{shown}");
+    assert_eq!(urls(two), [one, "https://b.example/key"]);
+    assert_eq!(urls(of(&format!("[\"{one}\"]")).unwrap()), [one]);
+    // The variable is one node, in place of all.
+    let two = MINIMAL.replace(&format!("\"{one}\""), &format!("[\"{one}\", 'https://b.example']"));
+    let variable = |name: &str| (name == "X402_RPC").then(|| "http://c".to_owned());
+    let config = Config::parse(&two, "x402.yaml", variable, &Overrides::default()).unwrap();
+    assert_eq!(urls(config), ["http://c"]);
+    for (list, word) in [
+        ("[]", "the list of nodes is empty"),
+        ("['https://a', b.example/CANARY]", "chain.rpc is not a URL"),
+        ("[['https://a/CANARY']]", ""),
+        ("{url: 'https://a/CANARY'}", ""),
+    ] {
+        let error = of(list).unwrap_err().to_string();
+        assert!(error.contains(word) && !error.contains("CANARY"), "{list}: {error}");
+    }
+    let several = FACILITATOR.replace("rpc: http", "rpc: ['https://a.example', 'https://b'] #");
+    let chain = &facilitator(&several).unwrap().chains[0].chain;
+    assert_eq!((chain.rpc.expose(), chain.other_rpcs.len()), ("https://a.example", 1));
 }
 
 const FACILITATOR: &str = "listen: 127.0.0.1:4022

@@ -226,7 +226,8 @@ async fn a_node_that_disagrees_with_itself_decides_nothing() {
     let error = assert_unavailable(&shop, &payment).await;
     assert!(error.contains("eip155:8453") && error.contains("eip155:1"), "{error}");
     // Of another block than the one that was looked at: in the receipt, in the log, in the chain.
-    let edits: [(&str, fn(&mut Value)); 4] = [
+    type Edit = (&'static str, fn(&mut Value));
+    let edits: [Edit; 4] = [
         ("eth_getTransactionReceipt", |a| {
             let other = json!(format!("0x{:064x}", 1));
             a["result"]["blockHash"] = other.clone();
