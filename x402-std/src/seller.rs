@@ -353,15 +353,11 @@ impl Seller {
         guard.ok_or_else(|| Refusal::InFlight.into())
     }
 
-    /// The payment, where its answer was given, or may have been. It is looked for first: nobody has to
+    /// The payment, if it is recorded. It is looked for first: of one whose answer was given nobody has to
     /// be kept from it, and a repetition writes nothing, not even a lease.
-    async fn served(&self, id: PaymentId) -> Result<Option<Entry>, Rejection> {
+    async fn known(&self, id: PaymentId) -> Result<Option<Entry>, Rejection> {
         let entry = self.ledger.find(id).await;
-        let entry = entry.map_err(|error| Rejection::unavailable(&error))?;
-        Ok(entry.filter(|entry| {
-            let is_on_the_tab = entry.is_owed() && !entry.is_debt() && entry.answer.is_some();
-            entry.state == State::Served || is_on_the_tab
-        }))
+        entry.map_err(|error| Rejection::unavailable(&error))
     }
 
     async fn claim(
@@ -370,10 +366,13 @@ impl Seller {
         entry: Entry,
         how: &Redeeming,
     ) -> Result<Admission, Rejection> {
-        if let Some(known) = self.served(checked.id()).await? {
-            return replay(known.signed_as(&entry)?, entry.request);
+        match self.known(checked.id()).await? {
+            Some(known) if known.is_given() => {
+                return replay(known.signed_as(&entry)?, entry.request);
+            }
+            Some(_) => {}
+            None => self.hold_back(&entry).await?,
         }
-        self.hold_back(&entry).await?;
         let guard = self.enter(checked.id()).await?;
         let claiming = self.ledger.claim(entry.clone()).await;
         match claiming.map_err(|error| Rejection::unavailable(&error))? {
@@ -397,7 +396,7 @@ impl Seller {
         error: Error,
         how: &Redeeming,
     ) -> Result<Admission, Rejection> {
-        if let Some(known) = self.served(id).await? {
+        if let Some(known) = self.known(id).await?.filter(Entry::is_given) {
             return replay(known, request);
         }
         let guard = self.enter(id).await?;
@@ -500,6 +499,12 @@ impl Seller {
 }
 
 impl Entry {
+    /// Whether its answer was given, or may have been.
+    fn is_given(&self) -> bool {
+        let is_on_the_tab = self.is_owed() && !self.is_debt() && self.answer.is_some();
+        self.state == State::Served || is_on_the_tab
+    }
+
     fn receipt(&self) -> Receipt {
         Receipt { payer: self.payment.payer(), transaction: self.settled_by() }
     }

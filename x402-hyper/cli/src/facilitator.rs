@@ -27,12 +27,8 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         contract_wallets: config.contract_wallets,
         wallet_factories: config.wallet_factories.clone(),
         together: Some(Together { max_batch: config.max_batch, max_delay: CROWD }),
-        // It serves nobody: what a payer has under way with one seller is no matter of another's, and who
-        // was paid by a stranger's transaction is not known here.
-        holds_back: false,
-        redeems: false,
         recover: shop::recover(),
-        ..SellerOptions::default()
+        ..SellerOptions::of_facilitator()
     };
     let (mut rails, mut chains) = (Vec::new(), Vec::new());
     for served in &config.chains {

@@ -23,7 +23,7 @@ use node::Node;
 const KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 
 /// Where we differ from the SDK on purpose: the case, our reason (or none for "taken"), and why.
-const DIFFERENT: [(&str, Option<&str>, &str); 11] = [
+const DIFFERENT: [(&str, Option<&str>, &str); 12] = [
     (
         "fv-10",
         Some("invalid_exact_evm_payload_authorization_valid_after"),
@@ -39,6 +39,11 @@ const DIFFERENT: [(&str, Option<&str>, &str); 11] = [
         "fs-02",
         Some("settlement_pending"),
         "a token logs what it does: a receipt of its success without logs is not to be believed",
+    ),
+    (
+        "fs-04",
+        Some("settlement_pending"),
+        "it reverted, and the authorization can be used until it ends",
     ),
     (
         "fs-07",
@@ -85,7 +90,7 @@ async fn facilitator(case: &Value, node: &Node) -> LocalFacilitator {
         settle_timeout: Duration::from_millis(50),
         contract_wallets: true,
         clock: Arc::new(move || now),
-        ..SellerOptions::default()
+        ..SellerOptions::of_facilitator()
     };
     let seller = Seller::new(Arc::new(MemoryLedger::new()), chain, options);
     let assets = vec![asset];

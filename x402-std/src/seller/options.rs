@@ -79,6 +79,15 @@ pub struct SellerOptions {
     pub recover: Arc<dyn Recover + Send + Sync>,
 }
 
+impl SellerOptions {
+    /// What suits a facilitator, who serves nobody: what a payer has under way with one seller is no matter
+    /// of another's, and who was paid by a stranger's transaction is not known to him.
+    #[must_use]
+    pub fn of_facilitator() -> Self {
+        Self { holds_back: false, redeems: false, ..Self::default() }
+    }
+}
+
 impl Default for SellerOptions {
     fn default() -> Self {
         Self {
