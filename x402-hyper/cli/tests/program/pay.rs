@@ -179,7 +179,7 @@ fn what_a_settlement_failed_with_may_be_open_and_is_not_paid_twice() {
     let second = pay(&seller.url(), &["--max", "1"], folder.path());
     assert_eq!(second.code, 5, "{second:?}");
     assert!(second.stderr.contains(name) && second.stderr.contains("open"), "{second:?}");
-    assert_eq!(names(folder.path()), [name.clone()]);
+    assert_eq!(names(folder.path()), vec![name.clone()]);
     // What is another request is paid for by itself.
     let other = run_with(
         &["pay", &seller.url(), "--max", "1", "-d", "other words"],
@@ -299,7 +299,7 @@ fn what_is_resumed_is_the_request_that_was_paid_for() {
     assert_eq!(lines(sent), lines(first));
     drop(requests);
     // The file was named, and stays; what it says is over is not presented by itself.
-    assert_eq!(names(folder.path()), [name.clone()]);
+    assert_eq!(names(folder.path()), vec![name.clone()]);
     pay(&seller.url(), &["--max", "1", "-H", "X-Tag: a"], folder.path()).succeeded();
     let signatures = seller.signatures();
     assert_ne!(signatures.last(), signatures.first());
