@@ -112,6 +112,22 @@ impl Ledger for Disk {
         self.ledger.paid_by(chain_id, transaction)
     }
 
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let write = self.write().await;
+            if matches!(write, Write::Fails) {
+                return Err(failed());
+            }
+            let result = self.ledger.fill_in_logs(chain_id, transaction, logs).await;
+            if matches!(write, Write::Unsaid) { result.and(Err(failed())) } else { result }
+        })
+    }
+
     fn unfinal_blocks(
         &self,
         chain_id: ChainId,
