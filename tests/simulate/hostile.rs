@@ -1,10 +1,11 @@
 //! Payers who want it for nothing, and strangers who are in the way: what they submit, and when.
 
 use alloy_primitives::Address as Contract;
+use x402_core::permit2::EXACT_PROXY;
 
 use crate::node::WRAPPER;
-use crate::rpc::{MULTICALL3, TOKEN};
-use crate::token::{Act, Terms, Use, Word};
+use crate::rpc::MULTICALL3;
+use crate::token::{Act, TOKEN, Terms, Use, Word, contract};
 use crate::world::World;
 
 /// Somebody whom nobody knows.
@@ -65,7 +66,11 @@ impl World {
         match it {
             Move::Submit => self.submit_alone(terms),
             Move::Cancel => {
-                self.node.submit(TOKEN, vec![Act::Cancel { from, nonce }], Vec::new());
+                let act = match self.is_by_permit() {
+                    true => Act::Invalidate { from, nonce },
+                    false => Act::Cancel { from, nonce },
+                };
+                self.node.submit(WRAPPER, vec![act], Vec::new());
             }
             Move::Spend => {
                 let value = self.node.head().state.balance(from);
@@ -94,19 +99,27 @@ impl World {
         }
     }
 
+    const fn is_by_permit(&self) -> bool {
+        self.weather.permit2 > 0
+    }
+
     /// By itself, called in one way or another.
     fn submit_alone(&mut self, used: Terms) {
-        let (to, input) = match self.random.below(2) {
-            0 => (TOKEN, used.calldata()),
-            _ => (WRAPPER, Vec::new()),
+        let is_direct = self.random.chance(500);
+        let (act, to, input) = match self.is_by_permit() {
+            true => (Act::Settle(used), contract(EXACT_PROXY), used.permit_calldata()),
+            false => (Act::Use(used), TOKEN, used.calldata()),
         };
-        self.node.submit(to, vec![Act::Use(used)], input);
+        let (to, input) = if is_direct { (to, input) } else { (WRAPPER, Vec::new()) };
+        self.node.submit(to, vec![act], input);
     }
 
     /// One transaction: the authorization as it stands, and for others of the same payer another of the
-    /// same nonce, that moves nothing, or one unit, to the payer himself; in any order.
+    /// same nonce, that moves nothing, or one unit, to the payer himself; in any order. Nonces of permits
+    /// are burnt.
     fn bundle(&mut self, index: usize) {
         let terms = self.payments[index].terms;
+        let is_by_permit = self.is_by_permit();
         let mut acts = Vec::new();
         for other in 0..self.payments.len() {
             let others = self.payments[other].terms;
@@ -114,11 +127,14 @@ impl World {
             if other != index && others.from() == terms.from() && is_free && self.random.chance(800)
             {
                 let value = self.random.below(2);
-                acts.push(Act::Use(others.with(terms.from(), value)));
+                acts.push(match is_by_permit {
+                    true => Act::Invalidate { from: others.from(), nonce: others.nonce() },
+                    false => Act::Use(others.with(terms.from(), value)),
+                });
             }
         }
         let at = self.random.below(acts.len() as u64 + 1) as usize;
-        acts.insert(at, Act::Use(terms));
+        acts.insert(at, if is_by_permit { Act::Settle(terms) } else { Act::Use(terms) });
         self.counts.bundles += 1;
         let to: Contract = if self.random.chance(500) { MULTICALL3 } else { WRAPPER };
         self.node.submit(to, acts, Vec::new());

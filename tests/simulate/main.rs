@@ -27,6 +27,7 @@ mod node;
 mod random;
 mod rpc;
 mod run;
+mod signing;
 mod token;
 mod weather;
 mod wire;

@@ -34,10 +34,7 @@ pub(crate) struct Sent {
 impl Sent {
     /// The authorizations that it uses.
     pub(crate) fn terms(&self) -> impl Iterator<Item = Terms> {
-        self.acts.iter().filter_map(|act| match act {
-            Act::Use(terms) => Some(*terms),
-            Act::Cancel { .. } | Act::Send { .. } => None,
-        })
+        self.acts.iter().filter_map(Act::terms)
     }
 }
 
@@ -45,6 +42,8 @@ impl Sent {
 pub(crate) struct Mined {
     pub(crate) sent: Sent,
     pub(crate) has_succeeded: bool,
+    /// Of each act.
+    succeeded: Vec<bool>,
     pub(crate) logs: Vec<Log>,
 }
 
@@ -228,8 +227,9 @@ impl Node {
     /// Whether this transaction used the authorization as it was signed.
     pub(crate) fn has_moved(&self, hash: Word, terms: &Terms) -> bool {
         let Some((block, at)) = self.find(&self.blocks, hash) else { return false };
-        let mut logs = block.mined[at].logs.iter();
-        logs.any(|log| log.uses(terms.from(), terms.nonce()))
+        let Mined { sent, succeeded, .. } = &block.mined[at];
+        let mut acts = sent.acts.iter().zip(succeeded);
+        acts.any(|(act, succeeded)| *succeeded && act.terms() == Some(*terms))
     }
 
     /// Whether a block is in the chain.
@@ -251,7 +251,7 @@ impl Node {
         let hash = keccak256(&[raw]);
         let transaction = TxEnvelope::decode_2718_exact(raw).unwrap();
         let input = transaction.input().to_vec();
-        let (terms, is_batch) = Terms::read_all(&input).unwrap();
+        let (acts, is_batch) = Act::read_all(&input).unwrap();
         let sent = Sent {
             hash,
             nonce: Some(transaction.nonce()),
@@ -259,7 +259,7 @@ impl Node {
             tip: transaction.max_priority_fee_per_gas().unwrap(),
             to: transaction.to().unwrap(),
             input,
-            acts: terms.into_iter().map(Act::Use).collect(),
+            acts,
             is_batch,
         };
         if self.pool.iter().any(|known| known.hash == hash) {
@@ -289,9 +289,10 @@ impl Node {
 
 fn execute(state: &mut State, sent: Sent, time: u64) -> Mined {
     let results: Vec<_> = sent.acts.iter().map(|act| state.run(act, time)).collect();
-    let has_succeeded = sent.is_batch || results.iter().all(Option::is_some);
+    let succeeded: Vec<_> = results.iter().map(Option::is_some).collect();
+    let has_succeeded = sent.is_batch || succeeded.iter().all(|succeeded| *succeeded);
     let logs = results.into_iter().flatten().flatten().collect();
-    Mined { sent, has_succeeded, logs }
+    Mined { sent, has_succeeded, succeeded, logs }
 }
 
 /// What a transaction would write, if it were mined now.

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address as Contract, Bytes, address};
-use alloy_sol_types::SolValue as _;
+use alloy_sol_types::{SolCall as _, SolValue as _, sol};
 use serde_json::{Map, Value, json};
 use x402_core::hex::Hex;
+use x402_core::permit2::{EXACT_PROXY, PERMIT2};
 
 use crate::node::{Block, Mined, Node, STRANGER, preview};
-use crate::token::{AGGREGATE3, Act, Log, State, Terms, Word, word};
+use crate::token::{AGGREGATE3, Act, Log, State, TOKEN, Word, contract, word};
 
 /// The code and the message of an error.
 pub(crate) type Refused = (i64, &'static str);
 
-pub(crate) const TOKEN: Contract =
-    address!("a0b86991c6218b36c1d19d4a2e9eb0ce3606eb48");
 pub(crate) const MULTICALL3: Contract =
     address!("ca11bde05977b3631167028862be2a173976ca11");
 
-const AUTHORIZATION_STATE: [u8; 4] = [0xe9, 0x4a, 0x01, 0x02];
-const BALANCE_OF: [u8; 4] = [0x70, 0xa0, 0x82, 0x31];
+sol! {
+    function authorizationState(address authorizer, bytes32 nonce);
+    function balanceOf(address account);
+    function allowance(address owner, address spender);
+    function nonceBitmap(address owner, uint256 word);
+}
 
 /// What of a view is looked at.
 struct View<'a> {
@@ -108,8 +111,8 @@ impl<'a> View<'a> {
     }
 
     fn code(&self, params: &Value) -> Value {
-        let contract = Contract::from_slice(&bytes(params));
-        json!(if contract == TOKEN || contract == MULTICALL3 { "0x6001" } else { "0x" })
+        let known = [TOKEN, MULTICALL3, contract(EXACT_PROXY), contract(PERMIT2)];
+        json!(if known.contains(&Contract::from_slice(&bytes(params))) { "0x6001" } else { "0x" })
     }
 
     fn count(&self, at: &Value) -> Result<u64, Refused> {
@@ -225,13 +228,11 @@ impl<'a> View<'a> {
             let range = self.blocks.iter().skip(first as usize);
             range.take((last - first) as usize + 1).map(|block| &**block).collect()
         };
-        if !one_of(&filter["address"], |address| bytes(address) == TOKEN[..]) {
-            return Ok(json!([]));
-        }
         let topics = filter["topics"].as_array().map_or(&[][..], |topics| topics);
         let fits = |log: &Log| {
             let mut pairs = topics.iter().zip(&log.topics);
-            topics.len() <= 3
+            topics.len() <= log.topics.len()
+                && one_of(&filter["address"], |wanted| bytes(wanted) == log.address[..])
                 && pairs.all(|(wanted, topic)| one_of(wanted, |wanted| bytes(wanted) == topic[..]))
         };
         let mut found = Vec::new();
@@ -252,24 +253,32 @@ fn run(state: &State, time: u64, to: Contract, data: &[u8]) -> Result<String, Re
     let told = |word: &Word| Hex(word).to_string();
     match *selector {
         AGGREGATE3 if to == MULTICALL3 => {
-            let (terms, _) = Terms::read_all(data).unwrap();
+            let (acts, _) = Act::read_all(data).unwrap();
             let mut state = state.clone();
-            let would = terms.iter().map(|terms| state.run(&Act::Use(*terms), time).is_some());
-            let would = would.map(|would| (would, Bytes::new()));
+            let would = acts.iter().map(|act| (state.run(act, time).is_some(), Bytes::new()));
             Ok(Hex(&would.collect::<Vec<_>>().abi_encode()).to_string())
         }
-        _ if to != TOKEN => panic!("{to} is called"),
-        AUTHORIZATION_STATE => {
+        authorizationStateCall::SELECTOR if to == TOKEN => {
             let is_used = state.use_of(word_at(0), word_at(1)).is_some();
             Ok(told(&word(is_used.into())))
         }
-        BALANCE_OF => {
+        balanceOfCall::SELECTOR if to == TOKEN => {
             let balance = u64::try_from(state.balance(word_at(0))).unwrap_or(u64::MAX);
             Ok(told(&word(balance)))
         }
+        allowanceCall::SELECTOR if to == TOKEN => Ok(told(&[0xff; 32])),
+        nonceBitmapCall::SELECTOR if to == contract(PERMIT2) => {
+            Ok(told(&state.nonce_bitmap(word_at(0), word_at(1))))
+        }
         _ => {
-            let terms = Terms::read(data).unwrap_or_else(|| panic!("{} is called", Hex(selector)));
-            match state.clone().run(&Act::Use(terms), time) {
+            let acts = Act::read_all(data).map(|(acts, _)| acts).unwrap_or_default();
+            let is_known = match acts[..] {
+                [Act::Use(_)] => to == TOKEN,
+                [Act::Settle(_)] => to == contract(EXACT_PROXY),
+                _ => false,
+            };
+            assert!(is_known, "{to} is called with {}", Hex(selector));
+            match state.clone().run(&acts[0], time) {
                 Some(_) => Ok("0x".into()),
                 None => Err((3, "execution reverted")),
             }
@@ -313,7 +322,7 @@ fn tell_log(block: &Block, mined: &Mined, (at, place): (usize, usize), log: &Log
     let before: usize = block.mined.iter().take(at).map(|mined| mined.logs.len()).sum();
     let topics: Vec<_> = log.topics.iter().map(hex).collect();
     json!({
-        "address": TOKEN,
+        "address": log.address,
         "topics": topics,
         "data": log.data.as_ref().map_or(json!("0x"), hex),
         "blockNumber": number_of(block.number),

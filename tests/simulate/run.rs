@@ -13,13 +13,9 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
-use x402_core::headers::{SignatureForm, SignedPayment};
 use x402_core::secp256k1::K256Signer;
 use x402_core::state::State;
-use x402_core::{
-    Address, Amount, Asset, Authorization, ChainId, Digest, Nonce, Offer, Recover, Signature,
-    SignatureError, Timestamp,
-};
+use x402_core::{Address, Amount, Asset, ChainId, Offer};
 use x402_hyper::server::{PaymentLayer, PaymentService, Quote, Sale};
 use x402_std::Seller;
 use x402_std::chain::{Chain, RpcChain, RpcOptions};
@@ -31,6 +27,7 @@ use crate::broken::{Broken, Careless};
 use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
+use crate::signing::{Book, digest, sign};
 use crate::token::{Terms, word};
 use crate::wire::Wire;
 use crate::work::{Costs, work};
@@ -56,15 +53,6 @@ pub(crate) struct Settings {
     pub(crate) broken: Option<Broken>,
     /// The kinds of trouble that are left out.
     pub(crate) without: String,
-}
-
-/// Takes the word of the run for who signed: the curve is not what is tested here.
-struct Book(Signers);
-
-impl Recover for Book {
-    fn recover(&self, digest: &Digest, _: &Signature) -> Result<Address, SignatureError> {
-        self.0.get(digest.as_bytes()).copied().ok_or(SignatureError::Unrecoverable)
-    }
 }
 
 /// What all lives of the seller have in common.
@@ -138,6 +126,7 @@ impl Stage {
         let mut world = World::new(seed, without);
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
+        let offer = if world.weather.permit2 > 0 { offer.by_permit2() } else { offer };
         // Who pays more than once has a balance of several payments.
         let most = if world.weather.bundled > 0 { 10 } else { 4 };
         let payers = (count as u64).div_ceil(1 + world.random.below(most)).max(1);
@@ -149,30 +138,13 @@ impl Stage {
         };
         let mut signers = Signers::new();
         let mut payments = Vec::new();
-        let mut signature = [0; 65];
-        (signature[31], signature[63], signature[64]) = (1, 1, 27);
-        let signature = Signature::from_rsv(&signature).unwrap();
         for index in 0..count as u64 {
             let valid = BEGIN + 30 + world.random.below(600);
             let account = account(index % payers);
-            let authorization = Authorization {
-                from: account.payer,
-                to: PAY_TO,
-                value: Amount::from_units(PRICE.into()),
-                valid_after: Timestamp::ZERO,
-                valid_before: Timestamp::from_secs(valid),
-                nonce: Nonce::new(word(index)),
-            };
-            let digest = authorization.digest(&offer.requirements().domain);
-            signers.insert(*digest.as_bytes(), authorization.from);
-            let mut fields = Vec::new();
-            SignedPayment { authorization, signature }.emit(
-                &usdc,
-                SignatureForm::Packed,
-                |field, value| fields.push((field.name(), value.to_owned())),
-            );
+            let (fields, transfer) = sign(&offer, account.payer, valid, word(index));
+            signers.insert(digest(&offer, &transfer), account.payer);
             payments.push(fields);
-            world.payments.push(Payment::of(Terms::of(&authorization), valid));
+            world.payments.push(Payment::of(Terms::of(&transfer), valid));
             world.books.payments.push(Told::nothing(account));
         }
         world.fund();
@@ -327,10 +299,7 @@ impl Stage {
         let pause = lock(&self.world).random.below(20_000);
         sleep(Duration::from_millis(pause)).await;
         loop {
-            let (patience, was_sent) = {
-                let mut world = lock(&self.world);
-                (world.patience(), world.payments[index].is_sent)
-            };
+            let patience = lock(&self.world).patience();
             let answer = async {
                 let mut request = Request::get("/paid");
                 for (name, value) in &self.payments[index] {
@@ -346,18 +315,13 @@ impl Stage {
             };
             let answer = tokio::time::timeout(patience, answer).await;
             let answer = answer.ok().flatten();
-            let Some(pause) = self.judge(index, was_sent, answer) else { return };
+            let Some(pause) = self.judge(index, answer) else { return };
             sleep(Duration::from_millis(pause)).await;
         }
     }
 
     /// How long to wait before the next attempt, in milliseconds; `None` after the last.
-    fn judge(
-        &self,
-        index: usize,
-        was_sent: bool,
-        answer: Option<(StatusCode, bool, Bytes)>,
-    ) -> Option<u64> {
+    fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };
@@ -367,7 +331,7 @@ impl Stage {
                 world.served(index, String::from_utf8_lossy(&body).into_owned());
                 return None;
             }
-            402 | 409 if is_final => world.turned_away(index, was_sent),
+            402 | 409 if is_final => world.turned_away(index),
             402 | 409 => {}
             500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),

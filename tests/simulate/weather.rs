@@ -41,6 +41,8 @@ pub(crate) struct Weather {
     pub(crate) deep_reorg: u64,
     /// The chain begins again.
     pub(crate) restarted: u64,
+    /// Not zero where it is paid by Permit2.
+    pub(crate) permit2: u64,
     /// Not zero where the node does not take a block's hash (EIP-1898).
     pub(crate) no_hashes: u64,
     /// Not zero where the node does not know what is final.
@@ -94,6 +96,7 @@ const KINDS: &[(&str, fn(&mut Weather) -> &mut u64)] = &[
     ("reorg", |weather| &mut weather.reorg),
     ("deep_reorg", |weather| &mut weather.deep_reorg),
     ("restarted", |weather| &mut weather.restarted),
+    ("permit2", |weather| &mut weather.permit2),
     ("no_hashes", |weather| &mut weather.no_hashes),
     ("no_finalized", |weather| &mut weather.no_finalized),
     ("short_range", |weather| &mut weather.short_range),
@@ -149,6 +152,7 @@ impl Weather {
             reorg: some(150),
             deep_reorg: some(30),
             restarted: some(10),
+            permit2: some(1),
             no_hashes: some(1),
             no_finalized: some(1),
             short_range: some(1),

@@ -368,12 +368,13 @@ impl World {
         account
     }
 
-    /// A payment is refused for good; `was_sent` says whether it had been sent before it was presented.
-    pub(crate) fn turned_away(&mut self, index: usize, was_sent: bool) {
-        let is_charged = was_sent && self.has_to_be_served(index);
+    /// A payment is refused for good.
+    pub(crate) fn turned_away(&mut self, index: usize) {
+        let is_sent = self.payments[index].is_sent;
+        let is_charged = is_sent && self.has_to_be_served(index);
         let payment = &mut self.payments[index];
         payment.refused += 1;
-        payment.was_turned_away |= was_sent;
+        payment.was_turned_away |= is_sent;
         if is_charged && self.stays_deep {
             self.charged_twice(index);
         }
