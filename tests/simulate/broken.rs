@@ -13,6 +13,7 @@ use alloy_eips::Decodable2718 as _;
 
 use crate::node::Node;
 use crate::token::Use;
+use crate::weather::Weather;
 use crate::world::{Shared, lock};
 
 /// What is put back.
@@ -56,6 +57,19 @@ impl Broken {
                 Some(Step::Confirmed(Settlement { transaction, log: None }))
             }
             (_, step) => Some(step),
+        }
+    }
+
+    /// Sees to it that there is the trouble in which it shows.
+    pub(crate) const fn provoke(self, weather: &mut Weather) {
+        match self {
+            Self::Journal => {}
+            Self::Unique => (weather.permit2, weather.bundled) = (1, 300),
+            Self::Pairs => (weather.permit2, weather.bundled) = (0, 300),
+            Self::Proof => (weather.call_fails, weather.stranger) = (100, 300),
+            Self::View => (weather.lagging, weather.stranger) = (500, 300),
+            Self::Watch => weather.deep_reorg = 20,
+            Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
         }
     }
 

@@ -137,7 +137,11 @@ impl World {
         acts.insert(at, if is_by_permit { Act::Settle(terms) } else { Act::Use(terms) });
         self.counts.bundles += 1;
         let to: Contract = if self.random.chance(500) { MULTICALL3 } else { WRAPPER };
-        self.node.submit(to, acts, Vec::new());
+        // All nonces are somewhere in the calldata, as they are in that of such a contract.
+        let input = self.payments.iter().map(|payment| payment.terms);
+        let input = input.filter(|others| others.from() == terms.from());
+        let input = input.flat_map(|others| others.nonce()).collect();
+        self.node.submit(to, acts, input);
     }
 
     /// Whether the chain as it is has moved what was signed for a payment, as it was signed.

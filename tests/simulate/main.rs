@@ -21,6 +21,7 @@ mod broken;
 mod counts;
 mod disk;
 mod draws;
+mod facilitator;
 mod hostile;
 mod invariant;
 mod node;

@@ -19,6 +19,8 @@ use x402_core::{Address, Amount, Asset, ChainId, Offer};
 use x402_hyper::server::{PaymentLayer, PaymentService, Quote, Sale};
 use x402_std::Seller;
 use x402_std::chain::{Chain, RpcChain, RpcOptions};
+use x402_std::config::OwnedAsset;
+use x402_std::facilitator::Entrusted;
 use x402_std::ledger::{CreditAccount, Draw, Entry, Ledger as _, MemoryLedger, Step};
 use x402_std::seller::{Later, OnChain, Rail, SellerOptions, Together};
 
@@ -27,7 +29,8 @@ use crate::broken::{Broken, Careless};
 use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
-use crate::signing::{Book, digest, sign};
+use crate::facilitator::{Liar, engine};
+use crate::signing::{Book, digest, request, sign};
 use crate::token::{Terms, word};
 use crate::wire::Wire;
 use crate::work::{Costs, work};
@@ -56,11 +59,13 @@ pub(crate) struct Settings {
 }
 
 /// What all lives of the seller have in common.
-struct Stage {
-    world: Shared,
+pub(crate) struct Stage {
+    pub(crate) world: Shared,
     ledger: Arc<MemoryLedger>,
     book: Arc<Book>,
     offer: Offer<'static>,
+    /// What a facilitator is asked with for each payment.
+    pub(crate) requests: Vec<Vec<u8>>,
     /// The fields of each payment.
     payments: Vec<Vec<(&'static str, String)>>,
     broken: Option<Broken>,
@@ -119,11 +124,19 @@ fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
     drop(runtime);
 }
 
+/// What the program does for as long as it runs.
+async fn resolve(seller: &Arc<Seller>) {
+    loop {
+        let _ = seller.resolve_open().await;
+        sleep(Duration::from_secs(10)).await;
+    }
+}
+
 impl Stage {
     fn new(seed: u64, settings: &Settings) -> Self {
         let Settings { payments: count, broken, without } = settings;
         let (count, broken) = (*count, *broken);
-        let mut world = World::new(seed, without);
+        let mut world = World::new(seed, without, broken);
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
         let offer = if world.weather.permit2 > 0 { offer.by_permit2() } else { offer };
@@ -137,20 +150,22 @@ impl Stage {
             CreditAccount { payer, chain_id, asset: usdc.address, seller: PAY_TO }
         };
         let mut signers = Signers::new();
-        let mut payments = Vec::new();
+        let (mut payments, mut requests) = (Vec::new(), Vec::new());
         for index in 0..count as u64 {
             let valid = BEGIN + 30 + world.random.below(600);
             let account = account(index % payers);
             let (fields, transfer) = sign(&offer, account.payer, valid, word(index));
             signers.insert(digest(&offer, &transfer), account.payer);
             payments.push(fields);
+            requests.push(request(&offer, &transfer));
             world.payments.push(Payment::of(Terms::of(&transfer), valid));
             world.books.payments.push(Told::nothing(account));
         }
         world.fund();
         // Different payers' nonces are the same, and are those of payments.
         let drawers = 1 + world.random.below(payers.min(8));
-        for index in 0..count as u64 / 4 {
+        let orders = if world.weather.engine > 0 { 0 } else { count as u64 / 4 };
+        for index in 0..orders {
             let (account, nonce) = (account(index % drawers), word(index / drawers));
             let contested = world.weather.draw_contested;
             let is_contested = world.chance(contested);
@@ -161,6 +176,7 @@ impl Stage {
             ledger: Arc::new(MemoryLedger::new()),
             book: Arc::new(Book(signers)),
             offer,
+            requests,
             payments,
             broken,
         }
@@ -217,11 +233,20 @@ impl Stage {
             together: max_delay.map(|max_delay| Together { max_batch, max_delay }),
             ..SellerOptions::default()
         };
-        let rail = OnChain::new(chain, options.settle_timeout, options.poll);
-        let rails = vec![(ChainId::ETHEREUM, Arc::new(rail) as Arc<dyn Rail>)];
+        let account = chain.account();
+        let rails = vec![(ChainId::ETHEREUM, self.rail(chain, &options))];
         let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.world));
         let disk = Disk { ledger, world, broken: self.broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
+        if lock(&self.world).weather.engine > 0 {
+            let engine = Arc::new(engine(&seller, account, self.offer.asset()));
+            for index in 0..self.payments.len() {
+                for _ in 0..self.racers() {
+                    tokio::spawn(Arc::clone(&self).buy(index, Arc::clone(&engine)));
+                }
+            }
+            return resolve(&seller).await;
+        }
         let settle = lock(&self.world).settle;
         let sale =
             Arc::new(Sale { settle, metering: Some(Arc::new(Costs)), ..Sale::from(self.offer) });
@@ -236,10 +261,17 @@ impl Stage {
             }
         }
         self.draw(&seller);
-        loop {
-            let _ = seller.resolve_open().await;
-            sleep(Duration::from_secs(10)).await;
+        resolve(&seller).await;
+    }
+
+    /// By which the money moves: transactions of our own, or a facilitator's.
+    fn rail(&self, chain: Arc<dyn Chain>, options: &SellerOptions) -> Arc<dyn Rail> {
+        if lock(&self.world).weather.entrusted == 0 {
+            return Arc::new(OnChain::new(chain, options.settle_timeout, options.poll));
         }
+        let facilitator = Arc::new(Liar::new(&self.world));
+        let assets = vec![OwnedAsset::from(self.offer.asset())];
+        Arc::new(Entrusted::new(facilitator, assets).confirmed_by(chain))
     }
 
     /// The chain, once the node answers.
@@ -321,7 +353,7 @@ impl Stage {
     }
 
     /// How long to wait before the next attempt, in milliseconds; `None` after the last.
-    fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
+    pub(crate) fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };

@@ -20,8 +20,7 @@ pub(crate) fn sign(
     valid: u64,
     nonce: Word,
 ) -> (Vec<(&'static str, String)>, Transfer) {
-    let mut signature = [0; 65];
-    (signature[31], signature[63], signature[64]) = (1, 1, 27);
+    let signature = signature();
     let (nonce, end) = (Nonce::new(nonce), Timestamp::from_secs(valid));
     let amount = Amount::from_units(PRICE.into());
     if offer.requirements().scheme == Scheme::Exact(TransferMethod::Permit2) {
@@ -65,6 +64,25 @@ pub(crate) fn digest(offer: &Offer<'_>, transfer: &Transfer) -> Word {
         Transfer::Permit2(permit) => permit.digest(ChainId::ETHEREUM),
     };
     *digest.as_bytes()
+}
+
+/// The request to a facilitator to settle it.
+pub(crate) fn request(offer: &Offer<'_>, transfer: &Transfer) -> Vec<u8> {
+    let signature = signature();
+    let requirements =
+        Requirements { offer, quote: "", flow: PaymentFlow::Authorization }.to_string();
+    let answers = Answers::V2 { accepted: &requirements, resource: "", extensions: "" };
+    let payload = SignedPayload { transfer, signature: &signature, answers };
+    let json = format!(
+        r#"{{"x402Version":2,"paymentPayload":{payload},"paymentRequirements":{requirements}}}"#
+    );
+    json.into_bytes()
+}
+
+fn signature() -> [u8; 65] {
+    let mut signature = [0; 65];
+    (signature[31], signature[63], signature[64]) = (1, 1, 27);
+    signature
 }
 
 /// Takes the word of the run for who signed: the curve is not what is tested here.

@@ -41,6 +41,12 @@ pub(crate) struct Weather {
     pub(crate) deep_reorg: u64,
     /// The chain begins again.
     pub(crate) restarted: u64,
+    /// A facilitator lies.
+    pub(crate) lies: u64,
+    /// Not zero where the seller has a facilitator of somebody else's.
+    pub(crate) entrusted: u64,
+    /// Not zero where the seller is a facilitator.
+    pub(crate) engine: u64,
     /// Not zero where it is paid by Permit2.
     pub(crate) permit2: u64,
     /// Not zero where the node does not take a block's hash (EIP-1898).
@@ -96,6 +102,9 @@ const KINDS: &[(&str, fn(&mut Weather) -> &mut u64)] = &[
     ("reorg", |weather| &mut weather.reorg),
     ("deep_reorg", |weather| &mut weather.deep_reorg),
     ("restarted", |weather| &mut weather.restarted),
+    ("lies", |weather| &mut weather.lies),
+    ("entrusted", |weather| &mut weather.entrusted),
+    ("engine", |weather| &mut weather.engine),
     ("permit2", |weather| &mut weather.permit2),
     ("no_hashes", |weather| &mut weather.no_hashes),
     ("no_finalized", |weather| &mut weather.no_finalized),
@@ -152,6 +161,9 @@ impl Weather {
             reorg: some(150),
             deep_reorg: some(30),
             restarted: some(10),
+            lies: some(700),
+            entrusted: some(1),
+            engine: some(1),
             permit2: some(1),
             no_hashes: some(1),
             no_finalized: some(1),
@@ -171,8 +183,10 @@ impl Weather {
             draw_contested: some(500),
         };
         // Such nodes and such people are rarer than the others' kinds of trouble.
-        let Self { garbled, deep_reorg, restarted, no_hashes, short_range, .. } = &mut weather;
-        for member in [garbled, deep_reorg, restarted, no_hashes, short_range] {
+        let Self { garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, .. } =
+            &mut weather;
+        let rarer = [garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine];
+        for member in rarer {
             if random.chance(600) {
                 *member = 0;
             }

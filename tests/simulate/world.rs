@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use x402_std::ledger::{CreditAccount, Settle};
 
 use crate::books::{Books, Change};
+use crate::broken::Broken;
 use crate::counts::Counts;
 use crate::draws::Order;
 use crate::node::{Node, Traits};
@@ -40,6 +41,8 @@ pub(crate) struct Payment {
     pub(crate) refused: u32,
     /// It was refused for good after it was sent: its payer signs anew.
     was_turned_away: bool,
+    /// That it was received then, too, is said once.
+    is_told_of: bool,
     /// The status of its last answer.
     pub(crate) last: u16,
     is_running: bool,
@@ -104,11 +107,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, without: &str) -> Self {
+    pub(crate) fn new(seed: u64, without: &str, broken: Option<Broken>) -> Self {
         let mut random = Random::new(seed);
-        let weather = Weather::of(&mut random).without(without);
+        let mut weather = Weather::of(&mut random).without(without);
+        if let Some(broken) = broken {
+            broken.provoke(&mut weather);
+        }
         let confirmations = 1 + random.below(3);
         let settle = [Settle::First, Settle::After, Settle::Later][random.below(3) as usize];
+        // A facilitator settles first.
+        let settle = if weather.engine > 0 { Settle::First } else { settle };
         let max_batch = 1 + random.below(8) as usize;
         let most_owed = 1 + random.below(4);
         let together = (random.below(2) == 1).then(|| random.below(5_000));
@@ -381,6 +389,9 @@ impl World {
     }
 
     fn charged_twice(&mut self, index: usize) {
+        if std::mem::replace(&mut self.payments[index].is_told_of, true) {
+            return;
+        }
         self.violated(format!("I8: payment {index} is received, and its payer is to sign anew"));
     }
 
