@@ -56,6 +56,7 @@ impl Stage {
             lock(&self.world).is_told_to_be_settled_by(index, answer.transaction);
             return (StatusCode::OK, true, text.into());
         };
+        tracing::debug!(index, reason, message = answer.message, "not settled");
         let is_final = !matches!(
             Reason::parse(reason),
             None | Some(Reason::SettlementPending | Reason::UnexpectedSettleError)
@@ -111,7 +112,7 @@ impl Liar {
                     }
                     None => {}
                 }
-                let (act, to, input) = match world.weather.permit2 > 0 {
+                let (act, to, input) = match world.mode.is_by_permit {
                     true => {
                         let proxy = crate::token::contract(x402_core::permit2::EXACT_PROXY);
                         (Act::Settle(terms), proxy, terms.permit_calldata())

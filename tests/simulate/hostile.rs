@@ -66,7 +66,7 @@ impl World {
         match it {
             Move::Submit => self.submit_alone(terms),
             Move::Cancel => {
-                let act = match self.is_by_permit() {
+                let act = match self.mode.is_by_permit {
                     true => Act::Invalidate { from, nonce },
                     false => Act::Cancel { from, nonce },
                 };
@@ -99,14 +99,10 @@ impl World {
         }
     }
 
-    const fn is_by_permit(&self) -> bool {
-        self.weather.permit2 > 0
-    }
-
     /// By itself, called in one way or another.
     fn submit_alone(&mut self, used: Terms) {
         let is_direct = self.random.chance(500);
-        let (act, to, input) = match self.is_by_permit() {
+        let (act, to, input) = match self.mode.is_by_permit {
             true => (Act::Settle(used), contract(EXACT_PROXY), used.permit_calldata()),
             false => (Act::Use(used), TOKEN, used.calldata()),
         };
@@ -119,7 +115,7 @@ impl World {
     /// are burnt.
     fn bundle(&mut self, index: usize) {
         let terms = self.payments[index].terms;
-        let is_by_permit = self.is_by_permit();
+        let is_by_permit = self.mode.is_by_permit;
         let mut acts = Vec::new();
         for other in 0..self.payments.len() {
             let others = self.payments[other].terms;

@@ -139,7 +139,7 @@ impl Stage {
         let mut world = World::new(seed, without, broken);
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
-        let offer = if world.weather.permit2 > 0 { offer.by_permit2() } else { offer };
+        let offer = if world.mode.is_by_permit { offer.by_permit2() } else { offer };
         // Who pays more than once has a balance of several payments.
         let most = if world.weather.bundled > 0 { 10 } else { 4 };
         let payers = (count as u64).div_ceil(1 + world.random.below(most)).max(1);
@@ -164,7 +164,7 @@ impl Stage {
         world.fund();
         // Different payers' nonces are the same, and are those of payments.
         let drawers = 1 + world.random.below(payers.min(8));
-        let orders = if world.weather.engine > 0 { 0 } else { count as u64 / 4 };
+        let orders = if world.mode.is_engine { 0 } else { count as u64 / 4 };
         for index in 0..orders {
             let (account, nonce) = (account(index % drawers), word(index / drawers));
             let contested = world.weather.draw_contested;
@@ -238,7 +238,7 @@ impl Stage {
         let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.world));
         let disk = Disk { ledger, world, broken: self.broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
-        if lock(&self.world).weather.engine > 0 {
+        if lock(&self.world).mode.is_engine {
             let engine = Arc::new(engine(&seller, account, self.offer.asset()));
             for index in 0..self.payments.len() {
                 for _ in 0..self.racers() {
@@ -266,7 +266,7 @@ impl Stage {
 
     /// By which the money moves: transactions of our own, or a facilitator's.
     fn rail(&self, chain: Arc<dyn Chain>, options: &SellerOptions) -> Arc<dyn Rail> {
-        if lock(&self.world).weather.entrusted == 0 {
+        if !lock(&self.world).mode.is_entrusted {
             return Arc::new(OnChain::new(chain, options.settle_timeout, options.poll));
         }
         let facilitator = Arc::new(Liar::new(&self.world));
@@ -358,6 +358,7 @@ impl Stage {
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };
         world.payments[index].last = status.as_u16();
+        tracing::debug!(at = world.milliseconds(), index, %status, is_final, "answered");
         match status.as_u16() {
             200 => {
                 world.served(index, String::from_utf8_lossy(&body).into_owned());

@@ -63,6 +63,17 @@ impl Payment {
     }
 }
 
+/// How it is sold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    /// Payments are by Permit2.
+    pub(crate) is_by_permit: bool,
+    /// The seller is a facilitator.
+    pub(crate) is_engine: bool,
+    /// The seller has a facilitator of somebody else's.
+    pub(crate) is_entrusted: bool,
+}
+
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) weather: Weather,
@@ -87,6 +98,8 @@ pub(crate) struct World {
     pub(crate) payments: Vec<Payment>,
     pub(crate) orders: Vec<Order>,
     pub(crate) books: Books,
+    /// How it is sold, in the whole of the run.
+    pub(crate) mode: Mode,
     /// When the money moves, in the whole of the run.
     pub(crate) settle: Settle,
     pub(crate) max_batch: usize,
@@ -146,6 +159,11 @@ impl World {
             payments: Vec::new(),
             orders: Vec::new(),
             books: Books::default(),
+            mode: Mode {
+                is_by_permit: weather.permit2 > 0,
+                is_engine: weather.engine > 0,
+                is_entrusted: weather.entrusted > 0,
+            },
             settle,
             max_batch,
             together,
