@@ -21,6 +21,8 @@ pub enum Refusal {
     Pending,
     /// The payment was served, and its answer was too large to be kept.
     Served,
+    /// Transactions for this payer moved nothing: the next is sent in so many seconds at the earliest.
+    TooSoon(u32),
     /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction.
     Unavailable,
 }
@@ -35,6 +37,7 @@ impl Refusal {
         match self {
             Self::Conflict | Self::IdentifierTaken | Self::InFlight | Self::Served => 409,
             Self::Payment(error) => error.status(),
+            Self::TooSoon(_) => 429,
             Self::Pending | Self::Unavailable => 503,
         }
     }
@@ -49,6 +52,7 @@ impl Refusal {
                 409 => "409",
                 _ => error.code().as_str(),
             },
+            Self::TooSoon(_) => "429",
             Self::Pending | Self::Unavailable => "503",
         }
     }
@@ -61,7 +65,7 @@ impl Refusal {
             Self::IdentifierTaken => Reason::InvalidPayload,
             Self::Payment(error) => error.reason(),
             Self::Pending => Reason::SettlementPending,
-            Self::Unavailable => Reason::UnexpectedVerifyError,
+            Self::TooSoon(_) | Self::Unavailable => Reason::UnexpectedVerifyError,
         }
     }
 
@@ -72,7 +76,7 @@ impl Refusal {
             Self::Conflict | Self::InFlight | Self::Served => Reason::NonceAlreadyUsed.as_str(),
             Self::IdentifierTaken => Reason::InvalidPayload.as_str(),
             Self::Pending => Reason::SettlementPending.as_str(),
-            Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
+            Self::TooSoon(_) | Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Refusal {
             Self::Served => {
                 "the answer was given once and is not kept; a new request is a new payment"
             }
+            Self::TooSoon(_) => "wait, and send the same request with the same payment later",
             Self::Unavailable => {
                 "nothing was charged: send the same request with the same payment later"
             }
@@ -140,6 +145,9 @@ impl fmt::Display for Refusal {
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
             Self::Served => "the payment was served before",
+            Self::TooSoon(_) => {
+                "transactions for this payer moved nothing, and the next has to wait"
+            }
             Self::Unavailable => "payments cannot be taken at the moment",
         })
     }
@@ -167,10 +175,12 @@ mod tests {
             Network,
             NotYetValid,
             Owing,
+            Payee,
             Recipient,
             Signer,
             Simulation,
             TooLong,
+            Zero,
             Signature(SignatureError::Compact),
             Signature(SignatureError::HighS),
             Malformed(HeaderError::Duplicate(Field::ValidBefore)),
@@ -183,6 +193,7 @@ mod tests {
             Refusal::InFlight,
             Refusal::Pending,
             Refusal::Served,
+            Refusal::TooSoon(60),
             Refusal::Unavailable,
         ];
         for refusal in faults.map(Refusal::Payment).into_iter().chain(others) {

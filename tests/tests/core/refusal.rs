@@ -27,16 +27,19 @@ pub(crate) fn all() -> Vec<Refusal> {
         Error::Network,
         Error::NotYetValid,
         Error::Owing,
+        Error::Payee,
         Error::Recipient,
         Error::Signer,
         Error::Simulation,
         Error::TooLong,
+        Error::Zero,
     ];
     let others = [
         Refusal::Conflict,
         Refusal::InFlight,
         Refusal::Pending,
         Refusal::Served,
+        Refusal::TooSoon(60),
         Refusal::Unavailable,
     ];
     let malformed = Field::OF_REQUEST.into_iter().flat_map(header).map(Error::Malformed);
