@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use x402_core::state::State;
-use x402_core::{Address, Error};
+use x402_core::{Address, Amount, Error};
 
 use super::Rejection;
 use super::rail::{Moved, Rail, Steps};
@@ -241,6 +241,18 @@ impl Rail for OnChain {
 
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
         Box::pin(async move { self.chain.has_code(address).await.map(Some) })
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.chain.block_seconds()
+    }
+
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Option<Amount>, ChainError>> {
+        Box::pin(async move { self.chain.token_balance(asset, account).await.map(Some) })
     }
 
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {

@@ -1,4 +1,6 @@
-use x402_core::{Address, PaymentId, Refusal};
+use core::future::ready;
+
+use x402_core::{Address, Amount, PaymentId, Refusal};
 
 use super::Rejection;
 use crate::BoxFuture;
@@ -20,6 +22,26 @@ pub trait Rail: Send + Sync + 'static {
     /// known.
     fn settler(&self) -> Option<Address> {
         None
+    }
+
+    /// How long it takes from one block to the next, in seconds; 0 where it is not known.
+    fn block_seconds(&self) -> u64 {
+        0
+    }
+
+    /// How much of a token an account has, in atomic units. `None` where others look, and pay for what
+    /// comes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Option<Amount>, ChainError>> {
+        let _ = (asset, account);
+        Box::pin(ready(Ok(None)))
     }
 
     /// Asks whether a payment would be taken now.

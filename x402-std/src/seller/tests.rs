@@ -19,6 +19,7 @@ mod imports;
 mod leases;
 mod pledges;
 mod refund;
+mod under_way;
 
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -50,6 +51,8 @@ struct Script {
     rebroadcasts: AtomicUsize,
     /// The payments of the transactions that were journalled.
     sent: Mutex<Vec<Claimed>>,
+    purse: under_way::Purse,
+    block_seconds: u64,
 }
 
 const STRANGER: TxHash = TxHash([0xee; 32]);
@@ -87,6 +90,14 @@ fn paid_log(payment: &Claimed) -> PaidLog {
 impl Chain for Script {
     fn chain_id(&self) -> ChainId {
         ChainId::ETHEREUM
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.block_seconds
+    }
+
+    fn token_balance(&self, _: Address, _: Address) -> BoxFuture<'_, Result<Amount, ChainError>> {
+        Box::pin(async { Ok(self.purse.look()) })
     }
 
     fn account(&self) -> Address {

@@ -122,7 +122,9 @@ impl Chain {
             "eth_getTransactionCount" => json!("0x0"),
             "eth_feeHistory" => json!({"baseFeePerGas": ["0x1", "0x1"], "reward": [["0x1"]]}),
             "eth_gasPrice" => json!("0x1"),
-            "eth_getBlockByNumber" => json!({"number": "0x1", "timestamp": "0x1"}),
+            "eth_getBlockByNumber" => {
+                json!({"number": "0x1", "timestamp": "0x1", "hash": format!("0x{}", "22".repeat(32))})
+            }
             "eth_getLogs" => json!([]),
             "eth_sendRawTransaction" => self.send(params[0].as_str().unwrap())?,
             "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap()),
@@ -207,11 +209,19 @@ impl Chain {
         }
         let is_reverted = self.state["status"] == "reverted";
         let logs = if self.state["logs"].is_null() { &self.logs } else { &self.state["logs"] };
+        let mut logs = if is_reverted { json!([]) } else { logs.clone() };
+        let block = format!("0x{}", "22".repeat(32));
+        for log in logs.as_array_mut().unwrap() {
+            log["transactionHash"] = json!(hash);
+            log["blockHash"] = json!(block);
+            log["blockNumber"] = json!("0x1");
+        }
         json!({
             "transactionHash": hash,
-            "blockHash": format!("0x{}", "22".repeat(32)),
+            "blockHash": block,
+            "blockNumber": "0x1",
             "status": if is_reverted { "0x0" } else { "0x1" },
-            "logs": if is_reverted { json!([]) } else { logs.clone() },
+            "logs": logs,
         })
     }
 }
