@@ -353,7 +353,11 @@ impl Stage {
     }
 
     /// How long to wait before the next attempt, in milliseconds; `None` after the last.
-    pub(crate) fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
+    pub(crate) fn judge(
+        &self,
+        index: usize,
+        answer: Option<(StatusCode, bool, Bytes)>,
+    ) -> Option<u64> {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };

@@ -3,11 +3,10 @@
 use alloy_primitives::keccak256;
 use serde_json::json;
 use x402_core::permit2::{EXACT_PROXY, Kind, PERMIT2, Permit};
-use x402_core::secp256k1::K256;
-use x402_core::{Claim, Moment, Nonce, Payment, Requirements, Scheme, Signer as _};
+use x402_core::{Nonce, Payment, Signer as _};
 use x402_core::{Timestamp, Transfer};
 
-use super::harness::{BUYER, PAYEE, STRANGER, sends, signer, usdc};
+use super::harness::{BUYER, PAYEE, STRANGER, recorded, sends, signer, usdc};
 use super::*;
 use crate::chain::multicall;
 use crate::devnet;
@@ -49,17 +48,7 @@ fn permit(amount: u128, nonce: u8, to: Address) -> Claimed {
         transfer: Transfer::Permit2(permit),
         signature: Ok(signature),
     };
-    let requirements = Requirements {
-        scheme: Scheme::Exact(TransferMethod::Permit2),
-        chain_id: ChainId::ETHEREUM,
-        asset: permit.token,
-        pay_to: to,
-        amount: permit.amount,
-        max_timeout_seconds: 60,
-        domain: usdc().domain().separator(),
-    };
-    let checked = requirements.check(&payment, &Moment::at(1_790_000_000), &K256).unwrap();
-    checked.claimed(Claim::recorded(checked.id())).unwrap()
+    recorded(&payment)
 }
 
 fn pays(nonce: u8) -> Claimed {
