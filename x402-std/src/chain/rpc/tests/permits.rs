@@ -135,6 +135,26 @@ async fn one_transfer_pays_for_one_of_fifteen() {
 }
 
 #[tokio::test]
+async fn the_call_of_another_permit_pays_for_none_but_that() {
+    let shop = open().await;
+    let (paid, burnt) = (pays(1), pays(2));
+    // In one block: the nonce of one is burnt, and the other is settled by a call of its own.
+    shop.rpc("evm_setAutomine", json!([false]));
+    let stranger = shop.chain_of(&STRANGER).await;
+    let pages = Pages::default();
+    stranger.broadcast(&burns(2), &pages).await.unwrap();
+    let hash = shop.chain_of(&BUYER).await.broadcast(&call(&paid), &pages).await.unwrap();
+    shop.rpc("evm_mine", json!([]));
+    assert_eq!(shop.received(), PRICE);
+    assert_eq!(shop.chain.outcome(&burnt, theirs(hash)).await.unwrap(), Outcome::Reverted);
+    assert_eq!(shop.chain.find(&burnt, 0, &[]).await.unwrap(), Usage::Void);
+    let found = shop.chain.find(&paid, 0, &[]).await.unwrap();
+    assert!(is_settled_by(&found, hash), "{found:?}");
+    let both = shop.chain.outcomes(&[burnt, paid], theirs(hash)).await.unwrap();
+    assert!(matches!(both[..], [Outcome::Reverted, Outcome::Settled(..)]), "{both:?}");
+}
+
+#[tokio::test]
 async fn a_nonce_among_other_calldata_is_no_payment() {
     let shop = open().await;
     let payment = pays(7);
