@@ -294,3 +294,21 @@ async fn a_kind_is_settled_only_where_its_contracts_are() {
         case["chainState"]["getCodeThrows"] = json!(false);
     }
 }
+
+#[tokio::test]
+async fn a_payer_whose_transaction_reverted_is_told_to_wait() {
+    let sdk = sdk();
+    let reverts = case(&sdk, "fs-04");
+    let node = Node::start(&reverts).await;
+    let facilitator = facilitator(&reverts, &node).await;
+    let another = request(&case(&sdk, "fu-01"));
+    assert_eq!(facilitator.verify(&another).await.unwrap().reason, None);
+    let answer = facilitator.settle(&request(&reverts)).await.unwrap();
+    assert_eq!(answer.reason.as_deref(), Some("invalid_exact_evm_transaction_failed"));
+    let verdict = facilitator.verify(&another).await.unwrap();
+    assert_eq!(verdict.reason.as_deref(), Some("unexpected_verify_error"));
+    assert!(verdict.message.contains("has to wait"), "{}", verdict.message);
+    let answer = facilitator.settle(&another).await.unwrap();
+    assert_eq!(answer.reason.as_deref(), Some("unexpected_settle_error"));
+    assert_eq!((answer.transaction, node.sent()), (None, 1));
+}

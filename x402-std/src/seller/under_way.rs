@@ -6,18 +6,24 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use x402_core::state::State;
 use x402_core::{Amount, Error, PaymentId, Refusal};
 
 use super::{Rejection, Seller};
-use crate::ledger::{Entry, OwedAccount, Settle};
+use crate::ledger::{Entry, LedgerError, OwedAccount, Settle};
 
 /// How many payments are counted at most; while they are all under way, no other is admitted.
 const MOST: usize = 1 << 16;
 
-/// The payments under way in this process, but for those that the ledger counts as owed.
+/// The payments under way in this process, and those that were when it began, but for those that the
+/// ledger counts as owed.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<Table>);
+pub(super) struct UnderWay {
+    table: Mutex<Table>,
+    /// Whether those from before are counted.
+    is_begun: OnceCell<()>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -81,7 +87,7 @@ impl UnderWay {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // A panic between two changes could only leave too much counted, for a while.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,6 +144,7 @@ impl Seller {
         if is_wallet {
             self.verify_entry(entry).await?;
         }
+        self.count_from_before().await?;
         let others = match entry.settle {
             Settle::First | Settle::After => self.under_way.admit(entry, self.now())?,
             // The ledger counts it.
@@ -154,6 +161,22 @@ impl Seller {
             self.under_way.end(entry);
         }
         approved
+    }
+
+    /// Counts what was sent before this process began, and has not ended: once.
+    async fn count_from_before(&self) -> Result<(), Rejection> {
+        let count = || async {
+            for entry in self.ledger.open_entries().await? {
+                if entry.state != State::Claimed && !entry.is_owed() {
+                    // Where there is no room for it, nor is there for any other.
+                    let _ = self.under_way.admit(&entry, self.now());
+                }
+            }
+            Ok(())
+        };
+        let counted = self.under_way.is_begun.get_or_try_init(count).await;
+        counted.map_err(|error: LedgerError| Rejection::unavailable(&error))?;
+        Ok(())
     }
 
     /// What a payer has under way beside a payment that is not counted.

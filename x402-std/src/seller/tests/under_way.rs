@@ -140,6 +140,21 @@ async fn what_is_pending_counts_until_it_has_ended() {
 }
 
 #[tokio::test]
+async fn what_was_pending_before_a_restart_counts() {
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::default());
+    let script =
+        || Script { outcome: queue([Says::Nothing]), purse: of(10_000), ..Script::default() };
+    let before = Shop::with(Arc::clone(&ledger), Arc::new(script()));
+    assert_eq!(before.take(1, Settle::First).await.unwrap_err().refusal, Refusal::Pending);
+    let after = Shop::with(ledger, Arc::new(script()));
+    let refused = after.take(2, Settle::First).await.unwrap_err().refusal;
+    assert_eq!((refused, after.sent()), (Refusal::Payment(Error::Balance), 0));
+    *after.chain.purse.balance.lock().unwrap() = Some(20_000);
+    assert_eq!(after.take(2, Settle::First).await.unwrap_err().refusal, Refusal::Pending);
+    assert_eq!(after.sent(), 1);
+}
+
+#[tokio::test]
 async fn what_is_owed_counts_once() {
     // Enough for two: what is owed, and one more.
     let shop = Shop::new(Script { purse: of(20_000), ..Script::default() });
