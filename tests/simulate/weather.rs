@@ -183,8 +183,9 @@ impl Weather {
             draw_contested: some(500),
         };
         // Such nodes and such people are rarer than the others' kinds of trouble.
-        let Self { garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, .. } =
-            &mut weather;
+        let Self {
+            garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, ..
+        } = &mut weather;
         let rarer = [garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine];
         for member in rarer {
             if random.chance(600) {
