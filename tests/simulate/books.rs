@@ -1,11 +1,12 @@
 //! Credit, kept a second time: what the ledger says of it must be the same after each of its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use x402_core::Amount;
-use x402_std::ledger::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
+use x402_std::chain::Settlement;
+use x402_std::ledger::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing, Step};
 
-use crate::node::{Use, word};
+use crate::invariant::{Received, units};
 use crate::run::PRICE;
 use crate::work::cost_of;
 use crate::world::World;
@@ -21,33 +22,77 @@ pub(crate) struct Books {
 pub(crate) struct Told {
     pub(crate) account: CreditAccount,
     cost: Option<Amount>,
-    has_arrived: bool,
+    /// What has come in, and by what.
+    pub(crate) received: Option<Received>,
+    /// The credit, where it is not what was paid and not used: what has arrived instead, or what of it was
+    /// left when it was taken back.
+    kept: Option<Amount>,
+    /// What of its credit was drawn before it was taken back.
+    pub(crate) consumed: Amount,
+}
+
+/// What a step changes here.
+pub(crate) enum Change {
+    Nothing,
+    Cost(Amount),
+    Arrived(Settlement),
+    Short(Settlement, Amount),
+    Reversed,
+}
+
+impl Change {
+    pub(crate) const fn of(step: &Step) -> Self {
+        match step {
+            Step::Answered(_, used) | Step::Worked(_, used) => Self::Cost(*used),
+            Step::Confirmed(settlement) => Self::Arrived(*settlement),
+            Step::Short(settlement, arrived) => Self::Short(*settlement, *arrived),
+            Step::Reversed => Self::Reversed,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl Told {
     pub(crate) const fn nothing(account: CreditAccount) -> Self {
-        Self { account, cost: None, has_arrived: false }
+        let (cost, received, kept, consumed) = (None, None, None, Amount::ZERO);
+        Self { account, cost, received, kept, consumed }
     }
 
-    /// What of it is the payer's.
+    /// What of it is the payer's now.
     fn credit(&self) -> Option<Amount> {
-        let cost = self.cost.filter(|_| self.has_arrived)?;
-        Amount::from_units(PRICE.into()).checked_sub(cost)
+        self.received.as_ref()?;
+        let paid = Amount::from_units(PRICE.into());
+        self.kept.or_else(|| paid.checked_sub(self.cost?))
     }
 }
 
 impl Books {
     /// The ledger has taken a step of a payment; whose it is.
-    pub(crate) fn stepped(
-        &mut self,
-        index: usize,
-        cost: Option<Amount>,
-        arrives: bool,
-    ) -> CreditAccount {
+    pub(crate) fn stepped(&mut self, index: usize, change: &Change) -> CreditAccount {
+        let account = self.payments[index].account;
+        let balance = self.balance(&account).unwrap_or_default();
         let payment = &mut self.payments[index];
-        payment.cost = cost.or(payment.cost);
-        payment.has_arrived |= arrives;
-        payment.account
+        match *change {
+            Change::Nothing => {}
+            Change::Cost(cost) => payment.cost = Some(cost),
+            Change::Arrived(settlement) => {
+                payment.received = Some(Received::by(settlement, PRICE.into()));
+            }
+            Change::Short(settlement, arrived) => {
+                payment.received = Some(Received::by(settlement, units(arrived)));
+                payment.kept = Some(arrived);
+            }
+            Change::Reversed => {
+                if let Some(credit) = payment.credit() {
+                    let left = credit.min(balance);
+                    let drawn = credit.checked_sub(left).unwrap();
+                    payment.consumed = payment.consumed.checked_add(drawn).unwrap();
+                    payment.kept = Some(left);
+                }
+                payment.received = None;
+            }
+        }
+        account
     }
 
     /// The ledger has answered an attempt to draw; gives the answer that was right, if it was another.
@@ -83,8 +128,8 @@ impl Books {
     /// `None` where that is less than nothing.
     fn balance(&self, account: &CreditAccount) -> Option<Amount> {
         let payments = self.payments.iter().filter(|payment| payment.account == *account);
-        let credit = payments.filter_map(Told::credit);
-        let credit = credit.fold(Amount::ZERO, |sum, credit| sum.checked_add(credit).unwrap());
+        let credit = payments.flat_map(|payment| [payment.credit(), Some(payment.consumed)]);
+        let credit = credit.flatten().fold(Amount::ZERO, |sum, credit| sum.checked_add(credit).unwrap());
         let draws = self.draws.values().filter(|draw| draw.account == *account);
         let taken = draws.map(|draw| match &draw.state {
             DrawState::Held => draw.amount,
@@ -117,25 +162,37 @@ impl World {
     /// moved and not used by the answers that were given, without what the draws' answers have cost.
     pub(crate) fn settle_credit(&mut self, balances: &[(CreditAccount, Amount)], held: &[Draw]) {
         let mut right: BTreeMap<CreditAccount, i64> = BTreeMap::new();
+        let mut consumed: BTreeMap<CreditAccount, i64> = BTreeMap::new();
         for (index, payment) in self.payments.iter().enumerate() {
-            let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+            let told = &self.books.payments[index];
+            *consumed.entry(told.account).or_default() += signed(told.consumed);
+            // What was final before the chain began again may have been taken for lost.
+            let moved = match payment.is_final {
+                true => told.received.is_some(),
+                false => self.is_in_chain(index),
+            };
             if let Some(answer) = payment.served.as_ref().filter(|_| moved) {
-                let account = self.books.payments[index].account;
-                *right.entry(account).or_default() += signed(PRICE - cost_of(answer));
+                *right.entry(told.account).or_default() += i64(PRICE - cost_of(answer));
             }
         }
         for order in &self.orders {
             if let Some(answer) = &order.served {
                 self.counts.drawn += 1;
-                *right.entry(order.account).or_default() -= signed(cost_of(answer));
+                *right.entry(order.account).or_default() -= i64(cost_of(answer));
             }
         }
-        right.retain(|_, balance| *balance != 0);
-        let ours = balances.iter().map(|(account, balance)| (*account, units(*balance)));
+        let ours = balances.iter().map(|(account, balance)| (*account, signed(*balance)));
         let ours = ours.collect::<BTreeMap<_, _>>();
         self.counts.credit += ours.values().sum::<i64>().unsigned_abs();
-        if ours != right {
-            self.violated(format!("I5: the balances are {ours:?}, and not {right:?}"));
+        for account in ours.keys().chain(right.keys()).copied().collect::<BTreeSet<_>>() {
+            let [ours, right, consumed] =
+                [&ours, &right, &consumed].map(|of| of.get(&account).copied().unwrap_or(0));
+            // What was drawn out of a payment that the chain has taken back is owed for that payment.
+            let most = right.max(0) + consumed;
+            if ours < right.max(0) || ours > most || consumed == 0 && ours != right {
+                let payer = account.payer;
+                self.violated(format!("I5: {payer} has {ours}, and not {right} (to {most})"));
+            }
         }
         if !held.is_empty() {
             self.violated(format!("I6: what was drawn is held for ever: {held:?}"));
@@ -143,10 +200,10 @@ impl World {
     }
 }
 
-fn signed(units: u64) -> i64 {
+fn i64(units: u64) -> i64 {
     i64::try_from(units).unwrap()
 }
 
-fn units(amount: Amount) -> i64 {
-    amount.to_string().parse().unwrap_or(i64::MAX)
+fn signed(amount: Amount) -> i64 {
+    i64::try_from(units(amount)).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,6 @@
 //! The ledger, on a disk that fails.
 
+use core::future::ready;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -10,14 +11,15 @@ use x402_std::chain::{Block, PaidLog, TxHash};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
 use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
 
+use crate::books::Change;
+use crate::broken::Broken;
 use crate::world::{Shared, index_of, lock};
 
 /// What [`MemoryLedger`] holds survives the seller's crashes here, as what is on a disk does.
 pub(crate) struct Disk {
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) world: Shared,
-    /// It forgets what was to be sent: the simulation must find that out.
-    pub(crate) is_broken: bool,
+    pub(crate) broken: Option<Broken>,
 }
 
 enum Write {
@@ -78,25 +80,20 @@ impl Ledger for Disk {
         Box::pin(async move {
             let index = index_of(*id.nonce.as_bytes());
             tracing::debug!(at = lock(&self.world).milliseconds(), index, ?step);
-            if self.is_broken && matches!(step, Step::Journalled(_)) {
-                return Ok(());
-            }
-            let cost = match &step {
-                Step::Answered(_, used) | Step::Worked(_, used) => Some(*used),
-                _ => None,
-            };
-            let arrives = matches!(step, Step::Confirmed(_));
+            let Some(step) = Broken::step(self.broken, step) else { return Ok(()) };
+            let change = Change::of(&step);
+            let is_sent = matches!(step, Step::Journalled(_) | Step::Entrusted | Step::Worked(..));
             let write = self.write().await;
             let result = match write {
                 Write::Fails => Err(failed()),
                 Write::Done | Write::Unsaid => self.ledger.apply(id, step).await,
             };
-            if cost.is_some() {
+            if matches!(change, Change::Cost(_)) {
                 let mut world = lock(&self.world);
                 if result.is_ok() { world.kept(index) } else { world.excuse(index) }
             }
             if result.is_ok() {
-                let account = lock(&self.world).books.stepped(index, cost, arrives);
+                let account = lock(&self.world).stepped(index, &change, is_sent);
                 self.agree(account).await;
             }
             // What is not released is claimed still, and goes on from there.
@@ -109,7 +106,26 @@ impl Ledger for Disk {
         chain_id: ChainId,
         transaction: TxHash,
     ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
+        if self.broken == Some(Broken::Unique) {
+            return Box::pin(ready(Ok(Vec::new())));
+        }
         self.ledger.paid_by(chain_id, transaction)
+    }
+
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let write = self.write().await;
+            if matches!(write, Write::Fails) {
+                return Err(failed());
+            }
+            let result = self.ledger.fill_in_logs(chain_id, transaction, logs).await;
+            if matches!(write, Write::Unsaid) { result.and(Err(failed())) } else { result }
+        })
     }
 
     fn unfinal_blocks(
@@ -117,6 +133,9 @@ impl Ledger for Disk {
         chain_id: ChainId,
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        if self.broken == Some(Broken::Watch) {
+            return Box::pin(ready(Ok(Vec::new())));
+        }
         self.ledger.unfinal_blocks(chain_id, most)
     }
 

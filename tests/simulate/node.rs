@@ -1,19 +1,22 @@
-//! A node, as far as it is asked: one token, one account that sends, blocks that may go again.
+//! A chain of one token, one account of ours and many others', whose blocks may go again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use alloy_consensus::{Transaction as _, TxEnvelope};
 use alloy_eips::Decodable2718 as _;
-use alloy_primitives::{Address, Bytes};
-use alloy_sol_types::SolValue as _;
-use serde_json::{Value, json};
-use x402_core::hex::Hex;
+use alloy_primitives::Address as Contract;
 use x402_core::keccak256;
-use x402_core::settlement::{AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC};
 
-type Word = [u8; 32];
+use crate::backends::Backend;
+use crate::token::{Act, Log, State, Terms, Use, Word, word};
 
-/// A transaction of `transferWithAuthorization`, or of several at once by `aggregate3`.
+/// Who sends what is not ours.
+pub(crate) const STRANGER: Contract = Contract::repeat_byte(0x66);
+/// A contract of theirs.
+pub(crate) const WRAPPER: Contract = Contract::repeat_byte(0x67);
+
+/// A transaction of calls of the token.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) hash: Word,
@@ -21,297 +24,248 @@ pub(crate) struct Sent {
     pub(crate) nonce: Option<u64>,
     max_fee: u128,
     tip: u128,
-    pub(crate) terms: Vec<Terms>,
-    /// It is a batch: one that fails does not undo the others.
+    pub(crate) to: Contract,
+    pub(crate) input: Vec<u8>,
+    pub(crate) acts: Vec<Act>,
+    /// One act that fails does not undo the others.
     is_batch: bool,
-    /// It takes the authorization back, and moves nothing.
-    cancels: bool,
 }
 
-/// What was signed, as words of the calldata: from, to, value, validAfter, validBefore, nonce.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Terms([Word; 6]);
-
-impl Terms {
-    fn read(calldata: &[u8]) -> Option<Self> {
-        let (words, _) = calldata.get(4..)?.as_chunks::<32>();
-        Some(Self(*words.first_chunk()?))
+impl Sent {
+    /// The authorizations that it uses.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = Terms> {
+        self.acts.iter().filter_map(Act::terms)
     }
-
-    /// Of one call, or of each in a batch; and whether it is a batch.
-    fn read_all(calldata: &[u8]) -> Option<(Vec<Self>, bool)> {
-        if calldata.is_empty() {
-            // It uses up a nonce.
-            return Some((Vec::new(), false));
-        }
-        if !calldata.starts_with(&AGGREGATE3) {
-            return Some((vec![Self::read(calldata)?], false));
-        }
-        let calls = <Vec<(Address, bool, Bytes)>>::abi_decode_params(calldata.get(4..)?).ok()?;
-        let terms = calls.iter().map(|(_, may_fail, data)| {
-            assert!(may_fail, "one that fails would undo the others");
-            Self::read(data)
-        });
-        Some((terms.collect::<Option<_>>()?, true))
-    }
-
-    pub(crate) const fn nonce(&self) -> Word {
-        self.0[5]
-    }
-
-    fn is_in_time(&self, time: u64) -> bool {
-        word(time) > self.0[3] && word(time) < self.0[4]
-    }
-}
-
-/// `aggregate3((address,bool,bytes)[])`
-const AGGREGATE3: [u8; 4] = [0x82, 0xad, 0x56, 0xcb];
-
-pub(crate) fn word(number: u64) -> Word {
-    let mut word = [0; 32];
-    word[24..].copy_from_slice(&number.to_be_bytes());
-    word
-}
-
-/// What became of an authorization.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Use {
-    Moved,
-    Cancelled,
 }
 
 #[derive(Clone, Debug)]
-struct Mined {
-    sent: Sent,
-    /// Of each of its terms.
+pub(crate) struct Mined {
+    pub(crate) sent: Sent,
+    pub(crate) has_succeeded: bool,
+    /// Of each act.
     succeeded: Vec<bool>,
-}
-
-impl Mined {
-    fn used(&self) -> impl Iterator<Item = &Terms> {
-        let terms = self.sent.terms.iter().zip(&self.succeeded);
-        terms.filter(|(_, succeeded)| **succeeded).map(|(terms, _)| terms)
-    }
+    pub(crate) logs: Vec<Log>,
 }
 
 #[derive(Clone, Debug)]
-struct Block {
-    time: u64,
-    hash: Word,
-    mined: Vec<Mined>,
+pub(crate) struct Block {
+    pub(crate) number: u64,
+    pub(crate) time: u64,
+    pub(crate) hash: Word,
+    pub(crate) parent: Word,
+    pub(crate) mined: Vec<Mined>,
+    /// After its transactions.
+    pub(crate) state: Arc<State>,
 }
 
-#[derive(Default)]
 pub(crate) struct Node {
-    blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Arc<Block>>,
+    /// In which block a transaction is.
+    mined: HashMap<Word, u64>,
+    pub(crate) orphans: HashMap<Word, Arc<Block>>,
     pub(crate) pool: Vec<Sent>,
-    /// By nonce of the authorization.
-    used: HashMap<Word, Use>,
-    /// The account's nonce, as mined.
-    pub(crate) account: u64,
     pub(crate) base_fee: u64,
-    /// Payers whose money is gone.
-    pub(crate) poor: Vec<Word>,
     pub(crate) has_no_gas: bool,
-    /// Receipts in blocks above this height are not told.
+    pub(crate) backends: Vec<Backend>,
+    /// No receipt is told.
+    pub(crate) hides_receipts: bool,
+    /// Neither receipts nor logs of blocks above this height are told.
     pub(crate) told: Option<u64>,
+    /// How the next receipt of something that waits is made up, if it is.
+    pub(crate) garble: Option<u64>,
+    pub(crate) traits: Traits,
+    /// Blocks up to this height are final.
+    pub(crate) finalized: u64,
     salt: u64,
 }
 
-/// The code and the message of an error.
-pub(crate) type Refused = (i64, &'static str);
+/// What kind of node it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traits {
+    /// After how many blocks one is final.
+    pub(crate) finality: u64,
+    /// It knows the tags `finalized` and `safe`.
+    pub(crate) knows_finalized: bool,
+    /// It takes a block's hash where one is named (EIP-1898).
+    pub(crate) takes_hashes: bool,
+    /// How many blocks it searches for logs at once.
+    pub(crate) log_range: u64,
+}
 
 impl Node {
-    pub(crate) fn start(time: u64) -> Self {
-        let mut node = Self { base_fee: 1_000, ..Self::default() };
-        node.mine(time, false);
+    pub(crate) fn start(time: u64, traits: Traits) -> Self {
+        let mut node = Self {
+            blocks: Vec::new(),
+            mined: HashMap::new(),
+            orphans: HashMap::new(),
+            pool: Vec::new(),
+            base_fee: 1_000,
+            has_no_gas: false,
+            backends: vec![Backend::default()],
+            hides_receipts: false,
+            told: None,
+            garble: None,
+            traits,
+            finalized: 0,
+            salt: 0,
+        };
+        node.begin(time, BTreeMap::new());
         node
     }
 
-    pub(crate) fn use_of(&self, nonce: Word) -> Option<Use> {
-        self.used.get(&nonce).copied()
+    /// The first block, in which so much is whose.
+    pub(crate) fn begin(&mut self, time: u64, balances: BTreeMap<Word, u128>) {
+        for block in self.blocks.drain(..) {
+            self.orphans.insert(block.hash, block);
+        }
+        self.mined.clear();
+        self.pool.clear();
+        self.finalized = 0;
+        let state = Arc::new(State::of(balances));
+        let hash = self.new_hash(b"block");
+        let (mined, parent) = (Vec::new(), [0; 32]);
+        self.blocks.push(Arc::new(Block { number: 0, time, hash, parent, mined, state }));
+        for backend in &mut self.backends {
+            *backend = Backend::default();
+        }
     }
 
-    fn head(&self) -> u64 {
-        self.blocks.len() as u64 - 1
+    fn new_hash(&mut self, what: &[u8]) -> Word {
+        self.salt += 1;
+        keccak256(&[&word(self.salt), what])
+    }
+
+    pub(crate) fn head(&self) -> &Arc<Block> {
+        self.blocks.last().expect("there is a first block")
+    }
+
+    pub(crate) fn use_of(&self, terms: &Terms) -> Option<Use> {
+        self.head().state.use_of(terms.from(), terms.nonce())
     }
 
     /// The next block. Where it is full, only strangers find room.
     pub(crate) fn mine(&mut self, time: u64, is_full: bool) {
-        self.salt += 1;
-        let hash = keccak256(&[&word(self.salt)]);
-        let mut block = Block { time, hash, mined: Vec::new() };
-        let (theirs, ours): (Vec<_>, Vec<_>) =
+        let hash = self.new_hash(b"block");
+        let parent = Arc::clone(self.head());
+        let number = parent.number + 1;
+        let (mut state, mut mined) = (Arc::clone(&parent.state), Vec::new());
+        let (theirs, mut ours): (Vec<_>, Vec<_>) =
             self.pool.drain(..).partition(|sent| sent.nonce.is_none());
         for sent in theirs {
-            block.mined.push(self.execute(sent, time));
+            mined.push(execute(Arc::make_mut(&mut state), sent, time));
         }
-        let mut waiting = ours;
-        waiting.sort_by_key(|sent| sent.nonce);
-        for sent in waiting {
-            let fits = sent.nonce == Some(self.account) && sent.max_fee >= self.base_fee.into();
+        ours.sort_by_key(|sent| sent.nonce);
+        for sent in ours {
+            let fits = sent.nonce == Some(state.account) && sent.max_fee >= self.base_fee.into();
             if fits && !is_full {
-                self.account += 1;
-                block.mined.push(self.execute(sent, time));
-            } else if sent.nonce >= Some(self.account) {
+                let state = Arc::make_mut(&mut state);
+                state.account += 1;
+                mined.push(execute(state, sent, time));
+            } else if sent.nonce >= Some(state.account) {
                 self.pool.push(sent);
             }
         }
-        self.blocks.push(block);
-    }
-
-    fn execute(&mut self, sent: Sent, time: u64) -> Mined {
-        let mut succeeded = Vec::with_capacity(sent.terms.len());
-        for terms in &sent.terms {
-            let nonce = terms.nonce();
-            let is_good = self.would_move(terms, time) || sent.cancels && !self.is_used(nonce);
-            if is_good {
-                self.used.insert(nonce, if sent.cancels { Use::Cancelled } else { Use::Moved });
-            }
-            succeeded.push(is_good);
-        }
-        Mined { sent, succeeded }
-    }
-
-    fn is_used(&self, nonce: Word) -> bool {
-        self.used.contains_key(&nonce)
-    }
-
-    fn would_move(&self, terms: &Terms, time: u64) -> bool {
-        !self.is_used(terms.nonce()) && terms.is_in_time(time) && !self.poor.contains(&terms.0[0])
+        self.mined.extend(mined.iter().map(|mined| (mined.sent.hash, number)));
+        self.finalized = self.finalized.max(number.saturating_sub(self.traits.finality));
+        let parent = parent.hash;
+        self.blocks.push(Arc::new(Block { number, time, hash, parent, mined, state }));
     }
 
     /// Takes the last blocks back. Their transactions wait again, but for those that are forgotten.
     pub(crate) fn go_back(&mut self, depth: u64, mut is_forgotten: impl FnMut() -> bool) {
         let kept = self.blocks.len().saturating_sub(depth as usize).max(1);
-        let gone = self.blocks.split_off(kept);
-        self.used.clear();
-        self.account = 0;
-        let mut blocks = std::mem::take(&mut self.blocks);
-        for mined in blocks.iter_mut().flat_map(|block| &mut block.mined) {
-            self.account += u64::from(mined.sent.nonce.is_some());
-            let is = if mined.sent.cancels { Use::Cancelled } else { Use::Moved };
-            self.used.extend(mined.used().map(|terms| (terms.nonce(), is)));
+        for backend in &mut self.backends {
+            backend.branch(&self.blocks);
         }
-        self.blocks = blocks;
-        for mined in gone.into_iter().flat_map(|block| block.mined) {
-            if !is_forgotten() {
-                self.pool.push(mined.sent);
+        for block in self.blocks.split_off(kept) {
+            for mined in &block.mined {
+                self.mined.remove(&mined.sent.hash);
+                if !is_forgotten() {
+                    self.pool.push(mined.sent.clone());
+                }
             }
+            self.orphans.insert(block.hash, block);
         }
+    }
+
+    /// How many blocks may go.
+    pub(crate) fn unfinal(&self) -> u64 {
+        self.head().number - self.finalized
     }
 
     /// How many authorizations were used together with others.
     pub(crate) fn in_batches(&self) -> u64 {
         let mined = self.blocks.iter().flat_map(|block| &block.mined);
-        mined.filter(|mined| mined.sent.is_batch).map(|mined| mined.used().count() as u64).sum()
+        let batches = mined.filter(|mined| mined.sent.is_batch && mined.sent.nonce.is_some());
+        batches.map(|mined| mined.logs.len() as u64 / 2).sum()
     }
 
-    /// Whether one transaction of the account is in a block.
+    /// Whether a transaction is in a block.
     pub(crate) fn is_mined(&self, hash: Word) -> bool {
-        self.find(hash).is_some()
+        self.mined.contains_key(&hash)
     }
 
-    fn find(&self, hash: Word) -> Option<(u64, &Mined)> {
-        let blocks = self.blocks.iter().enumerate().rev();
-        let mut all = blocks.flat_map(|(height, block)| {
-            block.mined.iter().map(move |mined| (height as u64, mined))
-        });
-        all.find(|(_, mined)| mined.sent.hash == hash)
-    }
-
-    /// Somebody who has seen the transaction submits the authorization, or its payer takes it back.
-    pub(crate) fn overtake(&mut self, terms: Terms, cancels: bool) {
-        self.salt += 1;
-        let hash = keccak256(&[&word(self.salt), b"another"]);
-        let (terms, is_batch) = (vec![terms], false);
-        self.pool.push(Sent { hash, nonce: None, max_fee: 0, tip: 0, terms, is_batch, cancels });
-    }
-
-    pub(crate) fn answer(&mut self, method: &str, params: &Value) -> Result<Value, Refused> {
-        Ok(match method {
-            "eth_chainId" => json!("0x1"),
-            "eth_getCode" => json!("0x"),
-            "eth_call" => json!(self.call(&bytes(&params[0]["data"]))?),
-            "eth_getTransactionCount" => {
-                let height = number(&params[1]);
-                let count = height.map_or_else(|| self.next_nonce(), |at| self.nonce_at(at));
-                json!(format!("{count:#x}"))
-            }
-            "eth_feeHistory" => {
-                let base = format!("{:#x}", self.base_fee);
-                json!({"baseFeePerGas": [base, base], "reward": [["0x64"]]})
-            }
-            "eth_sendRawTransaction" => json!(Hex(&self.send(&bytes(&params[0]))?).to_string()),
-            "eth_getTransactionReceipt" => self.receipt(&params[0]),
-            "eth_getBlockByNumber" => {
-                let number = number(&params[0]).unwrap_or_else(|| self.head());
-                match self.blocks.get(number as usize) {
-                    Some(block) => {
-                        json!({"number": format!("{number:#x}"), "timestamp": format!("{:#x}", block.time)})
-                    }
-                    None => Value::Null,
-                }
-            }
-            "eth_getLogs" => self.logs(&params[0]),
-            other => unreachable!("{other}"),
-        })
-    }
-
-    fn call(&self, data: &[u8]) -> Result<String, Refused> {
-        let (selector, words) = data.split_first_chunk::<4>().unwrap();
-        let time = self.blocks.last().unwrap().time + 1;
-        let word_of = |number| Hex(&word(number)).to_string();
-        match Hex(selector).to_string().as_str() {
-            // transferWithAuthorization
-            "0xe3ee160e" if self.would_move(&Terms::read(data).unwrap(), time) => Ok("0x".into()),
-            "0xe3ee160e" => Err((3, "execution reverted")),
-            // aggregate3: the money of each is its payer's own, so that none is in another's way
-            "0x82ad56cb" => {
-                let (terms, _) = Terms::read_all(data).unwrap();
-                let would = terms.iter().map(|terms| (self.would_move(terms, time), Bytes::new()));
-                Ok(Hex(&would.collect::<Vec<_>>().abi_encode()).to_string())
-            }
-            // authorizationState
-            "0xe94a0102" => Ok(word_of(self.is_used(words[32..64].try_into().unwrap()).into())),
-            // balanceOf
-            "0x70a08231" if self.poor.iter().any(|poor| *poor == words[..32]) => Ok(word_of(0)),
-            "0x70a08231" => Ok(word_of(u64::MAX)),
-            other => unreachable!("{other}"),
+    /// A transaction in a block of these, which are the chain, or a part of it, or of another branch.
+    pub(crate) fn find<'a>(
+        &'a self,
+        blocks: &'a [Arc<Block>],
+        hash: Word,
+    ) -> Option<(&'a Block, usize)> {
+        let of = |block: &'a Arc<Block>| {
+            let at = block.mined.iter().position(|mined| mined.sent.hash == hash);
+            at.map(|at| (&**block, at))
+        };
+        let known = self.mined.get(&hash).and_then(|number| blocks.get(*number as usize));
+        let is_whole = blocks.last().map(|last| last.hash)
+            == self.blocks.get(blocks.len() - 1).map(|block| block.hash);
+        match known.and_then(of) {
+            None if !is_whole => blocks.iter().rev().find_map(of),
+            found => found,
         }
     }
 
-    fn nonce_at(&self, height: u64) -> u64 {
-        let blocks = self.blocks.iter().take(height as usize + 1);
-        let mined = blocks.flat_map(|block| &block.mined);
-        mined.filter(|mined| mined.sent.nonce.is_some()).count() as u64
+    /// Whether this transaction used the authorization as it was signed.
+    pub(crate) fn has_moved(&self, hash: Word, terms: &Terms) -> bool {
+        let Some((block, at)) = self.find(&self.blocks, hash) else { return false };
+        let Mined { sent, succeeded, .. } = &block.mined[at];
+        let mut acts = sent.acts.iter().zip(succeeded);
+        acts.any(|(act, succeeded)| *succeeded && act.terms() == Some(*terms))
     }
 
-    fn next_nonce(&self) -> u64 {
-        let mut next = self.account;
-        while self.pool.iter().any(|sent| sent.nonce == Some(next)) {
-            next += 1;
-        }
-        next
+    /// Whether a block is in the chain.
+    pub(crate) fn has(&self, number: u64, hash: Word) -> bool {
+        self.blocks.get(number as usize).is_some_and(|block| block.hash == hash)
     }
 
-    fn send(&mut self, raw: &[u8]) -> Result<Word, Refused> {
+    /// Somebody else sends a transaction, which is in the next block.
+    pub(crate) fn submit(&mut self, to: Contract, acts: Vec<Act>, input: Vec<u8>) -> Word {
+        let hash = self.new_hash(b"another");
+        let is_batch = acts.len() > 1;
+        let (max_fee, tip, nonce) = (0, 0, None);
+        self.pool.push(Sent { hash, nonce, max_fee, tip, to, input, acts, is_batch });
+        hash
+    }
+
+    /// We send one, to a node whose chain this is.
+    pub(crate) fn send(&mut self, raw: &[u8], account: u64) -> Result<Word, (i64, &'static str)> {
         let hash = keccak256(&[raw]);
         let transaction = TxEnvelope::decode_2718_exact(raw).unwrap();
-        let (terms, is_batch) = Terms::read_all(transaction.input()).unwrap();
+        let input = transaction.input().to_vec();
+        let (acts, is_batch) = Act::read_all(&input).unwrap();
         let sent = Sent {
             hash,
             nonce: Some(transaction.nonce()),
             max_fee: transaction.max_fee_per_gas(),
             tip: transaction.max_priority_fee_per_gas().unwrap(),
-            terms,
+            to: transaction.to().unwrap(),
+            input,
+            acts,
             is_batch,
-            cancels: false,
         };
         if self.pool.iter().any(|known| known.hash == hash) {
             return Err((-32000, "already known"));
         }
-        if sent.nonce < Some(self.account) {
+        if sent.nonce < Some(account) {
             return Err((-32000, "nonce too low"));
         }
         if self.has_no_gas {
@@ -331,59 +285,17 @@ impl Node {
         }
         Ok(hash)
     }
-
-    fn receipt(&self, hash: &Value) -> Value {
-        let hash: Word = bytes(hash).try_into().unwrap();
-        let Some((height, mined)) = self.find(hash) else { return Value::Null };
-        if self.told.is_some_and(|told| height > told) {
-            return Value::Null;
-        }
-        let hex = |word: Word| Hex(&word).to_string();
-        let token = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
-        let logs = |terms: &Terms| {
-            let Terms([from, to, value, _, _, nonce]) = *terms;
-            [
-                json!({"address": token, "topics": [hex(AUTHORIZATION_USED_TOPIC), hex(from), hex(nonce)], "data": "0x"}),
-                json!({"address": token, "topics": [hex(TRANSFER_TOPIC), hex(from), hex(to)], "data": hex(value)}),
-            ]
-        };
-        let logs: Vec<_> =
-            if mined.sent.cancels { Vec::new() } else { mined.used().flat_map(logs).collect() };
-        let succeeded = mined.sent.is_batch || mined.succeeded.contains(&true);
-        json!({
-            "transactionHash": hex(hash),
-            "blockHash": hex(self.blocks[height as usize].hash),
-            "blockNumber": format!("{height:#x}"),
-            "status": if succeeded { "0x1" } else { "0x0" },
-            "logs": logs,
-        })
-    }
-
-    fn logs(&self, filter: &Value) -> Value {
-        let nonce = bytes(&filter["topics"][2]);
-        let range = number(&filter["fromBlock"]).unwrap()..=number(&filter["toBlock"]).unwrap();
-        let mut logs = Vec::new();
-        for (height, block) in self.blocks.iter().enumerate() {
-            for mined in &block.mined {
-                let is_use = mined.used().any(|terms| terms.nonce()[..] == nonce);
-                if is_use && !mined.sent.cancels && range.contains(&(height as u64)) {
-                    logs.push(json!({
-                        "blockNumber": format!("{height:#x}"),
-                        "transactionHash": Hex(&mined.sent.hash).to_string(),
-                    }));
-                }
-            }
-        }
-        logs.into()
-    }
 }
 
-fn number(value: &Value) -> Option<u64> {
-    u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok()
+fn execute(state: &mut State, sent: Sent, time: u64) -> Mined {
+    let results: Vec<_> = sent.acts.iter().map(|act| state.run(act, time)).collect();
+    let succeeded: Vec<_> = results.iter().map(Option::is_some).collect();
+    let has_succeeded = sent.is_batch || succeeded.iter().all(|succeeded| *succeeded);
+    let logs = results.into_iter().flatten().flatten().collect();
+    Mined { sent, has_succeeded, succeeded, logs }
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    let digits = value.as_str().unwrap().strip_prefix("0x").unwrap();
-    let pair = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-    (0..digits.len()).step_by(2).map(pair).collect()
+/// What a transaction would write, if it were mined now.
+pub(crate) fn preview(state: &State, sent: &Sent, time: u64) -> Mined {
+    execute(&mut state.clone(), sent.clone(), time)
 }

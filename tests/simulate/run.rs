@@ -13,29 +13,31 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
-use x402_core::headers::{SignatureForm, SignedPayment};
 use x402_core::secp256k1::K256Signer;
 use x402_core::state::State;
-use x402_core::{
-    Address, Amount, Asset, Authorization, ChainId, Digest, Nonce, Offer, Recover, Signature,
-    SignatureError, Timestamp,
-};
+use x402_core::{Address, Amount, Asset, ChainId, Offer};
 use x402_hyper::server::{PaymentLayer, PaymentService, Quote, Sale};
 use x402_std::Seller;
-use x402_std::chain::{RpcChain, RpcOptions};
+use x402_std::chain::{Chain, RpcChain, RpcOptions};
+use x402_std::config::OwnedAsset;
+use x402_std::facilitator::Entrusted;
 use x402_std::ledger::{CreditAccount, Draw, Entry, Ledger as _, MemoryLedger, Step};
 use x402_std::seller::{Later, OnChain, Rail, SellerOptions, Together};
 
 use crate::books::Told;
+use crate::broken::{Broken, Careless};
+use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
-use crate::node::word;
+use crate::facilitator::{Liar, engine};
+use crate::signing::{Book, digest, request, sign};
+use crate::token::{Terms, word};
 use crate::wire::Wire;
 use crate::work::{Costs, work};
-use crate::world::{BEGIN, Counts, Payment, Shared, Signers, World, index_of, lock};
+use crate::world::{BEGIN, Payment, Shared, Signers, World, index_of, lock};
 
 /// The recipient, who does nothing.
-const PAY_TO: Address = Address::new([0xaa; 20]);
+pub(crate) const PAY_TO: Address = Address::new([0xaa; 20]);
 pub(crate) const PRICE: u64 = 10_000;
 const BLOCK: Duration = Duration::from_secs(2);
 /// The longest that a run goes on when nothing fails any more, in Unix seconds.
@@ -47,28 +49,30 @@ pub(crate) struct Ended {
     pub(crate) trace: u64,
 }
 
-/// Takes the word of the run for who signed: the curve is not what is tested here.
-struct Book(Signers);
-
-impl Recover for Book {
-    fn recover(&self, digest: &Digest, _: &Signature) -> Result<Address, SignatureError> {
-        self.0.get(digest.as_bytes()).copied().ok_or(SignatureError::Unrecoverable)
-    }
+/// What all runs have in common.
+pub(crate) struct Settings {
+    /// How many there are in a run.
+    pub(crate) payments: usize,
+    pub(crate) broken: Option<Broken>,
+    /// The kinds of trouble that are left out.
+    pub(crate) without: String,
 }
 
 /// What all lives of the seller have in common.
-struct Stage {
-    world: Shared,
+pub(crate) struct Stage {
+    pub(crate) world: Shared,
     ledger: Arc<MemoryLedger>,
     book: Arc<Book>,
     offer: Offer<'static>,
+    /// What a facilitator is asked with for each payment.
+    pub(crate) requests: Vec<Vec<u8>>,
     /// The fields of each payment.
     payments: Vec<Vec<(&'static str, String)>>,
-    is_broken: bool,
+    broken: Option<Broken>,
 }
 
-pub(crate) fn run(seed: u64, count: usize, is_broken: bool) -> Ended {
-    let stage = Arc::new(Stage { is_broken, ..Stage::new(seed, count) });
+pub(crate) fn run(seed: u64, settings: &Settings) -> Ended {
+    let stage = Arc::new(Stage::new(seed, settings));
     let lives = lock(&stage.world).random.below(4);
     for _ in 0..lives {
         let (length, pause) = {
@@ -81,10 +85,13 @@ pub(crate) fn run(seed: u64, count: usize, is_broken: bool) -> Ended {
     }
     lock(&stage.world).calm();
     live(&stage, 1_000, None);
-    let (debts, balances, held) = stage.end();
+    let (entries, balances, held) = stage.end();
+    let debts = entries.iter().filter(|entry| entry.is_debt());
+    let debts: Vec<_> = debts.map(|entry| index_of(*entry.id().nonce.as_bytes())).collect();
     let mut world = lock(&stage.world);
     world.counts.in_batches = world.node.in_batches();
     world.settle_accounts(&debts);
+    world.settle_received(&entries);
     world.settle_credit(&balances, &held);
     Ended {
         counts: world.counts,
@@ -117,13 +124,25 @@ fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
     drop(runtime);
 }
 
+/// What the program does for as long as it runs.
+async fn resolve(seller: &Arc<Seller>) {
+    loop {
+        let _ = seller.resolve_open().await;
+        sleep(Duration::from_secs(10)).await;
+    }
+}
+
 impl Stage {
-    fn new(seed: u64, count: usize) -> Self {
-        let mut world = World::new(seed);
+    fn new(seed: u64, settings: &Settings) -> Self {
+        let Settings { payments: count, broken, without } = settings;
+        let (count, broken) = (*count, *broken);
+        let mut world = World::new(seed, without, broken);
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let offer = Offer::new(usdc, PAY_TO, Amount::from_units(PRICE.into()), 60);
+        let offer = if world.mode.is_by_permit { offer.by_permit2() } else { offer };
         // Who pays more than once has a balance of several payments.
-        let payers = (count as u64).div_ceil(1 + world.random.below(4)).max(1);
+        let most = if world.weather.bundled > 0 { 10 } else { 4 };
+        let payers = (count as u64).div_ceil(1 + world.random.below(most)).max(1);
         let account = |payer: u64| {
             let mut from = [0x11; 20];
             from[12..].copy_from_slice(&payer.to_be_bytes());
@@ -131,36 +150,22 @@ impl Stage {
             CreditAccount { payer, chain_id, asset: usdc.address, seller: PAY_TO }
         };
         let mut signers = Signers::new();
-        let mut payments = Vec::new();
-        let mut signature = [0; 65];
-        (signature[31], signature[63], signature[64]) = (1, 1, 27);
-        let signature = Signature::from_rsv(&signature).unwrap();
+        let (mut payments, mut requests) = (Vec::new(), Vec::new());
         for index in 0..count as u64 {
             let valid = BEGIN + 30 + world.random.below(600);
             let account = account(index % payers);
-            let authorization = Authorization {
-                from: account.payer,
-                to: PAY_TO,
-                value: Amount::from_units(PRICE.into()),
-                valid_after: Timestamp::ZERO,
-                valid_before: Timestamp::from_secs(valid),
-                nonce: Nonce::new(word(index)),
-            };
-            let digest = authorization.digest(&offer.requirements().domain);
-            signers.insert(*digest.as_bytes(), authorization.from);
-            let mut fields = Vec::new();
-            SignedPayment { authorization, signature }.emit(
-                &usdc,
-                SignatureForm::Packed,
-                |field, value| fields.push((field.name(), value.to_owned())),
-            );
+            let (fields, transfer) = sign(&offer, account.payer, valid, word(index));
+            signers.insert(digest(&offer, &transfer), account.payer);
             payments.push(fields);
-            world.payments.push(Payment::until(valid));
+            requests.push(request(&offer, &transfer));
+            world.payments.push(Payment::of(Terms::of(&transfer), valid));
             world.books.payments.push(Told::nothing(account));
         }
+        world.fund();
         // Different payers' nonces are the same, and are those of payments.
         let drawers = 1 + world.random.below(payers.min(8));
-        for index in 0..count as u64 / 4 {
+        let orders = if world.mode.is_engine { 0 } else { count as u64 / 4 };
+        for index in 0..orders {
             let (account, nonce) = (account(index % drawers), word(index / drawers));
             let contested = world.weather.draw_contested;
             let is_contested = world.chance(contested);
@@ -171,8 +176,9 @@ impl Stage {
             ledger: Arc::new(MemoryLedger::new()),
             book: Arc::new(Book(signers)),
             offer,
+            requests,
             payments,
-            is_broken: false,
+            broken,
         }
     }
 
@@ -191,38 +197,22 @@ impl Stage {
         });
     }
 
-    /// What the ledger has in the end: the payments that are served and not paid, the balances, and the
-    /// draws that are held.
-    fn end(&self) -> (Vec<usize>, Vec<(CreditAccount, Amount)>, Vec<Draw>) {
+    /// What the ledger has in the end: the payments, the balances, and the draws that are held.
+    fn end(&self) -> (Vec<Entry>, Vec<(CreditAccount, Amount)>, Vec<Draw>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut debts = Vec::new();
+            let mut entries = Vec::new();
             for id in self.ledger.ids().await.unwrap() {
-                let entry = self.ledger.find(id).await.unwrap().unwrap();
-                if entry.is_debt() {
-                    debts.push(index_of(*id.nonce.as_bytes()));
-                }
+                entries.push(self.ledger.find(id).await.unwrap().unwrap());
             }
             let balances = self.ledger.balances().await.unwrap();
-            (debts, balances, self.ledger.held_draws().await.unwrap())
+            (entries, balances, self.ledger.held_draws().await.unwrap())
         })
     }
 
     /// Starts the seller as the program does, and its clients.
     async fn sell(self: Arc<Self>) {
-        let chain = loop {
-            let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
-            let options = RpcOptions {
-                confirmations: lock(&self.world).confirmations,
-                fee_cache: Duration::from_secs(5),
-                ..RpcOptions::new(ChainId::ETHEREUM)
-            };
-            let wire: BoxTransport = Wire(Arc::clone(&self.world)).into_box_transport();
-            match RpcChain::over(wire, signer, options).await {
-                Ok(chain) => break Arc::new(chain),
-                Err(_) => sleep(Duration::from_secs(1)).await,
-            }
-        };
+        let chain = self.chain().await;
         let world = Arc::clone(&self.world);
         let World { max_batch, most_owed, together, .. } = *lock(&world);
         let max_delay = together.map(Duration::from_millis);
@@ -243,11 +233,20 @@ impl Stage {
             together: max_delay.map(|max_delay| Together { max_batch, max_delay }),
             ..SellerOptions::default()
         };
-        let rail = OnChain::new(chain, options.settle_timeout, options.poll);
-        let rails = vec![(ChainId::ETHEREUM, Arc::new(rail) as Arc<dyn Rail>)];
+        let account = chain.account();
+        let rails = vec![(ChainId::ETHEREUM, self.rail(chain, &options))];
         let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.world));
-        let disk = Disk { ledger, world, is_broken: self.is_broken };
+        let disk = Disk { ledger, world, broken: self.broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
+        if lock(&self.world).mode.is_engine {
+            let engine = Arc::new(engine(&seller, account, self.offer.asset()));
+            for index in 0..self.payments.len() {
+                for _ in 0..self.racers() {
+                    tokio::spawn(Arc::clone(&self).buy(index, Arc::clone(&engine)));
+                }
+            }
+            return resolve(&seller).await;
+        }
         let settle = lock(&self.world).settle;
         let sale =
             Arc::new(Sale { settle, metering: Some(Arc::new(Costs)), ..Sale::from(self.offer) });
@@ -262,9 +261,38 @@ impl Stage {
             }
         }
         self.draw(&seller);
-        loop {
-            let _ = seller.resolve_open().await;
-            sleep(Duration::from_secs(10)).await;
+        resolve(&seller).await;
+    }
+
+    /// By which the money moves: transactions of our own, or a facilitator's.
+    fn rail(&self, chain: Arc<dyn Chain>, options: &SellerOptions) -> Arc<dyn Rail> {
+        if !lock(&self.world).mode.is_entrusted {
+            return Arc::new(OnChain::new(chain, options.settle_timeout, options.poll));
+        }
+        let facilitator = Arc::new(Liar::new(&self.world));
+        let assets = vec![OwnedAsset::from(self.offer.asset())];
+        Arc::new(Entrusted::new(facilitator, assets).confirmed_by(chain))
+    }
+
+    /// The chain, once the node answers.
+    async fn chain(&self) -> Arc<dyn Chain> {
+        let chain = loop {
+            let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
+            let options = RpcOptions {
+                confirmations: lock(&self.world).confirmations,
+                fee_cache: Duration::from_secs(5),
+                ..RpcOptions::new(ChainId::ETHEREUM)
+            };
+            let wire: BoxTransport = Wire(Arc::clone(&self.world)).into_box_transport();
+            match RpcChain::over(wire, signer, options).await {
+                Ok(chain) => break chain,
+                Err(_) => sleep(Duration::from_secs(1)).await,
+            }
+        };
+        let world = Arc::clone(&self.world);
+        match self.broken.filter(|broken| broken.is_of_chain()) {
+            Some(broken) => Arc::new(Careless { chain, world, broken }),
+            None => Arc::new(chain),
         }
     }
 
@@ -318,23 +346,26 @@ impl Stage {
                 Some((head.status, is_final, body))
             };
             let answer = tokio::time::timeout(patience, answer).await;
-            let Some(pause) = self.judge(index, answer.ok().flatten()) else { return };
+            let answer = answer.ok().flatten();
+            let Some(pause) = self.judge(index, answer) else { return };
             sleep(Duration::from_millis(pause)).await;
         }
     }
 
     /// How long to wait before the next attempt, in milliseconds; `None` after the last.
-    fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
+    pub(crate) fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };
         world.payments[index].last = status.as_u16();
+        tracing::debug!(at = world.milliseconds(), index, %status, is_final, "answered");
         match status.as_u16() {
             200 => {
                 world.served(index, String::from_utf8_lossy(&body).into_owned());
                 return None;
             }
-            402 | 409 => world.payments[index].refused += u32::from(is_final),
+            402 | 409 if is_final => world.turned_away(index),
+            402 | 409 => {}
             500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),
         }
@@ -347,33 +378,7 @@ impl Stage {
     async fn chain_goes_on(&self) {
         loop {
             sleep(BLOCK).await;
-            let mut world = lock(&self.world);
-            let weather = world.weather;
-            if world.chance(weather.fee_moves) {
-                world.node.base_fee = 200 + world.random.below(4_000);
-            }
-            if world.chance(weather.dropped) && !world.node.pool.is_empty() {
-                let waiting = world.node.pool.len() as u64;
-                let at = world.random.below(waiting);
-                world.node.pool.remove(at as usize);
-            }
-            world.node.has_no_gas = world.chance(weather.no_gas);
-            let is_full = world.chance(weather.block_full);
-            let now = world.now();
-            world.node.mine(now, is_full);
-            let depth = world.confirmations - 1;
-            if depth > 0 && world.chance(weather.reorg) {
-                world.counts.reorgs += 1;
-                let World { node, random, .. } = &mut *world;
-                node.go_back(1 + random.below(depth), || random.chance(300));
-                let now = world.now();
-                world.node.mine(now, false);
-            }
-            let hidden = world.chance(weather.receipt_late);
-            world.node.told = hidden.then_some(0);
-            if world.chance(weather.clock_steps) {
-                world.skew = i64::try_from(world.random.below(8)).unwrap() - 4;
-            }
+            lock(&self.world).next_block();
         }
     }
 
@@ -390,7 +395,7 @@ impl Stage {
                 entry.is_debt() && valid_before.is_some_and(|end| end + 120 < now)
             };
             let open = entries.len() - entries.iter().filter(ends).count();
-            let over = world.all_are_content();
+            let over = world.all_are_content() && world.has_settled();
             let waits = world.node.pool.iter().any(|sent| sent.nonce.is_some());
             if over && open == 0 && !waits {
                 return;

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use tower_service::Service;
 use x402_core::hex::Hex;
 
-use crate::world::{Shared, lock};
+use crate::rpc::Refused;
+use crate::world::{Shared, index_of, lock};
 
 #[derive(Clone)]
 pub(crate) struct Wire(pub(crate) Shared);
@@ -37,19 +38,33 @@ impl Wire {
         if self.happens(|weather| weather.call_fails) {
             return Err(TransportErrorKind::custom_str("lost on the way there"));
         }
-        let method = request["method"].as_str().unwrap();
-        let result = self.ask(method, &request["params"]);
-        tracing::debug!(at = lock(&self.0).milliseconds(), method, ?result);
+        // Whichever machine takes it, takes all of it.
+        let backend = {
+            let mut world = lock(&self.0);
+            let count = world.node.backends.len() as u64;
+            world.random.below(count) as usize
+        };
+        let answer = match &request {
+            Value::Array(calls) => calls.iter().map(|call| self.answer(backend, call)).collect(),
+            call => self.answer(backend, call),
+        };
         self.travel().await;
         if self.happens(|weather| weather.answer_lost) {
             return Err(TransportErrorKind::custom_str("lost on the way back"));
         }
-        let mut answer = json!({"jsonrpc": "2.0", "id": request["id"]});
+        Ok(serde_json::from_value(answer).unwrap())
+    }
+
+    fn answer(&self, backend: usize, call: &Value) -> Value {
+        let method = call["method"].as_str().unwrap();
+        let result = self.ask(backend, method, &call["params"]);
+        tracing::debug!(at = lock(&self.0).milliseconds(), backend, method, params = %call["params"], ?result);
+        let mut answer = json!({"jsonrpc": "2.0", "id": call["id"]});
         match result {
             Ok(result) => answer["result"] = result,
             Err((code, message)) => answer["error"] = json!({"code": code, "message": message}),
         }
-        Ok(serde_json::from_value(answer).unwrap())
+        answer
     }
 
     fn happens(&self, what: fn(&crate::weather::Weather) -> u64) -> bool {
@@ -68,23 +83,22 @@ impl Wire {
         sleep(Duration::from_millis(time)).await;
     }
 
-    fn ask(&self, method: &str, params: &Value) -> Result<Value, (i64, &'static str)> {
+    fn ask(&self, backend: usize, method: &str, params: &Value) -> Result<Value, Refused> {
         let mut world = lock(&self.0);
-        let result = world.node.answer(method, params);
+        if method == "eth_getTransactionReceipt" {
+            let garbled = world.weather.garbled;
+            world.node.garble =
+                if world.chance(garbled) { Some(world.random.below(5)) } else { None };
+        }
+        let result = world.node.answer(backend, method, params);
         if method == "eth_sendRawTransaction"
             && let Ok(Value::String(hash)) = &result
         {
             let mut pool = world.node.pool.iter();
             let sent = pool.find(|sent| Hex(&sent.hash).to_string() == *hash).cloned().unwrap();
-            for terms in &sent.terms {
-                world.taken(*terms, sent.nonce.unwrap(), sent.hash);
-                let (stranger, cancelled) = (world.weather.stranger, world.weather.cancelled);
-                if world.chance(stranger) {
-                    world.counts.by_others += 1;
-                    world.node.overtake(*terms, false);
-                } else if world.chance(cancelled) {
-                    world.node.overtake(*terms, true);
-                }
+            for terms in sent.terms() {
+                world.taken(terms, sent.nonce.unwrap(), sent.hash);
+                world.provoke(index_of(terms.nonce()));
             }
         }
         result

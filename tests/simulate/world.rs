@@ -1,16 +1,19 @@
 //! Everything that outlives the seller, and what must be true of it.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
-use x402_std::ledger::Settle;
+use x402_std::ledger::{CreditAccount, Settle};
 
-use crate::books::Books;
+use crate::books::{Books, Change};
+use crate::broken::Broken;
+use crate::counts::Counts;
 use crate::draws::Order;
-use crate::node::{Node, Terms, Use, word};
+use crate::node::{Node, Traits};
 use crate::random::Random;
+use crate::token::{Terms, Word};
 use crate::weather::Weather;
 
 pub(crate) type Shared = Arc<Mutex<World>>;
@@ -20,11 +23,26 @@ pub(crate) const BEGIN: u64 = 1_790_000_000;
 
 #[derive(Default)]
 pub(crate) struct Payment {
+    pub(crate) terms: Terms,
     pub(crate) valid_before: u64,
+    /// Something was journalled for it, or its work is done.
+    pub(crate) is_sent: bool,
+    /// The chain had moved the money when last looked at.
+    pub(crate) was_moved: bool,
+    /// It moved before the seller had to do with it.
+    pub(crate) is_early: bool,
+    /// It had moved, and the chain went back on it, deeper than is waited for.
+    pub(crate) was_lost: bool,
+    /// It had moved in a block that was final, before the chain began again.
+    pub(crate) is_final: bool,
     /// The answer that its clients were given.
     pub(crate) served: Option<String>,
     /// How many times in a row it was refused for good.
     pub(crate) refused: u32,
+    /// It was refused for good after it was sent: its payer signs anew.
+    was_turned_away: bool,
+    /// That it was received then, too, is said once.
+    is_told_of: bool,
     /// The status of its last answer.
     pub(crate) last: u16,
     is_running: bool,
@@ -40,9 +58,20 @@ pub(crate) struct Payment {
 }
 
 impl Payment {
-    pub(crate) fn until(valid_before: u64) -> Self {
-        Self { valid_before, ..Self::default() }
+    pub(crate) fn of(terms: Terms, valid_before: u64) -> Self {
+        Self { terms, valid_before, ..Self::default() }
     }
+}
+
+/// How it is sold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    /// Payments are by Permit2.
+    pub(crate) is_by_permit: bool,
+    /// The seller is a facilitator.
+    pub(crate) is_engine: bool,
+    /// The seller has a facilitator of somebody else's.
+    pub(crate) is_entrusted: bool,
 }
 
 pub(crate) struct World {
@@ -50,10 +79,27 @@ pub(crate) struct World {
     pub(crate) weather: Weather,
     /// The node says what it knows, and nobody else acts, in the whole of the run.
     is_plain: bool,
+    /// The chain goes back on nothing, in the whole of the run.
+    stays: bool,
+    /// It goes back on nothing that is as deep as is waited for.
+    stays_deep: bool,
     pub(crate) node: Node,
+    /// What the payers have when the chain begins.
+    pub(crate) balances: BTreeMap<Word, u128>,
+    /// What had been moved for good before it began again.
+    pub(crate) moved_before: u128,
+    pub(crate) has_restarted: bool,
+    /// The books had more than was moved: said once.
+    pub(crate) has_overstated: bool,
+    /// Until when the node hides what is new, in milliseconds.
+    pub(crate) hidden_until: u64,
+    /// Since when nothing fails any more.
+    calm_since: Option<u64>,
     pub(crate) payments: Vec<Payment>,
     pub(crate) orders: Vec<Order>,
     pub(crate) books: Books,
+    /// How it is sold, in the whole of the run.
+    pub(crate) mode: Mode,
     /// When the money moves, in the whole of the run.
     pub(crate) settle: Settle,
     pub(crate) max_batch: usize,
@@ -73,50 +119,51 @@ pub(crate) struct World {
     pub(crate) trace: u64,
 }
 
-/// What happened in all.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) payments: u64,
-    pub(crate) served: u64,
-    pub(crate) moved: u64,
-    pub(crate) runs: u64,
-    pub(crate) crashes: u64,
-    pub(crate) faults: u64,
-    pub(crate) reorgs: u64,
-    pub(crate) replaced: u64,
-    pub(crate) by_others: u64,
-    /// Served and not paid, and on the books as such.
-    pub(crate) owed: u64,
-    /// Payments that were settled by a transaction with others.
-    pub(crate) in_batches: u64,
-    /// Requests that were served out of a balance.
-    pub(crate) drawn: u64,
-    /// Their answers that were given again.
-    pub(crate) replayed: u64,
-    /// Attempts to draw more than there was.
-    pub(crate) short: u64,
-    pub(crate) let_go: u64,
-    /// What is left of the balances in the end, in atomic units.
-    pub(crate) credit: u64,
-}
-
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, without: &str, broken: Option<Broken>) -> Self {
         let mut random = Random::new(seed);
-        let weather = Weather::of(&mut random);
+        let mut weather = Weather::of(&mut random).without(without);
+        if let Some(broken) = broken {
+            broken.provoke(&mut weather);
+        }
         let confirmations = 1 + random.below(3);
         let settle = [Settle::First, Settle::After, Settle::Later][random.below(3) as usize];
+        // A facilitator settles first.
+        let settle = if weather.engine > 0 { Settle::First } else { settle };
         let max_batch = 1 + random.below(8) as usize;
         let most_owed = 1 + random.below(4);
         let together = (random.below(2) == 1).then(|| random.below(5_000));
+        let traits = Traits {
+            finality: 8 + random.below(17),
+            knows_finalized: weather.no_finalized == 0,
+            takes_hashes: weather.no_hashes == 0,
+            log_range: if weather.short_range > 0 { 20 + random.below(80) } else { 10_000 },
+        };
+        let mut node = Node::start(BEGIN, traits);
+        if weather.lagging > 0 {
+            node.spread(2 + random.below(2) as usize);
+        }
         Self {
             random,
             weather,
             is_plain: weather.is_plain(),
-            node: Node::start(BEGIN),
+            stays: weather.stays(),
+            stays_deep: weather.deep_reorg + weather.restarted == 0,
+            node,
+            balances: BTreeMap::new(),
+            moved_before: 0,
+            has_restarted: false,
+            has_overstated: false,
+            hidden_until: 0,
+            calm_since: None,
             payments: Vec::new(),
             orders: Vec::new(),
             books: Books::default(),
+            mode: Mode {
+                is_by_permit: weather.permit2 > 0,
+                is_engine: weather.engine > 0,
+                is_entrusted: weather.entrusted > 0,
+            },
             settle,
             max_batch,
             together,
@@ -156,8 +203,12 @@ impl World {
         self.weather = Weather::default();
         self.disk_full_until = 0;
         self.skew = 0;
+        self.hidden_until = 0;
         self.node.told = None;
+        self.node.hides_receipts = false;
         self.node.has_no_gas = false;
+        self.node.agree();
+        self.calm_since = Some(self.milliseconds());
         for payment in &mut self.payments {
             payment.refused = 0;
         }
@@ -179,8 +230,18 @@ impl World {
     fn is_content(&self, index: usize) -> bool {
         let payment = &self.payments[index];
         let is_over = payment.refused >= 3 && self.now() > payment.valid_before + 60;
-        let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
-        payment.served.is_some() || is_over && !moved
+        payment.served.is_some() || is_over && !self.has_to_be_served(index)
+    }
+
+    /// Whether the money has moved when the seller had to look for it.
+    fn has_to_be_served(&self, index: usize) -> bool {
+        self.is_in_chain(index) && !self.payments[index].is_early
+    }
+
+    /// Whether nothing has failed for so long that every block from before is final.
+    pub(crate) fn has_settled(&self) -> bool {
+        let blocks = self.node.traits.finality + 15;
+        self.calm_since.is_some_and(|since| self.milliseconds() > since + blocks * 2_000)
     }
 
     /// The payments and draws that are not content, in words.
@@ -190,7 +251,7 @@ impl World {
         let left = (0..self.payments.len()).filter(|index| !self.is_content(*index));
         let tell = |index: usize| {
             let payment = &self.payments[index];
-            let used = self.node.use_of(word(index as u64));
+            let used = self.node.use_of(&payment.terms);
             format!("{index} (refused {}, last {}, {used:?})", payment.refused, payment.last)
         };
         left.map(tell).chain(orders).collect::<Vec<_>>().join(", ")
@@ -237,30 +298,37 @@ impl World {
     /// The node has taken a transaction for a payment.
     pub(crate) fn taken(&mut self, terms: Terms, account_nonce: u64, hash: [u8; 32]) {
         let index = index_of(terms.nonce());
-        let (mined, node) = (self.node.account, &self.node);
-        let payment = &mut self.payments[index];
-        if payment.taken.iter().any(|(_, known)| *known == hash) {
+        let (mined, node) = (self.state().account, &self.node);
+        let taken = &self.payments[index].taken;
+        if taken.iter().any(|(_, known)| *known == hash) {
             return;
         }
-        let alive = payment.taken.iter().find(|(nonce, earlier)| {
-            *nonce != account_nonce && *nonce >= mined && !node.is_mined(*earlier)
-        });
-        let alive = alive.copied();
-        self.counts.replaced += u64::from(!payment.taken.is_empty());
-        payment.taken.push((account_nonce, hash));
+        let mut others = taken.iter().filter(|(nonce, _)| *nonce != account_nonce);
+        let alive = others
+            .clone()
+            .find(|(nonce, earlier)| *nonce >= mined && !node.is_mined(*earlier))
+            .copied();
+        let done = others.find(|(_, earlier)| node.has_moved(*earlier, &terms)).copied();
+        self.counts.replaced += u64::from(!taken.is_empty());
+        self.payments[index].taken.push((account_nonce, hash));
         if let Some((nonce, _)) = alive {
             self.violated(format!(
                 "I4: payment {index} is sent with account nonce {account_nonce} while {nonce} may be mined"
             ));
         }
-        if self.node.use_of(terms.nonce()) == Some(Use::Moved) && self.is_plain {
+        if let Some((nonce, _)) = done.filter(|_| self.stays) {
+            self.violated(format!(
+                "I4: payment {index} is sent with account nonce {account_nonce} after {nonce} moved the money"
+            ));
+        }
+        if self.is_in_chain(index) && self.is_plain {
             self.violated(format!("I4: payment {index} is sent again after it moved the money"));
         }
     }
 
     pub(crate) fn work_begins(&mut self, index: usize) -> u32 {
         self.counts.runs += 1;
-        let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+        let moved = self.has_moved(index) || self.payments[index].was_lost;
         let is_first = self.settle == Settle::First;
         let payment = &mut self.payments[index];
         let fault = if payment.is_running {
@@ -302,7 +370,7 @@ impl World {
 
     pub(crate) fn served(&mut self, index: usize, body: String) {
         self.note(index as u64);
-        let is_paid = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+        let is_paid = self.has_moved(index) || self.payments[index].was_lost;
         let payment = &mut self.payments[index];
         let differs = payment.served.as_ref().is_some_and(|earlier| *earlier != body);
         payment.served = Some(body);
@@ -315,16 +383,50 @@ impl World {
         }
     }
 
+    /// The ledger has taken a step of a payment; whose balance may have changed.
+    pub(crate) fn stepped(&mut self, index: usize, change: &Change, is_sent: bool) -> CreditAccount {
+        self.payments[index].is_sent |= is_sent;
+        self.counts.reversed += u64::from(matches!(change, Change::Reversed));
+        let account = self.books.stepped(index, change);
+        if matches!(change, Change::Arrived(_) | Change::Short(..) | Change::Reversed) {
+            self.look_at_received(index);
+        }
+        account
+    }
+
+    /// A payment is refused for good.
+    pub(crate) fn turned_away(&mut self, index: usize) {
+        let is_sent = self.payments[index].is_sent;
+        let is_charged = is_sent && self.has_to_be_served(index);
+        let payment = &mut self.payments[index];
+        payment.refused += 1;
+        payment.was_turned_away |= is_sent;
+        if is_charged && self.stays_deep {
+            self.charged_twice(index);
+        }
+    }
+
+    fn charged_twice(&mut self, index: usize) {
+        if std::mem::replace(&mut self.payments[index].is_told_of, true) {
+            return;
+        }
+        self.violated(format!("I8: payment {index} is received, and its payer is to sign anew"));
+    }
+
     /// What must be true when all is over; `debts` are the payments that are on the books as served and
     /// not paid.
     pub(crate) fn settle_accounts(&mut self, debts: &[usize]) {
         for index in 0..self.payments.len() {
-            let moved = self.node.use_of(word(index as u64)) == Some(Use::Moved);
+            let (moved, is_in_chain) = (self.has_moved(index), self.is_in_chain(index));
             let is_served = self.payments[index].served.is_some();
             self.counts.payments += 1;
             self.counts.moved += u64::from(moved);
             self.counts.served += u64::from(is_served);
-            if moved && !is_served {
+            let is_charged = is_in_chain && self.payments[index].was_turned_away;
+            if is_charged && self.stays_deep {
+                self.charged_twice(index);
+            }
+            if self.has_to_be_served(index) && !is_served {
                 self.violated(format!(
                     "I2: payment {index} was received, and its repetition is not served"
                 ));
@@ -334,7 +436,7 @@ impl World {
             if is_served && !moved && !is_debt {
                 self.violated(format!("I1: payment {index} was served, and nothing was received"));
             }
-            if is_debt && moved {
+            if is_debt && is_in_chain {
                 self.violated(format!("payment {index} was received, and is owed still"));
             }
         }

@@ -346,11 +346,13 @@ impl PayingClient {
         let payment = match sign::sign(&*self.signer, unsigned, terms, &request) {
             Ok(payment) => payment,
             Err(error) => {
-                // From here on the payment counts, whatever is answered: see the budget.
-                noted.map(budget::Noted::withdraw);
+                if let Some(noted) = noted {
+                    noted.withdraw();
+                }
                 return Err(error);
             }
         };
+        // From here on the payment counts, whatever is answered: see the budget.
         if let Some(keep) = &self.keep {
             keep(&payment).map_err(ClientError::Unkept)?;
         }

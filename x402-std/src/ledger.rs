@@ -5,6 +5,7 @@ mod credit;
 mod encoding;
 mod entry;
 mod lease;
+mod logs;
 mod memory;
 mod owed;
 #[cfg(feature = "postgres")]
@@ -112,10 +113,24 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         chain_id: ChainId,
         transaction: TxHash,
-    ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
-        let _ = (chain_id, transaction);
-        Box::pin(ready(Ok(Vec::new())))
-    }
+    ) -> BoxFuture<'_, Result<PaidBy, LedgerError>>;
+
+    /// Says which logs of a transaction have paid for these payments, where it is only known that some log
+    /// of it has ([`Self::paid_by`] gives them without one): all of them, or none. The others' logs can
+    /// pay once no payment counts the whole transaction as used any more.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Missing`] where the whole transaction does not count as used for one of them,
+    /// [`LedgerError::LogTaken`] for a log that has paid for another payment, or is there twice,
+    /// [`LedgerError::Remined`] where the transaction is recorded in another block, or the storage's own
+    /// failure; in each case nothing has changed.
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// The blocks that hold logs which have paid, and which [`Self::finalize`] was not called for yet, in
     /// ascending order: at most so many.
@@ -127,10 +142,7 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         chain_id: ChainId,
         most: usize,
-    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
-        let _ = (chain_id, most);
-        Box::pin(ready(Ok(Vec::new())))
-    }
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>>;
 
     /// The payments that logs in a block have paid for, in ascending order, behind `after`: at most so
     /// many.
@@ -144,10 +156,7 @@ pub trait Ledger: Send + Sync + 'static {
         block: Block,
         after: Option<PaymentId>,
         most: usize,
-    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
-        let _ = (chain_id, block, after, most);
-        Box::pin(ready(Ok(Vec::new())))
-    }
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>>;
 
     /// Takes down that the chain does not go back on a block any more: one change, however many payments
     /// it holds. Returns once it is safe.
@@ -155,10 +164,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     ///
     /// The storage's own failure.
-    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
-        let _ = (chain_id, block);
-        Box::pin(ready(Ok(())))
-    }
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// All payments of which the chain still has something to say ([`Entry::is_open`]): what a restart
     /// resolves.
@@ -275,6 +281,9 @@ pub trait Ledger: Send + Sync + 'static {
 /// How long it is remembered that a log has paid, in seconds: thirty days. A log in an older block pays for
 /// no payment any more, unless the operator says so.
 pub const LOG_KEEP_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// The payments that a transaction has paid for, with their logs, as [`Ledger::paid_by`] gives them.
+pub type PaidBy = Vec<(PaymentId, Option<PaidLog>)>;
 
 /// What became of an attempt to claim.
 #[derive(Debug)]

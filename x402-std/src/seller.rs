@@ -486,6 +486,9 @@ impl Seller {
     /// Goes on with a payment. One that may have been sent together with others is looked for and nothing
     /// else: what is sent again is sent for all of them, by [`Self::resolve_open`].
     async fn follow(&self, entry: &Entry) -> Result<TxHash, Rejection> {
+        if self.is_too_old(entry) {
+            return Err(Rejection::pending(entry));
+        }
         let steps = Steps::new(&*self.ledger, entry.id());
         let rail = self.rail(entry.payment.chain_id())?;
         let is_sent = matches!(entry.state, State::Broadcast | State::Pending);

@@ -5,8 +5,8 @@ use x402_core::buyer::{Policy, PolicyError, Unsigned};
 use x402_core::headers::{PaymentHeaders, SignatureForm};
 use x402_core::secp256k1::K256;
 use x402_core::{
-    Amount, Asset, ChainId, Moment, Nonce, Offer, Price, Signature, Signer as _, Timestamp,
-    Transfer, TransferMethod,
+    Address, Amount, Asset, ChainId, Moment, Nonce, Offer, Price, Signature, Signer as _,
+    Timestamp, Transfer, TransferMethod,
 };
 
 use crate::arbitrary::{NOW, amount, cases, nonce, offer, payee, payer, signer, usdc};
@@ -58,6 +58,26 @@ fn pays_only_what_is_pinned() {
     assert_eq!(admit(Policy { recipient: Some(payee()), ..open }), Ok(()));
     let other = Some(usdc().address);
     assert_eq!(admit(Policy { recipient: other, ..open }), Err(PolicyError::Recipient));
+}
+
+#[test]
+fn pays_nobody_who_is_no_seller() {
+    let (now, nonce, from) = (Timestamp::from_secs(NOW), Nonce::new([1; 32]), payer().address());
+    let to = |pay_to| Offer::new(*usdc(), pay_to, Amount::from_units(1), 60);
+    for nobody in [Address::ZERO, usdc().address] {
+        assert_eq!(up_to("1").admit(&to(nobody)), Err(PolicyError::Payee));
+        // A pin on it changes nothing.
+        let pinned = Policy { recipient: Some(nobody), ..up_to("1") };
+        assert_eq!(pinned.admit(&to(nobody)), Err(PolicyError::Payee));
+        for offer in [to(nobody), to(nobody).by_permit2()] {
+            let unsigned = Unsigned::new(&offer, &up_to("1"), from, nonce, now);
+            assert_eq!(unsigned.map(|_| ()), Err(PolicyError::Payee));
+        }
+    }
+    let unsigned = Unsigned::new(&to(from), &up_to("1"), from, nonce, now);
+    assert_eq!(unsigned.map(|_| ()), Err(PolicyError::Payee));
+    let unsigned = Unsigned::new(&to(payee()), &up_to("1"), from, nonce, now).unwrap();
+    assert_eq!((unsigned.transfer().from(), unsigned.transfer().to()), (from, payee()));
 }
 
 #[test]

@@ -376,6 +376,32 @@ fn what_breaks_a_limit_is_not_paid() {
 }
 
 #[test]
+fn a_device_pays_nobody_who_is_no_seller() {
+    for nobody in [x402_core::Address::ZERO, usdc().address, buyer_address()] {
+        let recipient = nobody.to_string();
+        let answer = required(&[
+            ("X-Payment-Required", "true"),
+            ("X-Payment-Amount", "0.01"),
+            ("X-Payment-Asset", "USDC"),
+            ("X-Payment-Network", "ethereum"),
+            ("X-Payment-Recipient", &recipient),
+        ]);
+        let mut buffer = [0; BUYER_BUFFER_LEN];
+        let limits = Limits { recipient: nobody, ..limits() };
+        let mut buyer = Buyer::new(limits, payer(), &mut buffer);
+        let mut sent = 0;
+        let peer = Peer::new(|_| {
+            sent += 1;
+            answer.clone()
+        });
+        let paid = buyer.pay(&mut Connection::new(peer), &REQUEST, &fresh(7));
+        let expected = BuyerError::Policy(PolicyError::Payee);
+        assert_eq!(paid, Err(DeviceError::Protocol(expected)), "{recipient}");
+        assert_eq!((sent, buyer.spent()), (1, Amount::ZERO));
+    }
+}
+
+#[test]
 fn all_payments_together_keep_to_the_budget() {
     let answer = required(&[("PAYMENT-REQUIRED", &encoded(&v2(&json!([entry()]))))]);
     let mut buffer = [0; BUYER_BUFFER_LEN];

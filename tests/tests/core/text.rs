@@ -58,6 +58,7 @@ fn others(text: &mut String) {
         &PolicyError::Amount,
         &PolicyError::Asset,
         &PolicyError::Network,
+        &PolicyError::Payee,
         &PolicyError::Recipient,
         &PolicyError::TransferMethod,
         &PriceError::Number(NumberError::Digit),

@@ -249,6 +249,9 @@ pub(super) fn tell(headers: &mut HeaderMap, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use x402_core::Address;
+    use x402_core::wire::base64;
+
     use super::*;
 
     #[test]
@@ -258,6 +261,23 @@ mod tests {
         let read = of_request().collect::<Vec<_>>().join(", ");
         assert_eq!(VARY.to_str().unwrap(), read);
         assert!(ALLOWED.to_str().unwrap().starts_with(&read));
+    }
+
+    #[test]
+    fn of_a_ceiling_the_receipt_says_what_was_taken() {
+        let (payer, transaction) = (Address::ZERO, Some(TxHash([1; 32])));
+        let receipt = Receipt { payer, transaction };
+        for (taken, member) in [(Some(Amount::from_units(2500)), r#""amount":"2500""#), (None, "")]
+        {
+            let mut headers = HeaderMap::new();
+            let dialect = Dialect::Wire(Version::V2);
+            dialect.outcome(&receipt, ChainId::BASE, taken, &mut headers);
+            let text = headers["payment-response"].as_bytes();
+            let mut json = vec![0; base64::decoded_room(text.len())];
+            let json = core::str::from_utf8(base64::decode(text, &mut json).unwrap()).unwrap();
+            assert!(json.contains(member), "{json}");
+            assert_eq!(json.contains("amount"), taken.is_some());
+        }
     }
 
     #[test]

@@ -427,10 +427,51 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_is_not_known_is_refused() {
+        let bytes = encode(&entries()[0]);
+        let (count, rest) = bytes.split_last().unwrap();
+        assert_eq!(*count, 0);
+        for tag in [0, 1, 2, 6, 7, 255] {
+            let member = [&[1, tag][..], &1_u64.to_be_bytes(), &[9]].concat();
+            assert!(
+                matches!(decode(&[rest, &member].concat()), Err(LedgerError::Corrupt)),
+                "{tag}"
+            );
+        }
+    }
+
+    /// Of an entry without a log, the format before is the same but for three bytes.
+    #[test]
+    fn the_format_before_is_read() {
+        for mut entry in entries() {
+            entry.is_reversed = false;
+            let log = entry.settlement.as_mut().and_then(|settlement| settlement.log.take());
+            let credit_and_members = 32 + 1;
+            entry.answer = None;
+            let bytes = encode(&entry);
+            let mut old = bytes.clone();
+            old.pop();
+            // The answer is not there, so "reversed" is a byte before its flag, and "log" one before that.
+            let reversed = bytes.len() - credit_and_members - 2;
+            old.remove(reversed);
+            if log.is_some() {
+                old.remove(reversed - 1);
+            }
+            old[0] = WITHOUT_LOGS;
+            let back = decode(&old).unwrap();
+            assert_eq!(format!("{back:?}"), format!("{entry:?}"));
+            old.push(0);
+            assert!(matches!(decode(&old), Err(LedgerError::Corrupt)));
+        }
+    }
+
+    #[test]
     fn another_format_is_refused() {
-        let mut bytes = encode(&entries()[0]);
-        bytes[0] = 5;
-        assert!(matches!(decode(&bytes), Err(LedgerError::Corrupt)));
+        for format in [0, 5, 8, 255] {
+            let mut bytes = encode(&entries()[0]);
+            bytes[0] = format;
+            assert!(matches!(decode(&bytes), Err(LedgerError::Corrupt)), "{format}");
+        }
         let mut bytes = encode_draw(&draws()[0]);
         bytes[0] = 2;
         assert!(matches!(decode_draw(&bytes), Err(LedgerError::Corrupt)));

@@ -278,10 +278,20 @@ impl Entry {
     /// or what has arrived instead of one.
     #[must_use]
     pub fn earned(&self) -> Option<(CreditAccount, Amount)> {
-        let is_short = self.state == State::Failed && self.settlement.is_some();
-        let is_earned = self.state == State::Served || is_short;
+        let is_earned = self.state == State::Served || self.is_short();
         let is_earned = is_earned && self.credit != Amount::ZERO;
         is_earned.then(|| (CreditAccount::of(&self.payment), self.credit))
+    }
+
+    /// What goes to a balance with the step that has led here from `before`: what was earned there is in it
+    /// already.
+    pub(crate) fn earned_since(&self, before: &Self) -> Option<(CreditAccount, Amount)> {
+        self.earned().filter(|_| before.earned().is_none())
+    }
+
+    /// Whether what has arrived was another value than was signed: the authorization is used.
+    fn is_short(&self) -> bool {
+        self.state == State::Failed && self.settlement.is_some()
     }
 
     /// Whether nobody needs it any more, at this time in Unix seconds.
@@ -302,9 +312,23 @@ impl Entry {
     /// is [`Step::Reversed`], the credit that the payment had left.
     #[must_use]
     pub(crate) fn withdraws(&self, step: &Step) -> Option<(CreditAccount, Amount)> {
-        let withdraws = matches!(step, Step::Reversed) && self.state == State::Served;
-        let withdraws = withdraws && self.credit != Amount::ZERO;
-        withdraws.then(|| (CreditAccount::of(&self.payment), self.credit))
+        self.earned().filter(|_| matches!(step, Step::Reversed))
+    }
+
+    /// Where an event leads. What has arrived short is as what has arrived, in that it can be reversed and
+    /// that nothing else is to come of the same authorization. Of what is under way only that is answered
+    /// which had arrived.
+    fn on(&self, event: Event) -> Result<Transition, IllegalTransition> {
+        match event {
+            Event::Answered if self.state != State::Settled && !self.is_reversed => {
+                Err(IllegalTransition { state: self.state, event })
+            }
+            Event::Reversed if self.is_short() => State::Settled.on(event),
+            Event::Confirmed | Event::Journalled if self.is_short() => {
+                Err(IllegalTransition { state: self.state, event })
+            }
+            event => self.state.on(event),
+        }
     }
 
     /// The entry after a step; `None` where the payment is released.
@@ -314,18 +338,13 @@ impl Entry {
     /// [`LedgerError::Illegal`] for a step that cannot be taken from here, [`LedgerError::Amount`] for
     /// work that costs more than was paid.
     pub fn after(mut self, step: Step) -> Result<Option<Self>, LedgerError> {
-        let Transition::To(state) = self.state.on(step.event())? else { return Ok(None) };
+        let Transition::To(state) = self.on(step.event())? else { return Ok(None) };
         if matches!(step, Step::JournalledAnew(_))
             || self.state == State::Failed && state == State::Broadcast
         {
             // Those before are in blocks, and did nothing: they say nothing of this one.
             self.transaction = None;
             self.replaced.clear();
-        }
-        let is_open = matches!(self.state, State::Broadcast | State::Pending);
-        if is_open && matches!(step, Step::Answered(..)) && !self.is_reversed {
-            let (state, event) = (self.state, Event::Answered);
-            return Err(IllegalTransition { state, event }.into());
         }
         self.state = state;
         match step {
@@ -353,13 +372,20 @@ impl Entry {
             Step::Answered(answer, used) => self.serve(answer, used)?,
             Step::Short(settlement, arrived) => {
                 self.settlement = Some(settlement);
-                self.credit = arrived;
+                // Of what was credit before, the rest was drawn and is gone.
+                self.credit = if self.is_reversed { arrived.min(self.credit) } else { arrived };
             }
             Step::Reversed => {
                 self.settlement = None;
                 self.is_reversed = true;
             }
-            Step::Forgiven => (self.answer, self.credit) = (None, Amount::ZERO),
+            Step::Forgiven => {
+                self.answer = None;
+                // What has arrived short is in the balance, and stays there.
+                if self.settlement.is_none() {
+                    self.credit = Amount::ZERO;
+                }
+            }
             Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
         }
         Ok(Some(self))

@@ -8,9 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use x402_core::{Amount, ChainId, Claim, PaymentId};
 
+#[cfg(test)]
+use super::logs::PaidRow;
+use super::logs::{Paying, filled_in};
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, Step};
+use super::{Ledger, LedgerError, Owed, OwedAccount, PaidBy, Step};
 use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
@@ -100,26 +103,55 @@ impl MemoryLedger {
         let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?.clone();
         let withdrawn = before.withdraws(&step);
         let mut after = before.clone().after(step)?;
-        entries.logs.check(&before, after.as_ref())?;
         if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
             // What was drawn meanwhile is owed.
             entry.credit = credit.min(entries.credits.balance(&account));
         }
+        let paying = Paying::stepped(&before, after.as_ref());
+        entries.logs.check(&paying)?;
         let owing = Owing::stepped(&before, after.as_ref());
         let owed = entries.owings.sum_after(&owing)?;
         if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
             entries.credits.withdraw(account, entry.credit)?;
         }
-        if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
+        if let Some((account, credit)) =
+            after.as_ref().and_then(|after| after.earned_since(&before))
+        {
             entries.credits.add(account, credit)?;
         }
         entries.owings.set(&owing, owed);
-        entries.logs.step(&before, after.as_ref());
+        entries.logs.step(paying);
         match after {
             Some(entry) => drop(entries.by_id.insert(id, entry)),
             None => entries.remove(id),
         }
         Ok(())
+    }
+
+    fn fill_in_now(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: &[(PaymentId, PaidLog)],
+    ) -> Result<(), LedgerError> {
+        let mut entries = self.lock();
+        entries.logs.fill_in(chain_id, transaction, logs)?;
+        for (id, log) in logs {
+            if let Some(entry) = entries.by_id.get_mut(id)
+                && let Some(filled) = filled_in(entry, transaction, *log)
+            {
+                *entry = filled;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an entry's whole transaction as used, as if it was written before logs were.
+    #[cfg(test)]
+    pub(super) fn mark_whole(&self, id: PaymentId) {
+        let mut entries = self.lock();
+        let row = entries.by_id.get(&id).and_then(PaidRow::of_old);
+        entries.logs.insert_whole(row.unwrap());
     }
 }
 
@@ -204,7 +236,7 @@ impl Ledger for MemoryLedger {
         &self,
         chain_id: ChainId,
         transaction: TxHash,
-    ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
+    ) -> BoxFuture<'_, Result<PaidBy, LedgerError>> {
         Box::pin(async move { Ok(self.lock().logs.paid_by(chain_id, transaction)) })
     }
 
@@ -231,6 +263,15 @@ impl Ledger for MemoryLedger {
             self.lock().logs.finalize(chain_id, block);
             Ok(())
         })
+    }
+
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move { self.fill_in_now(chain_id, transaction, &logs) })
     }
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {

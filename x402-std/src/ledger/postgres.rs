@@ -1,4 +1,6 @@
+mod convert;
 mod credits;
+mod logs;
 mod owed;
 mod pool;
 mod schema;
@@ -9,20 +11,23 @@ use core::fmt;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
-use x402_core::{Amount, Claim, PaymentId};
+use x402_core::{Amount, ChainId, Claim, PaymentId};
 
+use super::logs::Paying;
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, Owner, Step, encoding};
+use super::{Ledger, LedgerError, Owed, OwedAccount, Owner, PaidBy, Step, encoding};
 use crate::BoxFuture;
+use crate::chain::{Block, PaidLog, TxHash};
 use pool::{Pool, storage};
+use schema::Prepared;
 
 /// How often a claim looks again whose payment was claimed and released under its eyes.
 const ATTEMPTS: usize = 8;
 
 /// Forgets a few payments whose time is over, by the caller's clock and by the server's: one gateway
 /// whose clock is ahead must not forget what the others still need. What is open is never over. With
-/// them go leases that ran out: their holders crashed.
+/// them go leases that ran out: their holders crashed; and logs that are too old to pay for anything.
 const SWEEP: &str = "
     WITH old AS (
         SELECT id FROM x402_entries
@@ -35,6 +40,13 @@ const SWEEP: &str = "
         LIMIT 16 FOR UPDATE SKIP LOCKED
     ), unleased AS (
         DELETE FROM x402_leases WHERE id IN (SELECT id FROM abandoned)
+    ), outdated AS (
+        SELECT transaction, slot FROM x402_logs
+        WHERE until < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
+        ORDER BY until LIMIT 16 FOR UPDATE SKIP LOCKED
+    ), unlogged AS (
+        DELETE FROM x402_logs USING outdated
+        WHERE x402_logs.transaction = outdated.transaction AND x402_logs.slot = outdated.slot
     )
     DELETE FROM x402_identifiers WHERE id IN (SELECT id FROM forgotten)";
 const FIND: &str = "SELECT entry FROM x402_entries WHERE id = $1";
@@ -97,12 +109,22 @@ impl PostgresLedger {
     /// let us in, or the tables are of another version. No error holds the URL or its password.
     pub async fn connect(url: &str) -> Result<Self, LedgerError> {
         let pool = Pool::new(url)?;
-        let ready = async {
-            let mut turn = pool.take().await?;
-            let result = schema::prepare(turn.client()).await;
-            turn.end(result)
+        let prepare = || {
+            pool.call(async {
+                let mut turn = pool.take().await?;
+                let result = schema::prepare(turn.client()).await;
+                turn.end(result)
+            })
         };
-        pool.call(ready).await?;
+        if prepare().await? == Prepared::IsOld {
+            let convert = async {
+                let mut turn = pool.take().await?;
+                let result = convert::convert(turn.client()).await;
+                turn.end(result)
+            };
+            pool.call_at_leisure(convert).await?;
+            prepare().await?;
+        }
         Ok(Self { pool })
     }
 }
@@ -151,6 +173,65 @@ impl Ledger for PostgresLedger {
             let mut turn = self.pool.take().await?;
             let rows = turn.client().query_typed(FIND_IDS, &[]).await.map_err(storage);
             turn.end(rows.and_then(|rows| rows.iter().map(decode_id).collect()))
+        }))
+    }
+
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<PaidBy, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = logs::paid_by(turn.client(), chain_id, transaction).await;
+            turn.end(result)
+        }))
+    }
+
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = logs::fill_in(turn.client(), chain_id, transaction, &logs).await;
+            turn.end(result)
+        }))
+    }
+
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = logs::unfinal_blocks(turn.client(), chain_id, most).await;
+            turn.end(result)
+        }))
+    }
+
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = logs::paid_in(turn.client(), chain_id, block, after, most).await;
+            turn.end(result)
+        }))
+    }
+
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = logs::finalize(turn.client(), chain_id, block).await;
+            turn.end(result)
         }))
     }
 
@@ -359,12 +440,14 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
     let row = transaction.query_typed_opt(FIND_TO_CHANGE, &[(&key, Type::BYTEA)]).await;
     let row = row.map_err(storage)?.ok_or(LedgerError::Missing)?;
     let before = decode(&row)?;
+    let withdrawn = before.withdraws(&step);
     let after = before.clone().after(step)?;
+    if let (Some((account, credit)), Some(entry)) = (withdrawn, &after) {
+        take_back(&transaction, key, &before, entry, &account, credit).await?;
+        return transaction.commit().await.map_err(storage);
+    }
     match &after {
-        Some(entry) => {
-            let row = EntryRow::of(entry);
-            transaction.execute_typed(UPDATE, &row.values(&key)).await.map_err(storage)?;
-        }
+        Some(entry) => write(&transaction, key, &before, entry).await?,
         None => {
             for statement in [DELETE, FORGET_IDENTIFIER] {
                 let deleted = transaction.execute_typed(statement, &[(&key, Type::BYTEA)]).await;
@@ -373,10 +456,49 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
         }
     }
     owed::change(&transaction, &Owing::stepped(&before, after.as_ref())).await?;
-    if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
+    let earned = after.as_ref().and_then(|after| after.earned_since(&before));
+    if let Some((account, credit)) = earned {
         credits::add(&transaction, &account, credit).await?;
     }
     transaction.commit().await.map_err(storage)
+}
+
+/// Writes an entry in the place of another, and with it which log has paid, or has not.
+async fn write(
+    transaction: &Transaction<'_>,
+    key: &[u8],
+    before: &Entry,
+    after: &Entry,
+) -> Result<(), LedgerError> {
+    let row = EntryRow::of(after);
+    match Paying::stepped(before, Some(after)) {
+        Paying::Same => {
+            let done = transaction.execute_typed(UPDATE, &row.values(&key)).await;
+            done.map(drop).map_err(storage)
+        }
+        Paying::Gains(log) => logs::update_and_pay(transaction, key, &row, &log).await,
+        Paying::Loses(log) => logs::update_and_give_back(transaction, key, &row, &log).await,
+    }
+}
+
+/// Writes an entry whose credit goes out of the balance again, as far as it is there; the rest is owed. What
+/// is owed is locked before the balance, as everywhere.
+async fn take_back(
+    transaction: &Transaction<'_>,
+    key: &[u8],
+    before: &Entry,
+    after: &Entry,
+    account: &CreditAccount,
+    credit: Amount,
+) -> Result<(), LedgerError> {
+    let owed = owed::lock(transaction, &OwedAccount::of(&before.payment)).await?;
+    let balance = credits::lock(transaction, account).await?;
+    let after = Entry { credit: credit.min(balance), ..after.clone() };
+    write(transaction, key, before, &after).await?;
+    let owing = Owing::stepped(before, Some(&after));
+    owed::set(transaction, &owing, owing.sum_after(owed)?).await?;
+    let rest = balance.checked_sub(after.credit).ok_or(LedgerError::Amount)?;
+    credits::set(transaction, account, rest).await
 }
 
 /// What is written here counts on locks on rows, whatever the server's own default is.

@@ -1,5 +1,7 @@
+mod convert;
 mod credits;
 mod file;
+mod logs;
 mod owed;
 mod pen;
 
@@ -10,13 +12,16 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
 use redb::{Durability, WriteTransaction};
-use x402_core::{Amount, Claim, PaymentId};
+use x402_core::{Amount, ChainId, Claim, PaymentId};
 
+use super::logs::{Paying, filled_in};
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, Settle, Step, encoding};
+use super::{Ledger, LedgerError, Owed, OwedAccount, PaidBy, Settle, Step, encoding};
 use crate::BoxFuture;
+use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
+use logs::Logs;
 use owed::Owings;
 use pen::{OnDisk, Pen};
 
@@ -59,12 +64,13 @@ pub struct RedbLedger {
 
 impl RedbLedger {
     /// Opens the file, or makes it. Reads all of it, and repairs it where the last process was
-    /// stopped in the middle of a change.
+    /// stopped in the middle of a change. A file of the format before is converted, in one change; as it
+    /// was, it is kept beside it, under its name and `.format4`.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Locked`] where a process has it open already; [`LedgerError::Storage`] where
-    /// it cannot be read and written, is damaged, is no ledger, or was written by another version.
+    /// it cannot be read and written, is damaged, is no ledger, or is of a format that is not known.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
         Self::of(file::open(path.as_ref())?)
     }
@@ -85,6 +91,17 @@ impl RedbLedger {
         let database = Arc::new(database);
         let pen = Pen::new(Arc::clone(&database))?;
         Ok(Self { database, pen })
+    }
+
+    /// Counts an entry's whole transaction as used, as if it was written before logs were.
+    #[cfg(test)]
+    pub(super) async fn mark_whole(&self, id: PaymentId) {
+        let marked = self.pen.write(OnDisk::Now, move |tables| {
+            let entry = tables.entry(&id.to_bytes())?.ok_or(LedgerError::Missing)?;
+            let row = super::logs::PaidRow::of_old(&entry).ok_or(LedgerError::Missing)?;
+            tables.logs.insert(&row)
+        });
+        marked.await.unwrap();
     }
 
     /// Reads a few rows, at once: they are in memory, or in the system's, and to have another thread read
@@ -160,6 +177,53 @@ impl Ledger for RedbLedger {
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
         Box::pin(self.read_all(ids))
+    }
+
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<PaidBy, LedgerError>> {
+        Box::pin(
+            async move { self.read(|database| logs::paid_by(database, chain_id, transaction)) },
+        )
+    }
+
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(
+            self.pen.write(OnDisk::Now, move |tables| tables.fill_in(chain_id, transaction, &logs)),
+        )
+    }
+
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        Box::pin(
+            async move { self.read(|database| logs::unfinal_blocks(database, chain_id, most)) },
+        )
+    }
+
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(async move {
+            self.read(|database| logs::paid_in(database, chain_id, block, after, most))
+        })
+    }
+
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.logs.finalize(chain_id, block)))
     }
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
@@ -239,6 +303,7 @@ struct Tables<'t> {
     identified: Table<'t, &'static [u8; 32], Key>,
     owings: Owings<'t>,
     credits: Credits<'t>,
+    logs: Logs<'t>,
 }
 
 impl<'t> Tables<'t> {
@@ -250,6 +315,7 @@ impl<'t> Tables<'t> {
             identified: writing.open_table(IDENTIFIED).map_err(storage)?,
             owings: Owings::open(writing)?,
             credits: Credits::open(writing)?,
+            logs: Logs::open(writing)?,
         })
     }
 
@@ -265,6 +331,7 @@ impl<'t> Tables<'t> {
         // First: it is what can fail.
         let owed = self.owings.sum_after(&owing)?;
         self.sweep(entry.claimed_at)?;
+        self.logs.sweep(entry.claimed_at)?;
         self.owings.set(&owing, owed)?;
         self.put(&key, entry)?;
         self.due.insert((entry.keep_until(), &key), ()).map_err(storage)?;
@@ -276,18 +343,47 @@ impl<'t> Tables<'t> {
     fn apply(&mut self, id: &PaymentId, step: Step) -> Result<(), LedgerError> {
         let key = id.to_bytes();
         let before = self.entry(&key)?.ok_or(LedgerError::Missing)?;
-        let after = before.clone().after(step)?;
+        let withdrawn = before.withdraws(&step);
+        let mut after = before.clone().after(step)?;
+        if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
+            // What was drawn meanwhile is owed.
+            entry.credit = credit.min(self.credits.balance(&account)?);
+        }
+        let paying = Paying::stepped(&before, after.as_ref());
         let owing = Owing::stepped(&before, after.as_ref());
-        // First: these are what can fail, and the sum is only read here.
+        // First: these are what can fail, and of the first two the tables are only read here.
+        self.logs.check(&paying)?;
         let owed = self.owings.sum_after(&owing)?;
-        if let Some((account, credit)) = after.as_ref().and_then(Entry::earned) {
+        if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
+            self.credits.withdraw(&account, entry.credit)?;
+        }
+        if let Some((account, credit)) =
+            after.as_ref().and_then(|after| after.earned_since(&before))
+        {
             self.credits.add(&account, credit)?;
         }
         self.owings.set(&owing, owed)?;
+        self.logs.step(paying)?;
         match after {
             Some(entry) => self.put(&key, &entry),
             None => self.remove(&key, before.keep_until(), &before),
         }
+    }
+
+    /// All of it or nothing.
+    fn fill_in(
+        &mut self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: &[(PaymentId, PaidLog)],
+    ) -> Result<(), LedgerError> {
+        let mut filled = Vec::new();
+        for (id, log) in logs {
+            let entry = self.entry(&id.to_bytes())?;
+            filled.extend(entry.and_then(|entry| filled_in(&entry, transaction, *log)));
+        }
+        self.logs.fill_in(chain_id, transaction, logs)?;
+        filled.iter().try_for_each(|entry| self.put(&entry.id().to_bytes(), entry))
     }
 
     fn entry(&self, key: &[u8; PaymentId::LEN]) -> Result<Option<Entry>, LedgerError> {

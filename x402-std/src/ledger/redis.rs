@@ -1,5 +1,7 @@
 mod check;
+mod convert;
 mod credits;
+mod logs;
 mod owed;
 mod scripts;
 mod server;
@@ -8,15 +10,17 @@ use core::fmt;
 
 use ::redis::Script;
 use x402_core::hex::Hex;
-use x402_core::{Amount, Claim, PaymentId};
+use x402_core::{Amount, ChainId, Claim, PaymentId};
 
+use super::logs::Paying;
 use super::owed::Owing;
 use super::remote::failed;
 use super::{
     Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger, LedgerError,
 };
-use super::{Owed, OwedAccount, Owner, Step, encoding};
+use super::{Owed, OwedAccount, Owner, PaidBy, Step, encoding};
 use crate::BoxFuture;
+use crate::chain::{Block, PaidLog, TxHash};
 use server::Server;
 
 /// How often a step is tried that others keep forestalling. Each time one of them has taken a step, and
@@ -57,8 +61,12 @@ impl RedisLedger {
     /// password.
     pub async fn connect(url: &str) -> Result<Self, LedgerError> {
         let server = Server::new(url)?;
-        server.call(check::check(&server)).await?;
-        Ok(Self { server })
+        let is_old = server.call(check::check(&server)).await?;
+        let ledger = Self { server };
+        if is_old {
+            ledger.convert().await?;
+        }
+        Ok(ledger)
     }
 
     /// Runs a script on an entry: its key, what is open and what is over, and then the arguments.
@@ -90,21 +98,10 @@ impl RedisLedger {
 
     /// The ids, as the names of the entries' keys have them.
     async fn ids_now(&self) -> Result<Vec<PaymentId>, LedgerError> {
-        let prefix = self.server.key("entry:", "");
-        let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '^' | '\\');
-        let escape = |c: char| if special(c) { format!("\\{c}") } else { c.to_string() };
-        let pattern = format!("{}*", prefix.chars().map(escape).collect::<String>());
-        let (mut ids, mut cursor) = (Vec::new(), 0_u64);
+        let (mut ids, mut cursor) = (Vec::new(), 0);
         loop {
-            let mut command = ::redis::cmd("SCAN");
-            command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1_000);
-            let mut line = self.server.line().await?;
-            let result = command.query_async(line.connection()).await;
-            let (next, keys): (u64, Vec<String>) = line.end(result)?;
-            for key in keys {
-                let id = key.strip_prefix(&prefix).and_then(|id| ::x402_core::hex::decode(id).ok());
-                ids.push(PaymentId::from_bytes(&id.ok_or(LedgerError::Corrupt)?));
-            }
+            let (next, some) = self.some_ids(cursor).await?;
+            ids.extend(some);
             cursor = next;
             if cursor == 0 {
                 break;
@@ -114,6 +111,25 @@ impl RedisLedger {
         ids.sort_unstable();
         ids.dedup();
         Ok(ids)
+    }
+
+    /// Some of them, from a cursor on, and the next cursor, which is 0 at the end.
+    async fn some_ids(&self, cursor: u64) -> Result<(u64, Vec<PaymentId>), LedgerError> {
+        let prefix = self.server.key("entry:", "");
+        let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '^' | '\\');
+        let escape = |c: char| if special(c) { format!("\\{c}") } else { c.to_string() };
+        let pattern = format!("{}*", prefix.chars().map(escape).collect::<String>());
+        let mut command = ::redis::cmd("SCAN");
+        command.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1_000);
+        let mut line = self.server.line().await?;
+        let result = command.query_async(line.connection()).await;
+        let (next, keys): (u64, Vec<String>) = line.end(result)?;
+        let mut ids = Vec::with_capacity(keys.len());
+        for key in keys {
+            let id = key.strip_prefix(&prefix).and_then(|id| ::x402_core::hex::decode(id).ok());
+            ids.push(PaymentId::from_bytes(&id.ok_or(LedgerError::Corrupt)?));
+        }
+        Ok((next, ids))
     }
 
     async fn claim_now(&self, entry: &Entry) -> Result<Claiming, LedgerError> {
@@ -140,50 +156,82 @@ impl RedisLedger {
         for _ in 0..ATTEMPTS {
             let old = self.read(&id).await?.ok_or(LedgerError::Missing)?;
             let before = encoding::decode(&old)?;
-            let after = before.clone().after(step.clone())?;
+            let withdrawn = before.withdraws(step);
+            let mut after = before.clone().after(step.clone())?;
+            let mut balance = None;
+            if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
+                let there = credits::balance(&self.server, &account).await?;
+                // What was drawn meanwhile is owed.
+                entry.credit = credit.min(there);
+                balance = Some((account, there));
+            }
             let owing = owed::arguments(&Owing::stepped(&before, after.as_ref()));
             let owing = owing.each_ref().map(String::as_bytes);
-            let done = match after {
-                Some(entry) => self.swap(&id, &old, &entry, &owing).await?,
+            let done = match &after {
+                Some(entry) => {
+                    let moved = Moved::of(&before, entry, balance);
+                    self.swap(&id, &old, &before, entry, &moved, &owing).await?
+                }
                 None => {
                     self.run(&scripts::REMOVE, &id, &[&[&old[..]], &owing[..]].concat()).await?
                 }
             };
-            match done {
-                scripts::DONE => return Ok(()),
-                scripts::TOO_MUCH => return Err(LedgerError::Overflow),
-                scripts::DAMAGED => return Err(LedgerError::Corrupt),
-                _ => {}
+            if logs::judged(done)? {
+                return Ok(());
             }
         }
         Err(failed("others keep changing the payment"))
     }
 }
 
+/// What a step puts into a balance, and what it takes out.
+#[derive(Default)]
+struct Moved {
+    account: String,
+    earned: String,
+    withdrawn: String,
+    /// The balance that was found, where it is taken out whole.
+    of: String,
+}
+
+impl Moved {
+    /// `balance` is what was found in the account that the step takes the entry's credit out of.
+    fn of(before: &Entry, after: &Entry, balance: Option<(CreditAccount, Amount)>) -> Self {
+        let digits = credits::digits;
+        if let Some((account, balance)) = balance {
+            let of = if after.credit == balance { digits(balance) } else { String::new() };
+            let account = hex(&account.to_bytes());
+            let (earned, withdrawn) = (digits(Amount::ZERO), digits(after.credit));
+            return Self { account, earned, withdrawn, of };
+        }
+        let Some((account, credit)) = after.earned_since(before) else { return Self::default() };
+        let (account, earned) = (hex(&account.to_bytes()), digits(credit));
+        Self { account, earned, withdrawn: digits(Amount::ZERO), of: String::new() }
+    }
+
+    fn arguments(&self) -> [&[u8]; 4] {
+        [&self.account, &self.earned, &self.withdrawn, &self.of].map(|text| text.as_bytes())
+    }
+}
+
 impl RedisLedger {
-    /// Puts an entry in the place of an old one, and what it has earned into its balance; what is owed
-    /// changes as the arguments say.
+    /// Puts an entry in the place of an old one, and with it what it has earned into its balance, or out of
+    /// it again, and which log has paid; what is owed changes as the arguments say.
     async fn swap(
         &self,
         id: &str,
         old: &[u8],
+        before: &Entry,
         entry: &Entry,
+        moved: &Moved,
         owing: &[&[u8]],
     ) -> Result<u8, LedgerError> {
         let (new, due) = (encoding::encode(entry), to_score(entry.keep_until()));
-        let (account, credit) =
-            entry.earned().map_or_else(Default::default, |(account, credit)| {
-                (hex(&account.to_bytes()), credits::digits(credit))
-            });
-        let own = [
-            old,
-            &new,
-            stage(entry).as_bytes(),
-            due.as_bytes(),
-            account.as_bytes(),
-            credit.as_bytes(),
-        ];
-        self.run(&scripts::SWAP, id, &[&own[..], owing].concat()).await
+        let paying = logs::arguments(&Paying::stepped(before, Some(entry)));
+        let paying = paying.each_ref().map(String::as_bytes);
+        let own = [old, &new, stage(entry).as_bytes(), due.as_bytes()];
+        let arguments = [&own[..], &moved.arguments(), owing, &paying].concat();
+        self.run(&scripts::SWAP, id, &arguments).await
     }
 }
 
@@ -219,6 +267,47 @@ impl Ledger for RedisLedger {
 
     fn ids(&self) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
         Box::pin(self.server.call(self.ids_now()))
+    }
+
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<PaidBy, LedgerError>> {
+        Box::pin(self.server.call(self.paid_by_now(chain_id, transaction)))
+    }
+
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(
+            self.server.call(async move { self.fill_in_now(chain_id, transaction, &logs).await }),
+        )
+    }
+
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        Box::pin(self.server.call(self.unfinal_blocks_now(chain_id, most)))
+    }
+
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        Box::pin(self.server.call(self.paid_in_now(chain_id, block, after, most)))
+    }
+
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(self.server.call(self.finalize_now(chain_id, block)))
     }
 
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {

@@ -408,6 +408,25 @@ use owed::{
     what_was_served_and_not_paid_is_not_forgotten,
 };
 
+/// Which logs have paid.
+mod logs;
+use logs::{
+    a_log_is_remembered_longer_than_its_payment, a_log_pays_for_one_payment,
+    all_logs_of_a_batch_pay, blocks_are_unfinal_until_they_are_final,
+    of_reversals_and_draws_that_race_none_overdraws, of_those_who_race_for_a_log_one_wins,
+    what_has_arrived_short_is_credit_once, what_is_mined_again_is_judged_anew_for_all,
+    what_is_reversed_gives_its_log_back, what_is_reversed_takes_its_credit_back,
+    what_is_settled_by_a_word_records_and_blocks_nothing,
+};
+/// Ledgers of the formats before.
+#[cfg(any(
+    feature = "redb",
+    all(feature = "test-servers", any(feature = "postgres", feature = "redis"))
+))]
+mod convert;
+#[cfg(feature = "redb")]
+mod file_convert;
+
 /// What payers have paid and not used.
 mod credit;
 use credit::{
@@ -472,6 +491,17 @@ macro_rules! suite {
         done_draws_are_forgotten_in_time_and_held_ones_never
         a_balance_that_cannot_be_counted_is_an_error
         balances_are_as_a_plain_model_says
+        a_log_pays_for_one_payment
+        what_is_settled_by_a_word_records_and_blocks_nothing
+        of_those_who_race_for_a_log_one_wins
+        all_logs_of_a_batch_pay
+        what_is_reversed_gives_its_log_back
+        what_is_mined_again_is_judged_anew_for_all
+        blocks_are_unfinal_until_they_are_final
+        a_log_is_remembered_longer_than_its_payment
+        what_is_reversed_takes_its_credit_back
+        what_has_arrived_short_is_credit_once
+        of_reversals_and_draws_that_race_none_overdraws
     })* };
 }
 

@@ -1,10 +1,10 @@
 //! What moved the money, taken down: one log pays for one payment.
 
-use x402_core::Amount;
+use x402_core::{Amount, PaymentId};
 
 use super::{Rejection, Steps};
 use crate::chain::{Chain, ChainError, Outcome, PaidLog, Sent, Settlement, TxHash};
-use crate::ledger::{Entry, LedgerError, Step};
+use crate::ledger::{Entry, Ledger, LedgerError, Step};
 
 /// Takes down that a transaction moved the money of a payment.
 ///
@@ -63,7 +63,11 @@ async fn another(
     is_own: bool,
 ) -> Result<(), LedgerError> {
     let (chain_id, hash) = (entry.payment.chain_id(), settlement.transaction);
-    let rows = steps.ledger().paid_by(chain_id, hash).await?;
+    let mut rows = steps.ledger().paid_by(chain_id, hash).await?;
+    if rows.iter().any(|(_, log)| log.is_none()) {
+        fill_in(chain, steps.ledger(), hash, &rows).await?;
+        rows = steps.ledger().paid_by(chain_id, hash).await?;
+    }
     let others = rows.iter().filter(|(id, _)| *id != entry.id());
     let taken: Vec<_> = others.filter_map(|(_, log)| log.map(|log| log.position)).collect();
     let sent = Sent { hash, is_own, taken: &taken };
@@ -73,6 +77,33 @@ async fn another(
         }
         Ok(_) | Err(_) => Err(LedgerError::LogTaken),
     }
+}
+
+/// Says of payments of which no log is known, for an earlier version did not keep it, which one has paid:
+/// until then their whole transaction counts as used.
+async fn fill_in(
+    chain: &dyn Chain,
+    ledger: &dyn Ledger,
+    hash: TxHash,
+    rows: &[(PaymentId, Option<PaidLog>)],
+) -> Result<(), LedgerError> {
+    let (mut entries, mut taken) = (Vec::new(), Vec::new());
+    for (id, log) in rows {
+        match log {
+            Some(log) => taken.push(log.position),
+            None => entries.push(ledger.find(*id).await?.ok_or(LedgerError::LogTaken)?),
+        }
+    }
+    let is_own = entries.iter().any(|entry| entry.hashes().any(|sent| sent == hash));
+    let payments: Vec<_> = entries.iter().map(|entry| entry.payment).collect();
+    let outcomes = chain.outcomes(&payments, Sent { hash, is_own, taken: &taken }).await;
+    let outcomes = outcomes.map_err(|_| LedgerError::LogTaken)?;
+    let logs = entries.iter().zip(outcomes).map(|(entry, outcome)| match outcome {
+        Outcome::Settled(_, log) => Ok((entry.id(), log)),
+        _ => Err(LedgerError::LogTaken),
+    });
+    let logs = logs.collect::<Result<Vec<_>, _>>()?;
+    ledger.fill_in_logs(chain.chain_id(), hash, logs).await
 }
 
 /// The transaction was in another block. If that one is gone, what it had settled is open again, and this

@@ -10,7 +10,7 @@ use x402_core::{ChainId, PaymentId};
 use super::rail::{Moved, is_open};
 use super::{Guard, Seller, Steps};
 use crate::chain::TxHash;
-use crate::ledger::{Entry, LedgerError, Settle};
+use crate::ledger::{Entry, LOG_KEEP_SECONDS, LedgerError, Settle};
 
 /// How many open payments, or batches of them, are looked after at the same time.
 const RESOLVED_AT_ONCE: usize = 64;
@@ -69,6 +69,8 @@ impl Seller {
         for entry in group {
             if entry.state == State::Claimed {
                 open += usize::from(self.leave(&entry).await?);
+            } else if self.is_too_old(&entry) {
+                open += 1;
             } else if entry.is_debt() && self.has_ended(&entry) {
                 // Nobody can submit it any more: it is for the operator to see to.
             } else {
@@ -113,6 +115,18 @@ impl Seller {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a payment has been open for so long that the ledger may have forgotten which logs have paid
+    /// for others: it is for the operator to say what became of it ([`Self::accept`]).
+    pub(super) fn is_too_old(&self, entry: &Entry) -> bool {
+        const MARGIN_SECONDS: u64 = 24 * 60 * 60;
+        let until = entry.claimed_at.saturating_add(LOG_KEEP_SECONDS - MARGIN_SECONDS);
+        let is_too_old = self.now() > until && entry.state != State::Claimed;
+        if is_too_old {
+            tracing::error!(payment = %entry.id(), "open for too long: see `x402 ledger resolve --accept`");
+        }
+        is_too_old
     }
 
     /// Whether the authorization ended so long ago that no block which uses it is still to be seen.

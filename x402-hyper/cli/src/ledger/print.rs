@@ -49,14 +49,14 @@ fn quoted(field: &str) -> String {
 fn table(rows: &[Row]) {
     const TITLES: [&str; 6] = ["claimed at", "state", "payer", "amount", "transaction", "id"];
     let cells = |row: &Row| {
-        let [id, state, claimed_at, _, token, symbol, payer, _, units, amount, _, transaction, _] =
+        let [id, _, claimed_at, _, token, symbol, payer, _, units, amount, _, transaction, ..] =
             row.fields();
         let amount = if amount.is_empty() {
             format!("{units} of {token}")
         } else {
             format!("{amount} {symbol}")
         };
-        [claimed_at, state, payer, amount, transaction, id]
+        [claimed_at, row.standing(), payer, amount, transaction, id]
     };
     aligned(TITLES, rows.iter().map(cells));
 }

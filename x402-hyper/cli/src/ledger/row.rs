@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 use x402_core::hex::Hex;
 use x402_core::state::State;
 use x402_core::{Address, Amount, Asset, ChainId};
+use x402_std::chain::PaidLog;
 use x402_std::config::OwnedAsset;
 use x402_std::ledger::Entry;
 
 use crate::time::rfc3339;
 
 /// The columns of an export, in their order.
-pub(super) const COLUMNS: [&str; 13] = [
+pub(super) const COLUMNS: [&str; 18] = [
     "id",
     "state",
     "claimed_at",
@@ -24,6 +25,11 @@ pub(super) const COLUMNS: [&str; 13] = [
     "nonce",
     "transaction",
     "status",
+    "block",
+    "block_hash",
+    "log",
+    "by_word",
+    "reversed",
 ];
 
 pub(super) struct Row {
@@ -63,6 +69,26 @@ impl Row {
         self.entry.settled_by().or(sent).map(|hash| hash.to_string())
     }
 
+    /// The log that has paid, where it is known: its block, and its position in the receipt.
+    fn log(&self) -> Option<PaidLog> {
+        self.entry.settlement.and_then(|settlement| settlement.log)
+    }
+
+    /// Whether only a facilitator says that it is settled. What versions before did not keep the log of was
+    /// sent by us, as a rule.
+    fn is_by_word(&self) -> bool {
+        self.entry.settlement.is_some() && self.log().is_none() && self.entry.transaction.is_none()
+    }
+
+    /// The state as a person reads it.
+    pub(super) fn standing(&self) -> String {
+        let state = self.state();
+        if self.entry.is_reversed {
+            return format!("{state} (reversed)");
+        }
+        if self.is_by_word() { format!("{state} (by word)") } else { state.to_owned() }
+    }
+
     /// What was paid and not used, in atomic units and in units of the asset, if there is any.
     pub(super) fn credit(&self) -> Option<(String, Option<String>)> {
         let credit = self.entry.credit;
@@ -75,8 +101,9 @@ impl Row {
     }
 
     /// In the order of [`COLUMNS`]; empty for what is not there.
-    pub(super) fn fields(&self) -> [String; 13] {
+    pub(super) fn fields(&self) -> [String; 18] {
         let payment = &self.entry.payment;
+        let log = self.log();
         [
             self.entry.id().to_string(),
             self.state().to_owned(),
@@ -91,12 +118,21 @@ impl Row {
             Hex(payment.transfer().nonce().as_bytes()).to_string(),
             self.transaction().unwrap_or_default(),
             self.status().map(|status| status.to_string()).unwrap_or_default(),
+            log.map(|log| log.block.number.to_string()).unwrap_or_default(),
+            log.map(|log| Hex(&log.block.hash).to_string()).unwrap_or_default(),
+            log.map(|log| log.position.to_string()).unwrap_or_default(),
+            self.is_by_word().to_string(),
+            self.entry.is_reversed.to_string(),
         ]
     }
 
     pub(super) fn json(&self) -> Value {
         let mut object = object(COLUMNS, self.fields());
         object["status"] = json!(self.status());
+        object["block"] = json!(self.log().map(|log| log.block.number));
+        object["log"] = json!(self.log().map(|log| log.position));
+        object["by_word"] = json!(self.is_by_word());
+        object["reversed"] = json!(self.entry.is_reversed);
         object
     }
 }

@@ -39,6 +39,10 @@ fn the_books_are_read_while_the_gateway_runs_and_add_up() {
         assert_eq!((row[column("state")], row[column("symbol")]), ("served", "USDC"));
         assert_eq!((row[column("pay_to")], row[column("amount")]), (PAY_TO, "0.01"));
         assert_eq!((row[column("chain")], row[column("status")]), ("eip155:1", "200"));
+        assert_eq!((row[column("by_word")], row[column("reversed")]), ("false", "false"));
+        assert!(row[column("block")].parse::<u64>().unwrap() > 0);
+        assert!(row[column("log")].parse::<u32>().is_ok());
+        assert_eq!(row[column("block_hash")].len(), 66);
     }
 
     let exported = ledger(&shop, &["export", "--format", "json"]);
@@ -55,6 +59,8 @@ fn the_books_are_read_while_the_gateway_runs_and_add_up() {
         let shown: Value =
             serde_json::from_str(&ledger(&shop, &["show", what]).succeeded()).unwrap();
         assert_eq!((&shown["state"], &shown["status"]), (&"served".into(), &200.into()));
+        assert!(shown["block"].is_u64() && shown["log"].is_u64(), "{shown}");
+        assert_eq!((&shown["by_word"], &shown["reversed"]), (&false.into(), &false.into()));
     }
     let table = ledger(&shop, &["list", "--format", "table", "--limit", "2"]).succeeded();
     assert_eq!(table.lines().count(), 3);

@@ -146,6 +146,237 @@ fn work_that_is_paid_for_and_not_done_is_claimed_again() {
     assert_eq!(shop.chain.balance(PAY_TO), 10_000);
 }
 
+/// The names of the files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// A receipt of v2, in base64.
+fn receipt(fields: &str) -> String {
+    use x402_core::wire::base64::Base64;
+
+    Base64(format!(r#"{{{fields},"transaction":"{TRANSACTION}","network":"eip155:1"}}"#))
+        .to_string()
+}
+
+#[test]
+fn what_a_settlement_failed_with_may_be_open_and_is_not_paid_twice() {
+    let fetch_failed = receipt(r#""success":false,"errorReason":"fetch failed""#);
+    let seller = Scripted::start(move |request, count| match is_paid(request) {
+        true if count < 4 => {
+            answer("402 Payment Required", &format!("PAYMENT-RESPONSE: {fetch_failed}\r\n"), "{}")
+        }
+        true => settled(),
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let first = pay(&seller.url(), &["--max", "1"], folder.path());
+    assert_eq!(first.code, 5, "{first:?}");
+    assert!(first.stderr.contains("fetch failed"), "{first:?}");
+    let [name] = &names(folder.path())[..] else { panic!("one file") };
+    // The same command again presents the same payment, and so does the one after it.
+    let second = pay(&seller.url(), &["--max", "1"], folder.path());
+    assert_eq!(second.code, 5, "{second:?}");
+    assert!(second.stderr.contains(name) && second.stderr.contains("open"), "{second:?}");
+    assert_eq!(names(folder.path()), vec![name.clone()]);
+    // What is another request is paid for by itself.
+    let other = run_with(
+        &["pay", &seller.url(), "--max", "1", "-d", "other words"],
+        &[("X402_KEY", BUYER_KEY)],
+        folder.path(),
+    );
+    assert_eq!(other.code, 0, "{other:?}");
+    let third = pay(&seller.url(), &["--max", "1"], folder.path());
+    assert_eq!((third.code, third.stdout.as_str()), (0, "served"), "{third:?}");
+    assert!(names(folder.path()).is_empty());
+    let signatures = seller.signatures();
+    assert_eq!(signatures.len(), 4);
+    assert!(signatures[0] == signatures[1] && signatures[0] == signatures[3], "{signatures:?}");
+    assert_ne!(signatures[0], signatures[2]);
+    // It is over: the next is a purchase of its own.
+    pay(&seller.url(), &["--max", "1"], folder.path()).succeeded();
+    assert_ne!(seller.signatures()[4], signatures[0]);
+}
+
+#[test]
+fn a_402_beside_a_receipt_was_paid_and_its_file_stays() {
+    let paid = receipt(r#""success":true"#);
+    let seller = Scripted::start(move |request, count| match is_paid(request) {
+        true if count < 2 => {
+            answer("402 Payment Required", &format!("PAYMENT-RESPONSE: {paid}\r\n"), "")
+        }
+        true => settled(),
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ended = pay(&seller.url(), &["--max", "1"], folder.path());
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stderr.contains("paid 0.01 USDC"), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("settled in {TRANSACTION}")), "{ended:?}");
+    let [name] = &names(folder.path())[..] else { panic!("one file") };
+    run_with(&["pay", "--resume", name], &[], folder.path()).succeeded();
+    assert_eq!(seller.signatures()[0], seller.signatures()[1]);
+}
+
+#[test]
+fn a_transaction_that_reverted_is_not_said_to_have_paid() {
+    let seller = Scripted::start(|request, _| match is_paid(request) {
+        true => answer("409 Conflict", &format!("X-Payment-Transaction: {TRANSACTION}\r\n"), ""),
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--max", "1", "--dialect", "headers"];
+    let ended = pay(&seller.url(), &flags, folder.path());
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(!ended.stderr.contains("settled") && !ended.stderr.contains("paid 0"), "{ended:?}");
+}
+
+#[test]
+fn what_is_not_charged_is_code_1() {
+    let shop =
+        Shop::with_routes("settle: after", |_, _| answer("404 Not Found", "", "nothing here"));
+    let folder = tempfile::tempdir().unwrap();
+    let ended = pay(&shop.url, &["--max", "1"], folder.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, "nothing here"), "{ended:?}");
+    assert!(ended.stderr.contains("not charged 0.01 USDC"), "{ended:?}");
+    assert!(!ended.stderr.contains("paid 0.01"), "{ended:?}");
+    assert_eq!(shop.chain.balance(PAY_TO), 0);
+    assert!(names(folder.path()).is_empty());
+}
+
+/// The buyer would pay the upstream, and pay the gateway once more for each of its 402.
+#[test]
+fn an_upstreams_own_402_is_none_to_the_buyer() {
+    let shop = Shop::before(|_, count| match count {
+        0 => answer("402 Payment Required", "", r#"{"x402Version":1,"accepts":[]}"#),
+        _ => answer("200 OK", "", "served"),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ended = pay(&shop.url, &["--max", "1"], folder.path());
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stderr.contains("502") && ended.stderr.contains("settled in 0x"), "{ended:?}");
+    assert_eq!(shop.chain.balance(PAY_TO), 10_000);
+    let ended = pay(&shop.url, &["--max", "1"], folder.path());
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "served"), "{ended:?}");
+    assert_eq!(shop.chain.balance(PAY_TO), 10_000);
+}
+
+#[test]
+fn what_is_resumed_is_the_request_that_was_paid_for() {
+    let seller = Scripted::start(|request, count| match is_paid(request) {
+        true if count < 6 => answer("503 Service Unavailable", "Retry-After: 0\r\n", ""),
+        true => settled(),
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ended = pay(&seller.url(), &["--max", "1", "-H", "X-Tag: a"], folder.path());
+    assert_eq!(ended.code, 5, "{ended:?}");
+    let [name] = &names(folder.path())[..] else { panic!("one file") };
+    let before = seller.signatures().len();
+    for (flags, what) in [
+        (["-d", "other words"], "body"),
+        (["-X", "PUT"], "method"),
+        (["-H", "X-Tag: b"], "header field"),
+        (["-H", "X-Other: a"], "header field"),
+    ] {
+        let args = [&["pay", "--resume", name.as_str()][..], &flags].concat();
+        let ended = run_with(&args, &[], folder.path());
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stderr.contains(&format!("another {what}")), "{ended:?}");
+    }
+    assert_eq!(seller.signatures().len(), before);
+    let args = ["pay", "--resume", name, "-H", "X-Tag: a"];
+    assert_eq!(run_with(&args, &[], folder.path()).succeeded(), "served");
+    let requests = seller.requests.lock().unwrap();
+    let (sent, first) = (requests.last().unwrap(), &requests[1]);
+    assert!(sent.ends_with("some words") && sent.to_lowercase().contains("x-tag: a"), "{sent}");
+    let lines = |request: &str| {
+        let mut lines: Vec<_> = request.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(sent), lines(first));
+    drop(requests);
+    // The file was named, and stays; what it says is over is not presented by itself.
+    assert_eq!(names(folder.path()), vec![name.clone()]);
+    pay(&seller.url(), &["--max", "1", "-H", "X-Tag: a"], folder.path()).succeeded();
+    let signatures = seller.signatures();
+    assert_ne!(signatures.last(), signatures.first());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_the_payment_cannot_be_kept_nothing_is_paid() {
+    let seller =
+        Scripted::start(|request, _| if is_paid(request) { settled() } else { challenge() });
+    // Nobody can make a file there, whoever it is.
+    let (args, nowhere) = (["pay", &seller.url(), "--max", "1"], Path::new("/proc"));
+    let env = [("X402_KEY", BUYER_KEY), ("TMPDIR", "/proc")];
+    let ended = run_with(&args, &env, nowhere);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("nothing was paid"), "{ended:?}");
+    assert!(seller.signatures().is_empty());
+}
+
+#[test]
+fn a_file_that_is_no_budget_is_not_touched() {
+    let seller =
+        Scripted::start(|request, _| if is_paid(request) { settled() } else { challenge() });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("buyer.key");
+    std::fs::write(&file, BUYER_KEY).unwrap();
+    let ended = pay(&seller.url(), &["--max", "1", "--budget", "buyer.key"], folder.path());
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.stderr.contains("is no budget"), "{ended:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), BUYER_KEY);
+    assert!(seller.signatures().is_empty());
+}
+
+/// A seller who says that a payment is refused can use it all the same.
+#[test]
+fn what_was_refused_counts_against_the_budget() {
+    let body = r#"{"code":"402.2","reason":"invalid_exact_evm_payload_signature"}"#;
+    let seller = Scripted::start(move |request, _| match is_paid(request) {
+        true => answer("402 Payment Required", "X-Payment-Error: 402.2\r\n", body),
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--max", "1", "--budget", "budget", "--max-per-day", "0.015"];
+    assert_eq!(pay(&seller.url(), &flags, folder.path()).code, 4);
+    for _ in 0..2 {
+        let ended = pay(&seller.url(), &flags, folder.path());
+        assert_eq!(ended.code, 3, "{ended:?}");
+        assert!(ended.stderr.contains("more than 0.015 today"), "{ended:?}");
+    }
+    assert_eq!(seller.signatures().len(), 1);
+}
+
+/// The development chain knows what was used, and a payment that ends soon was not.
+#[test]
+fn a_node_frees_what_was_never_used() {
+    let chain = crate::seller::Chain::start();
+    let seller = Scripted::start(|request, _| match is_paid(request) {
+        true => answer("402 Payment Required", "X-Payment-Error: 402.1\r\n", ""),
+        false => {
+            let fields = "X-Payment-Timeout: 1\r\n";
+            challenge().replacen("X-Payment-Required", &format!("{fields}X-Payment-Required"), 1)
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let node = format!("http://{}", chain.address);
+    let flags = ["--max", "1", "--budget", "budget", "--max-per-day", "0.01", "--rpc", &node];
+    assert_eq!(pay(&seller.url(), &flags, folder.path()).code, 4);
+    assert_eq!(pay(&seller.url(), &flags, folder.path()).code, 3, "it has not ended");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    // A block later than its end.
+    chain.rpc("evm_mine", &serde_json::json!([]));
+    let ended = pay(&seller.url(), &flags, folder.path());
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let text = std::fs::read_to_string(folder.path().join("budget")).unwrap();
+    assert!(text.contains(" unused 0x"), "{text}");
+}
+
 #[cfg(unix)]
 #[test]
 fn who_loses_patience_keeps_the_payment() {

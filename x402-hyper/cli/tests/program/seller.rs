@@ -112,10 +112,22 @@ impl Shop {
 
     /// The gateway before an upstream that answers so.
     pub fn before(upstream: impl Fn(&str, usize) -> String + Send + 'static) -> Self {
+        Self::with_routes("", upstream)
+    }
+
+    /// As that, with these members in the route that is paid for.
+    pub fn with_routes(
+        members: &str,
+        upstream: impl Fn(&str, usize) -> String + Send + 'static,
+    ) -> Self {
         let chain = Chain::start();
         let upstream = Scripted::start(upstream);
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), chain.address, upstream.address);
+        let route = std::fs::read_to_string(&config).unwrap();
+        let route =
+            route.replace("methods: [POST]\n", &format!("methods: [POST]\n    {members}\n"));
+        std::fs::write(&config, route).unwrap();
         let args = ["serve", "--config", config.to_str().unwrap()];
         let mut gateway = Running::start(&args, &[("X402_KEY", SETTLER_KEY)]);
         let line = gateway.line("listening on http://");

@@ -292,7 +292,8 @@ async fn what_is_resumed_is_the_same_request() {
     let client = client(limits());
     let error = client.send(request()).await.unwrap_err();
     let payment = Payment::load(&error.payment().unwrap().save()).unwrap();
-    let changes: [(&str, fn(&mut Request<Bytes>)); 5] = [
+    type Change = fn(&mut Request<Bytes>);
+    let changes: [(&str, Change); 5] = [
         ("method", |it| *it.method_mut() = http::Method::PUT),
         ("URL", |it| *it.uri_mut() = format!("{}1", it.uri()).parse().unwrap()),
         ("body", |it| *it.body_mut() = Bytes::from_static(b"some words")),

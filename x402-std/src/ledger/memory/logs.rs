@@ -1,58 +1,87 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use x402_core::{ChainId, PaymentId};
+use x402_core::{Address, ChainId, Nonce, PaymentId};
 
-use crate::chain::{Block, PaidLog, Settlement, TxHash};
-use crate::ledger::{Entry, LOG_KEEP_SECONDS, LedgerError};
+use crate::chain::{Block, PaidLog, TxHash};
+use crate::ledger::logs::{PaidRow, Paying, check, check_fill_in};
+use crate::ledger::{LedgerError, PaidBy};
+
+const FIRST: PaymentId = PaymentId {
+    chain_id: ChainId::new(0),
+    contract: Address::new([0; 20]),
+    from: Address::new([0; 20]),
+    nonce: Nonce::new([0; 32]),
+};
+
+/// Chain, transaction and payment.
+type Name = (ChainId, [u8; 32], PaymentId);
 
 /// Which logs have paid, and for what.
 #[derive(Default)]
 pub(super) struct Logs {
     /// By chain, transaction and payment: the log, and until when it is remembered.
-    paid: BTreeMap<(ChainId, [u8; 32], PaymentId), (Option<PaidLog>, u64)>,
+    paid: BTreeMap<Name, (Option<PaidLog>, u64)>,
     /// In blocks that are not final.
     unfinal: BTreeSet<(ChainId, Block, PaymentId)>,
 }
 
 impl Logs {
-    /// Whether the step from one to the other entry may be taken, as far as its log goes.
-    pub(super) fn check(&self, before: &Entry, after: Option<&Entry>) -> Result<(), LedgerError> {
-        let Some(settlement) = gained(before, after) else { return Ok(()) };
-        let Some(log) = settlement.log else { return Ok(()) };
-        for (_, paid) in self.paid_by(before.payment.chain_id(), settlement.transaction) {
-            match paid {
-                Some(paid) if paid.block != log.block => return Err(LedgerError::Remined),
-                Some(paid) if paid.position != log.position => {}
-                Some(_) | None => return Err(LedgerError::LogTaken),
+    /// Whether the step may be taken, as far as its log goes.
+    pub(super) fn check(&self, paying: &Paying) -> Result<(), LedgerError> {
+        match paying {
+            Paying::Gains(PaidRow { chain_id, transaction, log: Some(log), .. }) => {
+                check(*log, &self.paid_by(*chain_id, *transaction))
+            }
+            Paying::Same | Paying::Gains(_) | Paying::Loses(_) => Ok(()),
+        }
+    }
+
+    /// The step has been taken.
+    pub(super) fn step(&mut self, paying: Paying) {
+        match paying {
+            Paying::Same => {}
+            Paying::Gains(row) => self.insert(row),
+            Paying::Loses(PaidRow { chain_id, transaction, id, log, .. }) => {
+                self.paid.remove(&(chain_id, transaction.0, id));
+                if let Some(log) = log {
+                    self.unfinal.remove(&(chain_id, log.block, id));
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, PaidRow { chain_id, transaction, id, log, until }: PaidRow) {
+        self.paid.insert((chain_id, transaction.0, id), (log, until));
+        if let Some(log) = log {
+            self.unfinal.insert((chain_id, log.block, id));
+        }
+    }
+
+    /// Puts logs in the place of the whole transaction. What stood there was final, and stays so.
+    pub(super) fn fill_in(
+        &mut self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: &[(PaymentId, PaidLog)],
+    ) -> Result<(), LedgerError> {
+        check_fill_in(logs, &self.paid_by(chain_id, transaction))?;
+        for (id, log) in logs {
+            if let Some((whole, _)) = self.paid.get_mut(&(chain_id, transaction.0, *id)) {
+                *whole = Some(*log);
             }
         }
         Ok(())
     }
 
-    /// The step has been taken.
-    pub(super) fn step(&mut self, before: &Entry, after: Option<&Entry>) {
-        let (id, chain_id) = (before.id(), before.payment.chain_id());
-        if let Some(Settlement { transaction, log }) = lost(before, after) {
-            self.paid.remove(&(chain_id, transaction.0, id));
-            if let Some(log) = log {
-                self.unfinal.remove(&(chain_id, log.block, id));
-            }
-        }
-        if let Some(Settlement { transaction, log: Some(log) }) = gained(before, after) {
-            let until = before.keep_until().saturating_add(LOG_KEEP_SECONDS);
-            self.paid.insert((chain_id, transaction.0, id), (Some(log), until));
-            self.unfinal.insert((chain_id, log.block, id));
-        }
+    /// As a ledger that was written before logs were.
+    #[cfg(test)]
+    pub(super) fn insert_whole(&mut self, row: PaidRow) {
+        self.insert(row);
     }
 
-    pub(super) fn paid_by(
-        &self,
-        chain_id: ChainId,
-        transaction: TxHash,
-    ) -> Vec<(PaymentId, Option<PaidLog>)> {
-        let from = (chain_id, transaction.0, PaymentId::from_bytes(&[0; PaymentId::LEN]));
-        let rows = self.paid.range(from..);
+    pub(super) fn paid_by(&self, chain_id: ChainId, transaction: TxHash) -> PaidBy {
+        let rows = self.paid.range((chain_id, transaction.0, FIRST)..);
         rows.take_while(|((chain, hash, _), _)| (*chain, *hash) == (chain_id, transaction.0))
             .map(|((_, _, id), (log, _))| (*id, *log))
             .collect()
@@ -80,7 +109,7 @@ impl Logs {
     ) -> Vec<PaymentId> {
         let from = match after {
             Some(id) => Bound::Excluded((chain_id, block, id)),
-            None => Bound::Included((chain_id, block, PaymentId::from_bytes(&[0; PaymentId::LEN]))),
+            None => Bound::Included((chain_id, block, FIRST)),
         };
         let rows = self.unfinal.range((from, Bound::Unbounded));
         let rows = rows.take_while(|(chain, at, _)| (*chain, *at) == (chain_id, block));
@@ -93,18 +122,13 @@ impl Logs {
 
     /// Forgets what no payment can claim any more.
     pub(super) fn sweep(&mut self, now: u64) {
-        self.paid.retain(|_, (_, until)| *until >= now);
+        let unfinal = &mut self.unfinal;
+        self.paid.retain(|(chain_id, _, id), (log, until)| {
+            let is_kept = *until >= now;
+            if let Some(log) = log.filter(|_| !is_kept) {
+                unfinal.remove(&(*chain_id, log.block, *id));
+            }
+            is_kept
+        });
     }
-}
-
-/// What moved the money, where it is a step's news.
-fn gained(before: &Entry, after: Option<&Entry>) -> Option<Settlement> {
-    let now = after.and_then(|after| after.settlement);
-    now.filter(|_| before.settlement.is_none())
-}
-
-/// What had moved it, where a step takes that back.
-fn lost(before: &Entry, after: Option<&Entry>) -> Option<Settlement> {
-    let is_gone = after.is_none_or(|after| after.settlement.is_none());
-    before.settlement.filter(|_| is_gone)
 }

@@ -60,10 +60,24 @@ pub(super) async fn add(
     if more == Amount::ZERO {
         return Ok(());
     }
-    let key = account.to_bytes();
-    let balance = SUMS.lock(transaction, &key).await?;
-    let sum = balance.checked_add(more).ok_or(LedgerError::Overflow)?;
-    SUMS.set(transaction, &key, sum).await
+    let balance = lock(transaction, account).await?;
+    set(transaction, account, balance.checked_add(more).ok_or(LedgerError::Overflow)?).await
+}
+
+pub(super) async fn lock(
+    transaction: &Transaction<'_>,
+    account: &CreditAccount,
+) -> Result<Amount, LedgerError> {
+    SUMS.lock(transaction, &account.to_bytes()).await
+}
+
+/// Writes a balance that is locked.
+pub(super) async fn set(
+    transaction: &Transaction<'_>,
+    account: &CreditAccount,
+    balance: Amount,
+) -> Result<(), LedgerError> {
+    SUMS.set(transaction, &account.to_bytes(), balance).await
 }
 
 fn decode(row: &Row) -> Result<Draw, LedgerError> {

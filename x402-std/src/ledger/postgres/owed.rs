@@ -35,7 +35,22 @@ pub(super) async fn change(
     if !owing.moves_sum() {
         return Ok(());
     }
-    let key = owing.account.to_bytes();
-    let sum = OWED.lock(transaction, &key).await?;
-    OWED.set(transaction, &key, owing.sum_after(sum)?).await
+    let sum = lock(transaction, &owing.account).await?;
+    set(transaction, owing, owing.sum_after(sum)?).await
+}
+
+pub(super) async fn lock(
+    transaction: &Transaction<'_>,
+    account: &OwedAccount,
+) -> Result<Amount, LedgerError> {
+    OWED.lock(transaction, &account.to_bytes()).await
+}
+
+/// Writes a sum that is locked.
+pub(super) async fn set(
+    transaction: &Transaction<'_>,
+    owing: &Owing,
+    sum: Amount,
+) -> Result<(), LedgerError> {
+    OWED.set(transaction, &owing.account.to_bytes(), sum).await
 }

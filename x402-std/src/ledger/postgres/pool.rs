@@ -46,6 +46,14 @@ impl Pool {
         self.secrets.hide(result.unwrap_or_else(|_| Err(no_answer())))
     }
 
+    /// Lets nothing secret out of a call that takes as long as it takes.
+    pub(super) async fn call_at_leisure<T>(
+        &self,
+        work: impl Future<Output = Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        self.secrets.hide(work.await)
+    }
+
     /// A connection for one call.
     pub(super) async fn take(&self) -> Result<Turn<'_>, LedgerError> {
         let permit = self.turns.acquire().await.map_err(failed)?;

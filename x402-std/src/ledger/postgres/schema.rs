@@ -1,5 +1,5 @@
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, GenericClient};
 
 use super::begin;
 use super::pool::storage;
@@ -7,11 +7,16 @@ use crate::ledger::LedgerError;
 use crate::ledger::remote::failed;
 
 /// The format of the tables; entries carry one of their own.
-const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
+/// The format before, which is converted.
+pub(super) const OLD_FORMAT: i64 = 3;
 
 /// Two who make the tables at the same time would be in each other's way, `IF NOT EXISTS` or not.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7340402)";
-const TABLES: &str = "
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7340402)";
+/// A row of `x402_logs` is of a log that has paid, or of a transaction that counts as used for a payment: by
+/// chain and transaction; the log's position, or the payment's id; and the chain and block, if it is a
+/// log's.
+pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS x402_ledger (format bigint NOT NULL);
     CREATE TABLE IF NOT EXISTS x402_entries (
         id bytea PRIMARY KEY, entry bytea NOT NULL, open boolean NOT NULL, due bigint NOT NULL,
@@ -31,22 +36,43 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS x402_balances (account bytea PRIMARY KEY, amount bytea NOT NULL);
     CREATE TABLE IF NOT EXISTS x402_draws (id bytea PRIMARY KEY, draw bytea NOT NULL, due bigint);
     CREATE INDEX IF NOT EXISTS x402_draws_held ON x402_draws (id) WHERE due IS NULL;
-    CREATE INDEX IF NOT EXISTS x402_draws_due ON x402_draws (due) WHERE due IS NOT NULL;";
+    CREATE INDEX IF NOT EXISTS x402_draws_due ON x402_draws (due) WHERE due IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS x402_logs (
+        transaction bytea, slot bytea, id bytea NOT NULL, block bytea, until bigint NOT NULL,
+        unfinal boolean NOT NULL, PRIMARY KEY (transaction, slot)
+    );
+    CREATE INDEX IF NOT EXISTS x402_logs_unfinal ON x402_logs (block, id) WHERE unfinal;
+    CREATE INDEX IF NOT EXISTS x402_logs_until ON x402_logs (until);";
 const SIGN: &str =
     "INSERT INTO x402_ledger (format) SELECT $1 WHERE NOT EXISTS (SELECT FROM x402_ledger)";
 
-/// Sees to it that the tables are there, and of this format.
-pub(super) async fn prepare(client: &mut Client) -> Result<(), LedgerError> {
+/// What there is to do yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Prepared {
+    /// Nothing.
+    IsReady,
+    /// The tables are of the format before: they have to be converted, however long that takes.
+    IsOld,
+}
+
+/// Sees to it that the tables are there, and of this format or the one before.
+pub(super) async fn prepare(client: &mut Client) -> Result<Prepared, LedgerError> {
     // Looked for first: who may not make tables may use those that are there.
     let mut found = format(client).await?;
     if found.is_none() {
         create(client).await?;
         found = format(client).await?;
     }
+    if found == Some(OLD_FORMAT) {
+        return Ok(Prepared::IsOld);
+    }
     match found {
-        Some(FORMAT) => warn_of_loss(client).await,
+        Some(FORMAT) => {
+            warn_of_loss(client).await?;
+            Ok(Prepared::IsReady)
+        }
         other => Err(failed(format_args!(
-            "it is a ledger of format {}, and this version reads format {FORMAT}: \
+            "it is a ledger of format {}, and this version reads formats {OLD_FORMAT} and {FORMAT}: \
              use the version that wrote it, or another schema",
             other.unwrap_or_default()
         ))),
@@ -60,7 +86,12 @@ async fn format(client: &Client) -> Result<Option<i64>, LedgerError> {
     if !there {
         return Ok(None);
     }
-    let row = client.query_typed_opt("SELECT format FROM x402_ledger", &[]).await;
+    format_of(client).await
+}
+
+/// What the tables that are there say of themselves.
+pub(super) async fn format_of(client: &impl GenericClient) -> Result<Option<i64>, LedgerError> {
+    let row = client.query_opt("SELECT format FROM x402_ledger", &[]).await;
     row.map_err(storage)?.map(|row| row.try_get(0).map_err(storage)).transpose()
 }
 

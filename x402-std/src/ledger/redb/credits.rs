@@ -75,7 +75,7 @@ impl<'t> Credits<'t> {
         })
     }
 
-    fn balance(&self, account: &CreditAccount) -> Result<Amount, LedgerError> {
+    pub(super) fn balance(&self, account: &CreditAccount) -> Result<Amount, LedgerError> {
         let value = self.balances.get(&account.to_bytes()).map_err(storage)?;
         Ok(value.map(|value| Amount::from_be_bytes(*value.value())).unwrap_or_default())
     }
@@ -88,6 +88,16 @@ impl<'t> Credits<'t> {
     ) -> Result<(), LedgerError> {
         let sum = self.balance(account)?.checked_add(amount).ok_or(LedgerError::Overflow)?;
         self.set(account, sum)
+    }
+
+    /// Takes out what is there: the caller has looked. Nothing is written where it is not.
+    pub(super) fn withdraw(
+        &mut self,
+        account: &CreditAccount,
+        amount: Amount,
+    ) -> Result<(), LedgerError> {
+        let rest = self.balance(account)?.checked_sub(amount).ok_or(LedgerError::Amount)?;
+        self.set(account, rest)
     }
 
     fn set(&mut self, account: &CreditAccount, balance: Amount) -> Result<(), LedgerError> {

@@ -7,14 +7,14 @@ use redb::{
     Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableHandle as _,
 };
 
-use super::{Tables, begin, storage};
+use super::{Tables, begin, convert, storage};
 use crate::ledger::LedgerError;
 
 /// What the file says of itself: its format, under [`FORMAT_KEY`].
 pub(super) const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("x402 ledger");
 pub(super) const FORMAT_KEY: &str = "format";
 /// The format of the tables and their keys; entries carry one of their own.
-pub(super) const FORMAT: u64 = 4;
+pub(super) const FORMAT: u64 = 5;
 
 /// How much of the file is kept in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -25,7 +25,8 @@ pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
         LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
     };
     let file = open_file(path).map_err(|error| failed(&error))?;
-    let mut database = open_database(path, file)?;
+    let original = file.try_clone().map_err(|error| failed(&error))?;
+    let mut database = open_database(path, file, &|| convert::keep_old(path, &original))?;
     compact(path, &mut database).map_err(|error| failed(&error))?;
     sync_folder(path).map_err(|error| failed(&error))?;
     Ok(database)
@@ -54,11 +55,16 @@ fn try_copy(path: &Path) -> Result<Database, LedgerError> {
     let mut copy = tempfile::tempfile().map_err(|error| failed(&error))?;
     std::io::copy(&mut original, &mut copy).map_err(|error| failed(&error))?;
     // A page that is damaged makes the library panic: here it says that the copy is torn.
-    let opened = std::panic::catch_unwind(|| open_database(path, copy));
+    let opened = std::panic::catch_unwind(|| open_database(path, copy, &|| Ok(())));
     opened.unwrap_or_else(|_| Err(failed(&"it is damaged")))
 }
 
-fn open_database(path: &Path, file: File) -> Result<Database, LedgerError> {
+/// Opens what is in a file; before it is converted, if it is of the format before, it is kept.
+fn open_database(
+    path: &Path,
+    file: File,
+    keep_old: &dyn Fn() -> Result<(), LedgerError>,
+) -> Result<Database, LedgerError> {
     let failed = |error: &dyn Display| {
         LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
     };
@@ -72,7 +78,7 @@ fn open_database(path: &Path, file: File) -> Result<Database, LedgerError> {
         }
         error => failed(&error),
     })?;
-    check_format(&database).map_err(|error| match error {
+    check_format(&database, keep_old).map_err(|error| match error {
         LedgerError::Storage(text) => failed(&text),
         error => error,
     })?;
@@ -124,30 +130,42 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn check_format(database: &Database) -> Result<(), LedgerError> {
+fn check_format(
+    database: &Database,
+    keep_old: &dyn Fn() -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
     let writing = begin(database)?;
     let names: Vec<_> =
         writing.list_tables().map_err(storage)?.map(|table| table.name().to_owned()).collect();
     if !names.is_empty() && !names.iter().any(|name| name == ABOUT.name()) {
         return Err(LedgerError::Storage("it is a database of another program".into()));
     }
-    {
+    let format = {
         let mut about = writing.open_table(ABOUT).map_err(storage)?;
         let format = about.get(FORMAT_KEY).map_err(storage)?.map(|format| format.value());
-        match format {
-            Some(FORMAT) => return Ok(()),
-            Some(format) => return Err(wrong_format(format)),
-            None => about.insert(FORMAT_KEY, FORMAT).map_err(storage)?,
-        };
-        // The tables are made now, so that reading never finds them missing.
-        Tables::open(&writing)?;
+        if format.is_none() {
+            about.insert(FORMAT_KEY, FORMAT).map_err(storage)?;
+        }
+        format
+    };
+    match format {
+        Some(FORMAT) => return Ok(()),
+        Some(convert::OLD_FORMAT) => {
+            keep_old()?;
+            convert::convert(&writing)?;
+        }
+        Some(format) => return Err(wrong_format(format)),
+        None => {}
     }
+    // The tables are made now, so that reading never finds them missing.
+    drop(Tables::open(&writing)?);
     writing.commit().map_err(storage)
 }
 
 fn wrong_format(format: u64) -> LedgerError {
     LedgerError::Storage(format!(
-        "it is a ledger of format {format}, and this version reads format {FORMAT}: \
-         use the version that wrote it, or another file"
+        "it is a ledger of format {format}, and this version reads formats {} and {FORMAT}: \
+         use the version that wrote it, or another file",
+        convert::OLD_FORMAT
     ))
 }

@@ -5,10 +5,13 @@ use crate::ledger::LedgerError;
 use crate::ledger::remote::failed;
 
 /// The format of the keys; entries carry one of their own.
-const FORMAT: &str = "3";
+pub(super) const FORMAT: &str = "4";
+/// The format before, which is converted.
+pub(super) const OLD_FORMAT: &str = "3";
 
-/// Sees to it that the server keeps what it is given, and that what it holds is of this format.
-pub(super) async fn check(server: &Server) -> Result<(), LedgerError> {
+/// Sees to it that the server keeps what it is given, and that what it holds is of this format; `true`
+/// where it is of the one before.
+pub(super) async fn check(server: &Server) -> Result<bool, LedgerError> {
     let policy = setting(server, "maxmemory-policy").await?;
     if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys")) {
         return Err(failed(format_args!(
@@ -43,7 +46,7 @@ async fn setting(server: &Server, name: &'static str) -> Result<Option<String>, 
     Ok(value)
 }
 
-async fn check_format(server: &Server) -> Result<(), LedgerError> {
+async fn check_format(server: &Server) -> Result<bool, LedgerError> {
     let key = server.key("format", "");
     let mut line = server.line().await?;
     let signed = cmd("SETNX").arg(&key).arg(FORMAT).query_async(line.connection()).await;
@@ -51,11 +54,11 @@ async fn check_format(server: &Server) -> Result<(), LedgerError> {
     let mut line = server.line().await?;
     let format = cmd("GET").arg(&key).query_async(line.connection()).await;
     let format: String = line.end(format)?;
-    if format != FORMAT {
+    if format != FORMAT && format != OLD_FORMAT {
         return Err(failed(format_args!(
-            "it is a ledger of format {format}, and this version reads format {FORMAT}: \
-             use the version that wrote it, or another prefix"
+            "it is a ledger of format {format}, and this version reads formats {OLD_FORMAT} and \
+             {FORMAT}: use the version that wrote it, or another prefix"
         )));
     }
-    Ok(())
+    Ok(format == OLD_FORMAT)
 }

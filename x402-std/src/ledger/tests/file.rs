@@ -6,14 +6,16 @@ use std::sync::Arc;
 use ::redb::{Database, ReadableDatabase as _, TableDefinition};
 use tempfile::TempDir;
 
-use super::credit::{balance, draw, drawn, earn, units, used};
+use super::credit::{balance, draw, drawn, earn, paid, units, used};
+use super::logs::whole_transactions_are_used_until_their_logs_are_known;
 use super::owed::{account, claim, later};
 use super::{
     DAY, Entry, Ledger as _, LedgerError, NOW, PaymentId, REQUEST, State, Step,
     an_old_ledger_shrinks, answer, claim_new, entry, open_ids, payment, settlement, state,
     transaction, ways,
 };
-use crate::ledger::{Answer, Conclusion, Owed, RedbLedger, Settle};
+use crate::chain::{Block, PaidLog, Settlement, TxHash};
+use crate::ledger::{Answer, Conclusion, Owed, OwedAccount, RedbLedger, Settle};
 
 pub(super) fn new_ledger() -> (RedbLedger, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -46,6 +48,58 @@ async fn expect_all(ledger: &RedbLedger) {
         assert_eq!(entry.answer, is_answered.then(answer));
     }
     assert_eq!(open_ids(ledger).await.len(), 4);
+}
+
+/// With each step the log that has paid is there, or is given back; in one change with the step itself.
+#[tokio::test]
+async fn logs_that_have_paid_survive_every_step() {
+    let (mut ledger, folder) = new_ledger();
+    let (path, copy) = (folder.path().join("x402.redb"), folder.path().join("copy.redb"));
+    let entry = Entry { settle: Settle::Later, ..paid(1, 1, units(300), false) };
+    let (id, chain_id) = (entry.id(), entry.payment.chain_id());
+    let account = OwedAccount::of(&entry.payment);
+    claim(&ledger, entry).await;
+    ledger.apply(id, Step::Worked(answer(), units(200))).await.unwrap();
+    ledger.apply(id, Step::Journalled(transaction(1))).await.unwrap();
+    let log = |number: u8| {
+        let block = Block { number: number.into(), hash: [number; 32] };
+        PaidLog { block, position: number.into() }
+    };
+    let by = |number| Settlement { transaction: TxHash([1; 32]), log: Some(log(number)) };
+    for (step, paid, unfinal, left, owed) in [
+        (Some(Step::Confirmed(by(5))), Some(5), true, 100, 0),
+        (Some(Step::Reversed), None, false, 0, 200),
+        (Some(Step::Confirmed(by(6))), Some(6), true, 100, 0),
+        (None, Some(6), false, 100, 0),
+    ] {
+        match step {
+            Some(step) => ledger.apply(id, step).await.unwrap(),
+            None => ledger.finalize(chain_id, log(6).block).await.unwrap(),
+        }
+        let expect = async |ledger: &RedbLedger| {
+            let rows: Vec<_> = paid.map(|number| (id, Some(log(number)))).into_iter().collect();
+            assert_eq!(ledger.paid_by(chain_id, TxHash([1; 32])).await.unwrap(), rows);
+            let blocks = ledger.unfinal_blocks(chain_id, 9).await.unwrap();
+            assert_eq!(blocks.len(), usize::from(unfinal));
+            assert_eq!(balance(ledger, 1).await, units(left));
+            assert_eq!(ledger.owes(account).await.unwrap().sum, units(owed));
+        };
+        std::fs::copy(&path, &copy).unwrap();
+        expect(&RedbLedger::open(&copy).unwrap()).await;
+        drop(ledger);
+        ledger = RedbLedger::open(&path).unwrap();
+        expect(&ledger).await;
+    }
+}
+
+#[tokio::test]
+async fn whole_transactions_in_a_file() {
+    let (ledger, _folder) = new_ledger();
+    let mark = |id| {
+        let ledger = &ledger;
+        async move { ledger.mark_whole(id).await }
+    };
+    whole_transactions_are_used_until_their_logs_are_known(&ledger, mark).await;
 }
 
 #[tokio::test]
@@ -295,21 +349,6 @@ fn nobody_but_the_owner_reads_the_file() {
     let (_ledger, folder) = new_ledger();
     let metadata = std::fs::metadata(folder.path().join("x402.redb")).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn another_format_is_refused_by_its_number() {
-    let (ledger, folder) = new_ledger();
-    drop(ledger);
-    let path = folder.path().join("x402.redb");
-    let database = Database::open(&path).unwrap();
-    let writing = database.begin_write().unwrap();
-    let about = TableDefinition::<&str, u64>::new("x402 ledger");
-    writing.open_table(about).unwrap().insert("format", 5).unwrap();
-    writing.commit().unwrap();
-    drop(database);
-    let refusal = refusal(&path);
-    assert!(refusal.contains("format 5") && refusal.contains("x402.redb"), "{refusal}");
 }
 
 #[test]

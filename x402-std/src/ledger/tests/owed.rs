@@ -219,9 +219,8 @@ impl Model {
     fn owes(&self, account: OwedAccount) -> Option<Owed> {
         let of_payer = self.0.values().filter(|entry| entry.payment.payer() == account.payer);
         let debts = of_payer.clone().filter(|entry| entry.is_debt()).map(Entry::id).collect();
-        let owed = of_payer.filter(|entry| entry.is_owed()).map(|entry| &entry.payment);
-        let owed = owed.filter(|payment| OwedAccount::of(payment) == account);
-        let sum = owed.map(Claimed::amount).try_fold(Amount::ZERO, Amount::checked_add)?;
+        let owed = of_payer.filter(|entry| OwedAccount::of(&entry.payment) == account);
+        let sum = owed.map(Entry::owed).try_fold(Amount::ZERO, Amount::checked_add)?;
         Some(Owed { sum, debts })
     }
 
@@ -305,7 +304,8 @@ impl Random {
             2..5 if !is_huge => units(self.below(1 << 20).into()).min(amount),
             _ => amount,
         };
-        match self.below(16) {
+        match self.below(18) {
+            16.. => Step::Reversed,
             0..5 => Step::Worked(answer(), used),
             5..7 => Step::Journalled(transaction(self.below(9) as u8)),
             7 => Step::Entrusted,

@@ -8,7 +8,8 @@ use super::server::{
     write_certificate,
 };
 use super::{
-    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, claim_new, payment, state,
+    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, claim_new, convert, entry,
+    payment, state,
 };
 use crate::ledger::{Owner, PostgresLedger};
 
@@ -133,7 +134,7 @@ async fn tables_of_another_format_are_refused_by_their_number() {
     claim_new(&ledger, &payment(1)).await;
     client(&url).await.execute("UPDATE x402_ledger SET format = 7", &[]).await.unwrap();
     let error = PostgresLedger::connect(&url).await.unwrap_err().to_string();
-    assert!(error.contains("format 7") && error.contains("reads format 3"), "{error}");
+    assert!(error.contains("format 7") && error.contains("reads formats 3 and 4"), "{error}");
 }
 
 #[tokio::test]
@@ -197,4 +198,122 @@ async fn a_connection_that_was_closed_is_replaced() {
 async fn an_old_ledger_in_postgres_shrinks_as_new_payments_come() {
     let (ledger, _url) = new_ledger().await;
     an_old_ledger_shrinks(&ledger).await;
+}
+
+/// Tables as the version before wrote them.
+async fn old_url() -> String {
+    let (ledger, url) = new_ledger().await;
+    drop(ledger);
+    let client = client(&url).await;
+    client.batch_execute("DROP TABLE x402_logs; UPDATE x402_ledger SET format = 3").await.unwrap();
+    for (entry, bytes) in convert::entries() {
+        let debtor = entry.is_debt().then(|| entry.payment.payer().as_bytes().to_vec());
+        let due = i64::try_from(entry.keep_until()).unwrap();
+        let insert = "INSERT INTO x402_entries (id, entry, open, due, debtor)
+                      VALUES ($1, $2, $3, $4, $5)";
+        let id = entry.id().to_bytes().to_vec();
+        client.execute(insert, &[&id, &bytes, &entry.is_open(), &due, &debtor]).await.unwrap();
+    }
+    for table in ["owed", "balances"] {
+        let insert = format!("INSERT INTO x402_{table} (account, amount) VALUES ($1, $2)");
+        for (account, amount) in convert::rows(table) {
+            client.execute(&insert, &[&account, &convert::bytes(amount)]).await.unwrap();
+        }
+    }
+    let done = convert::rows("done");
+    for (id, draw) in convert::rows("draws") {
+        let due = done.iter().find(|row| row.0 == id).map(|row| row.1.parse::<i64>().unwrap());
+        let insert = "INSERT INTO x402_draws (id, draw, due) VALUES ($1, $2, $3)";
+        client.execute(insert, &[&id, &convert::bytes(draw), &due]).await.unwrap();
+    }
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn old_tables_are_converted_once_by_those_who_connect_at_once() {
+    let url = old_url().await;
+    let connected = super::credit::race(6, |_| {
+        let url = url.clone();
+        async move { PostgresLedger::connect(&url).await.unwrap() }
+    })
+    .await;
+    convert::nothing_is_lost(&connected[0]).await;
+    let format = client(&url).await.query_one("SELECT format FROM x402_ledger", &[]).await;
+    assert_eq!(format.unwrap().get::<_, i64>(0), 4);
+    let filled = entry(&connected[5], connected[0].ids().await.unwrap()[0]).await;
+    drop(PostgresLedger::connect(&url).await.unwrap());
+    let again = entry(&connected[5], filled.id()).await;
+    assert_eq!(format!("{again:?}"), format!("{filled:?}"));
+}
+
+/// As many as a shop has had in a few days: more than are read at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_old_rows_are_converted_all() {
+    let url = old_url().await;
+    let client = client(&url).await;
+    let (settled, bytes) =
+        convert::entries().into_iter().find(|row| row.0.settlement.is_some()).unwrap();
+    for number in 0..350_u64 {
+        // The same payment but for its nonce, whose bytes the entry has too.
+        let mut entry = bytes.clone();
+        let at = 2 + 188;
+        assert_eq!(entry[at..][..8], settled.payment.to_bytes()[188..196]);
+        entry[at..][..8].copy_from_slice(&(number + 1_000).to_be_bytes());
+        let decoded = crate::ledger::encoding::decode(&entry).unwrap();
+        let id = decoded.id().to_bytes().to_vec();
+        let insert = "INSERT INTO x402_entries (id, entry, open, due) VALUES ($1, $2, false, $3)";
+        let due = i64::try_from(decoded.keep_until()).unwrap();
+        client.execute(insert, &[&id, &entry, &due]).await.unwrap();
+    }
+    let ledger = PostgresLedger::connect(&url).await.unwrap();
+    let settlement = settled.settlement.unwrap();
+    let paid = ledger.paid_by(settled.payment.chain_id(), settlement.transaction).await.unwrap();
+    assert!(paid.len() >= 351, "{}", paid.len());
+}
+
+#[tokio::test]
+async fn old_tables_are_converted_by_who_made_them_and_then_used_by_all() {
+    let url = old_url().await;
+    let name = url.rsplit("%3D").next().unwrap();
+    let role = format!("role_{name}");
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {name} TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {role}"
+    );
+    client(&url).await.batch_execute(&grants).await.unwrap();
+    let (_, rest) = url.split_once('@').unwrap();
+    let as_role = format!("postgres://{role}@{rest}");
+    let error = PostgresLedger::connect(&as_role).await.unwrap_err();
+    assert_storage(&error);
+    let text = error.to_string();
+    assert!(text.contains("format 3") && text.contains("who has made its tables"), "{text}");
+    drop(PostgresLedger::connect(&url).await.unwrap());
+    convert::nothing_is_lost(&PostgresLedger::connect(&as_role).await.unwrap()).await;
+}
+
+/// The two have connections of their own, as two processes do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_processes_that_race_for_a_log_in_postgres_one_wins() {
+    let (ledger, url) = new_ledger().await;
+    let other = PostgresLedger::connect(&url).await.unwrap();
+    super::logs::of_two_processes_that_race_one_wins([Arc::new(ledger), Arc::new(other)]).await;
+}
+
+#[tokio::test]
+async fn whole_transactions_in_postgres() {
+    let (ledger, url) = new_ledger().await;
+    let mark = |id: x402_core::PaymentId| {
+        let (ledger, url) = (&ledger, &url);
+        async move {
+            let settlement = entry(ledger, id).await.settlement.unwrap();
+            let name = [&id.to_bytes()[..8], &settlement.transaction.0].concat();
+            let insert = "INSERT INTO x402_logs (transaction, slot, id, until, unfinal)
+                          VALUES ($1, $2, $2, $3, false)";
+            let until = entry(ledger, id).await.keep_until() + crate::ledger::LOG_KEEP_SECONDS;
+            let until = i64::try_from(until).unwrap();
+            let id = id.to_bytes().to_vec();
+            client(url).await.execute(insert, &[&name, &id, &until]).await.unwrap();
+        }
+    };
+    super::logs::whole_transactions_are_used_until_their_logs_are_known(&ledger, mark).await;
 }

@@ -12,9 +12,10 @@ use super::server::{
     PASSWORD, Server, assert_storage, eventually, nobody, silent, url_of_tests, write_certificate,
 };
 use super::{
-    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, answer, claim_new, payment,
-    state,
+    Arc, Ledger as _, LedgerError, State, Step, an_old_ledger_shrinks, answer, claim_new, convert,
+    entry, payment, state,
 };
+use crate::chain::{Block, PaidLog, Settlement, TxHash};
 use crate::ledger::{Conclusion, Owner, RedisLedger};
 
 /// A ledger behind a prefix of its own, with its URL.
@@ -176,7 +177,7 @@ async fn keys_of_another_format_are_refused_by_their_number() {
     let key = format!("{}format", prefix(&url));
     command(&url, &[b"SET", key.as_bytes(), b"7"]).await;
     let error = RedisLedger::connect(&url).await.unwrap_err().to_string();
-    assert!(error.contains("format 7") && error.contains("reads format 3"), "{error}");
+    assert!(error.contains("format 7") && error.contains("reads formats 3 and 4"), "{error}");
 }
 
 #[tokio::test]
@@ -221,7 +222,21 @@ async fn a_redis_without_memory_changes_nothing() {
     }
     let worked = || Step::Worked(answer(), units(100));
     ledger.apply(debt.id(), worked()).await.unwrap();
+    let [reversed, confirmed] = paid_and_under_way(&ledger).await;
     command(&url, &[b"CONFIG", b"SET", b"maxmemory", b"1"]).await;
+    assert_storage(&ledger.apply(confirmed, by_log(2)).await.unwrap_err());
+    assert_storage(&ledger.apply(reversed, Step::Reversed).await.unwrap_err());
+    let logs = async |id: x402_core::PaymentId| {
+        let paid = ledger.paid_by(id.chain_id, TxHash([9; 32])).await.unwrap();
+        paid.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (logs(reversed).await, state(&ledger, reversed).await),
+        (vec![reversed], State::Served)
+    );
+    assert_eq!(state(&ledger, confirmed).await, State::Broadcast);
+    let credit = crate::ledger::CreditAccount::of(&entry(&ledger, reversed).await.payment);
+    assert_eq!(ledger.balance(credit).await.unwrap(), units(35));
     assert_storage(&ledger.draw(new.clone()).await.unwrap_err());
     assert_storage(&ledger.conclude(held.id, used(100)).await.unwrap_err());
     assert_storage(&ledger.conclude(other.id, Conclusion::Returned).await.unwrap_err());
@@ -247,6 +262,31 @@ async fn a_redis_without_memory_changes_nothing() {
     ledger.apply(debt.id(), Step::Refused).await.unwrap();
     let owes = ledger.owes(account(1, 1)).await.unwrap();
     assert_eq!((owes.sum, owes.debts), (units(300), vec![debt.id()]));
+    ledger.apply(reversed, Step::Reversed).await.unwrap();
+    assert_eq!(ledger.balance(credit).await.unwrap(), units(5));
+    ledger.apply(confirmed, by_log(1)).await.unwrap();
+    assert_eq!(logs(reversed).await, [confirmed]);
+}
+
+fn by_log(position: u32) -> Step {
+    let block = Block { number: 5, hash: [5; 32] };
+    let log = Some(PaidLog { block, position });
+    Step::Confirmed(Settlement { transaction: TxHash([9; 32]), log })
+}
+
+/// A payment that a log has paid for and that has left credit, and one that is under way.
+async fn paid_and_under_way(ledger: &RedisLedger) -> [x402_core::PaymentId; 2] {
+    let [reversed, confirmed] =
+        [7, 8].map(|number| super::credit::paid(9, number, units(100), false));
+    for entry in [&reversed, &confirmed] {
+        claim(ledger, entry.clone()).await;
+        let journalled = Step::Journalled(super::transaction(1));
+        ledger.apply(entry.id(), journalled).await.unwrap();
+    }
+    ledger.apply(reversed.id(), by_log(1)).await.unwrap();
+    ledger.apply(reversed.id(), answered(70)).await.unwrap();
+    earn(ledger, 9, 9, units(5)).await;
+    [reversed.id(), confirmed.id()]
 }
 
 /// Scripts are forgotten by a server that is told to, or starts anew.
@@ -262,4 +302,110 @@ async fn scripts_are_sent_again() {
 async fn an_old_ledger_in_redis_shrinks_as_new_payments_come() {
     let (ledger, _url) = new_ledger().await;
     an_old_ledger_shrinks(&ledger).await;
+}
+
+fn hex(bytes: &[u8]) -> String {
+    x402_core::hex::Hex(bytes).to_string()
+}
+
+/// Keys as the version before wrote them.
+async fn old_url() -> String {
+    let (ledger, url) = new_ledger().await;
+    drop(ledger);
+    let prefix = prefix(&url);
+    let key = |name: &str| format!("{prefix}{name}").into_bytes();
+    command(&url, &[b"SET", &key("format"), b"3"]).await;
+    for (entry, bytes) in convert::entries() {
+        let id = hex(&entry.id().to_bytes());
+        let stage: &[u8] = if entry.is_open() { b"open" } else { b"over" };
+        let name = key(&format!("entry:{id}"));
+        let set = [&b"HSET"[..], &name, b"entry", &bytes, b"stage", stage, b"identifier", b""];
+        command(&url, &set).await;
+        if entry.is_open() {
+            command(&url, &[b"SADD", &key("open"), id.as_bytes()]).await;
+        } else {
+            let due = entry.keep_until().to_string();
+            command(&url, &[b"ZADD", &key("due"), due.as_bytes(), id.as_bytes()]).await;
+        }
+        if entry.is_debt() {
+            let debts = key(&format!("debts:{}", hex(entry.payment.payer().as_bytes())));
+            command(&url, &[b"SADD", &debts, id.as_bytes()]).await;
+        }
+    }
+    for table in ["owed", "balances"] {
+        for (account, amount) in convert::rows(table) {
+            let (account, amount) = (hex(&account), format!("0x{amount}"));
+            let set = [&b"HSET"[..], &key(table), account.as_bytes(), amount.as_bytes()];
+            command(&url, &set).await;
+        }
+    }
+    for (id, draw) in convert::rows("draws") {
+        let name = key(&format!("draw:{}", hex(&id)));
+        command(&url, &[b"SET", &name, &convert::bytes(draw)]).await;
+    }
+    for (id, _) in convert::rows("held") {
+        command(&url, &[b"SADD", &key("held"), hex(&id).as_bytes()]).await;
+    }
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn old_keys_are_converted_once_by_those_who_connect_at_once() {
+    let url = old_url().await;
+    let connected = super::credit::race(6, |_| {
+        let url = url.clone();
+        async move { RedisLedger::connect(&url).await.unwrap() }
+    })
+    .await;
+    convert::nothing_is_lost(&connected[0]).await;
+    // Who has read them before, and converts them late, undoes nothing.
+    let before = connected[0].paid_by(payment(1).id().chain_id, TxHash([2; 32])).await;
+    connected[5].convert().await.unwrap();
+    let after = connected[0].paid_by(payment(1).id().chain_id, TxHash([2; 32])).await;
+    assert_eq!(after.unwrap(), before.unwrap());
+}
+
+/// Whoever goes on from there does the rest.
+#[tokio::test]
+async fn a_conversion_that_was_broken_off_is_gone_on_with() {
+    let url = old_url().await;
+    drop(RedisLedger::connect(&url).await.unwrap());
+    let prefix = prefix(&url);
+    // As if it had stopped before the last of it.
+    let paid = format!("{prefix}paid:{}", {
+        let chain_id = payment(1).id().chain_id.get().to_be_bytes();
+        hex(&[&chain_id[..], &[7; 32]].concat())
+    });
+    command(&url, &[b"DEL", paid.as_bytes()]).await;
+    command(&url, &[b"SET", format!("{prefix}format").as_bytes(), b"3"]).await;
+    convert::nothing_is_lost(&RedisLedger::connect(&url).await.unwrap()).await;
+}
+
+/// The two have connections of their own, as two processes do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_processes_that_race_for_a_log_in_redis_one_wins() {
+    let (ledger, url) = new_ledger().await;
+    let other = RedisLedger::connect(&url).await.unwrap();
+    super::logs::of_two_processes_that_race_one_wins([Arc::new(ledger), Arc::new(other)]).await;
+}
+
+#[tokio::test]
+async fn whole_transactions_in_redis() {
+    let (ledger, url) = new_ledger().await;
+    let mark = |id: x402_core::PaymentId| {
+        let (ledger, url) = (&ledger, &url);
+        async move {
+            let entry = entry(ledger, id).await;
+            let transaction = entry.settlement.unwrap().transaction;
+            let name = hex(&[&id.to_bytes()[..8], &transaction.0].concat());
+            let (prefix, id) = (prefix(url), hex(&id.to_bytes()));
+            let paid = format!("{prefix}paid:{name}");
+            command(url, &[b"HSET", paid.as_bytes(), id.as_bytes(), b""]).await;
+            let until = (entry.keep_until() + crate::ledger::LOG_KEEP_SECONDS).to_string();
+            let (all, member) = (format!("{prefix}paid"), format!("{name}/{id}"));
+            let add = [&b"ZADD"[..], all.as_bytes(), until.as_bytes(), member.as_bytes()];
+            command(url, &add).await;
+        }
+    };
+    super::logs::whole_transactions_are_used_until_their_logs_are_known(&ledger, mark).await;
 }

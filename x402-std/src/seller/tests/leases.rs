@@ -46,6 +46,45 @@ impl Ledger for Leasing {
         self.memory.ids()
     }
 
+    fn paid_by(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+    ) -> BoxFuture<'_, Result<Vec<(PaymentId, Option<PaidLog>)>, LedgerError>> {
+        self.memory.paid_by(chain_id, transaction)
+    }
+
+    fn fill_in_logs(
+        &self,
+        chain_id: ChainId,
+        transaction: TxHash,
+        logs: Vec<(PaymentId, PaidLog)>,
+    ) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.memory.fill_in_logs(chain_id, transaction, logs)
+    }
+
+    fn unfinal_blocks(
+        &self,
+        chain_id: ChainId,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<Block>, LedgerError>> {
+        self.memory.unfinal_blocks(chain_id, most)
+    }
+
+    fn paid_in(
+        &self,
+        chain_id: ChainId,
+        block: Block,
+        after: Option<PaymentId>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<PaymentId>, LedgerError>> {
+        self.memory.paid_in(chain_id, block, after, most)
+    }
+
+    fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.memory.finalize(chain_id, block)
+    }
+
     fn open_entries(&self) -> BoxFuture<'_, Result<Vec<Entry>, LedgerError>> {
         self.memory.open_entries()
     }

@@ -83,7 +83,8 @@ impl Creditor {
         let chain = Arc::new(harness::unconnected(&shop.url));
         let ledger = Arc::new(MemoryLedger::new());
         let later = Later { max_delay: Duration::from_millis(10), ..Later::default() };
-        let options = SellerOptions { later, ..SellerOptions::default() };
+        let clock = Arc::new(|| 1_790_000_000);
+        let options = SellerOptions { later, clock, ..SellerOptions::default() };
         let seller = Seller::new(Arc::clone(&ledger) as _, Arc::clone(&chain) as _, options);
         (Self { seller, ledger }, chain, devnet)
     }

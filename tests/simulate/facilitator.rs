@@ -1,0 +1,228 @@
+//! Facilitators: ours, which buyers' requests reach without a seller before it, and somebody else's, who
+//! lies about what he has done.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use http::StatusCode;
+use tokio::time::sleep;
+use x402_core::wire::Version;
+use x402_core::{Address, Asset, ChainId, Reason};
+use x402_std::chain::TxHash;
+use x402_std::facilitator::{Facilitator, FacilitatorError, Kind, LocalFacilitator, Request};
+use x402_std::facilitator::{ServedChain, SettleAnswer, Supported, VerifyAnswer};
+use x402_std::{BoxFuture, Seller};
+
+use crate::run::Stage;
+use crate::token::{Act, TOKEN, Terms, Use, Word};
+use crate::world::{Shared, World, index_of, lock};
+
+/// Our engine, over a seller.
+pub(crate) fn engine(seller: &Arc<Seller>, account: Address, asset: &Asset<'_>) -> LocalFacilitator {
+    let (chain_id, assets) = (ChainId::ETHEREUM, vec![asset.into()]);
+    let kinds = vec![Kind::Eip3009, Kind::Permit2];
+    let chain = ServedChain { chain_id, account, assets, kinds };
+    LocalFacilitator::new(Arc::clone(seller), vec![chain])
+}
+
+impl Stage {
+    /// One buyer: the same request until it is settled, or refused for good.
+    pub(crate) async fn buy(self: Arc<Self>, index: usize, facilitator: Arc<LocalFacilitator>) {
+        let pause = lock(&self.world).random.below(20_000);
+        sleep(Duration::from_millis(pause)).await;
+        let request = Request::parse(self.requests[index].clone()).unwrap();
+        loop {
+            let patience = lock(&self.world).patience();
+            let answer = tokio::time::timeout(patience, facilitator.settle(&request)).await;
+            let answer = answer.ok().map(|answer| self.told(index, answer));
+            let Some(pause) = self.judge(index, answer) else { return };
+            sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// The answer, as a seller would pass it on.
+    fn told(
+        &self,
+        index: usize,
+        answer: Result<SettleAnswer, FacilitatorError>,
+    ) -> (StatusCode, bool, bytes::Bytes) {
+        let price = crate::run::PRICE;
+        let text = format!("payment {index}, settled, costs {price}");
+        let Ok(answer) = answer else {
+            return (StatusCode::SERVICE_UNAVAILABLE, false, text.into());
+        };
+        let Some(reason) = answer.reason.as_deref() else {
+            lock(&self.world).is_told_to_be_settled_by(index, answer.transaction);
+            return (StatusCode::OK, true, text.into());
+        };
+        tracing::debug!(index, reason, message = answer.message, "not settled");
+        let is_final = !matches!(
+            Reason::parse(reason),
+            None | Some(Reason::SettlementPending | Reason::UnexpectedSettleError)
+        );
+        let status =
+            if is_final { StatusCode::PAYMENT_REQUIRED } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, is_final, text.into())
+    }
+}
+
+impl World {
+    /// A buyer is told which transaction has settled.
+    fn is_told_to_be_settled_by(&mut self, index: usize, transaction: Option<TxHash>) {
+        let terms = self.payments[index].terms;
+        let has_moved = transaction.is_some_and(|hash| self.node.has_moved(hash.0, &terms));
+        let payment = &self.payments[index];
+        if !has_moved && !payment.was_lost && !payment.is_final {
+            self.violated(format!("I1: payment {index} is said to be settled, by {transaction:?}"));
+        }
+    }
+}
+
+/// A facilitator of somebody else's.
+pub(crate) struct Liar {
+    world: Shared,
+    /// By which transactions it has moved the money of payments.
+    sent: Mutex<BTreeMap<Word, Word>>,
+}
+
+impl Liar {
+    pub(crate) fn new(world: &Shared) -> Self {
+        Self { world: Arc::clone(world), sent: Mutex::default() }
+    }
+
+    /// Moves the money, if that can be; gives the transaction once it is in a block.
+    async fn submit(&self, terms: Terms) -> Result<Word, Reason> {
+        let known = self.sent.lock().unwrap().get(&terms.nonce()).copied();
+        let hash = match known.filter(|hash| self.is_under_way(*hash)) {
+            Some(hash) => hash,
+            None => {
+                let mut world = lock(&self.world);
+                let head = Arc::clone(world.node.head());
+                match world.node.use_of(&terms) {
+                    Some(Use::As(used)) if used == terms => {
+                        let all = world.node.blocks.iter().flat_map(|block| &block.mined);
+                        let hashes = all.map(|mined| mined.sent.hash);
+                        let mut hashes = hashes.filter(|hash| world.node.has_moved(*hash, &terms));
+                        return Ok(hashes.next().expect("it is in a block"));
+                    }
+                    Some(_) => return Err(Reason::NonceAlreadyUsed),
+                    None if head.state.balance(terms.from()) < terms.value() => {
+                        return Err(Reason::InsufficientBalance);
+                    }
+                    None => {}
+                }
+                let (act, to, input) = match world.mode.is_by_permit {
+                    true => {
+                        let proxy = crate::token::contract(x402_core::permit2::EXACT_PROXY);
+                        (Act::Settle(terms), proxy, terms.permit_calldata())
+                    }
+                    false => (Act::Use(terms), TOKEN, terms.calldata()),
+                };
+                if head.state.as_ref().clone().run(&act, head.time + 1).is_none() {
+                    return Err(Reason::ValidBefore);
+                }
+                let hash = world.node.submit(to, vec![act], input);
+                self.sent.lock().unwrap().insert(terms.nonce(), hash);
+                hash
+            }
+        };
+        for _ in 0..10 {
+            if lock(&self.world).node.has_moved(hash, &terms) {
+                return Ok(hash);
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        Err(Reason::TransactionFailed)
+    }
+
+    fn is_under_way(&self, hash: Word) -> bool {
+        let world = lock(&self.world);
+        world.node.pool.iter().any(|sent| sent.hash == hash)
+    }
+
+    async fn act(&self, request: &Request) -> Result<SettleAnswer, FacilitatorError> {
+        let view = request.view().unwrap();
+        let payment = view.payload.payment(ASSET).unwrap();
+        let terms = Terms::of(&payment.transfer);
+        let lie = {
+            let mut world = lock(&self.world);
+            let lies = world.weather.lies;
+            let lies = world.chance(lies);
+            let index = index_of(terms.nonce());
+            tracing::debug!(at = world.milliseconds(), index, lies, "the facilitator is asked");
+            if lies { world.random.below(5) } else { u64::MAX }
+        };
+        let mut answer = SettleAnswer {
+            version: Version::V2,
+            reason: None,
+            message: String::new(),
+            transaction: None,
+            chain_id: Some(ChainId::ETHEREUM),
+            payer: Some(payment.transfer.from()),
+            amount: None,
+        };
+        if lie == 0 {
+            // Of a transaction that there is not.
+            answer.transaction = Some(TxHash([0x77; 32]));
+            return Ok(answer);
+        }
+        if lie == 1 {
+            sleep(Duration::from_secs(20)).await;
+            return Err(FacilitatorError::Unknown("silence".into()));
+        }
+        match self.submit(terms).await {
+            Ok(hash) => answer.transaction = Some(TxHash(hash)),
+            Err(reason) => answer.reason = Some(reason.as_str().to_owned()),
+        }
+        match lie {
+            2 => {
+                answer.reason = Some(Reason::InsufficientBalance.as_str().to_owned());
+                answer.transaction = None;
+            }
+            3 => answer.payer = Some(Address::new([0x99; 20])),
+            4 => return Err(FacilitatorError::Unknown("the connection broke".into())),
+            _ => {}
+        }
+        Ok(answer)
+    }
+}
+
+/// The token, as our own code writes it.
+const ASSET: Address = Address::new(TOKEN.into_array());
+
+impl Facilitator for Liar {
+    fn verify<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<VerifyAnswer, FacilitatorError>> {
+        Box::pin(async move {
+            let view = request.view().unwrap();
+            let payment = view.payload.payment(ASSET).unwrap();
+            let terms = Terms::of(&payment.transfer);
+            let world = lock(&self.world);
+            let state = world.state();
+            let reason = match world.node.use_of(&terms) {
+                Some(_) => Some(Reason::NonceAlreadyUsed),
+                None if state.balance(terms.from()) < terms.value() => {
+                    Some(Reason::InsufficientBalance)
+                }
+                None => None,
+            };
+            let reason = reason.map(|reason| reason.as_str().to_owned());
+            let payer = Some(payment.transfer.from());
+            Ok(VerifyAnswer { reason, message: String::new(), payer })
+        })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        request: &'a Request,
+    ) -> BoxFuture<'a, Result<SettleAnswer, FacilitatorError>> {
+        Box::pin(self.act(request))
+    }
+
+    fn supported(&self) -> BoxFuture<'_, Result<Supported, FacilitatorError>> {
+        Box::pin(async { Err(FacilitatorError::Unavailable("not asked here".into())) })
+    }
+}
