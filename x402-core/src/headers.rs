@@ -37,6 +37,7 @@ EIP-712 domain, with the offer's recipient as `to`: any x402 facilitator could s
 | `X-Payment-Minutes` | of a request for what is sold by the minute: how many, a decimal |
 | `X-Payment-Pass` | of an answer: time that was bought; sent with other requests for the same until `X-Payment-Pass-Expires` (Unix seconds) |
 | `X-Payment-Credit` | of an answer: the name of a balance; sent with `X-Payment-Nonce`, it pays for a request |
+| `X-Payment-Proof` | of a request: that its payer sends it, see [`proof`](crate::proof); needed where somebody else has settled the payment before |
 | `X-Payment-Balance` | what is left of it, a decimal in units of the asset |
 
 Quotes, passes and credit are texts to whoever gets them, of letters, digits, `-` and `_`.

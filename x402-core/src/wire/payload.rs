@@ -395,4 +395,14 @@ mod tests {
             assert_eq!(resolved(&payload().replace(of, other)).unwrap_err(), error, "{other}");
         }
     }
+
+    /// The token says `invalid signature` to them, whoever counts from 0.
+    #[test]
+    fn a_v_of_0_or_1_is_no_signature() {
+        assert!(resolved(&payload()).unwrap().signature.is_ok());
+        for v in ["00", "01", "02", "1a", "1d", "ff"] {
+            let payment = resolved(&payload().replace("071b\"", &std::format!("07{v}\""))).unwrap();
+            assert_eq!(payment.signature, Err(SignatureError::V), "{v}");
+        }
+    }
 }

@@ -45,19 +45,21 @@ pub(super) mod key {
     #[cfg(any(feature = "postgres", feature = "redb"))]
     use x402_core::PaymentId;
 
+    use crate::chain::TxHash;
     #[cfg(any(feature = "postgres", feature = "redb"))]
-    use crate::chain::PaidLog;
-    use crate::chain::{Block, TxHash};
+    use crate::chain::{Block, PaidLog};
 
     /// chain id (8) || transaction (32)
     pub(in crate::ledger) const TRANSACTION: usize = 8 + 32;
     /// chain id (8) || block number (8) || block hash (32)
+    #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(in crate::ledger) const BLOCK: usize = 8 + 8 + 32;
 
     pub(in crate::ledger) fn transaction(chain_id: ChainId, hash: TxHash) -> [u8; TRANSACTION] {
         joined(&[&chain_id.get().to_be_bytes(), &hash.0])
     }
 
+    #[cfg(any(feature = "postgres", feature = "redb"))]
     pub(in crate::ledger) fn block(chain_id: ChainId, block: Block) -> [u8; BLOCK] {
         let (chain_id, number) = (chain_id.get().to_be_bytes(), block.number.to_be_bytes());
         joined(&[&chain_id, &number, &block.hash])

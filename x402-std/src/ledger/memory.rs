@@ -60,7 +60,8 @@ impl Sweeper {
 }
 
 impl MemoryLedger {
-    /// How many payments, and how many draws, are held at most, unless the caller says otherwise.
+    /// How many payments, how many draws, and how many logs that have paid are held at most, unless the
+    /// caller says otherwise.
     pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
     /// An empty ledger of the default capacity.
@@ -69,7 +70,8 @@ impl MemoryLedger {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
 
-    /// An empty ledger of at most so many payments, and as many draws. What is beyond them is refused:
+    /// An empty ledger of at most so many payments, and as many draws and logs that have paid, which are
+    /// remembered for a month after their payments. What is beyond them is refused:
     /// none is forgotten before its time.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
@@ -183,15 +185,20 @@ impl Entries {
 
     /// Forgets old entries from time to time, and whenever there is no room without.
     fn make_room(&mut self, capacity: usize, now: u64) -> Result<(), LedgerError> {
-        if self.sweeper.is_due(now, self.by_id.len() >= capacity) {
+        let is_full = self.is_full(capacity);
+        if self.sweeper.is_due(now, is_full) {
             self.by_id.retain(|_, entry| !entry.is_over(now));
             self.identified.retain(|_, id| self.by_id.contains_key(id));
             self.logs.sweep(now);
         }
-        if self.by_id.len() >= capacity {
+        if self.is_full(capacity) {
             return Err(LedgerError::Storage("full".into()));
         }
         Ok(())
+    }
+
+    fn is_full(&self, capacity: usize) -> bool {
+        self.by_id.len() >= capacity || self.logs.len() >= capacity
     }
 }
 

@@ -74,6 +74,10 @@ impl Logs {
         Ok(())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.paid.len()
+    }
+
     /// As a ledger that was written before logs were.
     #[cfg(test)]
     pub(super) fn insert_whole(&mut self, row: PaidRow) {

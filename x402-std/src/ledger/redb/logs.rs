@@ -174,11 +174,16 @@ impl<'t> Logs<'t> {
 
     /// Whether the step may be taken, as far as its log goes. Nothing is written.
     pub(super) fn check(&self, paying: &Paying) -> Result<(), LedgerError> {
-        let Paying::Gains(PaidRow { chain_id, transaction, log: Some(log), .. }) = paying else {
-            return Ok(());
-        };
-        let others = self.paid_by(*chain_id, *transaction)?;
-        check(*log, &others)
+        match *paying {
+            Paying::Gains(PaidRow { chain_id, transaction, log: Some(log), .. }) => {
+                check(log, &self.paid_by(chain_id, transaction)?)
+            }
+            // Damage is found before anything is written.
+            Paying::Loses(PaidRow { chain_id, transaction, id, log, .. }) => {
+                self.read(&name(chain_id, transaction, id, log)).map(drop)
+            }
+            Paying::Same | Paying::Gains(_) => Ok(()),
+        }
     }
 
     fn paid_by(&self, chain_id: ChainId, transaction: TxHash) -> Result<PaidBy, LedgerError> {

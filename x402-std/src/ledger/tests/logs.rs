@@ -531,3 +531,21 @@ async fn whole_transactions_in_memory() {
     };
     whole_transactions_are_used_until_their_logs_are_known(&ledger, mark).await;
 }
+
+#[tokio::test]
+async fn a_memory_full_of_logs_refuses_and_forgets_none_early() {
+    let ledger = MemoryLedger::with_capacity(2);
+    let mut last = 0;
+    for number in 1..=2 {
+        let id = settled(&ledger, number.into(), confirmed(number, log(5, 1))).await;
+        last = entry(&ledger, id).await.keep_until() + LOG_KEEP_SECONDS;
+    }
+    let claim = async |now| ledger.claim(Entry::new(&payment(3), REQUEST, now).unwrap()).await;
+    for now in [NOW, NOW + 2 * DAY, last] {
+        let refused = claim(now).await.unwrap_err();
+        assert!(matches!(&refused, LedgerError::Storage(text) if text == "full"), "{refused:?}");
+        assert_eq!(paid_by(&ledger, 1).await.len(), 1);
+    }
+    assert!(matches!(claim(last + 1).await.unwrap(), Claiming::New(_)));
+    assert!(paid_by(&ledger, 1).await.is_empty());
+}
