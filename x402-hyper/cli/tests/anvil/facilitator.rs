@@ -20,16 +20,23 @@ use crate::wallet::MULTICALL3;
 const POOR_KEY: &str = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6";
 const POOR: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
 
-struct Service {
-    node: Node,
-    proxy: Proxy,
-    address: SocketAddr,
+pub struct Service {
+    pub node: Node,
+    pub proxy: Proxy,
+    pub address: SocketAddr,
     folder: tempfile::TempDir,
     program: Option<Child>,
+    /// Keys of its file beside the usual ones.
+    extra: &'static str,
 }
 
 impl Service {
-    fn open() -> Self {
+    pub fn open() -> Self {
+        Self::open_with("")
+    }
+
+    /// With these lines in its file, too.
+    pub fn open_with(extra: &'static str) -> Self {
         let node = Node::start();
         let code = include_str!("../../../../x402-std/src/devnet/bytecode/Multicall3.runtime.hex");
         node.install(MULTICALL3, code);
@@ -37,7 +44,7 @@ impl Service {
         let proxy = Proxy::start(node.address);
         let folder = tempfile::tempdir().expect("a folder");
         let address = "127.0.0.1:1".parse().expect("an address");
-        let mut service = Self { node, proxy, address, folder, program: None };
+        let mut service = Self { node, proxy, address, folder, program: None, extra };
         service.start();
         service
     }
@@ -53,8 +60,8 @@ impl Service {
         std::fs::set_permissions(&key, closed).expect("close it to others");
         let text = format!(
             "listen: {}\nledger: ./facilitator.redb\nchains:\n  - {{network: ethereum, rpc: \"http://{}\", \
-             key_file: ./settler.key, assets: [USDC]}}\n",
-            self.address, self.proxy.address
+             key_file: ./settler.key, assets: [USDC]}}\n{}",
+            self.address, self.proxy.address, self.extra
         );
         std::fs::write(&config, text).expect("write the config");
         let mut program = Command::new(env!("CARGO_BIN_EXE_x402"))
@@ -82,12 +89,12 @@ impl Service {
         }
     }
 
-    fn received(&self) -> u128 {
+    pub fn received(&self) -> u128 {
         self.node.balance(PAY_TO)
     }
 
     /// Asks for all settlements at the same time.
-    fn settle_all(&self, bodies: &[String]) -> Vec<Value> {
+    pub fn settle_all(&self, bodies: &[String]) -> Vec<Value> {
         let to = self.address;
         thread::scope(|scope| {
             let asking: Vec<_> =
@@ -118,7 +125,7 @@ fn request(body: &str) -> String {
     http::request("POST /settle", &[("Content-Type", "application/json".into())], body)
 }
 
-fn settle(to: SocketAddr, body: &str) -> Answer {
+pub fn settle(to: SocketAddr, body: &str) -> Answer {
     http::exchange(to, &request(body))
 }
 
@@ -130,17 +137,22 @@ fn body(key: &str, nonce: u64, units: u128) -> String {
     let value = Amount::from_units(units);
     let terms = Authorization { from: signer.address(), value, ..terms };
     let Ok(signature) = signer.sign(&terms.digest(&usdc().domain().separator()));
-    let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    body_of(&terms, &signature.to_rsv())
+}
+
+/// The same of any authorization, with any signature.
+pub fn body_of(terms: &Authorization, signature: &[u8]) -> String {
+    let (units, payee) = (terms.value.to_string(), Address::to_string(&terms.to));
     let requirements = json!({
-        "scheme": "exact", "network": "eip155:1", "amount": units.to_string(), "asset": USDC,
-        "payTo": PAY_TO, "maxTimeoutSeconds": 60, "extra": {"name": "USD Coin", "version": "2"},
+        "scheme": "exact", "network": "eip155:1", "amount": units, "asset": USDC,
+        "payTo": payee, "maxTimeoutSeconds": 60, "extra": {"name": "USD Coin", "version": "2"},
     });
     let payload = json!({
-        "signature": format!("0x{}", text(&signature.to_rsv())),
+        "signature": hex::Hex(signature).to_string(),
         "authorization": {
-            "from": Address::to_string(&terms.from), "to": PAY_TO, "value": units.to_string(),
+            "from": Address::to_string(&terms.from), "to": payee, "value": units,
             "validAfter": "0", "validBefore": terms.valid_before.to_secs().expect("a time").to_string(),
-            "nonce": format!("0x{}", text(terms.nonce.as_bytes())),
+            "nonce": hex::Hex(terms.nonce.as_bytes()).to_string(),
         },
     });
     let resource = json!({"url": "https://api.example.com/", "description": "", "mimeType": ""});

@@ -1,6 +1,7 @@
 //! The exchange of the header dialect against a real node, byte by byte over a raw socket.
 #![allow(unreachable_pub, missing_docs, reason = "a test program exports nothing")]
 
+mod attacks;
 mod facilitator;
 mod faults;
 mod http;

@@ -21,8 +21,8 @@ const DOCUMENT_CEILING: u64 = 3_140;
 /// 12 tokens and 34.
 const DOCUMENT_COST: u64 = 120 + 1_020;
 /// Permit2, and the proxies of x402 that it lets move money, at their addresses.
-const PERMIT2: &str = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
-const UPTO_PROXY: &str = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002";
+pub const PERMIT2: &str = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
+pub const UPTO_PROXY: &str = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002";
 
 type Fields = Vec<(&'static str, String)>;
 

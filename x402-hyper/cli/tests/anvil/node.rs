@@ -4,44 +4,38 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::http;
 
 pub const USDC: &str = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48";
+const TOKEN: &str = include_str!("../../../../x402-std/src/devnet/bytecode/Token.creation.hex");
 /// The first of anvil's accounts, unlocked; it owns the token and pays nothing else.
-const OWNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+pub const OWNER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 
 pub struct Node {
-    child: Child,
+    child: Mutex<Child>,
     pub address: SocketAddr,
 }
 
 impl Node {
     /// Starts a fresh chain on a free port, with a token and nobody's balance.
     pub fn start() -> Self {
-        let mut child = Command::new(binary())
-            .args(["--host", "127.0.0.1", "--port", "0", "--chain-id", "1"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{}: {error}; run tests/run interop", binary().display())
-            });
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let address = lines
-            .by_ref()
-            .map(|line| line.expect("a line"))
-            .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
-            .expect("anvil says where it listens");
-        // Nobody reads on: the pipe must not fill up and stop the node.
-        std::thread::spawn(move || lines.for_each(drop));
-        let node = Self { child, address: address.parse().expect("an address") };
-        node.install_token();
+        let (child, address) = spawn(0);
+        let node = Self { child: Mutex::new(child), address };
+        node.install_token(USDC, TOKEN);
         node
+    }
+
+    /// Ends the node and starts another one in its place, whose chain is empty but for the token.
+    pub fn start_again_empty(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        end(&mut child);
+        *child = spawn(self.address.port()).0;
+        drop(child);
+        self.install_token(USDC, TOKEN);
     }
 
     pub fn rpc(&self, method: &str, params: Value) -> Value {
@@ -51,26 +45,24 @@ impl Node {
         answer["result"].clone()
     }
 
-    /// Deploys the token and moves its code and its few storage slots to USDC's address.
-    fn install_token(&self) {
-        let hex =
-            include_str!("../../../../x402-std/src/devnet/bytecode/Token.creation.hex").trim();
-        let hex = hex.strip_prefix("0x").unwrap_or(hex);
+    /// Deploys a token, of which this is the code, and moves its code and its few storage slots to an address.
+    pub fn install_token(&self, at: &str, creation: &str) {
+        let hex = creation.trim().trim_start_matches("0x");
         let data = format!("0x{hex}{}", constructor("USD Coin", "USDC", "2", 6));
         let receipt = self.send(json!({"from": OWNER, "data": data, "gas": "0x989680"}));
         assert_eq!(receipt["status"], "0x1", "{receipt}");
         let from = receipt["contractAddress"].clone();
         let code = self.rpc("eth_getCode", json!([from, "latest"]));
-        self.rpc("anvil_setCode", json!([USDC, code]));
+        self.rpc("anvil_setCode", json!([at, code]));
         for slot in 0..16_u32 {
             let value = self.rpc("eth_getStorageAt", json!([from, format!("{slot:#x}"), "latest"]));
             let slot = format!("0x{slot:064x}");
-            self.rpc("anvil_setStorageAt", json!([USDC, slot, value]));
+            self.rpc("anvil_setStorageAt", json!([at, slot, value]));
         }
     }
 
     /// Sends a transaction and waits for its receipt: the node answers before the block is made.
-    fn send(&self, transaction: Value) -> Value {
+    pub fn send(&self, transaction: Value) -> Value {
         let hash = self.rpc("eth_sendTransaction", json!([transaction]));
         for _ in 0..500 {
             let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
@@ -82,12 +74,27 @@ impl Node {
         panic!("no receipt of {hash}");
     }
 
+    /// Makes so many blocks.
+    pub fn mine(&self, blocks: u32) {
+        self.rpc("anvil_mine", json!([format!("{blocks:#x}")]));
+    }
+
+    /// From now on a block is made for each transaction, or only when somebody says so.
+    pub fn mine_at_once(&self, is_at_once: bool) {
+        self.rpc("evm_setAutomine", json!([is_at_once]));
+    }
+
     /// Gives somebody tokens, in atomic units.
     pub fn mint(&self, to: &str, units: u128) {
+        self.mint_of(USDC, to, units);
+    }
+
+    /// Gives somebody units of any token that its owner mints.
+    pub fn mint_of(&self, token: &str, to: &str, units: u128) {
         let to = to.trim_start_matches("0x").to_lowercase();
         // mint(address,uint256)
         let data = format!("0x40c10f19{to:0>64}{units:064x}");
-        let receipt = self.send(json!({"from": OWNER, "to": USDC, "data": data}));
+        let receipt = self.send(json!({"from": OWNER, "to": token, "data": data}));
         assert_eq!(receipt["status"], "0x1", "{receipt}");
     }
 
@@ -132,19 +139,46 @@ impl Node {
 
     /// Somebody's tokens, in atomic units.
     pub fn balance(&self, of: &str) -> u128 {
+        self.balance_of(USDC, of)
+    }
+
+    /// Somebody's units of any token.
+    pub fn balance_of(&self, token: &str, of: &str) -> u128 {
         let of = of.trim_start_matches("0x").to_lowercase();
-        let data = format!("0x70a08231{of:0>64}");
-        let word = self.rpc("eth_call", json!([{"to": USDC, "data": data}, "latest"]));
-        let word = word.as_str().expect("a word").trim_start_matches("0x");
-        u128::from_str_radix(word, 16).expect("a number")
+        let word = self.ask(token, &format!("0x70a08231{of:0>64}"));
+        u128::from_str_radix(word.trim_start_matches("0x"), 16).expect("a number")
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(self.child.get_mut().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Starts the program on this port, or on a free one where it is 0.
+fn spawn(port: u16) -> (Child, SocketAddr) {
+    let mut child = Command::new(binary())
+        .args(["--host", "127.0.0.1", "--chain-id", "1", "--port", &port.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}; run tests/run interop", binary().display()));
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let address = lines
+        .by_ref()
+        .map(|line| line.expect("a line"))
+        .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
+        .expect("anvil says where it listens");
+    // Nobody reads on: the pipe must not fill up and stop the node.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, address.parse().expect("an address"))
 }
 
 /// The node's program, where `npm ci` has put it: the binary itself, not the script that starts it,

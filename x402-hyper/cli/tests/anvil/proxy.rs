@@ -2,13 +2,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::http;
+use crate::http::{self, Answer};
+
+mod late;
 
 pub struct Proxy {
     pub address: SocketAddr,
@@ -21,8 +23,14 @@ struct Shared {
     is_cut: AtomicBool,
     /// Receipts are not told.
     withholds: AtomicBool,
+    /// Logs are not told.
+    withholds_logs: AtomicBool,
     /// Transactions are kept from the node.
     holds: AtomicBool,
+    /// How many calls wait that hold one.
+    held: AtomicUsize,
+    /// What decides which calls go to a back end that is a block late; 0 where there is none.
+    late: AtomicU64,
     /// What decides which calls get lost; 0 where none does.
     luck: AtomicU64,
 }
@@ -37,7 +45,10 @@ impl Proxy {
             methods,
             is_cut: AtomicBool::new(false),
             withholds: AtomicBool::new(false),
+            withholds_logs: AtomicBool::new(false),
             holds: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
+            late: AtomicU64::new(0),
             luck: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -70,6 +81,22 @@ impl Proxy {
         self.shared.holds.store(holds, Ordering::SeqCst);
     }
 
+    /// How many calls with a transaction are kept from the node now.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::SeqCst)
+    }
+
+    /// From now on the node's state is current and it knows of no receipt and of no log, or does again.
+    pub fn go_blind(&self, is_blind: bool) {
+        self.withhold_receipts(is_blind);
+        self.shared.withholds_logs.store(is_blind, Ordering::SeqCst);
+    }
+
+    /// From now on every other call, as the seed says, goes to a back end that is a block late; 0 ends it.
+    pub fn go_late(&self, seed: u64) {
+        self.shared.late.store(seed, Ordering::SeqCst);
+    }
+
     /// From now on calls are slow, get lost on the way there, or on the way back, as the seed says; 0
     /// ends it.
     pub fn lose(&self, seed: u64) {
@@ -80,11 +107,7 @@ impl Proxy {
 impl Shared {
     /// The next number of the seed, below 2,000; 0 where nothing is to go wrong.
     fn luck(&self) -> u64 {
-        let next =
-            |luck: u64| luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1 << 33 | 1);
-        let step = |luck| (luck != 0).then(|| next(luck).max(1));
-        let luck = self.luck.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
-        luck.map_or(0, |luck| (luck >> 33) % 2_000)
+        next(&self.luck)
     }
 
     /// Serves one connection, request after request, until it ends.
@@ -100,19 +123,11 @@ impl Shared {
             if luck % 100 >= 95 {
                 return;
             }
-            let method = method(&body);
-            while method == "eth_sendRawTransaction" && self.holds.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            let is_receipt = method == "eth_getTransactionReceipt";
-            self.methods.lock().expect("the list").push(method);
-            let mut answer = http::post_json(self.node, &body);
+            self.hold(&body);
+            self.methods.lock().expect("the list").push(method(&body));
+            let answer = self.ask(&body);
             if luck % 100 >= 90 {
                 return;
-            }
-            if is_receipt && self.withholds.load(Ordering::SeqCst) {
-                let id = answer.json()["id"].clone();
-                answer.body = json!({"jsonrpc": "2.0", "id": id, "result": null}).to_string();
             }
             let head = format!(
                 "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -126,10 +141,70 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Waits while transactions are kept from the node and there is one in the call.
+    fn hold(&self, body: &str) {
+        if !body.contains("eth_sendRawTransaction") || !self.holds.load(Ordering::SeqCst) {
+            return;
+        }
+        self.held.fetch_add(1, Ordering::SeqCst);
+        while self.holds.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.held.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The node's answer, or what a back end of it says that is late or blind.
+    fn ask(&self, body: &str) -> Answer {
+        let mut answer = match next(&self.late) % 2 {
+            1 => late::ask(self.node, body),
+            _ => http::post_json(self.node, body),
+        };
+        let (receipts, logs) = (&self.withholds, &self.withholds_logs);
+        let is_blind = receipts.load(Ordering::SeqCst) || logs.load(Ordering::SeqCst);
+        if is_blind && answer.body.starts_with(['{', '[']) {
+            let call = serde_json::from_str(body).expect("JSON-RPC");
+            let mut said = answer.json();
+            each(&call, &mut said, |call, said| match call["method"].as_str() {
+                Some("eth_getTransactionReceipt") if receipts.load(Ordering::SeqCst) => {
+                    said["result"] = Value::Null;
+                }
+                Some("eth_getBlockReceipts" | "eth_getLogs") if logs.load(Ordering::SeqCst) => {
+                    said["result"] = json!([]);
+                }
+                _ => {}
+            });
+            answer.body = said.to_string();
+        }
+        answer
+    }
+}
+
+/// The next number of a seed, below 2,000; 0 where there is no seed.
+fn next(seed: &AtomicU64) -> u64 {
+    let next = |luck: u64| luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1 << 33 | 1);
+    let step = |luck| (luck != 0).then(|| next(luck).max(1));
+    let luck = seed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
+    luck.map_or(0, |luck| (luck >> 33) % 2_000)
+}
+
+/// Shows each call, whether alone or in a batch, with its answer.
+fn each(call: &Value, answer: &mut Value, mut see: impl FnMut(&Value, &mut Value)) {
+    match (call, answer) {
+        (Value::Array(calls), Value::Array(answers)) => {
+            for answer in answers {
+                let call = calls.iter().find(|call| call["id"] == answer["id"]);
+                see(call.expect("the call that is answered"), answer);
+            }
+        }
+        (call, answer) => see(call, answer),
+    }
+}
+
 fn method(body: &str) -> String {
-    let call: serde_json::Value = serde_json::from_str(body).expect("JSON-RPC");
+    let call: Value = serde_json::from_str(body).expect("JSON-RPC");
     match &call {
-        serde_json::Value::Array(_) => "batch".to_owned(),
+        Value::Array(_) => "batch".to_owned(),
         call => call["method"].as_str().expect("a method").to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,16 +36,42 @@ const METERED: &str = "  - path: /v1/chat/completions
 ";
 
 pub struct Shop {
-    pub node: Node,
+    pub node: Arc<Node>,
     pub proxy: Proxy,
     pub upstream: Upstream,
     pub address: SocketAddr,
     folder: tempfile::TempDir,
     program: Option<Child>,
+    setup: Setup,
+    /// What the program has said.
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// What differs from shop to shop.
+#[derive(Clone)]
+pub struct Setup {
     /// When the money moves.
-    settle: &'static str,
+    pub settle: &'static str,
+    /// Keys of `chain` beside `rpc`, each with a comma before it.
+    pub chain: &'static str,
+    /// The token, as the program's file has it.
+    pub asset: String,
+    /// Who is paid.
+    pub pay_to: &'static str,
+    /// Lines of the route `/api/analyze` beside the usual ones, indented by four.
+    pub route: &'static str,
+    /// What is sold by the token and by the minute.
+    pub metered: &'static str,
     /// Lines of the program's file beside the usual ones.
-    extra: String,
+    pub extra: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let (asset, extra) = ("USDC".to_owned(), String::new());
+        let (settle, chain, pay_to, route, metered) = ("first", "", PAY_TO, "", METERED);
+        Self { settle, chain, asset, pay_to, route, metered, extra }
+    }
 }
 
 impl Shop {
@@ -61,15 +87,24 @@ impl Shop {
 
     /// With the money moving then, too.
     pub fn settling(settle: &'static str, extra: &str) -> Self {
-        let node = Node::start();
+        Self::set_up(Setup { settle, extra: extra.to_owned(), ..Setup::default() })
+    }
+
+    /// With all of that.
+    pub fn set_up(setup: Setup) -> Self {
+        let node = Arc::new(Node::start());
         node.mint(BUYER, 1_000_000);
+        Self::on(node, setup)
+    }
+
+    /// On a node that is there.
+    pub fn on(node: Arc<Node>, setup: Setup) -> Self {
         let proxy = Proxy::start(node.address);
         let upstream = Upstream::start();
         let folder = tempfile::tempdir().expect("a folder");
         let address = "127.0.0.1:1".parse().expect("an address");
-        let extra = extra.to_owned();
-        let program = None;
-        let mut shop = Self { node, proxy, upstream, address, folder, program, settle, extra };
+        let (program, log) = Default::default();
+        let mut shop = Self { node, proxy, upstream, address, folder, program, setup, log };
         shop.start_program();
         shop
     }
@@ -94,7 +129,7 @@ impl Shop {
 
     fn start(&mut self, mut program: Command) {
         self.address = free_address();
-        let config = self.folder.path().join("x402.yaml");
+        let config = self.config_path();
         std::fs::write(&config, self.config()).expect("write the config");
         let mut program = program
             .arg("serve")
@@ -108,6 +143,7 @@ impl Shop {
             .expect("start the program");
         let log = BufReader::new(program.stderr.take().expect("a pipe"));
         let lines = collect_lines(log);
+        self.log = Arc::clone(&lines);
         let deadline = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(self.address).is_err() {
             let exited = program.try_wait().expect("its state");
@@ -143,17 +179,28 @@ impl Shop {
     }
 
     fn config(&self) -> String {
+        let Setup { settle, chain, asset, pay_to, route, metered, extra } = &self.setup;
         format!(
-            "listen: {}\nupstream: http://{}\npay_to: \"{PAY_TO}\"\nnetwork: ethereum\nasset: USDC\n\
-             chain: {{rpc: \"http://{}\"}}\nledger: ./x402.redb\nroutes:\n  - path: /api/analyze\n    \
-             methods: [POST]\n    settle: {}\n    pricing: {{model: \"per_request\", \
-             amount: \"0.01\", currency: \"USDC\"}}\n  - path: /api/browse\n    pricing:\n      \
+            "listen: {}\nupstream: http://{}\npay_to: \"{pay_to}\"\nnetwork: ethereum\nasset: {asset}\n\
+             chain: {{rpc: \"http://{}\"{chain}}}\nledger: ./x402.redb\nroutes:\n  - path: /api/analyze\n    \
+             methods: [POST]\n    settle: {settle}\n    pricing: {{model: \"per_request\", \
+             amount: \"0.01\", currency: \"USDC\"}}\n{route}  - path: /api/browse\n    pricing:\n      \
              model: dynamic\n      base_price: 0.01\n      multipliers:\n        - {{condition: \
              \"query_length > 1000\", multiplier: 2.0}}\n        - {{condition: \
-             \"requires_browser\", multiplier: 1.5}}\n  - {{path: /health, pricing: free}}\n{METERED}\
-             default: not_found\n{}",
-            self.address, self.upstream.address, self.proxy.address, self.settle, self.extra
+             \"requires_browser\", multiplier: 1.5}}\n  - {{path: /health, pricing: free}}\n{metered}\
+             default: not_found\n{extra}",
+            self.address, self.upstream.address, self.proxy.address
         )
+    }
+
+    /// The program's file.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("x402.yaml")
+    }
+
+    /// Whether the program has said this.
+    pub fn has_said(&self, words: &str) -> bool {
+        self.log.lock().expect("the log").iter().any(|line| line.contains(words))
     }
 
     pub fn path(&self) -> &Path {
@@ -182,16 +229,21 @@ impl Shop {
 
     /// The sum of what was received, as the books have it, which are read while the program runs.
     pub fn exported(&self) -> u128 {
-        let rows = self.ledger(&["export", "--format", "json"]);
-        let rows: serde_json::Value = serde_json::from_str(&rows).expect("JSON");
-        let rows = rows.as_array().expect("rows").iter();
-        let received = rows.filter(|row| row["state"] == "served" || row["state"] == "settled");
+        let rows = self.rows();
+        let received =
+            rows.iter().filter(|row| row["state"] == "served" || row["state"] == "settled");
         let units = received.map(|row| row["amount_units"].as_str().expect("an amount"));
         units.map(|units| units.parse::<u128>().expect("a number")).sum()
     }
 
+    /// The payments, as the books have them.
+    pub fn rows(&self) -> Vec<serde_json::Value> {
+        let rows = self.ledger(&["export", "--format", "json"]);
+        serde_json::from_str(&rows).unwrap_or_else(|_| panic!("no JSON: {rows}"))
+    }
+
     pub fn recipient_balance(&self) -> u128 {
-        self.node.balance(PAY_TO)
+        self.node.balance(self.setup.pay_to)
     }
 }
 

@@ -1,0 +1,182 @@
+//! Payers who sign for Permit2: their nonces can be burnt without moving anything.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use x402_core::permit2::{EXACT_PROXY, Kind, Permit};
+use x402_core::wire::base64::{Base64, decode, decoded_room};
+use x402_core::wire::{Answers, SignedPayload};
+use x402_core::{Amount, ChainId, Nonce, Signer as _, Timestamp, Transfer};
+
+use super::{STRANGER, address, books_agree, had, insist, key_of, padded, selector, signer};
+use super::{together, transact, wait_for, word};
+use crate::faults::{PRICE, after};
+use crate::http;
+use crate::metered::{PERMIT2, UPTO_PROXY};
+use crate::node::USDC;
+use crate::shop::{BUYER, BUYER_KEY, PAY_TO, SETTLER_KEY, Setup, Shop, terms};
+
+const WRAPPER: &str = "0x0000000000000000000000000000000000C0FFEE";
+const OFFER: &str = "    offers: [{amount: \"0.01\", transfer: permit2}]\n";
+
+fn open() -> Shop {
+    let extra = "later: {max_delay: 0}\n".to_owned();
+    let shop = Shop::set_up(Setup { route: OFFER, extra, ..Setup::default() });
+    for (at, code) in [
+        (PERMIT2, include_str!("../../../../../tests/contracts/bytecode/Permit2.runtime.hex")),
+        (
+            &EXACT_PROXY.to_string(),
+            include_str!("../../../../../tests/contracts/bytecode/ExactProxy.runtime.hex"),
+        ),
+        (UPTO_PROXY, include_str!("../../../../../tests/contracts/bytecode/UptoProxy.runtime.hex")),
+        (WRAPPER, include_str!("../../../../../tests/contracts/bytecode/Wrapper.runtime.hex")),
+    ] {
+        shop.node.install(at, code);
+    }
+    shop.node.approve(BUYER, PERMIT2);
+    shop
+}
+
+fn permit(nonce: Nonce, units: u128, kind: Kind) -> Permit {
+    Permit {
+        from: address(BUYER),
+        token: address(USDC),
+        amount: Amount::from_units(units),
+        nonce,
+        deadline: terms("1").valid_before,
+        to: address(PAY_TO),
+        valid_after: Timestamp::ZERO,
+        kind,
+    }
+}
+
+fn sign(permit: &Permit) -> [u8; 65] {
+    let Ok(signature) = signer(BUYER_KEY).sign(&permit.digest(ChainId::ETHEREUM));
+    signature.to_rsv()
+}
+
+/// The proxy's call that the permit is for.
+fn settle(permit: &Permit) -> Vec<u8> {
+    let mut out = [0; 1024];
+    permit.calldata(permit.amount, &sign(permit), &mut out).expect("room").to_vec()
+}
+
+/// What the seller takes that goes by Permit2, as his 402 has it.
+fn accepted(shop: &Shop, line: &str, body: &str) -> Value {
+    let told = http::exchange(shop.address, &http::request(line, &[], body));
+    let told = told.header("PAYMENT-REQUIRED").expect("terms").as_bytes();
+    let mut json = vec![0; decoded_room(told.len())];
+    let told: Value =
+        serde_json::from_slice(decode(told, &mut json).expect("base64")).expect("JSON");
+    let mut all = told["accepts"].as_array().expect("a list").iter();
+    let is_wanted =
+        |it: &&Value| it["scheme"] == "upto" || it["extra"]["assetTransferMethod"] == "permit2";
+    all.find(is_wanted).unwrap_or_else(|| panic!("no Permit2: {told}")).clone()
+}
+
+/// A request that is paid by a permit.
+fn request(shop: &Shop, line: &str, body: &str, permit: &Permit) -> String {
+    let accepted = accepted(shop, line, body).to_string();
+    let answers = Answers::V2 { accepted: &accepted, resource: "", extensions: "" };
+    let (transfer, signature) = (Transfer::Permit2(*permit), sign(permit));
+    let payload = SignedPayload { transfer: &transfer, signature: &signature, answers };
+    http::request(line, &[("PAYMENT-SIGNATURE", Base64(payload).to_string())], body)
+}
+
+/// Has the payer burn nonces of his.
+fn burn(shop: &Shop, nonces: impl Iterator<Item = Nonce>) {
+    let function = selector("invalidateUnorderedNonces(uint256,uint256)");
+    for nonce in nonces {
+        let (mut place, mut mask) = (*nonce.as_bytes(), [0; 32]);
+        let bit = usize::from(place[31]);
+        mask[31 - bit / 8] = 1 << (bit % 8);
+        place.copy_within(..31, 1);
+        place[0] = 0;
+        transact(&shop.node, BUYER, PERMIT2, &[&function[..], &place, &mask].concat());
+    }
+}
+
+/// One is settled by somebody else, whose calldata names the nonces of all; the others are burnt.
+#[test]
+fn of_fifteen_permits_the_one_that_was_settled_is_served() {
+    let shop = open();
+    let mut served = 0;
+    for seed in 1..=3_u64 {
+        let nonce = |n| Nonce::new(word(256 * seed as usize + n));
+        let permits: Vec<_> = (1..=15).map(|n| permit(nonce(n), PRICE, Kind::Exact)).collect();
+        let line = "POST /api/analyze";
+        let body = |n| format!("{{\"n\":{n}}}");
+        let permitted = permits.iter().enumerate();
+        let requests: Vec<_> =
+            permitted.map(|(n, permit)| request(&shop, line, &body(n), permit)).collect();
+        let paid = (after(seed) >> 33) as usize % permits.len();
+        shop.proxy.hold_sends(true);
+        together(shop.address, &requests, || {
+            wait_for("a transaction of ours", || shop.proxy.held() > 0);
+            thread::sleep(Duration::from_secs(1));
+            let names = permits.iter().flat_map(|permit| *permit.nonce.as_bytes());
+            let call: Vec<_> = settle(&permits[paid]).into_iter().chain(names).collect();
+            transact(&shop.node, STRANGER, &EXACT_PROXY.to_string(), &call);
+            let others = (0..permits.len()).filter(|n| *n != paid).map(|n| permits[n].nonce);
+            burn(&shop, others);
+            shop.proxy.hold_sends(false);
+        });
+        // Those that were burnt stay open until they cannot be valid any more.
+        let answers = insist(shop.address, &requests, 8);
+        served += had(&answers);
+        let paid = shop.recipient_balance();
+        println!("15 permits, seed {seed}: paid {paid}, had {}", served * PRICE);
+        assert_eq!(served * PRICE, paid, "seed {seed}");
+    }
+    books_agree(&shop, 0);
+}
+
+/// Only the seller's account settles those; words of its calldata are nonces of the others.
+#[test]
+fn of_four_ceilings_the_one_that_was_settled_is_received() {
+    let shop = open();
+    let facilitator = key_of(SETTLER_KEY);
+    let line = "POST /v1/chat/completions";
+    let body = |n| format!(r#"{{"messages":[],"max_tokens":100,"k":{n},"script":"json:12:34"}}"#);
+    let nonces =
+        [word(1), address(USDC).to_word(), address(BUYER).to_word(), facilitator.to_word()];
+    let kind = Kind::Upto { facilitator };
+    let permits = nonces.map(|nonce| permit(Nonce::new(nonce), 3_150, kind));
+    let requests: Vec<_> = (0..4).map(|n| request(&shop, line, &body(n), &permits[n])).collect();
+    shop.proxy.hold_sends(true);
+    let answers = together(shop.address, &requests, || {
+        wait_for("a transaction of ours", || shop.proxy.held() > 0);
+        thread::sleep(Duration::from_secs(1));
+        burn(&shop, permits[1..].iter().map(|permit| permit.nonce));
+        shop.proxy.hold_sends(false);
+    });
+    // 12 tokens and 34.
+    wait_for("the one that can be settled", || shop.recipient_balance() == 120 + 1_020);
+    thread::sleep(Duration::from_secs(11));
+    books_agree(&shop, 0);
+    let received = shop.rows().iter().filter(|row| row["state"] == "served").count();
+    println!("4 ceilings: paid {}, had {}", shop.recipient_balance(), had(&answers) * 1_140);
+    assert_eq!((received, shop.recipient_balance()), (1, 1_140));
+}
+
+/// Whoever settles it, by whatever contract, the payer has paid.
+#[test]
+fn a_permit_that_a_stranger_settles_by_a_wrapper_is_paid() {
+    let shop = open();
+    let permit = permit(Nonce::new(word(7)), PRICE, Kind::Exact);
+    let requests = [request(&shop, "POST /api/analyze", "some words", &permit)];
+    shop.proxy.hold_sends(true);
+    together(shop.address, &requests, || {
+        wait_for("our transaction", || shop.proxy.held() > 0);
+        let function = selector("relay(address,bytes)");
+        let head = [EXACT_PROXY.to_word(), word(64)].concat();
+        let call = [&function[..], &head, &padded(&settle(&permit))].concat();
+        transact(&shop.node, STRANGER, WRAPPER, &call);
+        shop.proxy.hold_sends(false);
+    });
+    let answers = insist(shop.address, &requests, 40);
+    println!("wrapped: paid {}, had {}", shop.recipient_balance(), had(&answers) * PRICE);
+    assert_eq!((had(&answers), shop.recipient_balance()), (1, PRICE), "{}", answers[0].body);
+    books_agree(&shop, 0);
+}

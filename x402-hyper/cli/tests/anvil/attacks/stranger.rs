@@ -1,0 +1,80 @@
+//! Payments that somebody else has settled before they were presented.
+
+use std::time::SystemTime;
+
+use x402_core::proof::{FIELD, PayerProof};
+use x402_core::{Authorization, ChainId, PaymentId, Signer as _, hex};
+
+use super::{STRANGER, books_agree, call_of, paying, purse::POOR_KEY, transact};
+use crate::facilitator::{Service, body_of, settle};
+use crate::faults::PRICE;
+use crate::http;
+use crate::node::USDC;
+use crate::shop::{BUYER_KEY, Shop, sign, terms, usdc};
+
+/// The value of the field that proves to this seller who pays.
+fn proof(key: &str, payment: &Authorization, origin: &str) -> String {
+    let time = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    let payment = PaymentId {
+        chain_id: ChainId::ETHEREUM,
+        contract: super::address(USDC),
+        from: payment.from,
+        nonce: payment.nonce,
+    };
+    let Ok(signature) = super::signer(key).sign(&PayerProof { origin, payment, time }.digest());
+    format!("{time}:{}", hex::Hex(&signature.to_rsv()))
+}
+
+#[test]
+fn who_was_paid_by_a_stranger_serves_the_payer_once() {
+    let shop = Shop::open();
+    let payment = terms("1");
+    transact(&shop.node, STRANGER, USDC, &call_of(&payment, &usdc()));
+    let told = shop.send(&paying(&payment));
+    assert_eq!(told.status, 409, "{}", told.body);
+    assert!(told.json()["help"].as_str().expect("help").contains(FIELD), "{}", told.body);
+    assert_eq!(shop.upstream.hits(), 0);
+
+    let with = |proof: String| [paying(&payment), vec![(FIELD, proof)]].concat();
+    for (key, origin) in [(POOR_KEY, "http://localhost"), (BUYER_KEY, "http://another.example")] {
+        let refused = shop.send(&with(proof(key, &payment, origin)));
+        assert_eq!(refused.status, 409, "{}", refused.body);
+    }
+    let served = shop.send(&with(proof(BUYER_KEY, &payment, "http://localhost")));
+    assert_eq!(served.status, 200, "{}", served.body);
+    let again = shop.send(&with(proof(BUYER_KEY, &payment, "http://localhost")));
+    assert_eq!((again.status, &again.body), (200, &served.body));
+    let other =
+        shop.send_body(&with(proof(BUYER_KEY, &payment, "http://localhost")), "other words");
+    assert_eq!(other.status, 409, "{}", other.body);
+    println!("stranger: paid {}, had {PRICE}", shop.recipient_balance());
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 1));
+    books_agree(&shop, 0);
+}
+
+/// What moved something else, or was cancelled, has not paid, whoever proves what.
+#[test]
+fn what_a_stranger_used_up_otherwise_is_refused() {
+    let shop = Shop::open();
+    let payment = terms("1");
+    let twin = Authorization { to: payment.from, ..payment };
+    transact(&shop.node, STRANGER, USDC, &call_of(&twin, &usdc()));
+    let proof = proof(BUYER_KEY, &payment, "http://localhost");
+    let refused = shop.send(&[paying(&payment), vec![(FIELD, proof)]].concat());
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits(), shop.exported()), (0, 0, 0));
+}
+
+/// It cannot tell for whom: several sellers may have one payee.
+#[test]
+fn a_facilitator_never_takes_what_a_stranger_settled() {
+    let service = Service::open();
+    let payment = terms("1");
+    transact(&service.node, STRANGER, USDC, &call_of(&payment, &usdc()));
+    let body = body_of(&payment, &sign(&payment, &usdc()).to_rsv());
+    let line = [("Content-Type", "application/json".to_owned())];
+    let verified = http::exchange(service.address, &http::request("POST /verify", &line, &body));
+    assert_eq!(verified.json()["isValid"], false, "{}", verified.body);
+    let settled = settle(service.address, &body).json();
+    assert_eq!(settled["success"], false, "{settled}");
+}
