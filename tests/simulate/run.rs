@@ -335,7 +335,8 @@ impl Stage {
                 return None;
             }
             402 | 409 => world.payments[index].refused += u32::from(is_final),
-            500 | 503 => {}
+            // Nothing was sent for it: its payer has made gas lost, and comes again.
+            429 | 500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),
         }
         // Who is refused again and again only waits for the end of the authorization.
