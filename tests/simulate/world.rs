@@ -61,6 +61,11 @@ impl Payment {
     pub(crate) fn of(terms: Terms, valid_before: u64) -> Self {
         Self { terms, valid_before, ..Self::default() }
     }
+
+    /// No node has any of its transactions any more.
+    pub(crate) fn forget_taken(&mut self) {
+        self.taken.clear();
+    }
 }
 
 /// How it is sold.
