@@ -18,7 +18,7 @@ use x402_core::{Address, Signer as _, Timestamp, Transfer};
 use x402_core::{Asset, Authorization, Claim, Claimed, Moment, Nonce, Payment, Signature};
 use x402_fuzz::shop::{NOW, OFFERS, Word};
 use x402_std::BoxFuture;
-use x402_std::chain::{Call, Chain as _, Journal, Outcome, Sent, RpcChain, RpcOptions};
+use x402_std::chain::{Call, Chain as _, Journal, Outcome, RpcChain, RpcOptions, Sent};
 use x402_std::chain::{Transaction, TxHash, Usage};
 use x402_std::ledger::LedgerError;
 

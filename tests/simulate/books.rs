@@ -129,7 +129,8 @@ impl Books {
     fn balance(&self, account: &CreditAccount) -> Option<Amount> {
         let payments = self.payments.iter().filter(|payment| payment.account == *account);
         let credit = payments.flat_map(|payment| [payment.credit(), Some(payment.consumed)]);
-        let credit = credit.flatten().fold(Amount::ZERO, |sum, credit| sum.checked_add(credit).unwrap());
+        let credit =
+            credit.flatten().fold(Amount::ZERO, |sum, credit| sum.checked_add(credit).unwrap());
         let draws = self.draws.values().filter(|draw| draw.account == *account);
         let taken = draws.map(|draw| match &draw.state {
             DrawState::Held => draw.amount,

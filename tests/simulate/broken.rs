@@ -100,9 +100,8 @@ impl Careless {
                 let transaction = TxHash(mined.sent.hash);
                 let used = mined.logs.iter().position(|log| log.uses(from, nonce));
                 let is_moved = mined.logs.iter().any(|log| {
-                    log.moved(from, to).is_some_and(|moved| {
-                        payment.amount() == Amount::from_units(moved)
-                    })
+                    log.moved(from, to)
+                        .is_some_and(|moved| payment.amount() == Amount::from_units(moved))
                 });
                 if let Some(used) = used
                     && is_moved

@@ -9,6 +9,10 @@ pub(crate) struct Counts {
     pub(crate) runs: u64,
     pub(crate) crashes: u64,
     pub(crate) faults: u64,
+    /// What the node was asked.
+    pub(crate) calls: u64,
+    /// How long it took by the clock of the runs.
+    pub(crate) seconds: u64,
     pub(crate) reorgs: u64,
     /// Of these, those that went back further than is waited for.
     pub(crate) deep: u64,
@@ -43,6 +47,8 @@ impl Counts {
         self.runs += other.runs;
         self.crashes += other.crashes;
         self.faults += other.faults;
+        self.calls += other.calls;
+        self.seconds += other.seconds;
         self.reorgs += other.reorgs;
         self.deep += other.deep;
         self.restarts += other.restarts;

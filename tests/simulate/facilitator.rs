@@ -19,7 +19,11 @@ use crate::token::{Act, TOKEN, Terms, Use, Word};
 use crate::world::{Shared, World, index_of, lock};
 
 /// Our engine, over a seller.
-pub(crate) fn engine(seller: &Arc<Seller>, account: Address, asset: &Asset<'_>) -> LocalFacilitator {
+pub(crate) fn engine(
+    seller: &Arc<Seller>,
+    account: Address,
+    asset: &Asset<'_>,
+) -> LocalFacilitator {
     let (chain_id, assets) = (ChainId::ETHEREUM, vec![asset.into()]);
     let kinds = vec![Kind::Eip3009, Kind::Permit2];
     let chain = ServedChain { chain_id, account, assets, kinds };

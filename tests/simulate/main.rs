@@ -9,8 +9,12 @@
 //! was mended once ([`broken::Broken`]), and the runs must fail; `--without` leaves kinds of trouble out, by
 //! the names of [`weather::Weather`]'s members.
 //!
-//! What must be true (I1 to I7 of SECURITY.md) is looked at all the time, and once more at the end of
-//! each run, when nothing fails any more and each client has repeated its bytes.
+//! What must be true (I1 to I6 of SECURITY.md) is looked at all the time, and once more at the end of
+//! each run, when nothing fails any more and each client has repeated its bytes. Besides:
+//!
+//! * I7: what the books call received is at most what the token moved to the payee ([`invariant`]);
+//! * I8: nobody is told to sign anew whose payment has arrived, or arrives after all, when the seller had
+//!   begun to settle it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test program exports nothing")]
 #![allow(clippy::cast_possible_truncation, reason = "a run is small")]
 

@@ -14,8 +14,7 @@ use crate::token::{AGGREGATE3, Act, Log, State, TOKEN, Word, contract, word};
 /// The code and the message of an error.
 pub(crate) type Refused = (i64, &'static str);
 
-pub(crate) const MULTICALL3: Contract =
-    address!("ca11bde05977b3631167028862be2a173976ca11");
+pub(crate) const MULTICALL3: Contract = address!("ca11bde05977b3631167028862be2a173976ca11");
 
 sol! {
     function authorizationState(address authorizer, bytes32 nonce);
@@ -127,8 +126,18 @@ impl<'a> View<'a> {
 
     fn call(&self, params: &Value) -> Result<String, Refused> {
         const CALL: [&str; 12] = [
-            "accessList", "chainId", "data", "from", "gas", "gasPrice", "input", "maxFeePerGas",
-            "maxPriorityFeePerGas", "nonce", "to", "value",
+            "accessList",
+            "chainId",
+            "data",
+            "from",
+            "gas",
+            "gasPrice",
+            "input",
+            "maxFeePerGas",
+            "maxPriorityFeePerGas",
+            "nonce",
+            "to",
+            "value",
         ];
         let call = params[0].as_object().expect("a call");
         only(call, &CALL);
@@ -300,8 +309,7 @@ fn tell(block: &Block) -> Value {
 
 fn receipt(block: &Block, mined: &Mined, at: usize) -> Value {
     let logs = mined.logs.iter().enumerate();
-    let logs: Vec<_> =
-        logs.map(|(place, log)| tell_log(block, mined, (at, place), log)).collect();
+    let logs: Vec<_> = logs.map(|(place, log)| tell_log(block, mined, (at, place), log)).collect();
     json!({
         "transactionHash": hex(&mined.sent.hash),
         "transactionIndex": number_of(at as u64),

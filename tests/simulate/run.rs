@@ -90,6 +90,7 @@ pub(crate) fn run(seed: u64, settings: &Settings) -> Ended {
     let debts: Vec<_> = debts.map(|entry| index_of(*entry.id().nonce.as_bytes())).collect();
     let mut world = lock(&stage.world);
     world.counts.in_batches = world.node.in_batches();
+    world.counts.seconds = world.milliseconds() / 1_000;
     world.settle_accounts(&debts);
     world.settle_received(&entries);
     world.settle_credit(&balances, &held);
@@ -353,7 +354,11 @@ impl Stage {
     }
 
     /// How long to wait before the next attempt, in milliseconds; `None` after the last.
-    pub(crate) fn judge(&self, index: usize, answer: Option<(StatusCode, bool, Bytes)>) -> Option<u64> {
+    pub(crate) fn judge(
+        &self,
+        index: usize,
+        answer: Option<(StatusCode, bool, Bytes)>,
+    ) -> Option<u64> {
         let mut world = lock(&self.world);
         let pause = world.random.below(3_000);
         let Some((status, is_final, body)) = answer else { return Some(pause + 1_000) };
@@ -371,7 +376,7 @@ impl Stage {
         }
         // Who is refused again and again only waits for the end of the authorization.
         let is_patient = world.payments[index].refused > 3;
-        Some(pause + if is_patient { 12_000 } else { 5_000 })
+        Some(pause + if is_patient { 60_000 } else { 5_000 })
     }
 
     /// Blocks come; some go.

@@ -227,7 +227,8 @@ impl State {
     /// Which of 256 nonces are used, as Permit2 has it.
     pub(crate) fn nonce_bitmap(&self, from: Word, position: Word) -> Word {
         let mut bitmap = [0; 32];
-        for (_, nonce) in self.used.range((from, [0; 32])..=(from, [0xff; 32])).map(|(key, _)| key) {
+        for (_, nonce) in self.used.range((from, [0; 32])..=(from, [0xff; 32])).map(|(key, _)| key)
+        {
             if nonce[..31] == position[1..] && position[0] == 0 {
                 bitmap[31 - usize::from(nonce[31] / 8)] |= 1 << (nonce[31] % 8);
             }

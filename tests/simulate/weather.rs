@@ -83,8 +83,10 @@ pub(crate) struct Weather {
     pub(crate) draw_contested: u64,
 }
 
+type Member = fn(&mut Weather) -> &mut u64;
+
 /// How to switch off kinds of it, by their names.
-const KINDS: &[(&str, fn(&mut Weather) -> &mut u64)] = &[
+const KINDS: &[(&str, Member)] = &[
     ("call_fails", |weather| &mut weather.call_fails),
     ("answer_lost", |weather| &mut weather.answer_lost),
     ("call_slow", |weather| &mut weather.call_slow),
@@ -183,8 +185,9 @@ impl Weather {
             draw_contested: some(500),
         };
         // Such nodes and such people are rarer than the others' kinds of trouble.
-        let Self { garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, .. } =
-            &mut weather;
+        let Self {
+            garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, ..
+        } = &mut weather;
         let rarer = [garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine];
         for member in rarer {
             if random.chance(600) {

@@ -85,6 +85,7 @@ impl Wire {
 
     fn ask(&self, backend: usize, method: &str, params: &Value) -> Result<Value, Refused> {
         let mut world = lock(&self.0);
+        world.counts.calls += 1;
         if method == "eth_getTransactionReceipt" {
             let garbled = world.weather.garbled;
             world.node.garble =

@@ -384,7 +384,12 @@ impl World {
     }
 
     /// The ledger has taken a step of a payment; whose balance may have changed.
-    pub(crate) fn stepped(&mut self, index: usize, change: &Change, is_sent: bool) -> CreditAccount {
+    pub(crate) fn stepped(
+        &mut self,
+        index: usize,
+        change: &Change,
+        is_sent: bool,
+    ) -> CreditAccount {
         self.payments[index].is_sent |= is_sent;
         self.counts.reversed += u64::from(matches!(change, Change::Reversed));
         let account = self.books.stepped(index, change);

@@ -286,6 +286,8 @@ pub enum Error {
     Payload(WireError),
     /// The authorization pays somebody else.
     Recipient,
+    /// Nobody is to be paid who could have the money: the payer, the token, or the zero address.
+    Payee,
     /// Another scheme or method than the one asked for.
     Scheme,
     /// The signature is none that the token takes.
@@ -300,6 +302,8 @@ pub enum Error {
     TooLong,
     /// The payer is a wallet that is not on the chain.
     Undeployed,
+    /// The value is zero: to submit it costs, and moves nothing.
+    Zero,
 }
 
 /// The reason of an error, told otherwise.
@@ -307,7 +311,7 @@ macro_rules! reason_of {
     ($error:expr, $told:path) => {
         match $error {
             Error::Allowance => $told(Reason::Permit2Allowance),
-            Error::Amount => $told(Reason::ValueMismatch),
+            Error::Amount | Error::Zero => $told(Reason::ValueMismatch),
             Error::Asset => $told(Reason::InvalidPaymentRequirements),
             Error::AuthorizationUsed => $told(Reason::NonceAlreadyUsed),
             Error::Balance | Error::Owing => $told(Reason::InsufficientFunds),
@@ -322,7 +326,7 @@ macro_rules! reason_of {
             Error::Missing => $told(Reason::PaymentRequired),
             Error::Network => $told(Reason::InvalidNetwork),
             Error::NotYetValid => $told(Reason::ValidAfter),
-            Error::Recipient => $told(Reason::RecipientMismatch),
+            Error::Payee | Error::Recipient => $told(Reason::RecipientMismatch),
             Error::Scheme => $told(Reason::InvalidScheme),
             Error::Signature(_) | Error::Signer => $told(Reason::Signature),
             Error::Simulation => $told(Reason::SimulationFailed),
@@ -359,6 +363,7 @@ impl Error {
             | Self::Network
             | Self::NotYetValid
             | Self::Owing
+            | Self::Payee
             | Self::Recipient
             | Self::Scheme
             | Self::Signature(_)
@@ -366,7 +371,8 @@ impl Error {
             | Self::Simulation
             | Self::Spender
             | Self::TooLong
-            | Self::Undeployed => 402,
+            | Self::Undeployed
+            | Self::Zero => 402,
         }
     }
 
@@ -408,10 +414,10 @@ impl Error {
 
     const fn eip3009_reason(&self, version: Version) -> Reason {
         match (self, version) {
-            (Self::Amount, Version::V1) => Reason::ValueMismatchV1,
+            (Self::Amount | Self::Zero, Version::V1) => Reason::ValueMismatchV1,
             (Self::Balance, _) => Reason::InsufficientBalance,
             (Self::Network, _) => Reason::NetworkMismatch,
-            (Self::Recipient, _) => Reason::ExactRecipientMismatch,
+            (Self::Payee | Self::Recipient, _) => Reason::ExactRecipientMismatch,
             (Self::Scheme, _) => Reason::ExactScheme,
             (Self::Signature(_) | Self::Signer, _) => Reason::ExactSignature,
             _ => self.reason(),
@@ -420,14 +426,14 @@ impl Error {
 
     const fn permit2_reason(&self) -> Reason {
         match self {
-            Self::Amount => Reason::Permit2Amount,
+            Self::Amount | Self::Zero => Reason::Permit2Amount,
             Self::Asset => Reason::Permit2Token,
             Self::AuthorizationUsed => Reason::Permit2Nonce,
             Self::Balance => Reason::Permit2Balance,
             Self::Expired => Reason::Permit2Deadline,
             Self::Method => Reason::Permit2Proxy,
             Self::NotYetValid => Reason::Permit2NotYetValid,
-            Self::Recipient => Reason::Permit2Recipient,
+            Self::Payee | Self::Recipient => Reason::Permit2Recipient,
             Self::Signature(_) | Self::Signer => Reason::Permit2Signature,
             Self::Simulation => Reason::Permit2Simulation,
             _ => self.reason(),
@@ -439,7 +445,9 @@ impl Error {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Allowance => "approve the Permit2 contract for the token, then pay again",
-            Self::Amount => "sign exactly the amount of this answer, in atomic units of the asset",
+            Self::Amount | Self::Zero => {
+                "sign exactly the amount of this answer, in atomic units of the asset"
+            }
             Self::Asset => "pay with the asset that this answer names",
             Self::AuthorizationUsed => "sign a new authorization with a nonce not used before",
             Self::Balance => "fund the paying account, or pay from another",
@@ -461,6 +469,7 @@ impl Error {
             Self::Owing => {
                 "fund the paying account and send the earlier payment again, or ask the seller"
             }
+            Self::Payee => "pay from another account, or to another one",
             Self::Recipient => "sign a transfer to the recipient that this answer names",
             Self::Scheme => "pay by the scheme and the method that this answer names",
             Self::Signature(_) => "send 65 bytes r, s, v with a low s and a v of 27 or 28",
@@ -499,10 +508,12 @@ impl fmt::Display for Error {
             Self::Network => "the payment is on another network",
             Self::NotYetValid => "the authorization is not valid yet",
             Self::Owing => "an earlier payment that was served has not been paid",
+            Self::Payee => "the authorization pays the payer, the token or nobody",
             Self::Recipient => "the authorization pays another recipient",
             Self::Signer => "the signature is not the payer's over these terms",
             Self::Simulation => "the token refuses the transfer",
             Self::TooLong => "the authorization is valid for longer than payments are remembered",
+            Self::Zero => "the payment's value is zero",
         })
     }
 }

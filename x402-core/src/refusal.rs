@@ -31,6 +31,8 @@ pub enum Refusal {
     /// The authorization was used before the payment was presented, and nothing shows that its payer
     /// presents it.
     Unproven,
+    /// Transactions for this payer moved nothing: the next is sent in so many seconds at the earliest.
+    TooSoon(u32),
     /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction.
     Unavailable,
 }
@@ -49,6 +51,7 @@ impl Refusal {
             | Self::Served
             | Self::Unproven => 409,
             Self::Payment(error) => error.status(),
+            Self::TooSoon(_) => 429,
             Self::HeldBack | Self::InDoubt | Self::Pending | Self::Short | Self::Unavailable => 503,
         }
     }
@@ -67,6 +70,7 @@ impl Refusal {
                 409 => "409",
                 _ => error.code().as_str(),
             },
+            Self::TooSoon(_) => "429",
             Self::HeldBack | Self::InDoubt | Self::Pending | Self::Short | Self::Unavailable => {
                 "503"
             }
@@ -84,7 +88,7 @@ impl Refusal {
             Self::Payment(error) => error.reason(),
             Self::HeldBack | Self::Pending => Reason::SettlementPending,
             Self::Short => Reason::TransactionFailed,
-            Self::InDoubt | Self::Unavailable => Reason::UnexpectedVerifyError,
+            Self::InDoubt | Self::TooSoon(_) | Self::Unavailable => Reason::UnexpectedVerifyError,
         }
     }
 
@@ -98,7 +102,9 @@ impl Refusal {
             Self::IdentifierTaken => Reason::InvalidPayload.as_str(),
             Self::HeldBack | Self::Pending => Reason::SettlementPending.as_str(),
             Self::Short => Reason::TransactionFailed.as_str(),
-            Self::InDoubt | Self::Unavailable => Reason::UnexpectedVerifyError.as_str(),
+            Self::InDoubt | Self::TooSoon(_) | Self::Unavailable => {
+                Reason::UnexpectedVerifyError.as_str()
+            }
         }
     }
 
@@ -122,6 +128,7 @@ impl Refusal {
             Self::Unproven => {
                 "if you are the payer and it paid this seller, send X-Payment-Proof with it; else sign anew"
             }
+            Self::TooSoon(_) => "wait, and send the same request with the same payment later",
             Self::Unavailable => {
                 "nothing was charged: send the same request with the same payment later"
             }
@@ -176,6 +183,9 @@ impl fmt::Display for Refusal {
             Self::HeldBack => "your earlier payment for this request is under way",
             Self::Served => "the payment was served before",
             Self::Short => "the token moved another value than was signed",
+            Self::TooSoon(_) => {
+                "transactions for this payer moved nothing, and the next has to wait"
+            }
             Self::Unavailable => "payments cannot be taken at the moment",
         })
     }
@@ -203,10 +213,12 @@ mod tests {
             Network,
             NotYetValid,
             Owing,
+            Payee,
             Recipient,
             Signer,
             Simulation,
             TooLong,
+            Zero,
             Signature(SignatureError::Compact),
             Signature(SignatureError::HighS),
             Malformed(HeaderError::Duplicate(Field::ValidBefore)),
@@ -223,6 +235,7 @@ mod tests {
             Refusal::Pending,
             Refusal::Short,
             Refusal::Served,
+            Refusal::TooSoon(60),
             Refusal::Unavailable,
         ];
         for refusal in faults.map(Refusal::Payment).into_iter().chain(others) {

@@ -47,7 +47,8 @@ impl Moment {
 }
 
 impl Requirements {
-    /// Judges a payment: network, scheme, asset, recipient, amount, time, signature, in that order.
+    /// Judges a payment: network, scheme, asset, recipient, amount, time, signature, in that order. Nothing
+    /// is no price, and who pays himself, the token or nobody is not taken: it costs gas and moves nothing.
     ///
     /// Pure: it asks no chain. The time rules are the contract's, made strict by the margin: the end
     /// is not before now + margin; the begin is before now (a token), or not after it (Permit2).
@@ -55,8 +56,9 @@ impl Requirements {
     /// # Errors
     ///
     /// The first of [`Error::Network`], [`Error::Scheme`], [`Error::Asset`], [`Error::Recipient`],
-    /// [`Error::Facilitator`], [`Error::Amount`], [`Error::NotYetValid`], [`Error::Expired`],
-    /// [`Error::Signature`] and [`Error::Signer`] that applies.
+    /// [`Error::Facilitator`], [`Error::Payee`], [`Error::Amount`], [`Error::Zero`],
+    /// [`Error::NotYetValid`], [`Error::Expired`], [`Error::Signature`] and [`Error::Signer`] that
+    /// applies.
     pub fn check(
         &self,
         payment: &Payment,
@@ -142,8 +144,15 @@ impl Requirements {
     fn check_unsigned(&self, payment: &Payment, moment: &Moment) -> Result<(), Error> {
         self.check_terms(payment)?;
         let transfer = &payment.transfer;
+        // To submit it costs, and moves nothing: to itself or to nobody, a token refuses.
+        if [transfer.from(), payment.asset, Address::ZERO].contains(&transfer.to()) {
+            return Err(Error::Payee);
+        }
         if transfer.value() != self.amount {
             return Err(Error::Amount);
+        }
+        if transfer.value() == Amount::ZERO {
+            return Err(Error::Zero);
         }
         let is_early = match transfer {
             // A token takes it after that second, Permit2's spender from it on.

@@ -9,10 +9,11 @@ The facilitator over HTTP: the service that answers sellers, and the client of o
 | `GET /healthz` | is it there | `ok` |
 | `GET /metrics` | how it does | Prometheus' text format |
 
-The body of both `POST`s is `{x402Version?, paymentPayload, paymentRequirements}`, of v1 or v2; see
-section 7 of the x402 specification. A verdict has status 200, whatever it is. 400 is for a body that
-cannot be read, 401 for a missing bearer token, 413 for a body of more than 64 KiB, 500 where there is
-no verdict: then the money may have moved, and the same request again says so.
+The body of both `POST`s is `{x402Version?, paymentPayload, paymentRequirements}`, of v1 or v2, as
+`application/json`; see section 7 of the x402 specification. A verdict has status 200, whatever it is. 400
+is for a body that cannot be read, 401 for a missing bearer token, 413 for a body of more than 64 KiB, 415
+for one of another type, 500 where there is no verdict: then the money may have moved, and the same request
+again says so.
 */
 
 mod http_client;

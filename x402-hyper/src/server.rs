@@ -165,6 +165,7 @@ more, whatever the price is by then. Without it, and after that, the price is th
 | 404, 405 | [`Quote::Absent`], [`Quote::MethodNotAllowed`] |
 | 409 | the payment was used |
 | 413, 431 | a body to be compared, or a payment, is too large |
+| 429 | transactions for this payer moved nothing, and the next has to wait; with `Retry-After` |
 | 500 | the inner service panicked; the work is owed still |
 | 503 | the outcome of the payment is not known yet, or the chain cannot be reached; with `Retry-After` |
 

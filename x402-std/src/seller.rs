@@ -14,9 +14,11 @@ given back by [`Seller::refund`].
 mod accept;
 mod arrival;
 mod batch;
+mod check;
 mod credit;
 mod held_back;
 mod import;
+mod losses;
 mod on_chain;
 mod options;
 mod pledge;
@@ -27,6 +29,7 @@ mod resolve;
 mod tab;
 mod ticket;
 mod together;
+mod under_way;
 mod watch;
 mod working;
 
@@ -41,9 +44,11 @@ use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
 use crate::ledger::{Answer, Claiming, Entry, Identifier, Ledger, RequestId, Settle};
 use held_back::PendingRequests;
+use losses::Losses;
 use redeem::Redeeming;
 use tab::Tab;
 use together::Crowd;
+use under_way::UnderWay;
 use watch::Watched;
 use working::{Guard, Working};
 
@@ -51,8 +56,10 @@ pub use accept::AcceptError;
 pub(crate) use arrival::record;
 pub use credit::{DrawTicket, Drawn};
 pub use import::{Import, Imported, Standing};
+pub use losses::LossLimits;
 pub use on_chain::OnChain;
 pub(crate) use on_chain::since;
+pub(crate) use options::system_time;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
 pub use rail::{Moved, Rail, Steps};
@@ -70,6 +77,8 @@ pub struct Seller {
     crowd: Crowd,
     pending: PendingRequests,
     watched: Watched,
+    under_way: UnderWay,
+    losses: Losses,
 }
 
 impl fmt::Debug for Seller {
@@ -181,9 +190,20 @@ impl Seller {
         rails: Vec<(ChainId, Arc<dyn Rail>)>,
         options: SellerOptions,
     ) -> Arc<Self> {
-        let (working, tab, crowd) = Default::default();
+        let (working, tab, crowd, under_way, losses) = Default::default();
         let (pending, watched) = Default::default();
-        Arc::new(Self { ledger, rails, options, working, tab, crowd, pending, watched })
+        Arc::new(Self {
+            ledger,
+            rails,
+            options,
+            working,
+            tab,
+            crowd,
+            pending,
+            watched,
+            under_way,
+            losses,
+        })
     }
 
     fn rail(&self, chain_id: ChainId) -> Result<&dyn Rail, Rejection> {
@@ -202,10 +222,6 @@ impl Seller {
     #[must_use]
     pub fn now(&self) -> u64 {
         (self.options.clock)()
-    }
-
-    fn moment(&self) -> Moment {
-        Moment { margin_seconds: self.options.margin_seconds, ..Moment::at(self.now()) }
     }
 
     /// Takes a payment for a request, checks it, and sees to it that the money arrives.
@@ -238,7 +254,7 @@ impl Seller {
         purchase: Purchase,
     ) -> Result<Admission, Rejection> {
         let Purchase { request, amount, settle } = purchase;
-        let moment = self.moment();
+        let moment = self.moment(requirements.chain_id);
         let seller = Arc::clone(self);
         let task = match self.check(presented, requirements, &moment).await {
             Ok((checked, signature)) => {
@@ -289,14 +305,16 @@ impl Seller {
         presented: &Presented,
         requirements: &Requirements,
     ) -> Result<(), Rejection> {
-        let moment = self.moment();
+        let moment = self.moment(requirements.chain_id);
         let (checked, signature) = self.check(presented, requirements, &moment).await?;
         let known = self.ledger.find(checked.id()).await;
         if known.map_err(|error| Rejection::unavailable(&error))?.is_some() {
             return Err(Error::AuthorizationUsed.into());
         }
         let entry = new_entry(checked, signature, RequestId([0; 32]), &moment)?;
-        self.verify_entry(&entry).await
+        self.may_lose_by(&entry)?;
+        self.verify_entry(&entry).await?;
+        self.covers(&entry, self.under_way_of(&entry)).await
     }
 
     async fn verify_entry(&self, entry: &Entry) -> Result<(), Rejection> {
@@ -305,44 +323,6 @@ impl Seller {
             ChainError::Refused(error) => error.into(),
             error => Rejection::unavailable(&error),
         })
-    }
-
-    /// Judges a payment without asking anybody, or, where the payer may be a contract, by asking
-    /// whether there is one. Gives the signature where it is a contract's.
-    async fn check(
-        &self,
-        presented: &Presented,
-        requirements: &Requirements,
-        moment: &Moment,
-    ) -> Result<(Checked, Vec<u8>), Rejection> {
-        let Presented { payment, signature, .. } = presented;
-        let error = match requirements.check(payment, moment, &&*self.options.recover) {
-            Ok(checked) => return Ok((checked, Vec::new())),
-            Err(error) => error,
-        };
-        let is_of_signature = matches!(error, Error::Signature(_) | Error::Signer);
-        if !is_of_signature || !self.options.contract_wallets || signature.is_empty() {
-            return Err(error.into());
-        }
-        let rail = self.rail(payment.chain_id)?;
-        let has_code = rail.has_code(payment.transfer.from()).await;
-        let has_code = has_code.map_err(|error| Rejection::unavailable(&error))?;
-        let shown = Undeployed::shown(signature);
-        let kept = match (has_code, Undeployed::parse(signature)) {
-            (Some(true), _) => shown,
-            (None, _) => signature,
-            (Some(false), Some(wallet)) if self.may_deploy(&wallet, payment) => signature,
-            (Some(false), Some(_)) => return Err(Error::Undeployed.into()),
-            (Some(false), None) => return Err(error.into()),
-        };
-        Ok((requirements.check_wallet(payment, shown, moment)?, kept.to_vec()))
-    }
-
-    /// Whether a wallet is deployed for its payer. By `upto`, only the account itself may settle, and
-    /// Multicall3 is another.
-    fn may_deploy(&self, wallet: &Undeployed<'_>, payment: &Payment) -> bool {
-        let factories = &self.options.wallet_factories;
-        payment.transfer.facilitator().is_none() && factories.contains(&wallet.factory)
     }
 
     /// Takes a payment up, for as long as the guard is there; nobody else works on it then, here or
@@ -452,19 +432,20 @@ impl Seller {
         guard: Guard,
         how: &Redeeming,
     ) -> Result<Admission, Rejection> {
-        if self.goes_together(&entry) {
-            let (guard, hash) = self.settle_together(entry.clone(), guard).await?;
-            let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(hash) };
-            return Ok(self.ticket(&entry, receipt, guard));
-        }
         let steps = Steps::new(&*self.ledger, entry.id());
-        if let Err(rejection) = self.verify_entry(&entry).await {
+        let is_together = self.goes_together(&entry);
+        if let Err(rejection) = self.approve(&entry, is_together).await {
             let is_used = rejection.refusal == Refusal::Payment(Error::AuthorizationUsed);
             if is_used && self.options.redeems {
                 return Arc::clone(&self).redeem(entry, guard, how).await;
             }
             steps.release().await;
             return Err(rejection);
+        }
+        if is_together {
+            let (guard, hash) = self.settle_together(entry.clone(), guard).await?;
+            let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(hash) };
+            return Ok(self.ticket(&entry, receipt, guard));
         }
         match entry.settle {
             Settle::First => {}
@@ -478,8 +459,9 @@ impl Seller {
                 }
             },
         }
-        let transaction = self.rail(entry.payment.chain_id())?.settle(&entry, &steps).await?;
-        let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(transaction) };
+        let moved = self.rail(entry.payment.chain_id())?.settle(&entry, &steps).await;
+        self.take_down(&entry, &moved);
+        let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(moved?) };
         Ok(self.ticket(&entry, receipt, guard))
     }
 
@@ -489,7 +471,8 @@ impl Seller {
         if self.is_too_old(entry) {
             return Err(Rejection::pending(entry));
         }
-        let steps = Steps::new(&*self.ledger, entry.id());
+        let may_lose = self.may_lose_by(entry).is_ok();
+        let steps = Steps::new(&*self.ledger, entry.id()).losing(may_lose);
         let rail = self.rail(entry.payment.chain_id())?;
         let is_sent = matches!(entry.state, State::Broadcast | State::Pending);
         // Also where payments are no longer settled together, but were.
@@ -497,7 +480,11 @@ impl Seller {
         if is_sent && (is_anothers || self.goes_together(entry)) {
             return rail.look_for(entry, &steps).await;
         }
-        rail.follow(entry, &steps).await
+        let moved = rail.follow(entry, &steps).await;
+        if matches!(moved, Ok(_) | Err(Rejection { refusal: Refusal::Payment(_), .. })) {
+            self.under_way.end(entry);
+        }
+        moved
     }
 }
 

@@ -414,7 +414,21 @@ fn put_answers(seeds: &mut Seeds) {
         (7, text(&[&block(20), &no])),
         (7, text(&[&block(2_000), &no, "\"0x1\""])),
         (7, text(&[&block(20), &yes, "\"0x1\"", &used, &block(16), &receipt, &block(20)])),
-        (7, text(&[&block(3), &yes, "\"0x1\"", "[]", &block(2), &no, &block(3), &block(3), &yes, &no])),
+        (
+            7,
+            text(&[
+                &block(3),
+                &yes,
+                "\"0x1\"",
+                "[]",
+                &block(2),
+                &no,
+                &block(3),
+                &block(3),
+                &yes,
+                &no,
+            ]),
+        ),
     ];
     for (plan, answers) in scripts {
         seeds.put("rpc", [&[plan][..], b"\"0x1\"\n", answers.as_bytes()].concat());

@@ -30,6 +30,11 @@ pub(crate) fn amount() -> impl Strategy<Value = Amount> {
     prop_oneof![everyday, word().prop_map(Amount::from_be_bytes)]
 }
 
+/// What can be paid: not nothing.
+pub(crate) fn price() -> impl Strategy<Value = Amount> {
+    amount().prop_filter("nothing", |amount| *amount != Amount::ZERO)
+}
+
 pub(crate) fn timestamp() -> impl Strategy<Value = Timestamp> {
     let everyday = any::<u64>().prop_map(Timestamp::from_secs);
     prop_oneof![everyday, word().prop_map(Timestamp::from_be_bytes)]

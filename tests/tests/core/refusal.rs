@@ -27,10 +27,12 @@ pub(crate) fn all() -> Vec<Refusal> {
         Error::Network,
         Error::NotYetValid,
         Error::Owing,
+        Error::Payee,
         Error::Recipient,
         Error::Signer,
         Error::Simulation,
         Error::TooLong,
+        Error::Zero,
     ];
     let others = [
         Refusal::Conflict,
@@ -41,6 +43,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         Refusal::Pending,
         Refusal::Short,
         Refusal::Served,
+        Refusal::TooSoon(60),
         Refusal::Unavailable,
     ];
     let malformed = Field::OF_REQUEST.into_iter().flat_map(header).map(Error::Malformed);

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use x402_core::secp256k1::K256;
 use x402_core::{
-    Address, Amount, ChainId, Error, Moment, Payment, Requirements, SignatureError, Timestamp,
+    Address, Amount, ChainId, Error, Moment, Payment, Requirements, SignatureError, Signer as _,
+    Timestamp,
 };
 
-use crate::arbitrary::{NOW, amount, cases, offer, owed, payment, signed, signer, usdc};
+use crate::arbitrary::{NOW, cases, offer, owed, payer, payment, price, signed, signer, usdc};
 
 fn check(terms: &Requirements, payment: &Payment) -> Result<(), Error> {
     terms.check(payment, &Moment::at(NOW), &K256).map(|_| ())
@@ -45,6 +46,23 @@ fn of_many_faults_the_first_is_named() {
         }
         let first = present().next().map(|(_, (error, _))| *error);
         assert_eq!(check(offer.requirements(), &payment).err(), first, "{faults:08b}");
+    }
+}
+
+#[test]
+fn nothing_is_taken_that_moves_nothing_to_anybody() {
+    let mut offer = offer();
+    let nothing = x402_core::Offer::new(*usdc(), offer.requirements().pay_to, Amount::ZERO, 60);
+    let free = payment(nothing.requirements(), owed(&nothing));
+    assert_eq!(check(nothing.requirements(), &free), Err(Error::Zero));
+    let unpaid = signed_with(|a| a.value = Amount::ZERO);
+    assert_eq!(check(offer.requirements(), &unpaid), Err(Error::Amount));
+    for payee in [payer().address(), usdc().address, Address::ZERO] {
+        offer = x402_core::Offer::new(*usdc(), payee, Amount::from_units(10_000), 60);
+        let paid = payment(offer.requirements(), owed(&offer));
+        assert_eq!(check(offer.requirements(), &paid), Err(Error::Payee), "{payee}");
+        // Whoever took it in an earlier version still finds it.
+        assert!(offer.requirements().identify(&paid, &K256).is_ok());
     }
 }
 
@@ -152,7 +170,7 @@ proptest! {
     #![proptest_config(cases(128))]
 
     #[test]
-    fn only_the_price_is_the_price(price in amount(), paid in amount()) {
+    fn only_the_price_is_the_price(price in price(), paid in price()) {
         let offer = x402_core::Offer::new(*usdc(), offer().requirements().pay_to, price, 60);
         let mut authorization = owed(&offer);
         prop_assert_eq!(check(offer.requirements(), &payment(offer.requirements(), authorization)), Ok(()));

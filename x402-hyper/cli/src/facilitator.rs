@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use x402_hyper::facilitator::FacilitatorService;
 use x402_std::Seller;
-use x402_std::chain::{Coalesced, RpcOptions};
-use x402_std::config::FacilitatorConfig;
+use x402_std::chain::{Chain, Coalesced, RpcOptions};
+use x402_std::config::{FacilitatorConfig, ServedConfig};
 use x402_std::facilitator::{LocalFacilitator, ServedChain};
 use x402_std::seller::{OnChain, Rail, SellerOptions, Together};
 
@@ -38,6 +38,7 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         let chain = shop::connect(&served.chain, rpc, args.allow_dev_key).await?;
         shop::check_assets(&chain, served.chain_id, &served.assets).await?;
         let chain = Arc::new(chain);
+        check_kinds(served, &*chain).await?;
         let coalesced = Arc::new(Coalesced::new(Arc::clone(&chain) as _));
         let timeout = chain.settle_timeout().max(options.settle_timeout);
         let rail = OnChain::new(coalesced, timeout, options.poll);
@@ -67,4 +68,19 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     service.serve(listener, stop).await;
     resolving.abort();
     Ok(Exit::Ok)
+}
+
+/// What the file names has to be there: a seller who is told of a kind that reverts loses buyers by it.
+async fn check_kinds(served: &ServedConfig, chain: &dyn Chain) -> Result<(), Failure> {
+    for kind in &served.kinds {
+        if let Some(contract) = kind.missing_on(chain).await.map_err(Failure::failed)? {
+            let (kind, chain_id) = (kind.as_str(), served.chain_id);
+            let error =
+                format!("{kind} cannot be settled on {chain_id}: {contract} has no code there");
+            return Err(
+                Failure::usage(error).help(format!("leave {kind} out of this chain's kinds"))
+            );
+        }
+    }
+    Ok(())
 }

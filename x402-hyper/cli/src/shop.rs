@@ -57,7 +57,9 @@ impl Shop {
                 })
                 .collect(),
             FacilitatorChoice::Remote { url, token_file, .. } => {
-                entrust(url, token_file.as_deref(), &assets, &chains).await?
+                let timeouts = config.routes.iter().map(|route| route.max_timeout_seconds);
+                let timeouts = timeouts.collect();
+                entrust(url, token_file.as_deref(), &assets, timeouts, &chains).await?
             }
         };
         let ledger = open_ledger(&config.ledger).await?;
@@ -165,6 +167,7 @@ async fn entrust(
     url: &str,
     token_file: Option<&Path>,
     assets: &[OwnedAsset],
+    timeouts: Vec<u32>,
     chains: &[(ChainId, Arc<RpcChain>)],
 ) -> Result<Vec<(ChainId, Arc<dyn Rail>)>, Failure> {
     let token = token_file.map(read_token).transpose()?;
@@ -187,6 +190,7 @@ async fn entrust(
             continue;
         }
         let rail = Entrusted::new(Arc::clone(&facilitator) as _, assets.to_vec());
+        let rail = rail.with_timeouts(timeouts.clone());
         let chain = chains.iter().find(|(known, _)| *known == asset.chain_id);
         let rail = match chain {
             Some((_, chain)) => rail.confirmed_by(Arc::clone(chain) as _),

@@ -76,6 +76,9 @@ impl FacilitatorService {
             let mut answer = fault(StatusCode::UNAUTHORIZED, "a bearer token is needed");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             answer
+        } else if is_post && !is_json(&head.headers) {
+            // A web page may send other types to this machine without being asked whether it may.
+            fault(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json")
         } else {
             self.go(endpoint, body).await
         };
@@ -145,6 +148,14 @@ impl FacilitatorService {
             }
         }
     }
+}
+
+/// Whether the body is said to be JSON, with whatever parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (types.next(), types.next()) else { return false };
+    let essence = kind.to_str().ok().and_then(|kind| kind.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// The question in a body; else the answer to what is none.

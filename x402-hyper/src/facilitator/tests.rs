@@ -92,6 +92,9 @@ async fn ask(
     if let Some(token) = token {
         request = request.header("Authorization", token);
     }
+    if method == "POST" {
+        request = request.header("Content-Type", "application/json");
+    }
     let answer = service.answer(request.body(Full::new(body.into())).unwrap()).await;
     assert_eq!(answer.headers()["cache-control"], "no-store");
     let status = answer.status().as_u16();
@@ -163,6 +166,35 @@ async fn what_cannot_be_read_is_a_bad_request() {
     assert_eq!(ask(&service, "GET", "/verify", None, "").await.0, 405);
     assert_eq!(ask(&service, "POST", "/supported", None, "").await.0, 405);
     assert_eq!(ask(&service, "GET", "/", None, "").await.0, 404);
+}
+
+#[tokio::test]
+async fn what_a_web_page_may_post_to_this_machine_is_not_read() {
+    let says = Arc::new(Says::yes());
+    let service = FacilitatorService::new(Arc::clone(&says) as _, None);
+    let cases: [(&[&str], u16); 10] = [
+        (&[], 415),
+        (&["text/plain"], 415),
+        (&["text/plain; application/json"], 415),
+        (&["application/x-www-form-urlencoded"], 415),
+        (&["multipart/form-data; boundary=application/json"], 415),
+        (&["application/json-patch+json"], 415),
+        (&["application/json", "text/plain"], 415),
+        (&["application/json"], 200),
+        (&["application/json; charset=utf-8"], 200),
+        (&["Application/JSON;charset=UTF-8"], 200),
+    ];
+    for (types, expected) in cases {
+        for path in ["/verify", "/settle"] {
+            let mut request = Request::builder().method("POST").uri(path);
+            for kind in types {
+                request = request.header("Content-Type", *kind);
+            }
+            let request = request.body(Full::new(Bytes::from(question().to_string()))).unwrap();
+            assert_eq!(service.answer(request).await.status().as_u16(), expected, "{types:?}");
+        }
+    }
+    assert_eq!(says.settlements.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

@@ -243,6 +243,7 @@ fn postponed(rejection: &Rejection, asked: &Asked, offer: Option<&Offer<'_>>) ->
             }
         }
         Refusal::InFlight => drop(headers.insert(RETRY_AFTER, SOON)),
+        Refusal::TooSoon(seconds) => drop(headers.insert(RETRY_AFTER, seconds.into())),
         Refusal::InDoubt | Refusal::Unavailable => drop(headers.insert(RETRY_AFTER, LATER)),
         _ => {}
     }

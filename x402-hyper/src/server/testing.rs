@@ -34,6 +34,7 @@ pub(crate) enum Does {
     IsDown,
     IsSilent,
     SaysPoor,
+    Reverts,
 }
 
 #[derive(Default)]
@@ -145,10 +146,11 @@ impl Chain for FakeChain {
     ) -> BoxFuture<'a, Result<Outcome, ChainError>> {
         Box::pin(async {
             let settles = self.ask(Does::Settles).await;
-            Ok(if settles {
-                Outcome::Settled(settled(payment), paid_log(payment))
-            } else {
-                Outcome::Unknown
+            let reverts = self.does.load(SeqCst) == Does::Reverts as u8;
+            Ok(match (settles, reverts) {
+                (true, _) => Outcome::Settled(settled(payment), paid_log(payment)),
+                (_, true) => Outcome::Reverted,
+                (false, false) => Outcome::Unknown,
             })
         })
     }

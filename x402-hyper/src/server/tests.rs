@@ -387,6 +387,25 @@ async fn what_is_not_known_yet_is_not_charged_again() {
 }
 
 #[tokio::test]
+async fn who_has_made_gas_lost_is_told_how_long_to_wait() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    shop.chain.does(Does::Reverts);
+    let service = layer(&shop).layer(echo(&seen));
+    let request = |nonce| shop.paid("POST", "/", nonce).body(full("")).unwrap();
+    assert_eq!(send(&service, request(1)).await.0.status, StatusCode::PAYMENT_REQUIRED);
+    shop.chain.does(Does::Settles);
+    let (head, body) = send(&service, request(2)).await;
+    assert_eq!((head.status, &*code(&body)), (StatusCode::TOO_MANY_REQUESTS, "429"));
+    // No new terms: the same payment is good later.
+    for (name, value) in
+        [("retry-after", "10"), ("x-payment-required", ""), ("x-payment-status", "")]
+    {
+        assert_eq!(text(&head.headers, name), value, "{name}");
+    }
+    assert_eq!((seen.runs(), shop.chain.broadcasts()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_chain_that_is_down_serves_nobody() {
     let (shop, seen) = (Shop::new(), Seen::default());
     shop.chain.does(Does::IsDown);

@@ -40,7 +40,8 @@ pub struct FacilitatorConfig {
     /// The file with the bearer token that callers need; there has to be one where others than this
     /// machine can call.
     pub token_file: Option<PathBuf>,
-    /// Whether payers may be contracts.
+    /// Whether payers may be contracts: not unless the file says so. What a contract says when a payment is
+    /// tried, it need not say when the transaction is mined, which costs its gas all the same.
     pub contract_wallets: bool,
     /// Who may deploy payers' wallets (ERC-6492).
     pub wallet_factories: Vec<Address>,
@@ -108,7 +109,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
         let help = "add `token_file: ./token`, a file with the bearer token that callers need";
         return Err(Problem::new(origin, message, help));
     }
-    let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(true), check_bool)?;
+    let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
     let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let max_batch = check_batch(raw.max_batch.as_ref())?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());

@@ -1,32 +1,62 @@
+mod patience;
+mod verdict;
+
 use std::sync::Arc;
 
 use x402_core::state::State;
 use x402_core::wire::PaymentFlow;
-use x402_core::{Address, Amount, Error, Offer, Reason, Refusal, TransferMethod};
+use x402_core::{Address, Amount, Error, Offer, Refusal, TransferMethod};
 
 use super::{Facilitator, Request, SettleAnswer};
 use crate::BoxFuture;
 use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
 use crate::config::OwnedAsset;
 use crate::ledger::{Entry, Step};
-use crate::seller::{Rail, Rejection, Steps, record, since};
+use crate::seller::{Clock, Rail, Rejection, Steps, record, since, system_time};
+use patience::Patience;
+use verdict::{believable, fault, is_final, is_final_after_the_end};
 
 /// Has the money moved by a facilitator, who pays for the gas.
 ///
-/// A facilitator is believed only where its answer fits what it was asked: network, payer, and a
-/// transaction that has the form of one. With a chain to look at ([`Entrusted::confirmed_by`]), the
-/// transaction's receipt must show the money's arrival too.
+/// A facilitator is believed only where its answer fits what it was asked: network, payer, amount, and
+/// a transaction that has the form of one. With a chain to look at ([`Entrusted::confirmed_by`]), it is
+/// not believed at all: the chain must show the log that paid, or prove that none will.
+///
+/// Without one, its word counts: that the money moved; that it did not, where it was asked for the first
+/// time; and once the authorization has ended, any refusal that does not say that it was used. It is
+/// asked again, with growing pauses, a bounded number of times.
 pub struct Entrusted {
     facilitator: Arc<dyn Facilitator>,
     assets: Vec<OwnedAsset>,
+    /// What offers say of how long an authorization is to be valid, in seconds, in ascending order.
+    timeouts: Vec<u32>,
     chain: Option<Arc<dyn Chain>>,
+    clock: Clock,
+    patience: Patience,
+}
+
+/// What a chain shows of a payment.
+enum Shown {
+    /// This transaction has moved the money, which is recorded.
+    Settled(TxHash),
+    /// It has not moved, and will not.
+    Ended(Error),
+    /// Neither is known.
+    Open,
 }
 
 impl Entrusted {
     /// By this facilitator, in these tokens.
     #[must_use]
     pub fn new(facilitator: Arc<dyn Facilitator>, assets: Vec<OwnedAsset>) -> Self {
-        Self { facilitator, assets, chain: None }
+        Self {
+            facilitator,
+            assets,
+            timeouts: Vec::new(),
+            chain: None,
+            clock: Arc::new(system_time),
+            patience: Patience::default(),
+        }
     }
 
     /// Looks on the chain whether what the facilitator says is so.
@@ -35,13 +65,29 @@ impl Entrusted {
         Self { chain: Some(chain), ..self }
     }
 
+    /// The timeouts of the offers that are paid by this facilitator
+    /// ([`Requirements::max_timeout_seconds`](x402_core::Requirements::max_timeout_seconds)): it is told
+    /// the one of the offer. Without them, it is told how long the authorization was valid when it came.
+    #[must_use]
+    pub fn with_timeouts(self, mut timeouts: Vec<u32>) -> Self {
+        timeouts.sort_unstable();
+        timeouts.dedup();
+        Self { timeouts, ..self }
+    }
+
+    /// With another clock than the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     /// The request for an entry, the same every time: it follows from the entry alone.
     fn request(&self, entry: &Entry) -> Option<Request> {
         let payment = &entry.payment;
         let asset = self.assets.iter().find(|asset| asset.address == payment.asset())?;
         let transfer = payment.transfer();
-        // For as long as it is valid: what the seller had asked for is not of interest any more.
-        let offer = Offer::new(asset.as_asset(), transfer.to(), payment.amount(), 3600);
+        let timeout = self.timeout(entry);
+        let offer = Offer::new(asset.as_asset(), transfer.to(), payment.amount(), timeout);
         let offer = match (transfer.method(), transfer.facilitator()) {
             (TransferMethod::Eip3009, _) => offer,
             (_, None) => offer.by_permit2(),
@@ -50,12 +96,24 @@ impl Entrusted {
         Some(Request::of(payment, &entry.wallet_signature, &offer, PaymentFlow::Authorization))
     }
 
+    /// The timeout of the offer that was paid for: buyers sign to its end, counted from then on, so it is
+    /// the least that is not less than what was left when the payment came.
+    fn timeout(&self, entry: &Entry) -> u32 {
+        let left = valid_before(entry).saturating_sub(entry.claimed_at);
+        let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+        let offered = self.timeouts.iter().find(|timeout| **timeout >= left);
+        *offered.or(self.timeouts.last()).unwrap_or(&left)
+    }
+
     async fn ask(&self, entry: &Entry) -> Result<(), ChainError> {
         let unavailable = |why: &str| ChainError::Unavailable(why.to_owned());
         let request = self.request(entry).ok_or_else(|| unavailable("no such token"))?;
         let answer = self.facilitator.verify(&request).await;
         let answer = answer.map_err(|error| ChainError::Unavailable(error.to_string()))?;
-        let Some(reason) = answer.reason else { return Ok(()) };
+        let Some(reason) = answer.reason else {
+            let is_his = answer.payer.is_none_or(|payer| payer == entry.payment.payer());
+            return is_his.then_some(()).ok_or_else(|| unavailable("it names another payer"));
+        };
         tracing::debug!(payment = %entry.id(), %reason, message = answer.message, "refused");
         match fault(&reason) {
             Some(error) => Err(ChainError::Refused(error)),
@@ -63,8 +121,7 @@ impl Entrusted {
         }
     }
 
-    /// Has it settled. What a facilitator refuses when it is asked for the first time, it has not done;
-    /// later that is no proof: it may have been done before, by the request whose answer was lost.
+    /// Has it settled.
     async fn send(
         &self,
         entry: &Entry,
@@ -79,29 +136,16 @@ impl Entrusted {
                 return self.look(entry, steps, None).await;
             }
         };
-        let Some(reason) = &answer.reason else {
-            return match believable(&answer, entry) {
-                Ok(hash) => self.believe(entry, steps, hash).await,
-                Err(why) => {
-                    tracing::error!(payment = %entry.id(), why, "the facilitator is not believed");
-                    self.look(entry, steps, None).await
-                }
-            };
-        };
-        tracing::warn!(payment = %entry.id(), %reason, message = answer.message, "not settled");
-        if is_final(reason) && (is_first || self.is_unused(entry).await) {
-            return self.failed(entry, steps, reason, answer.transaction).await;
+        if answer.reason.is_some() {
+            return self.refused(entry, steps, &answer, is_first).await;
         }
-        self.look(entry, steps, answer.transaction).await
-    }
-
-    /// Whether the chain says that nobody has used the payment.
-    async fn is_unused(&self, entry: &Entry) -> bool {
-        let Some(chain) = &self.chain else { return false };
-        matches!(
-            chain.find(&entry.payment, since(entry), &[]).await,
-            Ok(Usage::Unused | Usage::Expired)
-        )
+        match believable(&answer, entry) {
+            Ok(hash) => self.believe(entry, steps, hash).await,
+            Err(why) => {
+                tracing::error!(payment = %entry.id(), why, "the facilitator is not believed");
+                self.look(entry, steps, None).await
+            }
+        }
     }
 
     /// The facilitator says that the money has moved.
@@ -111,25 +155,54 @@ impl Entrusted {
         steps: &Steps<'_>,
         hash: TxHash,
     ) -> Result<TxHash, Rejection> {
-        match &self.chain {
-            // By its word: nobody of ours has seen the log.
-            None => steps.settle_by_word(hash).await,
-            Some(_) => self.look(entry, steps, Some(hash)).await,
+        if self.chain.is_some() {
+            return self.look(entry, steps, Some(hash)).await;
         }
+        self.patience.end(entry.id());
+        steps.settle_by_word(hash).await
     }
 
-    /// The facilitator says that the money has not moved and will not.
+    /// The facilitator says that it has not moved. What it refuses when it is asked for the first time, it
+    /// has not done; later that is no proof: it may have been done before, by the request whose answer was
+    /// lost. With a chain, none of it is.
+    async fn refused(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        answer: &SettleAnswer,
+        is_first: bool,
+    ) -> Result<TxHash, Rejection> {
+        let reason = answer.reason.as_deref().unwrap_or_default();
+        tracing::warn!(payment = %entry.id(), reason, message = answer.message, "not settled");
+        let is_final = is_first && is_final(reason);
+        let is_over = is_final || self.has_ended(entry) && is_final_after_the_end(reason);
+        if self.chain.is_none() && is_over {
+            let error = fault(reason).unwrap_or(Error::Simulation);
+            return self.failed(entry, steps, error, answer.transaction).await;
+        }
+        self.look(entry, steps, answer.transaction).await
+    }
+
+    /// Whether the authorization ended so long ago that nobody moves anything by it any more.
+    fn has_ended(&self, entry: &Entry) -> bool {
+        const LAST_BLOCKS_SECONDS: u64 = 600;
+        valid_before(entry).saturating_add(LAST_BLOCKS_SECONDS) < (self.clock)()
+    }
+
+    /// The money has not moved and will not.
     async fn failed(
         &self,
         entry: &Entry,
         steps: &Steps<'_>,
-        reason: &str,
+        error: Error,
         transaction: Option<TxHash>,
     ) -> Result<TxHash, Rejection> {
-        if entry.state != State::Failed {
-            steps.take(Step::Reverted).await?;
+        match entry.state {
+            State::Failed => {}
+            State::Worked => steps.take(Step::Refused).await?,
+            _ => steps.take(Step::Reverted).await?,
         }
-        let error = fault(reason).unwrap_or(Error::Simulation);
+        self.patience.refuse(entry.id(), error);
         let payer = Some(entry.payment.payer());
         Err(Rejection { transaction, payer, ..error.into() })
     }
@@ -141,31 +214,116 @@ impl Entrusted {
         steps: &Steps<'_>,
         transaction: Option<TxHash>,
     ) -> Result<TxHash, Rejection> {
-        if let Some(chain) = &self.chain {
-            if let Some(hash) = transaction
-                && let Ok(Outcome::Settled(_, log)) =
-                    chain.outcome(&entry.payment, Sent { is_own: false, ..Sent::own(hash) }).await
-            {
-                let settlement = Settlement { transaction: hash, log: Some(log) };
-                return record(&**chain, entry, steps, settlement, false).await;
-            }
-            let found = chain.find(&entry.payment, since(entry), &[]).await;
-            if let Ok(Usage::Settled(_, settlement)) = found {
-                return record(&**chain, entry, steps, settlement, false).await;
-            }
+        match self.shown(entry, steps, transaction).await? {
+            Shown::Settled(hash) => Ok(hash),
+            Shown::Ended(error) => self.failed(entry, steps, error, transaction).await,
+            Shown::Open => pending(entry, steps, transaction).await,
         }
-        steps.take(Step::TimedOut).await?;
-        let payer = Some(entry.payment.payer());
-        Err(Rejection { refusal: Refusal::Pending, transaction, payer })
+    }
+
+    /// What the chain shows, which is recorded where it has paid.
+    async fn shown(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+        transaction: Option<TxHash>,
+    ) -> Result<Shown, Rejection> {
+        let Some(chain) = &self.chain else { return Ok(Shown::Open) };
+        let settlement = match by_transaction(&**chain, entry, transaction).await {
+            Some(settlement) => settlement,
+            None => match chain.find(&entry.payment, since(entry), &[]).await {
+                Ok(Usage::Settled(_, settlement)) => settlement,
+                Ok(Usage::Void) => return Ok(Shown::Ended(Error::AuthorizationUsed)),
+                Ok(Usage::Expired) => return Ok(Shown::Ended(Error::Expired)),
+                Ok(Usage::Unused | Usage::Undecided(_)) => return Ok(Shown::Open),
+                Err(error) => {
+                    tracing::warn!(payment = %entry.id(), %error, "the chain cannot be asked");
+                    return Ok(Shown::Open);
+                }
+            },
+        };
+        match record(&**chain, entry, steps, settlement, false).await {
+            Ok(hash) => {
+                self.patience.end(entry.id());
+                Ok(Shown::Settled(hash))
+            }
+            // It has paid for another payment, or the ledger cannot be written.
+            Err(_) => Ok(Shown::Open),
+        }
+    }
+
+    /// A payment that has failed is presented again: it is refused as before, unless somebody has used it
+    /// after all.
+    async fn refuse_again(&self, entry: &Entry) -> Rejection {
+        let error = match self.patience.refusal(entry.id()) {
+            Some(error) => error,
+            None => match self.ask(entry).await {
+                Err(ChainError::Refused(error)) => error,
+                _ if self.has_ended(entry) => Error::Expired,
+                _ => Error::Simulation,
+            },
+        };
+        Rejection { payer: Some(entry.payment.payer()), ..error.into() }
     }
 }
 
+/// What the transaction moved that the facilitator names. Whose calldata it has, nobody of ours knows.
+async fn by_transaction(
+    chain: &dyn Chain,
+    entry: &Entry,
+    transaction: Option<TxHash>,
+) -> Option<Settlement> {
+    let sent = Sent { hash: transaction?, is_own: false, taken: &[] };
+    match chain.outcome(&entry.payment, sent).await {
+        Ok(Outcome::Settled(_, log)) => Some(Settlement { transaction: sent.hash, log: Some(log) }),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// It is not known what became of it.
+async fn pending(
+    entry: &Entry,
+    steps: &Steps<'_>,
+    transaction: Option<TxHash>,
+) -> Result<TxHash, Rejection> {
+    if entry.state == State::Broadcast {
+        steps.take(Step::TimedOut).await?;
+    }
+    let payer = Some(entry.payment.payer());
+    Err(Rejection { refusal: Refusal::Pending, transaction, payer })
+}
+
+fn valid_before(entry: &Entry) -> u64 {
+    entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX)
+}
+
 impl Rail for Entrusted {
+    fn chain(&self) -> Option<&dyn Chain> {
+        self.chain.as_deref()
+    }
+
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
         Box::pin(async move {
             match &self.chain {
                 Some(chain) => chain.has_code(address).await.map(Some),
                 // The facilitator knows, and is asked about the payment anyway.
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.chain.as_ref().map_or(0, |chain| chain.block_seconds())
+    }
+
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Option<Amount>, ChainError>> {
+        Box::pin(async move {
+            match &self.chain {
+                Some(chain) => chain.token_balance(asset, account).await.map(Some),
                 None => Ok(None),
             }
         })
@@ -195,69 +353,20 @@ impl Rail for Entrusted {
         steps: &'a Steps<'a>,
     ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
         Box::pin(async move {
-            if let Some(chain) = &self.chain
-                && let Ok(Usage::Settled(_, settlement)) =
-                    chain.find(&entry.payment, since(entry), &[]).await
-            {
-                return record(&**chain, entry, steps, settlement, false).await;
+            match self.shown(entry, steps, None).await? {
+                Shown::Settled(hash) => return Ok(hash),
+                Shown::Ended(error) => return self.failed(entry, steps, error, None).await,
+                Shown::Open => {}
             }
-            if entry.state == State::Worked || entry.is_unpaid() {
-                return self.settle(entry, steps).await;
+            let may_ask = || self.patience.asks(entry.id());
+            match entry.state {
+                State::Worked => self.settle(entry, steps).await,
+                State::Failed if !entry.is_unpaid() => Err(self.refuse_again(entry).await),
+                State::Failed if may_ask() => self.settle(entry, steps).await,
+                State::Failed => Err(self.refuse_again(entry).await),
+                _ if may_ask() => self.send(entry, steps, false).await,
+                _ => pending(entry, steps, None).await,
             }
-            self.send(entry, steps, false).await
         })
-    }
-}
-
-/// The transaction, where the answer is about the payment that was asked for.
-fn believable(answer: &SettleAnswer, entry: &Entry) -> Result<TxHash, &'static str> {
-    let payment = &entry.payment;
-    if answer.chain_id != Some(payment.chain_id()) {
-        return Err("it names another network");
-    }
-    if answer.payer.is_some_and(|payer| payer != payment.payer()) {
-        return Err("it names another payer");
-    }
-    if answer.amount.is_some_and(|amount| amount != payment.amount()) {
-        return Err("it names another amount");
-    }
-    let is_nothing = payment.amount() == Amount::ZERO && payment.transfer().facilitator().is_some();
-    match answer.transaction {
-        Some(TxHash([0, ..])) if answer.transaction == Some(TxHash([0; 32])) => {
-            Err("it names no transaction")
-        }
-        Some(hash) => Ok(hash),
-        None if is_nothing => Ok(TxHash([0; 32])),
-        None => Err("it names no transaction"),
-    }
-}
-
-/// What is the payer's to mend; `None` for everything else, the words that nobody has laid down
-/// among them.
-fn fault(reason: &str) -> Option<Error> {
-    Some(match Reason::parse(reason)? {
-        Reason::InsufficientBalance | Reason::InsufficientFunds | Reason::Permit2Balance => {
-            Error::Balance
-        }
-        Reason::NonceAlreadyUsed | Reason::Permit2Nonce => Error::AuthorizationUsed,
-        Reason::Permit2Allowance => Error::Allowance,
-        Reason::ValidBefore | Reason::Permit2Deadline => Error::Expired,
-        Reason::ValidAfter | Reason::Permit2NotYetValid => Error::NotYetValid,
-        Reason::ExactSignature | Reason::Permit2Signature | Reason::Signature => Error::Signer,
-        Reason::FactoryNotAllowed => Error::Undeployed,
-        Reason::NotSupported | Reason::Permit2Proxy => Error::Method,
-        Reason::Permit2Simulation | Reason::SimulationFailed => Error::Simulation,
-        _ => return None,
-    })
-}
-
-/// Whether a refusal to settle means that the money has not moved, and by this payment never will.
-///
-/// That the authorization was used is none: it may have been used by the request before, whose
-/// answer was lost.
-fn is_final(reason: &str) -> bool {
-    match fault(reason) {
-        None | Some(Error::AuthorizationUsed | Error::Simulation) => false,
-        Some(_) => true,
     }
 }

@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use x402_core::TransferMethod;
+use x402_core::permit2::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
 use x402_core::wire::{FacilitatorRequest, MAX_SIGNATURE_LEN, Network, PaymentRequirements};
 use x402_core::wire::{Version, WireError};
 use x402_core::{Address, Amount, Asset, ChainId, Error, Reason, Refusal, Requirements, Scheme};
@@ -9,6 +10,7 @@ use x402_core::{Address, Amount, Asset, ChainId, Error, Reason, Refusal, Require
 use super::VerifyAnswer;
 use super::{Facilitator, FacilitatorError, Request, SettleAnswer, Supported, SupportedKind};
 use crate::BoxFuture;
+use crate::chain::{Chain, ChainError};
 use crate::config::OwnedAsset;
 use crate::ledger::{RequestId, Settle};
 use crate::seller::{Admission, Presented, Purchase, Rejection, Seller};
@@ -31,8 +33,7 @@ pub struct ServedChain {
     pub account: Address,
     /// The tokens that are settled: no others are touched.
     pub assets: Vec<OwnedAsset>,
-    /// What is settled by: [`Kind::Permit2`] and [`Kind::Upto`] need Permit2 and the proxies of x402
-    /// on the chain.
+    /// What is settled by: the contracts of each ([`Kind::missing_on`]) have to be on the chain.
     pub kinds: Vec<Kind>,
 }
 
@@ -245,6 +246,41 @@ impl Job {
 }
 
 impl Kind {
+    /// The contracts that it needs on a chain, beside the token.
+    #[must_use]
+    pub const fn contracts(self) -> &'static [Address] {
+        match self {
+            Self::Eip3009 => &[],
+            Self::Permit2 => &[PERMIT2, EXACT_PROXY],
+            Self::Upto => &[PERMIT2, UPTO_PROXY],
+        }
+    }
+
+    /// The first of [`Self::contracts`] that has no code on a chain: payments of this kind would revert
+    /// there, or do nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    pub async fn missing_on(self, chain: &dyn Chain) -> Result<Option<Address>, ChainError> {
+        for contract in self.contracts() {
+            if !chain.has_code(*contract).await? {
+                return Ok(Some(*contract));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its name in a facilitator's file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eip3009 => "exact",
+            Self::Permit2 => "permit2",
+            Self::Upto => "upto",
+        }
+    }
+
     const fn of(scheme: &Scheme) -> Self {
         match scheme {
             Scheme::Exact(TransferMethod::Permit2) => Self::Permit2,

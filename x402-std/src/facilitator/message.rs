@@ -74,15 +74,16 @@ impl VerifyAnswer {
     ///
     /// # Errors
     ///
-    /// [`WireError`] where it is none.
+    /// [`WireError`] where it is none; [`WireError::Shape`] also where it says yes and why not, or yes to a
+    /// payer who is none.
     pub fn parse(json: &[u8]) -> Result<Self, WireError> {
         let answer = VerifyResponse::parse(json)?;
-        let reason = answer.invalid_reason.map(owned);
-        Ok(Self {
-            reason: if answer.is_valid { None } else { Some(reason.unwrap_or_default()) },
-            message: answer.invalid_message.map(owned).unwrap_or_default(),
-            payer: answer.payer.and_then(address),
-        })
+        let reason = reason(answer.is_valid, answer.invalid_reason)?;
+        let payer = answer.payer.and_then(address);
+        if reason.is_none() && payer.is_none() && is_given(answer.payer) {
+            return Err(WireError::Shape);
+        }
+        Ok(Self { reason, message: answer.invalid_message.map(owned).unwrap_or_default(), payer })
     }
 
     /// The body of an answer.
@@ -118,22 +119,29 @@ impl SettleAnswer {
     /// # Errors
     ///
     /// [`WireError`] where it is none; [`WireError::Shape`] also where the transaction is neither
-    /// empty nor a hash.
+    /// empty nor a hash, or where it says yes and why not, or yes with a payer or an amount that is none.
     pub fn parse(json: &[u8], version: Version) -> Result<Self, WireError> {
         let answer = SettleResponse::parse(json)?;
         let transaction = match answer.transaction.plain() {
             Some("") => None,
             _ => Some(TxHash(*answer.transaction_hash().ok_or(WireError::Shape)?.as_bytes())),
         };
-        let reason = answer.error_reason.map(owned);
+        let reason = reason(answer.success, answer.error_reason)?;
+        let payer = answer.payer.and_then(address);
+        let amount = answer.amount.and_then(|text| Amount::parse(text.plain()?).ok());
+        let is_ill_formed = payer.is_none() && is_given(answer.payer)
+            || amount.is_none() && answer.amount.is_some();
+        if reason.is_none() && is_ill_formed {
+            return Err(WireError::Shape);
+        }
         Ok(Self {
             version,
-            reason: if answer.success { None } else { Some(reason.unwrap_or_default()) },
+            reason,
             message: answer.error_message.map(owned).unwrap_or_default(),
             transaction,
             chain_id: answer.network.plain().and_then(|text| ChainId::parse(text).ok()),
-            payer: answer.payer.and_then(address),
-            amount: answer.amount.and_then(|text| Amount::parse(text.plain()?).ok()),
+            payer,
+            amount,
         })
     }
 
@@ -160,6 +168,64 @@ pub(super) fn owned(text: Text<'_>) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 
+/// Why not; `None` for a yes, which must not say why not.
+fn reason(is_yes: bool, why_not: Option<Text<'_>>) -> Result<Option<String>, WireError> {
+    match (is_yes, is_given(why_not)) {
+        (true, true) => Err(WireError::Shape),
+        (true, false) => Ok(None),
+        (false, _) => Ok(Some(why_not.map(owned).unwrap_or_default())),
+    }
+}
+
+/// Whether there is a text, and something in it.
+fn is_given(text: Option<Text<'_>>) -> bool {
+    text.is_some_and(|text| text.chars().next().is_some())
+}
+
 fn address(text: Text<'_>) -> Option<Address> {
     Address::parse(text.plain()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+
+    #[test]
+    fn a_yes_that_says_why_not_or_of_a_payer_or_an_amount_that_is_none_is_no_answer() {
+        let verified = |rest: &str| {
+            let json = format!(r#"{{"isValid":true{rest}}}"#);
+            VerifyAnswer::parse(json.as_bytes()).map(|answer| answer.reason)
+        };
+        let payer = format!(r#","payer":"{PAYER}","invalidReason":"""#);
+        for good in ["", r#","invalidReason":null"#, r#","payer":"""#, &payer] {
+            assert_eq!(verified(good), Ok(None), "{good}");
+        }
+        for bad in [r#","invalidReason":"insufficient_funds""#, r#","payer":"0x12""#] {
+            assert_eq!(verified(bad), Err(WireError::Shape), "{bad}");
+        }
+        let settled = |success: bool, rest: &str| {
+            let hash = "ab".repeat(32);
+            let json = format!(
+                r#"{{"success":{success},"transaction":"0x{hash}","network":"eip155:8453"{rest}}}"#
+            );
+            SettleAnswer::parse(json.as_bytes(), Version::V2).map(|answer| answer.reason)
+        };
+        let payer = format!(r#","payer":"{PAYER}","amount":"7","errorReason":"""#);
+        for good in ["", r#","errorReason":null"#, r#","amount":"10000""#, &payer] {
+            assert_eq!(settled(true, good), Ok(None), "{good}");
+        }
+        for bad in [
+            r#","errorReason":"invalid_transaction_state""#,
+            r#","payer":"somebody""#,
+            r#","amount":"""#,
+            r#","amount":"1e4""#,
+            r#","amount":"-1""#,
+        ] {
+            assert_eq!(settled(true, bad), Err(WireError::Shape), "{bad}");
+            // A no is one whatever is beside it.
+            assert!(settled(false, bad).unwrap().is_some(), "{bad}");
+        }
+    }
 }

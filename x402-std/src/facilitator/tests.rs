@@ -23,7 +23,7 @@ use node::Node;
 const KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 
 /// Where we differ from the SDK on purpose: the case, our reason (or none for "taken"), and why.
-const DIFFERENT: [(&str, Option<&str>, &str); 12] = [
+const DIFFERENT: [(&str, Option<&str>, &str); 13] = [
     (
         "fv-10",
         Some("invalid_exact_evm_payload_authorization_valid_after"),
@@ -33,6 +33,11 @@ const DIFFERENT: [(&str, Option<&str>, &str); 12] = [
     ("fv-29", Some("invalid_exact_evm_signature"), "the token refuses a high s"),
     ("fv-34", Some("invalid_payload"), "a number of the wire is decimal"),
     ("fv-36", None, "a key's signature needs no look at the chain"),
+    (
+        "fv-38",
+        Some("invalid_exact_evm_payload_authorization_value_mismatch"),
+        "to move nothing costs gas all the same",
+    ),
     ("fp-17", None, "gas sponsoring is not offered, so what it says is not read"),
     ("fp-18", Some("unsupported_payload_type"), "the terms ask for Permit2"),
     (
@@ -64,6 +69,13 @@ fn chain_of(case: &Value) -> ChainId {
     ChainId::parse(case["paymentRequirements"]["network"].as_str().unwrap()).unwrap()
 }
 
+async fn chain(case: &Value, node: &Node) -> Arc<RpcChain> {
+    let signer = SecretKey::from_text("KEY", KEY).unwrap().signer().unwrap();
+    let url = RpcUrl::parse(&node.url).unwrap();
+    let options = RpcOptions { fee_cache: Duration::ZERO, ..RpcOptions::new(chain_of(case)) };
+    Arc::new(RpcChain::connect(url, signer, options).await.unwrap())
+}
+
 async fn facilitator(case: &Value, node: &Node) -> LocalFacilitator {
     let chain_id = chain_of(case);
     let terms = &case["paymentRequirements"];
@@ -80,11 +92,8 @@ async fn facilitator(case: &Value, node: &Node) -> LocalFacilitator {
         decimals: 6,
         log_order: x402_core::LogOrder::TransferNext,
     });
-    let signer = SecretKey::from_text("KEY", KEY).unwrap().signer().unwrap();
-    let account = signer.address();
-    let url = RpcUrl::parse(&node.url).unwrap();
-    let options = RpcOptions { fee_cache: Duration::ZERO, ..RpcOptions::new(chain_id) };
-    let chain = Arc::new(RpcChain::connect(url, signer, options).await.unwrap());
+    let chain = chain(case, node).await;
+    let account = chain.address();
     let now = case["nowUnixSeconds"].as_u64().unwrap();
     let options = SellerOptions {
         settle_timeout: Duration::from_millis(50),
@@ -252,4 +261,54 @@ async fn tells_what_it_settles() {
     });
     assert_eq!(json, expected);
     assert_eq!(Supported::parse(supported.to_json().as_bytes()).unwrap(), supported);
+}
+
+#[tokio::test]
+async fn a_kind_is_settled_only_where_its_contracts_are() {
+    use x402_core::permit2::{EXACT_PROXY, PERMIT2, UPTO_PROXY};
+    let mut case = case(&sdk(), "fv-01");
+    let all = [PERMIT2, EXACT_PROXY, UPTO_PROXY];
+    let empty = |missing: &[Address]| {
+        let code = missing.iter().map(|it| (it.to_string().to_lowercase(), json!("0x")));
+        Value::Object(code.collect())
+    };
+    for (missing, permit2, upto) in [
+        (&[][..], None, None),
+        (&[PERMIT2], Some(PERMIT2), Some(PERMIT2)),
+        (&[EXACT_PROXY], Some(EXACT_PROXY), None),
+        (&[UPTO_PROXY], None, Some(UPTO_PROXY)),
+        (&all, Some(PERMIT2), Some(PERMIT2)),
+    ] {
+        case["chainState"]["code"] = empty(missing);
+        let node = Node::start(&case).await;
+        let chain = chain(&case, &node).await;
+        for (kind, expected) in
+            [(Kind::Eip3009, None), (Kind::Permit2, permit2), (Kind::Upto, upto)]
+        {
+            assert_eq!(kind.missing_on(&*chain).await.unwrap(), expected, "{kind:?}");
+        }
+        case["chainState"]["getCodeThrows"] = json!(true);
+        let node = Node::start(&case).await;
+        let chain = self::chain(&case, &node).await;
+        assert!(Kind::Upto.missing_on(&*chain).await.is_err());
+        case["chainState"]["getCodeThrows"] = json!(false);
+    }
+}
+
+#[tokio::test]
+async fn a_payer_whose_transaction_reverted_is_told_to_wait() {
+    let sdk = sdk();
+    let reverts = case(&sdk, "fs-04");
+    let node = Node::start(&reverts).await;
+    let facilitator = facilitator(&reverts, &node).await;
+    let another = request(&case(&sdk, "fu-01"));
+    assert_eq!(facilitator.verify(&another).await.unwrap().reason, None);
+    let answer = facilitator.settle(&request(&reverts)).await.unwrap();
+    assert_eq!(answer.reason.as_deref(), Some("invalid_exact_evm_transaction_failed"));
+    let verdict = facilitator.verify(&another).await.unwrap();
+    assert_eq!(verdict.reason.as_deref(), Some("unexpected_verify_error"));
+    assert!(verdict.message.contains("has to wait"), "{}", verdict.message);
+    let answer = facilitator.settle(&another).await.unwrap();
+    assert_eq!(answer.reason.as_deref(), Some("unexpected_settle_error"));
+    assert_eq!((answer.transaction, node.sent()), (None, 1));
 }

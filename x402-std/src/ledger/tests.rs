@@ -6,8 +6,8 @@ use tokio::sync::Barrier;
 use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::state::State;
 use x402_core::{
-    Amount, Asset, Authorization, ChainId, Checked, Moment, Nonce, Offer, Payment, PaymentId,
-    Signer as _, Timestamp, Transfer,
+    Address, Amount, Asset, Authorization, ChainId, Checked, Moment, Nonce, Offer, Payment,
+    PaymentId, Signer as _, Timestamp, Transfer,
 };
 
 use super::{
@@ -28,10 +28,11 @@ pub(crate) fn payment(number: u128) -> Checked {
 fn payment_until(number: u128, valid_before: u64) -> Checked {
     let signer = K256Signer::from_bytes(&[7; 32]).unwrap();
     let asset = Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
-    let offer = Offer::new(*asset, signer.address(), Amount::from_units(10_000), 60);
+    let pay_to = Address::new([0x20; 20]);
+    let offer = Offer::new(*asset, pay_to, Amount::from_units(10_000), 60);
     let authorization = Authorization {
         from: signer.address(),
-        to: signer.address(),
+        to: pay_to,
         value: Amount::from_units(10_000),
         valid_after: Timestamp::from_secs(0),
         valid_before: Timestamp::from_secs(valid_before),

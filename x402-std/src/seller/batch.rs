@@ -227,7 +227,7 @@ impl OnChain {
         let all = members.iter().zip(seen).map(|((entry, steps), seen)| async move {
             let moved = match seen {
                 // Another's call may have used up the gas.
-                Seen::Reverted => self.send_anew(entry, steps).await,
+                Seen::Reverted => self.try_again(entry, steps).await,
                 // In no such transaction: it is looked after by itself.
                 seen => self.end(entry, steps, *seen).await,
             };

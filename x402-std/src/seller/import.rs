@@ -79,7 +79,7 @@ impl Seller {
             }
             _ => {}
         }
-        let moment = self.moment();
+        let moment = self.moment(requirements.chain_id);
         let checked = requirements.check(&payment, &moment, &recover)?;
         let checked = checked.of_amount(handed_out.amount())?;
         let entry = new_entry(checked, Vec::new(), request(), &moment)?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use x402_core::state::State;
-use x402_core::{Address, Amount, Error, Refusal};
+use x402_core::{Address, Amount, Error, PaymentId, Refusal};
 
 use super::Rejection;
 use super::arrival::{record, record_short};
@@ -70,6 +70,8 @@ pub struct OnChain {
     pub(super) takes_no_batches: AtomicBool,
     /// The tokens that were seen to move another value than is signed.
     stopped: Mutex<BTreeSet<Address>>,
+    /// The transactions that moved nothing, and were not told yet.
+    losses: Mutex<BTreeSet<(PaymentId, [u8; 32])>>,
 }
 
 impl OnChain {
@@ -77,13 +79,30 @@ impl OnChain {
     /// least, so often: the pause doubles.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, timeout: Duration, poll: (Duration, Duration)) -> Self {
-        let (takes_no_batches, stopped) = Default::default();
-        Self { chain, timeout, poll, takes_no_batches, stopped }
+        let (takes_no_batches, stopped, losses) = Default::default();
+        Self { chain, timeout, poll, takes_no_batches, stopped, losses }
     }
 
     fn stopped(&self) -> MutexGuard<'_, BTreeSet<Address>> {
         // Every change is one insertion: whole, whatever panicked.
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn losses(&self) -> MutexGuard<'_, BTreeSet<(PaymentId, [u8; 32])>> {
+        // Every change is one call of the set's: whole, whatever panicked.
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A transaction of the payment is in a block, and did nothing for it.
+    pub(super) fn lost(&self, entry: &Entry) {
+        /// Nobody asks: who has no limits, or a test.
+        const MOST: usize = 10_000;
+        let mut losses = self.losses();
+        if let Some(transaction) = &entry.transaction
+            && losses.len() < MOST
+        {
+            losses.insert((entry.id(), transaction.hash.0));
+        }
     }
 
     /// Journals and sends a transaction, and waits for the money's arrival. What was sent before has done
@@ -143,7 +162,7 @@ impl OnChain {
         }
         match self.look(entry).await {
             // Whatever made it do nothing may be gone, and then another transaction may do.
-            Ok(Seen::Reverted) => self.send_anew(entry, steps).await,
+            Ok(Seen::Reverted) => self.try_again(entry, steps).await,
             Ok(_) => self.pursue(entry.clone(), steps, None).await,
             Err(error) => {
                 tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
@@ -189,6 +208,20 @@ impl OnChain {
             Err(ChainError::Refused(error)) => self.look_for_use(entry, steps, error).await,
             Err(_) => Err(Rejection::pending(entry)),
         }
+    }
+
+    /// A transaction of the payment did nothing: another is sent, where the token would take it now, and
+    /// the payer does not have to wait for what was lost.
+    pub(super) async fn try_again(
+        &self,
+        entry: &Entry,
+        steps: &Steps<'_>,
+    ) -> Result<TxHash, Rejection> {
+        if !steps.may_lose() {
+            return self.end(entry, steps, Seen::Reverted).await;
+        }
+        self.lost(entry);
+        self.send_anew(entry, steps).await
     }
 
     /// Asks for the receipt until it is there or the time is up, and sees to it that the node has the
@@ -256,7 +289,10 @@ impl OnChain {
                     payer: Some(payer),
                 })
             }
-            Seen::Reverted => self.look_for_use(entry, steps, Error::Simulation).await,
+            Seen::Reverted => {
+                self.lost(entry);
+                self.look_for_use(entry, steps, Error::Simulation).await
+            }
             Seen::Undecided => Err(undecided(entry)),
             Seen::Nothing => Err(Rejection::pending(entry)),
         }
@@ -335,12 +371,29 @@ impl Rail for OnChain {
         Some(&*self.chain)
     }
 
+    fn take_losses(&self) -> Vec<(PaymentId, TxHash)> {
+        let losses = core::mem::take(&mut *self.losses());
+        losses.into_iter().map(|(id, hash)| (id, TxHash(hash))).collect()
+    }
+
     fn settler(&self) -> Option<Address> {
         Some(self.chain.account())
     }
 
     fn has_code(&self, address: Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
         Box::pin(async move { self.chain.has_code(address).await.map(Some) })
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.chain.block_seconds()
+    }
+
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Option<Amount>, ChainError>> {
+        Box::pin(async move { self.chain.token_balance(asset, account).await.map(Some) })
     }
 
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {

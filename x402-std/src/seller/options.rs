@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use x402_core::secp256k1::Vartime;
 use x402_core::{Address, Amount, ChainId, Moment, Recover};
 
+use super::losses::LossLimits;
+
 /// What tells a seller the time, in Unix seconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -51,7 +53,8 @@ pub struct Together {
 pub struct SellerOptions {
     /// How long a request waits for the money's arrival before it is answered "pending".
     pub settle_timeout: Duration,
-    /// How many seconds before its end an authorization is refused.
+    /// How many seconds before its end an authorization is refused, at least: on a chain whose blocks
+    /// take long, two of them have to come before.
     pub margin_seconds: u32,
     /// How often, at most and at least, the chain is asked for a receipt; the pause doubles.
     pub poll: (Duration, Duration),
@@ -62,6 +65,8 @@ pub struct SellerOptions {
     /// ([ERC-6492](https://eips.ethereum.org/EIPS/eip-6492)): each is called, by Multicall3, with
     /// what the payer wants.
     pub wallet_factories: Vec<Address>,
+    /// How much gas may be lost by transactions that move nothing.
+    pub loss_limits: LossLimits,
     /// How what is owed is settled.
     pub later: Later,
     /// How payments are settled that come together; without it, each as it comes.
@@ -96,6 +101,7 @@ impl Default for SellerOptions {
             poll: (Duration::from_millis(10), Duration::from_secs(1)),
             contract_wallets: false,
             wallet_factories: Vec::new(),
+            loss_limits: LossLimits::default(),
             later: Later::default(),
             together: None,
             holds_back: true,
@@ -114,6 +120,7 @@ impl fmt::Debug for SellerOptions {
             .field("poll", &self.poll)
             .field("contract_wallets", &self.contract_wallets)
             .field("wallet_factories", &self.wallet_factories)
+            .field("loss_limits", &self.loss_limits)
             .field("later", &self.later)
             .field("together", &self.together)
             .field("holds_back", &self.holds_back)
@@ -122,7 +129,7 @@ impl fmt::Debug for SellerOptions {
     }
 }
 
-fn system_time() -> u64 {
+pub(crate) fn system_time() -> u64 {
     // A clock before 1970 is as good as none: every payment then looks not yet valid.
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
 }

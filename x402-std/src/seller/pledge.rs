@@ -67,7 +67,9 @@ impl Pledge {
             let steps = Steps::new(&*seller.ledger, entry.id());
             let worked = keep(&*seller.ledger, entry, answer, amount).await;
             let entry = worked.map_err(|error| Rejection::unavailable(&error))?;
-            seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await
+            let moved = seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await;
+            seller.take_down(&entry, &moved);
+            moved
         });
         let transaction =
             settled.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))?;
@@ -91,6 +93,7 @@ impl Pledge {
     /// Lets the payment go: nothing is charged, and the same bytes may be presented again.
     pub async fn release(self) {
         Steps::new(&*self.seller.ledger, self.id()).release().await;
+        self.seller.under_way.end(&self.entry);
     }
 }
 
@@ -130,7 +133,8 @@ impl Seller {
         const BATCHES: u64 = 3;
         let options = &self.options;
         let wait = options.later.max_delay.as_secs().saturating_add(1).saturating_mul(BATCHES);
-        let margin = u64::from(options.margin_seconds).saturating_add(wait);
+        let margin = self.margin_seconds(entry.payment.chain_id());
+        let margin = u64::from(margin).saturating_add(wait);
         let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
         valid_before > (options.clock)().saturating_add(margin)
     }

@@ -1,6 +1,7 @@
+use core::future::ready;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use x402_core::{Address, PaymentId, Refusal};
+use x402_core::{Address, Amount, PaymentId, Refusal};
 
 use super::Rejection;
 use crate::BoxFuture;
@@ -23,10 +24,36 @@ pub trait Rail: Send + Sync + 'static {
         None
     }
 
+    /// The transactions of one's own that were seen in a block and moved nothing, with their payments, since
+    /// this was asked last: each has cost gas.
+    fn take_losses(&self) -> Vec<(PaymentId, TxHash)> {
+        Vec::new()
+    }
+
     /// The account that settles, which payments of the scheme `upto` are signed for; `None` where it is not
     /// known.
     fn settler(&self) -> Option<Address> {
         None
+    }
+
+    /// How long it takes from one block to the next, in seconds; 0 where it is not known.
+    fn block_seconds(&self) -> u64 {
+        0
+    }
+
+    /// How much of a token an account has, in atomic units. `None` where others look, and pay for what
+    /// comes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`].
+    fn token_balance(
+        &self,
+        asset: Address,
+        account: Address,
+    ) -> BoxFuture<'_, Result<Option<Amount>, ChainError>> {
+        let _ = (asset, account);
+        Box::pin(ready(Ok(None)))
     }
 
     /// Asks whether a payment would be taken now.
@@ -115,11 +142,24 @@ pub(super) fn is_open((_, moved): &Moved) -> bool {
 pub struct Steps<'a> {
     ledger: &'a dyn Ledger,
     id: PaymentId,
+    may_lose: bool,
 }
 
 impl<'a> Steps<'a> {
     pub(super) const fn new(ledger: &'a dyn Ledger, id: PaymentId) -> Self {
-        Self { ledger, id }
+        Self { ledger, id, may_lose: true }
+    }
+
+    /// The same, with whether another transaction may be risked in the stead of one that moved nothing.
+    pub(super) const fn losing(self, may_lose: bool) -> Self {
+        Self { may_lose, ..self }
+    }
+
+    /// Whether another transaction may be risked in the stead of one that moved nothing: its payer may
+    /// have to wait.
+    #[must_use]
+    pub const fn may_lose(&self) -> bool {
+        self.may_lose
     }
 
     /// Takes a step.

@@ -232,7 +232,7 @@ impl Seller {
     /// Settles the payment beside the seller's books, which are of what comes in. What is to be
     /// remembered of it, the draw and the token remember.
     async fn send_back(&self, draw: &Draw, by: Refunder<'_>) -> Result<TxHash, Rejection> {
-        let entry = by.entry(draw, &self.moment())?;
+        let entry = by.entry(draw, &self.moment(draw.account.chain_id))?;
         let (ledger, id) = (MemoryLedger::new(), entry.id());
         let worked = || Step::Worked(note(String::new()), draw.amount);
         let unavailable = |error: LedgerError| Rejection::unavailable(&error);

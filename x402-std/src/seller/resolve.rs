@@ -146,7 +146,8 @@ impl Seller {
         let mut all = Vec::with_capacity(held.len());
         let mut chains: BTreeMap<ChainId, Vec<(Entry, Steps<'_>)>> = BTreeMap::new();
         for Held { entry, .. } in held {
-            let steps = Steps::new(&*self.ledger, entry.id());
+            let may_lose = self.may_lose_by(entry).is_ok();
+            let steps = Steps::new(&*self.ledger, entry.id()).losing(may_lose);
             chains.entry(entry.payment.chain_id()).or_default().push((entry.clone(), steps));
         }
         for (chain_id, batch) in chains {

@@ -22,6 +22,7 @@ mod leases;
 mod pledges;
 mod redeemed;
 mod refund;
+mod under_way;
 
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -64,7 +65,8 @@ struct Script {
     /// How many blocks it has, and up to which they are final.
     height: AtomicU64,
     is_final_to: AtomicU64,
-    balance: Mutex<Option<Amount>>,
+    purse: under_way::Purse,
+    block_seconds: u64,
 }
 
 impl Script {
@@ -110,6 +112,14 @@ fn nonce_of(payment: &Claimed) -> u8 {
 impl Chain for Script {
     fn chain_id(&self) -> ChainId {
         ChainId::ETHEREUM
+    }
+
+    fn block_seconds(&self) -> u64 {
+        self.block_seconds
+    }
+
+    fn token_balance(&self, _: Address, _: Address) -> BoxFuture<'_, Result<Amount, ChainError>> {
+        Box::pin(async { Ok(self.purse.look()) })
     }
 
     fn account(&self) -> Address {
@@ -233,15 +243,6 @@ impl Chain for Script {
         let is_there = number <= self.height.load(Ordering::SeqCst);
         let block = is_there.then(|| self.block_of(number));
         Box::pin(async move { Ok(block) })
-    }
-
-    fn token_balance(
-        &self,
-        _: x402_core::Address,
-        _: x402_core::Address,
-    ) -> BoxFuture<'_, Result<Amount, ChainError>> {
-        let balance = self.balance.lock().unwrap().unwrap_or(Amount::MAX);
-        Box::pin(async move { Ok(balance) })
     }
 }
 

@@ -127,8 +127,10 @@ impl Running {
         for (Held { entry, guard }, answer) in held.into_iter().zip(answers) {
             let position = moved.iter().position(|(id, _)| *id == entry.id());
             let moved = position.map(|position| moved.swap_remove(position).1);
+            let moved = moved.unwrap_or_else(|| Err(Rejection::pending(&entry)));
+            self.0.take_down(&entry, &moved);
             // Who has asked may be gone.
-            drop(answer.send((guard, moved.unwrap_or_else(|| Err(Rejection::pending(&entry))))));
+            drop(answer.send((guard, moved)));
         }
     }
 }

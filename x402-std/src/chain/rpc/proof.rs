@@ -313,6 +313,9 @@ impl Search<'_> {
         }
         let payment = core::slice::from_ref(self.payment);
         let stranger = Stranger::of(self.node, payment, transaction).await?;
+        if stranger.calls_another(self.payment) {
+            return Ok(None);
+        }
         let order = |payment: &Claimed| self.chain.log_order(payment);
         let taken = self.taken_of(transaction);
         match receipt.judge(payment, stranger.submitter(), order, &taken).pop() {

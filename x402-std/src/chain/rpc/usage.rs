@@ -1,7 +1,7 @@
 //! What a transaction did, by its receipt.
 
 use x402_core::settlement::{Paid, SettlementError, Submitter};
-use x402_core::{Asset, Claimed, LogOrder, TransferMethod};
+use x402_core::{Asset, Claimed, LogOrder, Transfer, TransferMethod};
 
 use super::RpcChain;
 use super::fault::Fault;
@@ -31,10 +31,15 @@ impl RpcChain {
             Some(Stranger::of(node, payments, sent.hash).await?)
         };
         let submitter = stranger.as_ref().map_or(Submitter::Own, Stranger::submitter);
-        let verdicts = receipt.judge(payments, submitter, |it| self.log_order(it), sent.taken);
+        let is_other = |it: &Claimed| stranger.as_ref().is_some_and(|who| who.calls_another(it));
+        let judged: Vec<_> = payments.iter().filter(|it| !is_other(it)).copied().collect();
+        let verdicts = receipt.judge(&judged, submitter, |it| self.log_order(it), sent.taken);
+        let mut verdicts = verdicts.into_iter();
         let block = receipt.block()?;
         let mut outcomes = Vec::with_capacity(payments.len());
-        for (verdict, payment) in verdicts.into_iter().zip(payments) {
+        for payment in payments {
+            let verdict = if is_other(payment) { None } else { verdicts.next() };
+            let verdict = verdict.unwrap_or(Verdict::Not(SettlementError::NotTransferred));
             let outcome = self.outcome_of(node, payment, verdict, block).await?;
             if let (Verdict::Not(error), false) = (verdict, outcome == Outcome::Reverted) {
                 let transaction = sent.hash;
@@ -190,6 +195,16 @@ impl Stranger {
         let sending = node.sending(transaction).await?;
         let missing = Fault::Malformed("the transaction of a receipt is missing");
         sending.map(|sending| Self(Some(sending))).ok_or(missing)
+    }
+
+    /// Whether it calls the proxy with another permit than the payment's: then all that the proxy does in
+    /// it is that one's.
+    pub(super) fn calls_another(&self, payment: &Claimed) -> bool {
+        let (Some(sending), Transfer::Permit2(permit)) = (&self.0, payment.transfer()) else {
+            return false;
+        };
+        sending.to.is_some_and(|to| to == *permit.spender().as_bytes())
+            && permit.moved_by(&sending.input) != Some(payment.amount())
     }
 
     pub(super) fn submitter(&self) -> Submitter<'_> {

@@ -240,7 +240,9 @@ fn facilitator(text: &str) -> Result<FacilitatorConfig, ConfigError> {
 fn the_minimal_file_of_a_facilitator_means_what_it_says() {
     let config = facilitator(FACILITATOR).unwrap();
     assert_eq!(config.ledger, LedgerConfig::File("f/./facilitator.redb".into()));
-    assert!(config.token_file.is_none() && config.contract_wallets);
+    assert!(config.token_file.is_none() && !config.contract_wallets);
+    let wallets = facilitator(&format!("{FACILITATOR}contract_wallets: true\n")).unwrap();
+    assert!(wallets.contract_wallets);
     let [chain] = &config.chains[..] else { panic!("{config:?}") };
     assert_eq!(chain.chain_id, ChainId::parse("base-sepolia").unwrap());
     assert_eq!((chain.assets.len(), &chain.kinds[..]), (1, &[Kind::Eip3009][..]));

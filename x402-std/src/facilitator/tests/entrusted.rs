@@ -1,8 +1,10 @@
 //! A seller who leaves the money to a facilitator that is slow, forgetful, or lies.
 
+mod chain;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use x402_core::hex;
 use x402_core::secp256k1::K256Signer;
@@ -30,9 +32,14 @@ enum Does {
     Lies(fn(&mut SettleAnswer)),
 }
 
+#[derive(Default)]
 struct Scripted {
     does: Mutex<VecDeque<Does>>,
     asked: AtomicUsize,
+    /// What it says of every payment.
+    verdict: VerifyAnswer,
+    /// The timeouts that it was told.
+    timeouts: Mutex<Vec<u32>>,
 }
 
 impl Facilitator for Scripted {
@@ -40,7 +47,7 @@ impl Facilitator for Scripted {
         &'a self,
         _: &'a Request,
     ) -> BoxFuture<'a, Result<VerifyAnswer, FacilitatorError>> {
-        Box::pin(async { Ok(VerifyAnswer::default()) })
+        Box::pin(async { Ok(self.verdict.clone()) })
     }
 
     fn settle<'a>(
@@ -51,6 +58,7 @@ impl Facilitator for Scripted {
         let mut does = self.does.lock().unwrap();
         let next = if does.len() > 1 { does.pop_front().unwrap() } else { does[0].clone() };
         let view = request.view().unwrap();
+        self.timeouts.lock().unwrap().push(view.requirements.max_timeout_seconds);
         let payer = view.payload.payment(Address::ZERO).unwrap().transfer.from();
         let mut answer = SettleAnswer {
             version: Version::V2,
@@ -87,25 +95,37 @@ struct Shop {
     facilitator: Arc<Scripted>,
     ledger: Arc<MemoryLedger>,
     offer: Offer<'static>,
+    now: Arc<AtomicU64>,
 }
 
 impl Shop {
     fn new(does: &[Does]) -> Self {
-        let does = Mutex::new(does.iter().cloned().collect());
-        let facilitator = Arc::new(Scripted { does, asked: AtomicUsize::new(0) });
+        Self::with(Scripted { does: queue(does), ..Scripted::default() }, |rail| rail)
+    }
+
+    fn with(scripted: Scripted, change: impl FnOnce(Entrusted) -> Entrusted) -> Self {
+        let facilitator = Arc::new(scripted);
+        let now = Arc::new(AtomicU64::new(NOW));
+        let time = Arc::clone(&now);
+        let clock: crate::seller::Clock = Arc::new(move || time.load(Ordering::SeqCst));
         let asset = *Asset::find(ChainId::BASE, "USDC").unwrap();
         let offer = Offer::new(asset, Address::new([2; 20]), Amount::from_units(10_000), 60);
         let rail = Entrusted::new(Arc::clone(&facilitator) as _, vec![OwnedAsset::from(&asset)]);
+        let rail = change(rail.with_clock(Arc::clone(&clock)));
         let ledger = Arc::new(MemoryLedger::new());
         let rails = vec![(ChainId::BASE, Arc::new(rail) as Arc<dyn Rail>)];
         let max_owed = vec![(asset.chain_id, asset.address, Amount::from_units(1_000_000))];
         let later = Later { max_owed, ..Later::default() };
-        let options = SellerOptions { later, clock: Arc::new(|| NOW), ..SellerOptions::default() };
+        let options = SellerOptions { later, clock, ..SellerOptions::default() };
         let seller = Seller::with_rails(Arc::clone(&ledger) as _, rails, options);
-        Self { seller, facilitator, ledger, offer }
+        Self { seller, facilitator, ledger, offer, now }
     }
 
     fn payment(&self) -> Payment {
+        self.payment_of(9)
+    }
+
+    fn payment_of(&self, nonce: u8) -> Payment {
         let key = K256Signer::from_bytes(&hex::decode(KEY).unwrap()).unwrap();
         let terms = self.offer.requirements();
         let authorization = Authorization {
@@ -114,7 +134,7 @@ impl Shop {
             value: terms.amount,
             valid_after: Timestamp::ZERO,
             valid_before: Timestamp::from_secs(NOW + 60),
-            nonce: Nonce::new([9; 32]),
+            nonce: Nonce::new([nonce; 32]),
         };
         let Ok(signature) = key.sign(&authorization.digest(&terms.domain));
         let transfer = Transfer::Eip3009(authorization);
@@ -123,8 +143,12 @@ impl Shop {
     }
 
     async fn admit(&self) -> Result<TxHash, Rejection> {
+        self.admit_of(9).await
+    }
+
+    async fn admit_of(&self, nonce: u8) -> Result<TxHash, Rejection> {
         let request = RequestId::new("GET", "/");
-        let presented = self.payment().into();
+        let presented = self.payment_of(nonce).into();
         match self.seller.admit(&presented, self.offer.requirements(), request).await? {
             Admission::Serve(ticket) => Ok(ticket.receipt().transaction.unwrap()),
             other => panic!("{other:?}"),
@@ -136,6 +160,10 @@ impl Shop {
         let id = self.offer.requirements().identify(&self.payment(), recover).unwrap();
         self.ledger.find(id).await.unwrap().unwrap().state
     }
+}
+
+fn queue(does: &[Does]) -> Mutex<VecDeque<Does>> {
+    Mutex::new(does.iter().cloned().collect())
 }
 
 #[tokio::test]
@@ -220,4 +248,78 @@ async fn what_is_owed_is_asked_for_until_the_facilitator_settles_it() {
     assert_eq!(shop.state().await, State::Failed);
     shop.seller.resolve_open().await.unwrap();
     assert_eq!(shop.state().await, State::Served);
+}
+
+#[tokio::test]
+async fn a_final_refusal_is_the_same_when_the_payment_comes_again() {
+    let shop = Shop::new(&[Does::Refuses("invalid_exact_evm_insufficient_balance")]);
+    for _ in 0..3 {
+        let rejection = shop.admit().await.unwrap_err();
+        assert_eq!(rejection.refusal, Refusal::Payment(Error::Balance));
+        assert_eq!(shop.state().await, State::Failed);
+    }
+    assert_eq!(shop.facilitator.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_entrusted_ends_by_a_refusal_after_its_end() {
+    let expired = "invalid_exact_evm_payload_authorization_valid_before";
+    for (refusal, ends) in [
+        (expired, Some(Error::Expired)),
+        ("invalid_exact_evm_insufficient_balance", Some(Error::Balance)),
+        ("some words that nobody has laid down", Some(Error::Simulation)),
+        // It may have been used by the request whose answer was lost.
+        ("invalid_exact_evm_nonce_already_used", None),
+        ("settlement_pending", None),
+    ] {
+        let shop = Shop::new(&[Does::Loses, Does::Refuses(refusal)]);
+        assert_eq!(shop.admit().await.unwrap_err().refusal, Refusal::Pending);
+        // Ten minutes after the end, and not a second before.
+        for _ in 0..66 {
+            assert_eq!(shop.seller.resolve_open().await.unwrap(), 1, "{refusal}");
+            shop.now.fetch_add(10, Ordering::SeqCst);
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(shop.state().await, State::Pending, "{refusal}");
+        // With growing pauses.
+        assert_eq!(shop.facilitator.asked.load(Ordering::SeqCst), 10, "{refusal}");
+        for _ in 0..6 * 40 {
+            shop.seller.resolve_open().await.unwrap();
+            shop.now.fetch_add(600, Ordering::SeqCst);
+            tokio::time::advance(Duration::from_secs(600)).await;
+        }
+        let state = if ends.is_some() { State::Failed } else { State::Pending };
+        assert_eq!(shop.state().await, state, "{refusal}");
+        let rejection = shop.admit().await.unwrap_err();
+        assert_eq!(rejection.refusal, ends.map_or(Refusal::Pending, Refusal::Payment));
+        // A bounded number of times.
+        let asked = if ends.is_some() { 11 } else { 33 };
+        assert_eq!(shop.facilitator.asked.load(Ordering::SeqCst), asked, "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn the_facilitator_is_told_the_timeout_of_the_offer() {
+    for (timeouts, expected) in [
+        (&[300, 60, 3600][..], 60),
+        (&[30], 30),
+        (&[30, 61, 90], 61),
+        // As long as it was valid when it came.
+        (&[], 60),
+    ] {
+        let scripted = Scripted { does: queue(&[Does::Settles]), ..Scripted::default() };
+        let shop = Shop::with(scripted, |rail| rail.with_timeouts(timeouts.to_vec()));
+        shop.admit().await.unwrap();
+        assert_eq!(*shop.facilitator.timeouts.lock().unwrap(), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_good_verdict_about_another_payer_is_not_believed() {
+    let payer = Some(Address::new([1; 20]));
+    let verdict = VerifyAnswer { payer, ..VerifyAnswer::default() };
+    let scripted = Scripted { does: queue(&[Does::Settles]), verdict, ..Scripted::default() };
+    let shop = Shop::with(scripted, |rail| rail);
+    assert_eq!(shop.admit().await.unwrap_err().refusal, Refusal::Unavailable);
+    assert_eq!(shop.facilitator.asked.load(Ordering::SeqCst), 0);
 }

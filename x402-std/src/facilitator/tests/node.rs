@@ -218,13 +218,20 @@ impl Chain {
         }
         let is_reverted = self.state["status"] == "reverted";
         let logs = if self.state["logs"].is_null() { &self.logs } else { &self.state["logs"] };
+        let mut logs = if is_reverted { json!([]) } else { logs.clone() };
+        let block = format!("0x{}", "22".repeat(32));
+        for log in logs.as_array_mut().unwrap() {
+            log["transactionHash"] = json!(hash);
+            log["blockHash"] = json!(block);
+            log["blockNumber"] = json!("0x1");
+        }
         json!({
             "transactionHash": hash,
-            "blockHash": format!("0x{}", "22".repeat(32)),
+            "blockHash": block,
             "blockNumber": "0x1",
             "to": to,
             "status": if is_reverted { "0x0" } else { "0x1" },
-            "logs": if is_reverted { json!([]) } else { logs.clone() },
+            "logs": logs,
         })
     }
 }

@@ -3,11 +3,10 @@
 use alloy_primitives::keccak256;
 use serde_json::json;
 use x402_core::permit2::{EXACT_PROXY, Kind, PERMIT2, Permit};
-use x402_core::secp256k1::K256;
-use x402_core::{Claim, Moment, Nonce, Payment, Requirements, Scheme, Signer as _};
+use x402_core::{Nonce, Payment, Signer as _};
 use x402_core::{Timestamp, Transfer};
 
-use super::harness::{BUYER, PAYEE, STRANGER, sends, signer, usdc};
+use super::harness::{BUYER, PAYEE, STRANGER, recorded, sends, signer, usdc};
 use super::*;
 use crate::chain::multicall;
 use crate::devnet;
@@ -49,17 +48,7 @@ fn permit(amount: u128, nonce: u8, to: Address) -> Claimed {
         transfer: Transfer::Permit2(permit),
         signature: Ok(signature),
     };
-    let requirements = Requirements {
-        scheme: Scheme::Exact(TransferMethod::Permit2),
-        chain_id: ChainId::ETHEREUM,
-        asset: permit.token,
-        pay_to: to,
-        amount: permit.amount,
-        max_timeout_seconds: 60,
-        domain: usdc().domain().separator(),
-    };
-    let checked = requirements.check(&payment, &Moment::at(1_790_000_000), &K256).unwrap();
-    checked.claimed(Claim::recorded(checked.id())).unwrap()
+    recorded(&payment)
 }
 
 fn pays(nonce: u8) -> Claimed {
@@ -143,6 +132,26 @@ async fn one_transfer_pays_for_one_of_fifteen() {
     for payment in &payments {
         assert_eq!(shop.chain.find(payment, 0, &taken).await.unwrap(), Usage::Void);
     }
+}
+
+#[tokio::test]
+async fn the_call_of_another_permit_pays_for_none_but_that() {
+    let shop = open().await;
+    let (paid, burnt) = (pays(1), pays(2));
+    // In one block: the nonce of one is burnt, and the other is settled by a call of its own.
+    shop.rpc("evm_setAutomine", json!([false]));
+    let stranger = shop.chain_of(&STRANGER).await;
+    let pages = Pages::default();
+    stranger.broadcast(&burns(2), &pages).await.unwrap();
+    let hash = shop.chain_of(&BUYER).await.broadcast(&call(&paid), &pages).await.unwrap();
+    shop.rpc("evm_mine", json!([]));
+    assert_eq!(shop.received(), PRICE);
+    assert_eq!(shop.chain.outcome(&burnt, theirs(hash)).await.unwrap(), Outcome::Reverted);
+    assert_eq!(shop.chain.find(&burnt, 0, &[]).await.unwrap(), Usage::Void);
+    let found = shop.chain.find(&paid, 0, &[]).await.unwrap();
+    assert!(is_settled_by(&found, hash), "{found:?}");
+    let both = shop.chain.outcomes(&[burnt, paid], theirs(hash)).await.unwrap();
+    assert!(matches!(both[..], [Outcome::Reverted, Outcome::Settled(..)]), "{both:?}");
 }
 
 #[tokio::test]

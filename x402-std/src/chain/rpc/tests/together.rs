@@ -143,7 +143,8 @@ async fn two_of_whom_there_is_money_for_one() {
 
 /// Says of every payment of a batch that it would be taken.
 fn all_taken(answer: &mut serde_json::Value) {
-    let result = answer["result"].as_str().unwrap();
+    // Who is asked about alone is told the truth.
+    let Some(result) = answer["result"].as_str() else { return };
     // The word before the offset of a result's bytes says whether it succeeded.
     let (head, tail) = result.split_at(2);
     let words: Vec<_> =
@@ -160,10 +161,10 @@ fn all_taken(answer: &mut serde_json::Value) {
 #[tokio::test]
 async fn who_fails_in_the_transaction_itself_has_not_paid() {
     let crowded = Crowded::open().await;
-    let mut many = payments(4);
-    many[2] = Buyer::default().pays(u128::MAX);
+    let many = payments(4);
+    harness::cancel(&crowded.shop, &many[2]);
     // Alone, then together with the others; that one is said to be good, and is not.
-    crowded.shop.play("eth_call", &[Trick::None, Trick::Edit(all_taken)]);
+    crowded.shop.play("eth_call", &vec![Trick::Edit(all_taken); 20]);
     let all = crowded.admit_all(&many).await;
     let paid: Vec<_> = all.iter().map(Result::is_ok).collect();
     assert_eq!(paid, [true, true, false, true], "{all:?}");
@@ -171,9 +172,9 @@ async fn who_fails_in_the_transaction_itself_has_not_paid() {
     assert_eq!(crowded.shop.received(), 3 * PRICE);
     // It was in a transaction, which is named.
     let refused = all[2].unwrap_err();
-    assert_eq!(refused.refusal, Refusal::Pending, "the authorization can be used until it ends");
+    assert_eq!(refused.refusal, Refusal::Payment(Error::AuthorizationUsed));
     assert_eq!(refused.transaction, all[1].ok());
-    assert!(crowded.state(&many[2]).await.is_some_and(State::is_open));
+    assert_eq!(crowded.state(&many[2]).await, Some(State::Failed), "it was cancelled");
 }
 
 #[tokio::test]
