@@ -23,7 +23,12 @@ pub struct Node {
 impl Node {
     /// Starts a fresh chain on a free port, with a token and nobody's balance.
     pub fn start() -> Self {
-        let (child, address) = spawn(0);
+        Self::start_with(&[])
+    }
+
+    /// With these options of anvil's, too.
+    pub fn start_with(options: &[&str]) -> Self {
+        let (child, address) = spawn(0, options);
         let node = Self { child: Mutex::new(child), address };
         node.install_token(USDC, TOKEN);
         node
@@ -33,7 +38,7 @@ impl Node {
     pub fn start_again_empty(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         end(&mut child);
-        *child = spawn(self.address.port()).0;
+        *child = spawn(self.address.port(), &[]).0;
         drop(child);
         self.install_token(USDC, TOKEN);
     }
@@ -162,9 +167,10 @@ fn end(child: &mut Child) {
 }
 
 /// Starts the program on this port, or on a free one where it is 0.
-fn spawn(port: u16) -> (Child, SocketAddr) {
+fn spawn(port: u16, options: &[&str]) -> (Child, SocketAddr) {
     let mut child = Command::new(binary())
         .args(["--host", "127.0.0.1", "--chain-id", "1", "--port", &port.to_string()])
+        .args(options)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .stdin(Stdio::null())

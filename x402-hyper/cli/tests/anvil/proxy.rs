@@ -31,6 +31,8 @@ struct Shared {
     held: AtomicUsize,
     /// What decides which calls go to a back end that is a block late; 0 where there is none.
     late: AtomicU64,
+    /// Receipts and logs are those of a back end that is a block late.
+    has_late_history: AtomicBool,
     /// What decides which calls get lost; 0 where none does.
     luck: AtomicU64,
 }
@@ -49,6 +51,7 @@ impl Proxy {
             holds: AtomicBool::new(false),
             held: AtomicUsize::new(0),
             late: AtomicU64::new(0),
+            has_late_history: AtomicBool::new(false),
             luck: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -95,6 +98,11 @@ impl Proxy {
     /// From now on every other call, as the seed says, goes to a back end that is a block late; 0 ends it.
     pub fn go_late(&self, seed: u64) {
         self.shared.late.store(seed, Ordering::SeqCst);
+    }
+
+    /// From now on receipts and logs, and nothing else, come from a back end that is a block late.
+    pub fn keep_history_late(&self) {
+        self.shared.has_late_history.store(true, Ordering::SeqCst);
     }
 
     /// From now on calls are slow, get lost on the way there, or on the way back, as the seed says; 0
@@ -156,9 +164,12 @@ impl Shared {
 
     /// The node's answer, or what a back end of it says that is late or blind.
     fn ask(&self, body: &str) -> Answer {
-        let mut answer = match next(&self.late) % 2 {
-            1 => late::ask(self.node, body),
-            _ => http::post_json(self.node, body),
+        let is_history = ["eth_getTransactionReceipt", "eth_getLogs"].map(|it| body.contains(it));
+        let is_late = next(&self.late) % 2 == 1
+            || (is_history.contains(&true) && self.has_late_history.load(Ordering::SeqCst));
+        let mut answer = match is_late {
+            true => late::ask(self.node, body),
+            false => http::post_json(self.node, body),
         };
         let (receipts, logs) = (&self.withholds, &self.withholds_logs);
         let is_blind = receipts.load(Ordering::SeqCst) || logs.load(Ordering::SeqCst);

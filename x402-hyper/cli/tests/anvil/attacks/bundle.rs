@@ -4,17 +4,25 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use x402_core::hex::Hex;
+use x402_core::keccak256;
+use x402_core::proof::FIELD;
+use x402_core::secp256k1::Vartime;
+use x402_core::window::Limits;
+use x402_core::{Amount, Authorization, Moment, Offer, Payment, Signer as _, Transfer, Window};
 
-use super::{Bundle, SELLER, books_agree, had, insist, install_multicall, requests};
-use super::{STRANGER, operate, together, wait_for, while_blocks_come};
+use super::{Bundle, SELLER, STRANGER, address, aggregate3, books_agree, had, insist};
+use super::{install_multicall, operate, padded, requests, selector, signer, together, transact};
+use super::{paying, stranger::proof, wait_for, while_blocks_come, word};
 use crate::facilitator::{Service, body_of};
 use crate::faults::PRICE;
 use crate::http::{self, Answer};
-use crate::node::Node;
-use crate::shop::{BUYER, PAY_TO, Setup, Shop, sign, usdc};
+use crate::node::{Node, USDC};
+use crate::shop::{BUYER, BUYER_KEY, PAY_TO, Setup, Shop, sign, usdc};
+use crate::wallet::MULTICALL3;
 
 fn open(setup: Setup) -> Shop {
     let shop = Shop::set_up(setup);
@@ -64,6 +72,112 @@ fn three_blocks_more_make_no_payment_of_a_use() {
     while_blocks_come(&shop.node, || play(&shop, "three confirmations"));
 }
 
+/// The program ends anywhere between. What it had not sent is as if it came for the first time: there who
+/// pays shows that it is he.
+#[test]
+fn who_is_killed_amid_it_serves_one() {
+    for (settle, instant) in [("first", 0), ("after", 300), ("first", 900)] {
+        let mut shop = open(Setup { settle, ..Setup::default() });
+        let bundle = Bundle::new(instant + 1, PRICE, PAY_TO);
+        let requests = requests(&bundle.payments());
+        shop.proxy.hold_sends(true);
+        let to = shop.address;
+        thread::scope(|scope| {
+            for request in &requests {
+                scope.spawn(move || http::try_exchange(to, request));
+            }
+            wait_for("a transaction of ours", || shop.proxy.held() > 0);
+            bundle.run(&shop.node);
+            thread::sleep(Duration::from_millis(instant));
+            shop.kill();
+        });
+        shop.proxy.hold_sends(false);
+        shop.start_program();
+        let proved = |it: &_| [paying(it), vec![(FIELD, proof(BUYER_KEY, it, "http://localhost"))]];
+        let proved: Vec<_> = bundle.all.iter().map(|it| proved(it).concat()).collect();
+        let answers = insist(shop.address, &super::requests(&proved), 40);
+        println!(
+            "killed, {settle}: paid {}, had {}",
+            shop.recipient_balance(),
+            had(&answers) * PRICE
+        );
+        assert_eq!((had(&answers) * PRICE, shop.recipient_balance()), (PRICE, PRICE));
+        books_agree(&shop, 0);
+    }
+}
+
+/// Nothing has moved, and nothing is served.
+#[test]
+fn who_cancels_ahead_of_us_has_nothing() {
+    let shop = open(Setup::default());
+    let bundle = Bundle::new(1, PRICE, PAY_TO);
+    let requests = requests(&bundle.payments());
+    shop.proxy.hold_sends(true);
+    together(shop.address, &requests, || {
+        wait_for("a transaction of ours", || shop.proxy.held() > 0);
+        let cancel: Vec<_> = bundle.all.iter().map(cancel).collect();
+        transact(&shop.node, STRANGER, MULTICALL3, &aggregate3(USDC, &cancel));
+        shop.proxy.hold_sends(false);
+    });
+    let answers = insist(shop.address, &requests, 40);
+    assert!(answers.iter().all(|answer| matches!(answer.status, 402 | 409)), "{}", answers[0].body);
+    assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (0, 0));
+    books_agree(&shop, 0);
+}
+
+/// The token's call that ends an authorization.
+fn cancel(authorization: &Authorization) -> Vec<u8> {
+    let (from, nonce) = (authorization.from.to_word(), *authorization.nonce.as_bytes());
+    let kind = keccak256(&[b"CancelAuthorization(address authorizer,bytes32 nonce)"]);
+    let digest = usdc().domain().separator().digest(&keccak256(&[&kind, &from, &nonce]));
+    let Ok(signature) = signer(BUYER_KEY).sign(&digest);
+    let function = selector("cancelAuthorization(address,bytes32,bytes)");
+    let head = [&function[..], &from, &nonce, &word(96)].concat();
+    [head, padded(&signature.to_rsv())].concat()
+}
+
+/// What a device has served is owed; of nine that one transfer pays one is received.
+#[test]
+fn of_nine_that_are_imported_the_one_that_was_paid_is_received() {
+    let mut shop = open(Setup { settle: "later", ..Setup::default() });
+    shop.kill();
+    let bundle = Bundle::new(1, PRICE, PAY_TO);
+    bundle.run(&shop.node);
+    let lines = shop.path().join("handed-out");
+    std::fs::write(&lines, records(&bundle.all).join("\n")).expect("written");
+    for _ in 0..2 {
+        let (_, said) = operate(&shop, &["import", lines.to_str().expect("a path")]);
+        println!("{said}");
+        books_agree(&shop, 0);
+    }
+    assert_eq!(shop.recipient_balance(), PRICE);
+    shop.start_program();
+    thread::sleep(Duration::from_secs(11));
+    assert_eq!((shop.exported(), shop.recipient_balance()), (PRICE, PRICE));
+    assert_eq!(shop.rows().iter().filter(|row| row["state"] == "unpaid").count(), 8);
+}
+
+/// What a device hands out of payments that it has served.
+fn records(all: &[Authorization]) -> Vec<String> {
+    let limits = Limits { owed: Amount::from_units(1_000_000), horizon_seconds: 600 };
+    let mut window: Window<16> = Window::new(limits);
+    let offer = Offer::new(usdc(), address(PAY_TO), Amount::from_units(PRICE), 60);
+    let terms = offer.requirements();
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    for authorization in all {
+        let payment = Payment {
+            chain_id: terms.chain_id,
+            asset: terms.asset,
+            transfer: Transfer::Eip3009(*authorization),
+            signature: Ok(sign(authorization, &usdc())),
+        };
+        let moment = Moment::at(now);
+        let checked = terms.check(&payment, &moment, &Vartime).expect("a good payment");
+        assert!(window.reserve(&checked, moment.now).is_ok());
+    }
+    window.unsettled().map(|claimed| Hex(&claimed.to_bytes()).to_string()).collect()
+}
+
 /// The same by offering more for a place in the block.
 #[test]
 fn who_outbids_us_in_the_pool_pays_for_one_and_has_one() {
@@ -74,8 +188,8 @@ fn who_outbids_us_in_the_pool_pays_for_one_and_has_one() {
     together(shop.address, &requests, || {
         let pool = || shop.node.rpc("txpool_status", json!([]))["pending"].clone();
         wait_for("our transactions in the pool", || pool() == "0x9");
-        let (tip, data) = ("0x174876e800", x402_core::hex::Hex(&bundle.data).to_string());
-        let dear = json!({"from": STRANGER, "to": crate::wallet::MULTICALL3, "data": data,
+        let (tip, data) = ("0x174876e800", Hex(&bundle.data).to_string());
+        let dear = json!({"from": STRANGER, "to": MULTICALL3, "data": data,
             "gas": "0x4c4b40", "maxFeePerGas": "0x2e90edd000", "maxPriorityFeePerGas": tip});
         let hash = shop.node.rpc("eth_sendTransaction", json!([dear]));
         shop.node.mine_at_once(true);

@@ -85,25 +85,40 @@ fn reverted(node: &Node, payments: &[Authorization]) -> (usize, usize) {
 /// Of two back ends behind the URL, one is a block late.
 #[test]
 fn before_a_back_end_that_is_a_block_late_all_are_served() {
-    for seed in 1..=3 {
-        let shop = Shop::open();
-        shop.node.mint(BUYER, 100_000_000);
-        shop.node.mine_at_once(false);
-        shop.node.rpc("evm_setIntervalMining", json!([1]));
+    for (seed, settle) in [(1, "first"), (2, "after"), (3, "later")] {
+        let extra = "later: {max_delay: 1, max_owed: \"5\"}\n".to_owned();
+        let shop = Shop::set_up(Setup { settle, extra, ..Setup::default() });
+        super::install_multicall(&shop.node);
         shop.proxy.go_late(seed);
-        let count = rounds(10, 100);
-        all_served(shop.address, &payments(1..=count), 5);
-        shop.proxy.go_late(0);
-        let signed: Vec<_> = (1..=count).map(|n| terms(&n.to_string())).collect();
-        let (reverts, most) = reverted(&shop.node, &signed);
-        println!(
-            "late, seed {seed}: {count} paid, {count} served, {reverts} transactions reverted"
-        );
-        assert!(most <= 1, "a payment was sent {most} times for nothing");
-        assert_eq!(shop.recipient_balance(), u128::from(count) * PRICE);
-        assert_eq!(shop.upstream.payments() as u64, count);
-        books_agree(&shop, 0);
+        play(&shop, &format!("late, {settle}"));
     }
+}
+
+/// State is current, and receipts and logs are a block late.
+#[test]
+fn before_receipts_and_logs_that_are_a_block_late_all_are_served() {
+    let shop = Shop::open();
+    shop.proxy.keep_history_late();
+    play(&shop, "late receipts and logs");
+}
+
+/// A block each second, and honest payers.
+fn play(shop: &Shop, what: &str) {
+    shop.node.mint(BUYER, 100_000_000);
+    shop.node.mine_at_once(false);
+    shop.node.rpc("evm_setIntervalMining", json!([1]));
+    let count = rounds(10, 100);
+    all_served(shop.address, &payments(1..=count), 5);
+    wait_for("the money", || shop.recipient_balance() == u128::from(count) * PRICE);
+    books_agree(shop, 0);
+    let signed: Vec<_> = (1..=count).map(|n| terms(&n.to_string())).collect();
+    let (reverts, most) = reverted(&shop.node, &signed);
+    let (paid, had) = (shop.recipient_balance(), shop.upstream.payments());
+    println!("{what}: paid {paid}, had {had} x {PRICE}, {reverts} transactions reverted");
+    assert!(most <= 1, "a payment was sent {most} times for nothing");
+    assert_eq!((paid, had as u64), (u128::from(count) * PRICE, count));
+    // Nobody owes: who comes next is served.
+    all_served(shop.address, &payments(count + 1..=count + 1), 1);
 }
 
 /// State is current, receipts and logs are not there.

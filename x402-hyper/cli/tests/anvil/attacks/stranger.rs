@@ -1,5 +1,6 @@
 //! Payments that somebody else has settled before they were presented.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use x402_core::proof::{FIELD, PayerProof};
@@ -9,11 +10,11 @@ use super::{STRANGER, books_agree, call_of, paying, purse::POOR_KEY, transact};
 use crate::facilitator::{Service, body_of, settle};
 use crate::faults::PRICE;
 use crate::http;
-use crate::node::USDC;
-use crate::shop::{BUYER_KEY, Shop, sign, terms, usdc};
+use crate::node::{Node, USDC};
+use crate::shop::{BUYER, BUYER_KEY, Setup, Shop, sign, terms, usdc};
 
 /// The value of the field that proves to this seller who pays.
-fn proof(key: &str, payment: &Authorization, origin: &str) -> String {
+pub(super) fn proof(key: &str, payment: &Authorization, origin: &str) -> String {
     let time = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
     let payment = PaymentId {
         chain_id: ChainId::ETHEREUM,
@@ -50,6 +51,38 @@ fn who_was_paid_by_a_stranger_serves_the_payer_once() {
     println!("stranger: paid {}, had {PRICE}", shop.recipient_balance());
     assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 1));
     books_agree(&shop, 0);
+}
+
+/// Whenever the money is to move: here it has.
+#[test]
+fn it_is_served_whatever_the_order_of_work_and_money() {
+    for settle in ["after", "later"] {
+        let extra = "later: {max_delay: 1}\n".to_owned();
+        let shop = Shop::set_up(Setup { settle, extra, ..Setup::default() });
+        let payment = terms("1");
+        transact(&shop.node, STRANGER, USDC, &call_of(&payment, &usdc()));
+        assert_eq!(shop.send(&paying(&payment)).status, 409);
+        let proof = proof(BUYER_KEY, &payment, "http://localhost");
+        let served = shop.send(&[paying(&payment), vec![(FIELD, proof)]].concat());
+        assert_eq!(served.status, 200, "{settle}: {}", served.body);
+        assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 1));
+        books_agree(&shop, 0);
+    }
+}
+
+/// It was for something else: nobody signs for a minute what he presents a quarter of an hour later.
+#[test]
+fn what_was_paid_long_before_is_not_taken() {
+    let past = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs() - 900;
+    let node = Arc::new(Node::start_with(&["--timestamp", &past.to_string()]));
+    node.mint(BUYER, 1_000_000);
+    let shop = Shop::on(node, Setup::default());
+    let payment = terms("1");
+    transact(&shop.node, STRANGER, USDC, &call_of(&payment, &usdc()));
+    let proof = proof(BUYER_KEY, &payment, "http://localhost");
+    let refused = shop.send(&[paying(&payment), vec![(FIELD, proof)]].concat());
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!((shop.upstream.hits(), shop.exported()), (0, 0));
 }
 
 /// What moved something else, or was cancelled, has not paid, whoever proves what.
