@@ -86,7 +86,10 @@ pub(crate) fn run(seed: u64, settings: &Settings) -> Ended {
     lock(&stage.world).calm();
     live(&stage, 1_000, None);
     let (entries, balances, held) = stage.end();
-    let debts = entries.iter().filter(|entry| entry.is_debt());
+    // A facilitator gives no answer that could be owed: that it was reversed is on its books.
+    let debts = entries
+        .iter()
+        .filter(|entry| entry.is_debt() || entry.is_reversed && entry.state == State::Failed);
     let debts: Vec<_> = debts.map(|entry| index_of(*entry.id().nonce.as_bytes())).collect();
     let mut world = lock(&stage.world);
     world.counts.in_batches = world.node.in_batches();
@@ -128,6 +131,7 @@ fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
 /// What the program does for as long as it runs.
 async fn resolve(seller: &Arc<Seller>) {
     loop {
+        let _ = seller.watch().await;
         let _ = seller.resolve_open().await;
         sleep(Duration::from_secs(10)).await;
     }
@@ -217,6 +221,9 @@ impl Stage {
         let world = Arc::clone(&self.world);
         let World { max_batch, most_owed, together, .. } = *lock(&world);
         let max_delay = together.map(Duration::from_millis);
+        let is_engine = lock(&world).mode.is_engine;
+        let base =
+            if is_engine { SellerOptions::of_facilitator() } else { SellerOptions::default() };
         let options = SellerOptions {
             settle_timeout: Duration::from_secs(30),
             poll: (Duration::from_millis(500), Duration::from_secs(4)),
@@ -232,7 +239,7 @@ impl Stage {
                 ..Later::default()
             },
             together: max_delay.map(|max_delay| Together { max_batch, max_delay }),
-            ..SellerOptions::default()
+            ..base
         };
         let account = chain.account();
         let rails = vec![(ChainId::ETHEREUM, self.rail(chain, &options))];
@@ -402,7 +409,7 @@ impl Stage {
             };
             let open = entries.len() - entries.iter().filter(ends).count();
             let over = world.all_are_content() && world.has_settled();
-            let waits = world.node.pool.iter().any(|sent| sent.nonce.is_some());
+            let waits = world.waits_for_ever();
             if over && open == 0 && !waits {
                 return;
             }

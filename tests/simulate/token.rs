@@ -8,7 +8,7 @@ use x402_core::permit2::{EXACT_PROXY, PERMIT2, SETTLE_EXACT_SELECTOR};
 use x402_core::settlement::{
     AUTHORIZATION_CANCELED_TOPIC, AUTHORIZATION_USED_TOPIC, SETTLED_TOPIC, TRANSFER_TOPIC,
 };
-use x402_core::{Address, Transfer};
+use x402_core::{Address, Transfer, keccak256};
 
 pub(crate) type Word = [u8; 32];
 
@@ -268,7 +268,9 @@ impl State {
             }
             Act::Invalidate { from, nonce } => {
                 self.used.entry((from, nonce)).or_insert(Use::Cancelled);
-                let (address, topics) = (contract(PERMIT2), vec![[0x99; 32], from]);
+                // Who looks for it looks at its topics: the event's hash, and whose nonces they are.
+                let event = keccak256(&[b"UnorderedNonceInvalidation(address,uint256,uint256)"]);
+                let (address, topics) = (contract(PERMIT2), vec![event, from]);
                 Some(vec![Log { address, topics, data: Some(nonce) }])
             }
         }

@@ -226,8 +226,8 @@ impl Logs<'_> {
         let behind = self.of_token(from.saturating_add(1)).take_while(|(_, log)| !is_use(log));
         let arrived = behind.filter_map(|(_, log)| self.moved(&log));
         match { arrived }.try_fold(Amount::ZERO, Amount::checked_add) {
-            Some(Amount::ZERO) | None => SettlementError::NotTransferred,
-            Some(arrived) => SettlementError::Short(arrived),
+            Some(arrived) if arrived != Amount::ZERO => SettlementError::Short(arrived),
+            Some(_) | None => SettlementError::NotTransferred,
         }
     }
 

@@ -53,7 +53,7 @@ use watch::Watched;
 use working::{Guard, Working};
 
 pub use accept::AcceptError;
-pub(crate) use arrival::record;
+pub(crate) use arrival::{Found, find_use, record};
 pub use credit::{DrawTicket, Drawn};
 pub use import::{Import, Imported, Standing};
 pub use losses::LossLimits;

@@ -9,10 +9,11 @@ use x402_core::{Address, Amount, Error, Offer, Refusal, TransferMethod};
 
 use super::{Facilitator, Request, SettleAnswer};
 use crate::BoxFuture;
-use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
+use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash};
 use crate::config::OwnedAsset;
 use crate::ledger::{Entry, Step};
-use crate::seller::{Clock, Rail, Rejection, Steps, record, since, system_time};
+use crate::seller::{Clock, Found, Rail, Rejection, Steps};
+use crate::seller::{find_use, record, since, system_time};
 use patience::Patience;
 use verdict::{believable, fault, is_final, is_final_after_the_end};
 
@@ -229,27 +230,20 @@ impl Entrusted {
         transaction: Option<TxHash>,
     ) -> Result<Shown, Rejection> {
         let Some(chain) = &self.chain else { return Ok(Shown::Open) };
-        let settlement = match by_transaction(&**chain, entry, transaction).await {
-            Some(settlement) => settlement,
-            None => match chain.find(&entry.payment, since(entry), &[]).await {
-                Ok(Usage::Settled(_, settlement)) => settlement,
-                Ok(Usage::Void) => return Ok(Shown::Ended(Error::AuthorizationUsed)),
-                Ok(Usage::Expired) => return Ok(Shown::Ended(Error::Expired)),
-                Ok(Usage::Unused | Usage::Undecided(_)) => return Ok(Shown::Open),
-                Err(error) => {
-                    tracing::warn!(payment = %entry.id(), %error, "the chain cannot be asked");
-                    return Ok(Shown::Open);
-                }
-            },
-        };
-        match record(&**chain, entry, steps, settlement, false).await {
-            Ok(hash) => {
-                self.patience.end(entry.id());
-                Ok(Shown::Settled(hash))
-            }
-            // It has paid for another payment, or the ledger cannot be written.
-            Err(_) => Ok(Shown::Open),
+        if let Some(settlement) = by_transaction(&**chain, entry, transaction).await
+            && let Ok(hash) = record(&**chain, entry, steps, settlement, false).await
+        {
+            self.patience.end(entry.id());
+            return Ok(Shown::Settled(hash));
         }
+        Ok(match find_use(&**chain, entry, steps, since(entry)).await {
+            Found::Settled(hash) => {
+                self.patience.end(entry.id());
+                Shown::Settled(hash)
+            }
+            Found::Ended(error) => Shown::Ended(error),
+            Found::Unused | Found::Undecided(_) | Found::Unknown => Shown::Open,
+        })
     }
 
     /// A payment that has failed is presented again: it is refused as before, unless somebody has used it

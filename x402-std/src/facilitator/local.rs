@@ -234,7 +234,7 @@ impl Job {
                 Scheme::Upto { .. } => Reason::UptoTransactionFailed,
             },
             (Refusal::Payment(error), None) => error.facilitator_reason(scheme, self.version),
-            (Refusal::Conflict | Refusal::Served, _) => {
+            (Refusal::Conflict | Refusal::Served | Refusal::Unproven, _) => {
                 Error::AuthorizationUsed.facilitator_reason(scheme, self.version)
             }
             // Without a hash it is no `settlement_pending`.

@@ -1,9 +1,9 @@
 //! What moved the money, taken down: one log pays for one payment.
 
-use x402_core::{Amount, PaymentId};
+use x402_core::{Amount, ChainId, Error, PaymentId};
 
 use super::{Rejection, Steps};
-use crate::chain::{Chain, ChainError, Outcome, PaidLog, Sent, Settlement, TxHash};
+use crate::chain::{Chain, ChainError, Outcome, PaidLog, Sent, Settlement, TxHash, Usage};
 use crate::ledger::{Entry, Ledger, LedgerError, Step};
 
 /// Takes down that a transaction moved the money of a payment.
@@ -37,6 +37,72 @@ pub(crate) async fn record(
     Ok(hash)
 }
 
+/// What became of an authorization, whoever has used it.
+pub(crate) enum Found {
+    /// This transaction has moved its money, which is taken down.
+    Settled(TxHash),
+    /// It is proved that it never will, for this reason.
+    Ended(Error),
+    /// Nobody has used it.
+    Unused,
+    /// It was used by this transaction, and what that moved cannot be told: it is for the operator.
+    Undecided(TxHash),
+    /// It is not known.
+    Unknown,
+}
+
+/// Looks for the use of a payment's authorization in blocks not older than `since` (Unix seconds), and takes
+/// down what it moved. Logs that have paid for other payments do not count: where one of those is found, the
+/// next is looked for.
+pub(crate) async fn find_use(
+    chain: &dyn Chain,
+    entry: &Entry,
+    steps: &Steps<'_>,
+    since: u64,
+) -> Found {
+    /// Of how many transactions the logs may turn out to be others'.
+    const TRIES: usize = 4;
+    let mut taken: Vec<(TxHash, u32)> = Vec::new();
+    for _ in 0..TRIES {
+        let settlement = match chain.find(&entry.payment, since, &taken).await {
+            Ok(Usage::Settled(_, settlement)) => settlement,
+            Ok(Usage::Void) => return Found::Ended(Error::AuthorizationUsed),
+            Ok(Usage::Expired) => return Found::Ended(Error::Expired),
+            Ok(Usage::Unused) => return Found::Unused,
+            Ok(Usage::Undecided(transaction)) => return Found::Undecided(transaction),
+            Err(error) => {
+                tracing::warn!(payment = %entry.id(), %error, "its use cannot be asked for");
+                return Found::Unknown;
+            }
+        };
+        let hash = settlement.transaction;
+        let is_own = entry.hashes().any(|sent| sent == hash);
+        if let Ok(hash) = record(chain, entry, steps, settlement, is_own).await {
+            return Found::Settled(hash);
+        }
+        let others = others_of(steps, chain.chain_id(), hash).await.unwrap_or_default();
+        let before = taken.len();
+        taken.extend(others.into_iter().map(|position| (hash, position)));
+        taken.sort_unstable_by_key(|(hash, position)| (hash.0, *position));
+        taken.dedup();
+        if taken.len() == before {
+            break;
+        }
+    }
+    Found::Unknown
+}
+
+/// The positions of a transaction's logs that have paid for other payments.
+async fn others_of(
+    steps: &Steps<'_>,
+    chain_id: ChainId,
+    hash: TxHash,
+) -> Result<Vec<u32>, LedgerError> {
+    let rows = steps.ledger().paid_by(chain_id, hash).await?;
+    let others = rows.into_iter().filter(|(id, _)| *id != steps.id());
+    Ok(others.filter_map(|(_, log)| log.map(|log| log.position)).collect())
+}
+
 /// Takes down that the token moved another value than was signed: what has arrived is the payer's credit.
 pub(super) async fn record_short(
     entry: &Entry,
@@ -63,13 +129,11 @@ async fn another(
     is_own: bool,
 ) -> Result<(), LedgerError> {
     let (chain_id, hash) = (entry.payment.chain_id(), settlement.transaction);
-    let mut rows = steps.ledger().paid_by(chain_id, hash).await?;
+    let rows = steps.ledger().paid_by(chain_id, hash).await?;
     if rows.iter().any(|(_, log)| log.is_none()) {
         fill_in(chain, steps.ledger(), hash, &rows).await?;
-        rows = steps.ledger().paid_by(chain_id, hash).await?;
     }
-    let others = rows.iter().filter(|(id, _)| *id != entry.id());
-    let taken: Vec<_> = others.filter_map(|(_, log)| log.map(|log| log.position)).collect();
+    let taken = others_of(steps, chain_id, hash).await?;
     let sent = Sent { hash, is_own, taken: &taken };
     match chain.outcome(&entry.payment, sent).await {
         Ok(Outcome::Settled(_, log)) => {

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use x402_core::Error;
 use x402_core::state::State;
 
 use super::Rejection;
@@ -182,18 +183,19 @@ impl OnChain {
                 Err(error) => tracing::warn!(%error, "no receipt of a batch"),
             }
             if Instant::now() + pause > deadline {
-                for (entry, steps) in
-                    members.iter().filter(|member| member.0.state == State::Broadcast)
-                {
-                    if steps.take(Step::TimedOut).await.is_err() {
-                        tracing::warn!(payment = %entry.id(), "the ledger does not take it down");
-                    }
-                }
-                return members.iter().map(|(entry, _)| pending(entry)).collect();
+                return self.look_for_uses(&members).await;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
+    }
+
+    /// No transaction of theirs is in a block: somebody else's may be, or they have ended meanwhile.
+    async fn look_for_uses(&self, members: &[Member<'_>]) -> Vec<Moved> {
+        let all = members.iter().map(|(entry, steps)| async move {
+            (entry.id(), self.look_for_use(entry, steps, Error::Simulation).await)
+        });
+        join_all(all).await
     }
 
     /// What the chain shows of each payment's transactions: each transaction is asked for once.

@@ -8,10 +8,10 @@ use x402_core::state::State;
 use x402_core::{Address, Amount, Error, PaymentId, Refusal};
 
 use super::Rejection;
-use super::arrival::{record, record_short};
+use super::arrival::{Found, find_use, record, record_short};
 use super::rail::{Anew, Moved, Rail, Steps};
 use crate::BoxFuture;
-use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, TxHash, Usage};
+use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, TxHash};
 use crate::ledger::{Entry, LedgerError, Settle, Step};
 
 /// After how long a transaction that is in no block is sent again, for a node forgets some.
@@ -254,7 +254,8 @@ impl OnChain {
                 Err(error) => tracing::warn!(payment = %entry.id(), %error, "no receipt"),
             }
             if Instant::now() + pause > deadline {
-                return self.time_out(&entry, steps).await;
+                // None of ours is in a block: somebody else's may be, or it has ended meanwhile.
+                return self.look_for_use(&entry, steps, Error::Simulation).await;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
@@ -332,27 +333,21 @@ impl OnChain {
     /// No transaction of ours moves the money: somebody else's may, or have. The payment has failed where the
     /// chain proves that nobody can move it any more; until then it is open, whatever the token says now
     /// (`otherwise`).
-    async fn look_for_use(
+    pub(super) async fn look_for_use(
         &self,
         entry: &Entry,
         steps: &Steps<'_>,
         otherwise: Error,
     ) -> Result<TxHash, Rejection> {
-        match self.chain.find(&entry.payment, since(entry), &[]).await {
-            Ok(Usage::Settled(_, settlement)) => {
-                let is_own = entry.hashes().any(|hash| hash == settlement.transaction);
-                record(&*self.chain, entry, steps, settlement, is_own).await
-            }
-            Ok(Usage::Void) => fail(entry, steps, Error::AuthorizationUsed).await,
-            Ok(Usage::Expired) => fail(entry, steps, Error::Expired).await,
-            Ok(Usage::Undecided(transaction)) => {
+        match find_use(&*self.chain, entry, steps, since(entry)).await {
+            Found::Settled(hash) => Ok(hash),
+            Found::Ended(error) => fail(entry, steps, error).await,
+            Found::Undecided(transaction) => {
                 Err(Rejection { transaction: Some(transaction), ..undecided(entry) })
             }
             // It has failed before, or was given up: nothing of it waits.
-            Ok(Usage::Unused) if entry.state == State::Failed => {
-                fail(entry, steps, otherwise).await
-            }
-            Ok(Usage::Unused) | Err(_) => self.time_out(entry, steps).await,
+            Found::Unused if entry.state == State::Failed => fail(entry, steps, otherwise).await,
+            Found::Unused | Found::Unknown => self.time_out(entry, steps).await,
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use x402_core::proof::PayerProof;
-use x402_core::{Error, Refusal, Requirements};
+use x402_core::{Refusal, Requirements};
 
-use super::arrival::record;
+use super::arrival::{Found, find_use};
 use super::{Admission, Guard, Presented, Receipt, Rejection, Seller, Steps};
-use crate::chain::Usage;
 use crate::ledger::Entry;
 
 /// What shows that a request comes from the payer himself, as it came: see [`x402_core::proof`].
@@ -55,21 +54,20 @@ impl Seller {
         };
         let past = how.max_timeout_seconds.saturating_add(CLOCK_SKEW_SECONDS);
         let since = entry.claimed_at.saturating_sub(past);
-        match chain.find(&entry.payment, since, &[]).await {
-            Ok(Usage::Settled(_, settlement)) => {
-                let hash = record(chain, &entry, &steps, settlement, false).await?;
+        match find_use(chain, &entry, &steps, since).await {
+            Found::Settled(hash) => {
                 let receipt = Receipt { payer: entry.payment.payer(), transaction: Some(hash) };
                 Ok(self.ticket(&entry, receipt, guard))
             }
-            Ok(Usage::Void) => {
+            Found::Ended(error) => {
                 steps.release().await;
-                Err(Error::AuthorizationUsed.into())
+                Err(error.into())
             }
             // It stays recorded, for the operator to see to.
-            Ok(Usage::Undecided(transaction)) => {
+            Found::Undecided(transaction) => {
                 Err(Rejection { transaction: Some(transaction), ..Rejection::pending(&entry) })
             }
-            Ok(Usage::Unused | Usage::Expired) | Err(_) => {
+            Found::Unused | Found::Unknown => {
                 steps.release().await;
                 Err(Rejection { payer: Some(entry.payment.payer()), ..Refusal::InDoubt.into() })
             }

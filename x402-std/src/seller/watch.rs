@@ -83,7 +83,8 @@ impl Seller {
         let mut now = Seen { highest: None, all: HashSet::new() };
         let mut reversed = 0;
         for block in blocks {
-            if !(stays && known.all.contains(&block)) && !is_of(chain, block).await? {
+            let is_known = stays && known.all.contains(&block);
+            if !is_known && !is_of(chain, block).await? {
                 reversed += self.reverse_block(chain_id, block).await?;
             } else if block.number <= head.is_final_to {
                 self.ledger.finalize(chain_id, block).await?;
