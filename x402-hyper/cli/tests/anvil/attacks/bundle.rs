@@ -106,6 +106,27 @@ fn who_is_killed_amid_it_serves_one() {
     }
 }
 
+/// Who pays shows that it is he for each of the nine, several times at once.
+#[test]
+fn of_nine_that_are_presented_when_all_is_over_the_one_that_was_paid_is_served() {
+    let shop = open(Setup::default());
+    for seed in 1..=3_u64 {
+        let bundle = Bundle::new(seed, PRICE, PAY_TO);
+        bundle.run(&shop.node);
+        let proved = |it: &_| [paying(it), vec![(FIELD, proof(BUYER_KEY, it, "http://localhost"))]];
+        let proved: Vec<_> = bundle.all.iter().map(|it| proved(it).concat()).collect();
+        let requests = requests(&proved);
+        let threefold: Vec<_> = [&requests[..], &requests, &requests].concat();
+        together(shop.address, &threefold, || {});
+        let answers = insist(shop.address, &requests, 20);
+        println!("afterwards: paid {}, had {}", PRICE, had(&answers) * PRICE);
+        assert_eq!(had(&answers), 1);
+        let (paid, served) = (shop.recipient_balance(), shop.upstream.hits());
+        assert_eq!((paid, served as u64), (u128::from(seed) * PRICE, seed));
+    }
+    books_agree(&shop, 0);
+}
+
 /// Nothing has moved, and nothing is served.
 #[test]
 fn who_cancels_ahead_of_us_has_nothing() {

@@ -155,6 +155,14 @@ fn of_four_ceilings_the_one_that_was_settled_is_received() {
     wait_for("the one that can be settled", || shop.recipient_balance() == 120 + 1_020);
     thread::sleep(Duration::from_secs(11));
     books_agree(&shop, 0);
+    // The others were served on trust, and are owed.
+    wait_for("the debts in the books", || {
+        shop.rows().iter().filter(|row| row["state"] == "unpaid").count()
+            == had(&answers) as usize - 1
+    });
+    let next = permit(Nonce::new(word(9)), 3_150, kind);
+    let next = http::exchange(shop.address, &request(&shop, line, &body(9), &next));
+    assert_eq!(next.status, 402, "{}", next.body);
     let received = shop.rows().iter().filter(|row| row["state"] == "served").count();
     println!("4 ceilings: paid {}, had {}", shop.recipient_balance(), had(&answers) * 1_140);
     assert_eq!((received, shop.recipient_balance()), (1, 1_140));

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Fields, books_agree, paying, wait_for};
+use super::wait_for;
+use super::{Bundle, Fields, books_agree, insist, install_multicall, paying, requests, together};
 use crate::faults::PRICE;
 use crate::http::{self, Answer};
-use crate::shop::{BUYER, Shop, terms};
+use crate::shop::{BUYER, PAY_TO, Shop, terms};
 
 /// Lets the chain go back to before `what`, and grow longer than it was.
 fn go_back_on<T>(shop: &Shop, what: impl FnOnce() -> T, then: impl FnOnce()) -> T {
@@ -73,6 +74,34 @@ fn the_account_goes_on_after_a_transaction_that_is_gone() {
     wait_for("the books", || shop.exported() == shop.recipient_balance());
     assert_eq!(shop.recipient_balance(), PRICE);
     println!("reorg, lost: had {}, paid {PRICE}, owed {}", 4 * PRICE, 3 * PRICE);
+}
+
+/// The one that was paid is another one now: what was served first is owed, and no log counts twice.
+#[test]
+fn a_chain_that_comes_back_with_another_of_the_nine_has_paid_for_one() {
+    let shop = Shop::open();
+    install_multicall(&shop.node);
+    // The same nine, of which different ones are paid.
+    let (first, second) = (Bundle::new(1, PRICE, PAY_TO), Bundle::paying(1, PRICE, PAY_TO, 3));
+    let requests = requests(&first.payments());
+    let play = |bundle: &Bundle| {
+        shop.proxy.hold_sends(true);
+        together(shop.address, &requests, || {
+            wait_for("a transaction of ours", || shop.proxy.held() > 0);
+            thread::sleep(Duration::from_secs(1));
+            bundle.run(&shop.node);
+            shop.proxy.hold_sends(false);
+        });
+        let answers = insist(shop.address, &requests, 40);
+        assert_eq!(super::had(&answers), 1);
+    };
+    go_back_on(&shop, || play(&first), || drop(second.run(&shop.node)));
+    wait_for("the first to be owed", || shop.has_said("reversed"));
+    let again = insist(shop.address, &requests, 40);
+    books_agree(&shop, 0);
+    let open = shop.rows().iter().filter(|row| row["state"] == "pending").count();
+    println!("reorg, nine: paid {PRICE}, had {} x {PRICE}, open {open}", super::had(&again));
+    assert_eq!((shop.recipient_balance(), shop.exported()), (PRICE, PRICE));
 }
 
 #[test]
