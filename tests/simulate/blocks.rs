@@ -110,6 +110,7 @@ impl World {
         let state = std::sync::Arc::clone(&block.state);
         self.moved_before = state.balance(PAY_TO.to_word());
         for payment in &mut self.payments {
+            payment.forget_taken();
             let used = state.use_of(payment.terms.from(), payment.terms.nonce());
             payment.is_final = used == Some(crate::token::Use::As(payment.terms));
         }

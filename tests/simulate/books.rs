@@ -167,8 +167,9 @@ impl World {
         for (index, payment) in self.payments.iter().enumerate() {
             let told = &self.books.payments[index];
             *consumed.entry(told.account).or_default() += signed(told.consumed);
-            // What was final before the chain began again may have been taken for lost.
-            let moved = match payment.is_final {
+            // What was final before the chain began again may have been taken for lost, and of a
+            // permit's transfer the books say whose it is.
+            let moved = match payment.is_final || self.mode.is_by_permit {
                 true => told.received.is_some(),
                 false => self.is_in_chain(index),
             };

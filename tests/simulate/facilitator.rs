@@ -76,8 +76,7 @@ impl World {
     fn is_told_to_be_settled_by(&mut self, index: usize, transaction: Option<TxHash>) {
         let terms = self.payments[index].terms;
         let has_moved = transaction.is_some_and(|hash| self.node.has_moved(hash.0, &terms));
-        let payment = &self.payments[index];
-        if !has_moved && !payment.was_lost && !payment.is_final {
+        if !has_moved && (self.is_in_chain(index) || !self.is_paid(index)) {
             self.violated(format!("I1: payment {index} is said to be settled, by {transaction:?}"));
         }
     }

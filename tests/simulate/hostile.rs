@@ -150,4 +150,33 @@ impl World {
     pub(crate) fn has_moved(&self, index: usize) -> bool {
         self.payments[index].is_final || self.is_in_chain(index)
     }
+
+    /// Whether it is paid for: what was signed has moved, or the chain went back on that. A permit's log
+    /// does not say which nonce it is of: where several of a payer's are used up in one transaction, the
+    /// one transfer pays for one of them, whichever.
+    pub(crate) fn is_paid(&self, index: usize) -> bool {
+        let received = self.books.payments[index].received;
+        let has_log = received.is_some_and(|received| received.settlement().log.is_some());
+        self.has_moved(index) || self.payments[index].was_lost || self.mode.is_by_permit && has_log
+    }
+
+    /// Whether what has moved for a payment has paid for another of the same payer: see
+    /// [`Self::is_paid`].
+    pub(crate) fn is_taken(&self, index: usize) -> bool {
+        if !self.mode.is_by_permit {
+            return false;
+        }
+        let terms = &self.payments[index].terms;
+        let others = self.books.payments.iter().enumerate();
+        let mut others = others.filter(|(other, told)| {
+            *other != index && told.account == self.books.payments[index].account
+        });
+        others.any(|(other, told)| {
+            let hash = told.received.map(|received| received.settlement().transaction.0);
+            hash.is_some_and(|hash| {
+                self.node.has_moved(hash, terms)
+                    && !self.node.has_moved(hash, &self.payments[other].terms)
+            })
+        })
+    }
 }

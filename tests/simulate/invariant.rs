@@ -20,6 +20,10 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    pub(crate) const fn settlement(&self) -> Settlement {
+        self.settlement
+    }
+
     pub(crate) const fn by(settlement: Settlement, amount: u128) -> Self {
         Self { settlement, amount }
     }

@@ -371,7 +371,8 @@ impl Stage {
             }
             402 | 409 if is_final => world.turned_away(index),
             402 | 409 => {}
-            500 | 503 => {}
+            // Nothing was sent for it: its payer has made gas lost, and comes again.
+            429 | 500 | 503 => {}
             _ => world.violated(format!("payment {index} is answered {status}")),
         }
         // Who is refused again and again only waits for the end of the authorization.

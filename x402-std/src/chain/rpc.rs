@@ -196,7 +196,8 @@ impl RpcChain {
             return Err(ChainError::Refused(Error::Network));
         }
         let from = self.account.address();
-        match node.simulate(call, from, self.options.gas_for(call)).await {
+        let gas = self.options.gas_for(call);
+        match node.simulate(call, from, gas, self.account.offer()).await {
             // An address without code takes every call: there is no Multicall3.
             Ok(returned) if call.deploys && returned.is_empty() => {
                 Err(ChainError::Refused(Error::Undeployed))
@@ -213,7 +214,7 @@ impl RpcChain {
 
     async fn try_batch(&self, node: &Node, batch: &Call) -> Result<Option<Vec<bool>>, ChainError> {
         let (from, gas) = (self.account.address(), self.options.gas_for(batch));
-        match node.simulate(batch, from, gas).await {
+        match node.simulate(batch, from, gas, self.account.offer()).await {
             Ok(returned) => {
                 let taken = multicall::succeeded(&returned);
                 Ok(taken.filter(|taken| taken.len() == batch.payments.len()))

@@ -150,12 +150,17 @@ impl Ledger for RedbLedger {
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
-            // Where the transaction is known the chain says it again to whoever asks, and nothing else
-            // changes with it; a facilitator may say it once.
-            let is_said =
-                |entry: &Entry| entry.settle == Settle::First && entry.transaction.is_some();
-            let is_said = matches!(step, Step::Confirmed(_))
-                && self.read(|database| find(database, &id))?.as_ref().is_some_and(is_said);
+            // Of a transaction of ours the chain says it again to whoever asks, and nothing else changes
+            // with it; a facilitator, or the operator, may say it once.
+            let is_said = match &step {
+                Step::Confirmed(settlement) => {
+                    let entry = self.read(|database| find(database, &id))?;
+                    let is_ours =
+                        |entry: &Entry| entry.hashes().any(|hash| hash == settlement.transaction);
+                    entry.is_some_and(|entry| entry.settle == Settle::First && is_ours(&entry))
+                }
+                _ => false,
+            };
             let on_disk = if is_said { OnDisk::Soon } else { OnDisk::Now };
             self.pen.write(on_disk, move |tables| tables.apply(&id, step)).await
         })

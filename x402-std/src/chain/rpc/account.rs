@@ -3,11 +3,13 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::PoisonError;
 
 use alloy_consensus::{SignableTransaction, Signed, Transaction as _};
 use alloy_consensus::{TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::{Decodable2718 as _, Encodable2718 as _};
-use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
+use alloy_primitives::{Address, Bytes, Signature, TxKind, U128, U256};
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use x402_core::secp256k1::K256Signer;
@@ -32,6 +34,8 @@ pub(super) struct Account {
     chain_id: ChainId,
     options: RpcOptions,
     state: Mutex<State>,
+    /// What the last transaction offered: read without a turn.
+    offered: std::sync::Mutex<Option<Fees>>,
     /// Whether the chain has no base fee (EIP-1559), so that a transaction has one price.
     is_legacy: bool,
     /// After how long a missing nonce is used up.
@@ -80,6 +84,7 @@ impl Account {
             chain_id: options.chain_id,
             options: options.clone(),
             state: Mutex::new(State { fees, ..State::default() }),
+            offered: std::sync::Mutex::default(),
             is_legacy,
             hole_wait: HOLE_WAIT,
             is_miscounted: AtomicBool::new(false),
@@ -105,6 +110,22 @@ impl Account {
         self.is_miscounted.store(true, Ordering::Relaxed);
     }
 
+    fn note_offer(&self, fees: Fees) {
+        // It is one assignment: whole, whatever panicked.
+        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(fees);
+    }
+
+    /// What the last transaction offered for its gas, as a call names it: a contract may tell by that a
+    /// simulation from a transaction. Nothing before the first.
+    pub(super) fn offer(&self) -> Option<Value> {
+        let fees = (*self.offered.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let [max, tip] = [fees.max, fees.tip].map(U128::from);
+        Some(match self.is_legacy {
+            true => json!({ "gasPrice": max }),
+            false => json!({ "maxFeePerGas": max, "maxPriorityFeePerGas": tip }),
+        })
+    }
+
     /// The nonce and the fees of the next transaction; the nonce is `at_least` that.
     pub(super) async fn terms(
         &self,
@@ -117,6 +138,7 @@ impl Account {
         if self.is_miscounted.swap(false, Ordering::Relaxed) {
             state.next_nonce = None;
         }
+        self.note_offer(fees);
         state.is_recounted = state.next_nonce.is_none();
         let nonce = match state.next_nonce {
             Some(nonce) => nonce,

@@ -214,20 +214,35 @@ impl Node {
     /// within it is refused.
     ///
     /// With the gas limit of the transaction to come, so that what would run out of gas is found.
-    /// Gives what the call returns.
+    /// With what the transaction will offer for its gas (`offer`), so that no contract takes it for a
+    /// simulation; where the node cannot run it so, for our account cannot pay that or the price is another
+    /// by now, without: that is no fault of the payer's. Gives what the call returns.
     pub(super) async fn simulate(
         &self,
         call: &Call,
         from: Address,
         gas: u64,
+        offer: Option<Value>,
     ) -> Result<Bytes, Fault> {
-        let call = json!({
+        let bare = json!({
             "from": from,
             "to": Address::from(*call.target.as_bytes()),
             "gas": U64::from(gas),
             "data": hex::encode_prefixed(&call.data),
         });
-        self.ask("eth_call", json!([call, At::Latest.to_json()])).await
+        let mut offered = bare.clone();
+        if let (Some(members), Some(Value::Object(offer))) = (offered.as_object_mut(), offer) {
+            members.extend(offer);
+        }
+        let answer = self.ask("eth_call", json!([&offered, At::Latest.to_json()])).await;
+        match answer {
+            Err(fault)
+                if offered != bare && !matches!(fault.kind(), Some(Kind::Reverted) | None) =>
+            {
+                self.ask("eth_call", json!([bare, At::Latest.to_json()])).await
+            }
+            answer => answer,
+        }
     }
 
     /// Asks a contract.

@@ -6,12 +6,14 @@
 //! or may not have been used up is read from the node again before the next transaction, rather
 //! than counted on.
 
+use x402_core::Claimed;
+
 use super::RpcChain;
 use super::account::{Account, State};
 use super::fault::{Fault, Kind};
 use super::fees::{FeeError, Fees};
 use super::node::{At, Node};
-use crate::chain::{Call, ChainError, Journal, Transaction, TxHash};
+use crate::chain::{Call, ChainError, Journal, Transaction, TxHash, Usage};
 
 /// How often a payment is sent while the node says that its nonce or its fees are wrong.
 const ATTEMPTS: usize = 3;
@@ -195,35 +197,57 @@ impl RpcChain {
         if turn.node().receipt(transaction.hash).await.map_err(unknown)?.is_some() {
             return Ok(transaction.hash);
         }
-        match self.is_dead(turn.node(), call, nonce).await {
+        match self.is_dead(turn.node(), call, transaction.hash, nonce).await {
             // As of a view that is older than this answer.
             Ok(true) => match turn.node().receipt(transaction.hash).await.map_err(unknown)? {
                 Some(_) => Ok(transaction.hash),
                 None => Err(ChainError::Unsent(fault.to_string())),
             },
             Ok(false) => Err(unknown(fault)),
-            Err(fault) => Err(unknown(fault)),
+            Err(error) => Err(ChainError::Unknown(error.to_string())),
         }
     }
 
     /// Whether another transaction has used up the account's nonce, so many blocks ago that it stays so,
-    /// and did so without the payments: each of them is unused in that same block, and in the newest.
-    async fn is_dead(&self, node: &Node, call: &Call, nonce: u64) -> Result<bool, Fault> {
+    /// and did so without the payments: each of them is unused in that same block and in the newest, or
+    /// was used by another transaction.
+    async fn is_dead(
+        &self,
+        node: &Node,
+        call: &Call,
+        transaction: TxHash,
+        nonce: u64,
+    ) -> Result<bool, ChainError> {
         let view = self.view(node).await?;
         let deep = At::Block(view.deep.block());
         if node.nonce_at(self.account.address(), deep).await? <= nonce {
             return Ok(false);
         }
         for payment in &call.payments {
-            if node.is_used(payment, deep).await?
+            let is_used = node.is_used(payment, deep).await?
                 || (view.head != view.deep
-                    && node.is_used(payment, At::Block(view.head.block())).await?)
-            {
+                    && node.is_used(payment, At::Block(view.head.block())).await?);
+            if is_used && !self.is_used_elsewhere(node, payment, transaction).await? {
                 return Ok(false);
             }
         }
         node.expect_block(view.deep.block()).await?;
         Ok(true)
+    }
+
+    /// Whether it is proved that another transaction has used the authorization.
+    async fn is_used_elsewhere(
+        &self,
+        node: &Node,
+        payment: &Claimed,
+        transaction: TxHash,
+    ) -> Result<bool, ChainError> {
+        Ok(match self.look_up(node, payment, 0, &[]).await? {
+            Some(Usage::Settled(_, by)) => by.transaction != transaction,
+            Some(Usage::Undecided(by)) => by != transaction,
+            Some(Usage::Void) => true,
+            Some(Usage::Unused | Usage::Expired) | None => false,
+        })
     }
 
     /// Sends another transaction of the same account nonce, where the first offers less than is

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use x402_core::Timestamp;
 
-use super::harness::{SETTLER, Trick, options, signer};
+use super::harness::{SETTLER, STRANGER, Trick, options, signer};
 use super::*;
 
 fn mine(shop: &Shop, blocks: usize) {
@@ -254,4 +254,30 @@ async fn a_nonce_that_is_used_up_is_no_proof_that_the_transaction_is_lost() {
     shop.play("eth_getTransactionCount", &[Trick::Error(-32000, "header not found")]);
     let result = again().await;
     assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_whose_payment_another_has_settled_is_lost_with_its_nonce() {
+    let shop = Shop::open().await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let (payment, pages) = (Buyer::default().pays(PRICE), Pages::default());
+    let hash = shop.chain.broadcast(&call(&payment), &pages).await.unwrap();
+    shop.rpc("anvil_dropTransaction", json!([hash.to_string()]));
+    // Another of the account takes its nonce, and a stranger submits the authorization.
+    let other = shop.chain_of(&SETTLER).await;
+    other.broadcast(&call(&Buyer::default().pays(PRICE)), &Pages::default()).await.unwrap();
+    shop.rpc("evm_mine", json!([]));
+    let stranger = shop.chain_of(&STRANGER).await;
+    let theirs = stranger.broadcast(&call(&payment), &Pages::default()).await.unwrap();
+    shop.rpc("evm_mine", json!([]));
+    let again = async || shop.chain.rebroadcast(&call(&payment), &pages.last(), &pages).await;
+    // Nobody knows by whom it was used, as long as the node does not say.
+    shop.play("eth_getLogs", &[Trick::Status(502)]);
+    let result = again().await;
+    assert!(matches!(result, Err(ChainError::Unknown(_))), "{result:?}");
+    let result = again().await;
+    assert!(matches!(result, Err(ChainError::Unsent(_))), "{result:?}");
+    let found = shop.chain.find(&payment, 0, &[]).await.unwrap();
+    assert!(matches!(found, Usage::Settled(_, by) if by.transaction == theirs), "{found:?}");
+    assert_eq!(pages.hashes(), [hash]);
 }

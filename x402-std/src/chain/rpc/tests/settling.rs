@@ -1,11 +1,11 @@
 //! The facilitator's engine over a real chain: many at once, and what it costs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use x402_core::Offer;
 use x402_core::wire::PaymentFlow;
 
-use super::harness::{SETTLER, options, signer, usdc};
+use super::harness::{SETTLER, Trick, options, signer, usdc};
 use super::*;
 use crate::Facilitator as _;
 use crate::chain::Chain;
@@ -73,4 +73,32 @@ async fn a_verdict_costs_one_call_and_a_settlement_three_and_the_head() {
     assert!(facilitator.settle(&request).await.unwrap().transaction.is_some());
     assert!(facilitator.verify(&request).await.unwrap().reason.is_some());
     assert!(shop.calls().is_empty());
+}
+
+/// A contract may tell a simulation from a transaction by the price of its gas.
+#[tokio::test]
+async fn it_is_simulated_with_what_will_be_offered_for_gas() {
+    let shop = Shop::open().await;
+    let buyer = Buyer::default();
+    let offered: Arc<Mutex<Vec<bool>>> = Arc::default();
+    let seen = Arc::clone(&offered);
+    shop.front(move |request, node| {
+        if request["method"] == "eth_call" {
+            seen.lock().unwrap().push(!request["params"][0]["maxFeePerGas"].is_null());
+        }
+        node(request)
+    });
+    let take = || core::mem::take(&mut *offered.lock().unwrap());
+    let payment = buyer.pays(PRICE);
+    shop.chain.simulate(&call(&payment)).await.unwrap();
+    assert_eq!(take(), [false], "nothing is known of it before the first");
+    shop.chain.broadcast(&call(&payment), &Pages::default()).await.unwrap();
+    take();
+    let next = buyer.pays(PRICE);
+    shop.chain.simulate(&call(&next)).await.unwrap();
+    assert_eq!(take(), [true]);
+    // A purse of ours that is empty is no fault of the payer's.
+    shop.play("eth_call", &[Trick::Error(-32000, "insufficient funds for gas * price + value")]);
+    shop.chain.simulate(&call(&next)).await.unwrap();
+    assert_eq!(take().last(), Some(&false));
 }
