@@ -17,7 +17,7 @@ fn go_back_on<T>(shop: &Shop, what: impl FnOnce() -> T, then: impl FnOnce()) -> 
     let done = what();
     assert_eq!(shop.node.rpc("evm_revert", json!([before])), true);
     then();
-    shop.node.mine(5);
+    shop.node.mine(20);
     done
 }
 
@@ -66,10 +66,9 @@ fn the_account_goes_on_after_a_transaction_that_is_gone() {
     // Several transactions of ours are gone, and none of them can be mined again.
     let pay = || (1..=3).map(|n| served(&shop, &n.to_string())).count();
     go_back_on(&shop, pay, || shop.node.burn(BUYER));
-    let other = super::purse::POOR_KEY;
-    shop.node.mint(&super::key_of(other).to_string(), 10 * PRICE);
-    let terms = x402_core::Authorization { from: super::key_of(other), ..terms("1") };
-    let fields: Fields = super::paying_by(other, &terms);
+    let other = super::key_of(super::PAYERS[1]);
+    shop.node.mint(&other.to_string(), 10 * PRICE);
+    let fields = paying(&x402_core::Authorization { from: other, ..terms("1") });
     wait_for("another payer to be served", || shop.send(&fields).status == 200);
     wait_for("the books", || shop.exported() == shop.recipient_balance());
     assert_eq!(shop.recipient_balance(), PRICE);
