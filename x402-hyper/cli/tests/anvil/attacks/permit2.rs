@@ -3,12 +3,15 @@
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use x402_core::hex;
 use x402_core::permit2::{EXACT_PROXY, Kind, Permit};
+use x402_core::proof::FIELD;
 use x402_core::wire::base64::{Base64, decode, decoded_room};
 use x402_core::wire::{Answers, SignedPayload};
 use x402_core::{Address, Amount, ChainId, Nonce, Signer as _, Timestamp, Transfer};
 
+use super::stranger::{id, proof_of};
 use super::{PAYERS, payer, selector, signer_of, together, transact, wait_for, word};
 use super::{STRANGER, address, books_agree, had, insist, key_of, mint_all, padded};
 use crate::faults::{PRICE, after};
@@ -65,6 +68,12 @@ fn settle(permit: &Permit) -> Vec<u8> {
     permit.calldata(permit.amount, &sign(permit), &mut out).expect("room").to_vec()
 }
 
+/// A stranger's call, by which the proxy is called.
+fn relay(permit: &Permit) -> Vec<u8> {
+    let head = [EXACT_PROXY.to_word(), word(64)].concat();
+    [&selector("relay(address,bytes)")[..], &head, &padded(&settle(permit))].concat()
+}
+
 /// What the seller takes that goes by Permit2, as his 402 has it.
 fn accepted(shop: &Shop, line: &str, body: &str) -> Value {
     let told = http::exchange(shop.address, &http::request(line, &[], body));
@@ -80,11 +89,22 @@ fn accepted(shop: &Shop, line: &str, body: &str) -> Value {
 
 /// A request that is paid by a permit.
 fn request(shop: &Shop, line: &str, body: &str, permit: &Permit) -> String {
+    http::request(line, &[paying(shop, line, body, permit)], body)
+}
+
+/// The same by who shows that he is the payer.
+fn proved(shop: &Shop, line: &str, body: &str, permit: &Permit) -> String {
+    let payment = id(PERMIT2, permit.from, permit.nonce);
+    let proof = proof_of(&signer_of(permit.from), payment, "http://localhost");
+    http::request(line, &[paying(shop, line, body, permit), (FIELD, proof)], body)
+}
+
+fn paying(shop: &Shop, line: &str, body: &str, permit: &Permit) -> (&'static str, String) {
     let accepted = accepted(shop, line, body).to_string();
     let answers = Answers::V2 { accepted: &accepted, resource: "", extensions: "" };
     let (transfer, signature) = (Transfer::Permit2(*permit), sign(permit));
     let payload = SignedPayload { transfer: &transfer, signature: &signature, answers };
-    http::request(line, &[("PAYMENT-SIGNATURE", Base64(payload).to_string())], body)
+    ("PAYMENT-SIGNATURE", Base64(payload).to_string())
 }
 
 /// Has the payer burn nonces of his.
@@ -172,6 +192,40 @@ fn of_four_ceilings_the_one_that_was_settled_is_received() {
     assert_eq!((received, shop.recipient_balance()), (1, 1_140));
 }
 
+/// In one block a stranger settles one by a wrapper, and another of the same amount is burnt: whichever is
+/// presented, one transfer pays for one.
+#[test]
+fn of_two_permits_that_one_block_used_up_one_is_served() {
+    let shop = open();
+    for seed in 1..=3_u64 {
+        let permits = [1, 2].map(|n| Permit {
+            from: payer(seed),
+            ..permit(Nonce::new(word(256 * seed as usize + n)), PRICE, Kind::Exact)
+        });
+        shop.node.mine_at_once(false);
+        let submit = |from: &str, to: &str, data: &[u8]| {
+            let data = hex::Hex(data).to_string();
+            let call = json!({"from": from, "to": to, "data": data, "gas": "0x4c4b40"});
+            shop.node.rpc("eth_sendTransaction", json!([call]));
+        };
+        submit(STRANGER, WRAPPER, &relay(&permits[0]));
+        let function = selector("invalidateUnorderedNonces(uint256,uint256)");
+        let burnt = [&function[..], &word(seed as usize), &word(1 << 2)].concat();
+        submit(&payer(seed).to_string(), PERMIT2, &burnt);
+        shop.node.mine(1);
+        shop.node.mine_at_once(true);
+        assert_eq!(shop.recipient_balance(), u128::from(seed) * PRICE);
+        let ask =
+            |n: usize| proved(&shop, "POST /api/analyze", &format!("{{\"n\":{n}}}"), &permits[n]);
+        let requests = [ask(0), ask(1)];
+        together(shop.address, &requests, || {});
+        let answers = insist(shop.address, &requests, 5);
+        println!("two permits, seed {seed}: paid {PRICE}, had {}", had(&answers) * PRICE);
+        assert_eq!(had(&answers), 1, "{} {}", answers[0].body, answers[1].body);
+    }
+    books_agree(&shop, 0);
+}
+
 /// Whoever settles it, by whatever contract, the payer has paid.
 #[test]
 fn a_permit_that_a_stranger_settles_by_a_wrapper_is_paid() {
@@ -181,10 +235,7 @@ fn a_permit_that_a_stranger_settles_by_a_wrapper_is_paid() {
     shop.proxy.hold_sends(true);
     together(shop.address, &requests, || {
         wait_for("our transaction", || shop.proxy.held() > 0);
-        let function = selector("relay(address,bytes)");
-        let head = [EXACT_PROXY.to_word(), word(64)].concat();
-        let call = [&function[..], &head, &padded(&settle(&permit))].concat();
-        transact(&shop.node, STRANGER, WRAPPER, &call);
+        transact(&shop.node, STRANGER, WRAPPER, &relay(&permit));
         shop.proxy.hold_sends(false);
     });
     let answers = insist(shop.address, &requests, 40);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use x402_core::proof::{FIELD, PayerProof};
 use x402_core::secp256k1::K256Signer;
-use x402_core::{Authorization, ChainId, PaymentId, Signer as _, hex};
+use x402_core::{Address, Authorization, ChainId, Nonce, PaymentId, Signer as _, hex};
 
 use super::{PAYERS, STRANGER, books_agree, call_of, paying, sign, transact};
 use crate::facilitator::{Service, body_of, settle};
@@ -20,13 +20,16 @@ pub(super) fn proof(payment: &Authorization, origin: &str) -> String {
 }
 
 fn proof_by(signer: &K256Signer, payment: &Authorization, origin: &str) -> String {
+    proof_of(signer, id(USDC, payment.from, payment.nonce), origin)
+}
+
+/// Of a payment whose nonces this contract keeps account of.
+pub(super) fn id(contract: &str, from: Address, nonce: Nonce) -> PaymentId {
+    PaymentId { chain_id: ChainId::ETHEREUM, contract: super::address(contract), from, nonce }
+}
+
+pub(super) fn proof_of(signer: &K256Signer, payment: PaymentId, origin: &str) -> String {
     let time = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
-    let payment = PaymentId {
-        chain_id: ChainId::ETHEREUM,
-        contract: super::address(USDC),
-        from: payment.from,
-        nonce: payment.nonce,
-    };
     let Ok(signature) = signer.sign(&PayerProof { origin, payment, time }.digest());
     format!("{time}:{}", hex::Hex(&signature.to_rsv()))
 }
