@@ -2,6 +2,7 @@
 //! what was had for it: the two are equal, and so are the books and what the token moved.
 
 mod bundle;
+mod ended;
 mod lagging;
 mod odd_token;
 mod permit2;
@@ -22,7 +23,7 @@ use x402_core::{Address, Amount, Asset, Authorization, Signature, Signer as _, k
 use crate::faults::after;
 use crate::http::{self, Answer};
 use crate::node::{Node, USDC};
-use crate::shop::{self, Shop, sign, terms, usdc};
+use crate::shop::{self, Shop, terms, usdc};
 use crate::wallet::MULTICALL3;
 
 /// Somebody whose transactions the program has not signed: an account of the node's.
@@ -30,6 +31,25 @@ const STRANGER: &str = "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc";
 /// anvil's account 4: is paid where what was paid is to be given back.
 const SELLER: &str = "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65";
 const SELLER_KEY: &str = "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a";
+
+/// anvil's accounts 1, 3 and 6: who pays. One who had a transaction sent for nothing has to wait for the next.
+const PAYERS: [&str; 3] = [
+    shop::BUYER_KEY,
+    "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+    "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e",
+];
+
+/// The payer of this round.
+fn payer(seed: u64) -> Address {
+    key_of(PAYERS[(seed - 1) as usize % PAYERS.len()])
+}
+
+/// Gives each of the payers 1 USDC.
+fn mint_all(node: &Node) {
+    for key in PAYERS {
+        node.mint(&key_of(key).to_string(), 1_000_000);
+    }
+}
 
 type Fields = Vec<(&'static str, String)>;
 
@@ -94,15 +114,17 @@ fn key_of(key: &str) -> Address {
     signer(key).address()
 }
 
-fn sign_by(key: &str, authorization: &Authorization) -> Signature {
-    let Ok(signature) = signer(key).sign(&authorization.digest(&usdc().domain().separator()));
-    signature
+/// Who signs for this one of the payers.
+fn signer_of(payer: Address) -> K256Signer {
+    let mut signers = PAYERS.iter().map(|key| signer(key));
+    signers.find(|signer| signer.address() == payer).expect("one of the payers")
 }
 
-/// The header fields that pay with an authorization that is signed with this key.
-fn paying_by(key: &str, authorization: &Authorization) -> Fields {
-    let nonce = Hex(authorization.nonce.as_bytes()).to_string();
-    shop::fields(authorization, sign_by(key, authorization), &nonce)
+/// Its payer's signature.
+fn sign(authorization: &Authorization, asset: &Asset<'_>) -> Signature {
+    let digest = authorization.digest(&asset.domain().separator());
+    let Ok(signature) = signer_of(authorization.from).sign(&digest);
+    signature
 }
 
 /// The header fields that pay with an authorization.
@@ -210,15 +232,21 @@ struct Bundle {
 }
 
 impl Bundle {
+    /// One of the nine, as the seed says, is paid.
     fn new(seed: u64, units: u128, payee: &str) -> Self {
+        Self::paying(seed, units, payee, (after(seed) >> 33) as usize % 9)
+    }
+
+    /// This one of the nine is paid.
+    fn paying(seed: u64, units: u128, payee: &str, paid: usize) -> Self {
         let one = |n: u64| Authorization {
+            from: payer(seed),
             to: address(payee),
             value: Amount::from_units(units),
             ..terms(&(100 * seed + n).to_string())
         };
         let all: Vec<_> = (0..9).map(one).collect();
         let mut luck = after(seed);
-        let paid = (luck >> 33) as usize % all.len();
         let calls = all.iter().enumerate().map(|(n, authorization)| {
             luck = after(luck);
             let (to, value) = (authorization.from, Amount::from_units(u128::from(luck >> 40 & 1)));

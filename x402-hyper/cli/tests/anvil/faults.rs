@@ -180,15 +180,18 @@ fn on_a_full_disk_nothing_is_charged_that_is_not_recorded() {
     let mut full = None;
     for nonce in 2..5_000 {
         let request = request(&nonce.to_string());
-        let answer = http::exchange(shop.address, &request);
-        if answer.status != 200 {
+        // An answer that cannot be kept is cut off.
+        let answer = http::try_exchange(shop.address, &request);
+        if answer.as_ref().is_none_or(|answer| answer.status != 200) {
             full = Some((request, answer));
             break;
         }
     }
     let (first, answer) = full.expect("the file is full at last");
-    assert!(matches!(answer.status, 500 | 503), "{}", answer.body);
-    assert!(answer.header("X-Payment-Required").is_none());
+    if let Some(answer) = answer {
+        assert!(matches!(answer.status, 500 | 503), "{}", answer.body);
+        assert!(answer.header("X-Payment-Required").is_none());
+    }
     // From then on nothing new is taken, and prices are told.
     let before = shop.recipient_balance();
     for nonce in 5_000..5_010 {

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use x402_core::Authorization;
 
-use super::{books_agree, is_open, paying, requests, wait_for};
+use super::{books_agree, is_open, paying, requests, sign, wait_for};
 use crate::facilitator::{Service, body_of, settle};
 use crate::faults::{PRICE, rounds};
 use crate::http::{self, Answer};
 use crate::node::Node;
 use crate::proxy::Proxy;
-use crate::shop::{BUYER, SETTLER_KEY, Setup, Shop, sign, terms, usdc};
+use crate::shop::{BUYER, SETTLER_KEY, Setup, Shop, terms, usdc};
 
 /// How long a node says nothing of receipts and logs.
 const BLIND: Duration = Duration::from_secs(15);

@@ -3,16 +3,13 @@
 use serde_json::{Value, json};
 use x402_core::{Amount, Authorization};
 
-use super::{address, key_of, paying, together, wait_for};
+use super::{PAYERS, address, key_of, paying, sign, together, wait_for};
 use crate::facilitator::{Service, body_of, settle};
 use crate::faults::PRICE;
 use crate::http;
 use crate::node::Node;
-use crate::shop::{BUYER, SETTLER_KEY, Setup, Shop, sign, terms, usdc};
+use crate::shop::{self, BUYER, SETTLER_KEY, Setup, Shop, terms, usdc};
 
-/// anvil's account 3: pays too.
-pub(super) const POOR_KEY: &str =
-    "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6";
 /// A contract that agrees to what it is asked when nobody pays for the asking.
 const WALLET: &str = "0x0bad000000000000000000000000000000000001";
 
@@ -36,7 +33,7 @@ fn install_wallet(node: &Node) {
 
 fn body_by_wallet(nonce: u32) -> String {
     let terms = Authorization { from: address(WALLET), ..terms(&nonce.to_string()) };
-    body_of(&terms, &sign(&terms, &usdc()).to_rsv())
+    body_of(&terms, &shop::sign(&terms, &usdc()).to_rsv())
 }
 
 #[test]
@@ -70,12 +67,12 @@ fn a_contract_that_tells_simulations_apart_costs_little() {
 #[test]
 fn of_a_hundred_on_a_balance_for_one_one_is_sent() {
     let service = Service::open();
-    let payer = key_of(POOR_KEY);
+    let payer = key_of(PAYERS[1]);
     service.node.mint(&payer.to_string(), PRICE);
     let bodies: Vec<_> = (1..=100_u32)
         .map(|nonce| {
             let terms = Authorization { from: payer, ..terms(&nonce.to_string()) };
-            body_of(&terms, &super::sign_by(POOR_KEY, &terms).to_rsv())
+            body_of(&terms, &sign(&terms, &usdc()).to_rsv())
         })
         .collect();
     let answers = service.settle_all(&bodies);

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Fields, books_agree, paying, wait_for};
+use super::wait_for;
+use super::{Bundle, Fields, books_agree, insist, install_multicall, paying, requests, together};
 use crate::faults::PRICE;
 use crate::http::{self, Answer};
-use crate::shop::{BUYER, Shop, terms};
+use crate::shop::{BUYER, PAY_TO, Shop, terms};
 
 /// Lets the chain go back to before `what`, and grow longer than it was.
 fn go_back_on<T>(shop: &Shop, what: impl FnOnce() -> T, then: impl FnOnce()) -> T {
@@ -16,7 +17,7 @@ fn go_back_on<T>(shop: &Shop, what: impl FnOnce() -> T, then: impl FnOnce()) -> 
     let done = what();
     assert_eq!(shop.node.rpc("evm_revert", json!([before])), true);
     then();
-    shop.node.mine(5);
+    shop.node.mine(20);
     done
 }
 
@@ -63,16 +64,46 @@ fn what_was_lost_is_owed_and_the_next_payers_are_served() {
 fn the_account_goes_on_after_a_transaction_that_is_gone() {
     let shop = Shop::open();
     // Several transactions of ours are gone, and none of them can be mined again.
-    let pay = || (1..=3).map(|n| served(&shop, &n.to_string())).count();
+    let pay = || drop(["1", "2", "3"].map(|nonce| served(&shop, nonce)));
     go_back_on(&shop, pay, || shop.node.burn(BUYER));
-    let other = super::purse::POOR_KEY;
-    shop.node.mint(&super::key_of(other).to_string(), 10 * PRICE);
-    let terms = x402_core::Authorization { from: super::key_of(other), ..terms("1") };
-    let fields: Fields = super::paying_by(other, &terms);
+    let other = super::key_of(super::PAYERS[1]);
+    shop.node.mint(&other.to_string(), 10 * PRICE);
+    let fields = paying(&x402_core::Authorization { from: other, ..terms("1") });
     wait_for("another payer to be served", || shop.send(&fields).status == 200);
     wait_for("the books", || shop.exported() == shop.recipient_balance());
     assert_eq!(shop.recipient_balance(), PRICE);
     println!("reorg, lost: had {}, paid {PRICE}, owed {}", 4 * PRICE, 3 * PRICE);
+}
+
+/// The one that was paid is another one now: what was served first is owed, and no log counts twice.
+#[test]
+fn a_chain_that_comes_back_with_another_of_the_nine_has_paid_for_one() {
+    let shop = Shop::open();
+    install_multicall(&shop.node);
+    // The same nine, of which different ones are paid.
+    let (first, second) = (Bundle::new(1, PRICE, PAY_TO), Bundle::paying(1, PRICE, PAY_TO, 3));
+    let requests = requests(&first.payments());
+    let play = |bundle: &Bundle| {
+        shop.proxy.hold_sends(true);
+        together(shop.address, &requests, || {
+            wait_for("a transaction of ours", || shop.proxy.held() > 0);
+            thread::sleep(Duration::from_secs(1));
+            bundle.run(&shop.node);
+            shop.proxy.hold_sends(false);
+        });
+        let answers = insist(shop.address, &requests, 40);
+        assert_eq!(super::had(&answers), 1);
+    };
+    go_back_on(&shop, || play(&first), || drop(second.run(&shop.node)));
+    wait_for("the first to be owed", || shop.has_said("reversed"));
+    let again = insist(shop.address, &requests, 40);
+    books_agree(&shop, 0);
+    let is_owed = |row: &serde_json::Value| row["state"] == "pending" || row["state"] == "unpaid";
+    let owed = shop.rows().iter().filter(|row| is_owed(row)).count() as u128;
+    let had = super::had(&again);
+    println!("reorg, nine: paid {PRICE}, had {had} x {PRICE}, owed {owed} x {PRICE}");
+    assert_eq!(had, 1 + owed);
+    assert_eq!((shop.recipient_balance(), shop.exported()), (PRICE, PRICE));
 }
 
 #[test]

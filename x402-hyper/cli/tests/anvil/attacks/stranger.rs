@@ -4,25 +4,33 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use x402_core::proof::{FIELD, PayerProof};
-use x402_core::{Authorization, ChainId, PaymentId, Signer as _, hex};
+use x402_core::secp256k1::K256Signer;
+use x402_core::{Address, Authorization, ChainId, Nonce, PaymentId, Signer as _, hex};
 
-use super::{STRANGER, books_agree, call_of, paying, purse::POOR_KEY, transact};
+use super::{PAYERS, STRANGER, books_agree, call_of, paying, sign, transact};
 use crate::facilitator::{Service, body_of, settle};
 use crate::faults::PRICE;
 use crate::http;
 use crate::node::{Node, USDC};
-use crate::shop::{BUYER, BUYER_KEY, Setup, Shop, sign, terms, usdc};
+use crate::shop::{BUYER, Setup, Shop, terms, usdc};
 
 /// The value of the field that proves to this seller who pays.
-pub(super) fn proof(key: &str, payment: &Authorization, origin: &str) -> String {
+pub(super) fn proof(payment: &Authorization, origin: &str) -> String {
+    proof_by(&super::signer_of(payment.from), payment, origin)
+}
+
+fn proof_by(signer: &K256Signer, payment: &Authorization, origin: &str) -> String {
+    proof_of(signer, id(USDC, payment.from, payment.nonce), origin)
+}
+
+/// Of a payment whose nonces this contract keeps account of.
+pub(super) fn id(contract: &str, from: Address, nonce: Nonce) -> PaymentId {
+    PaymentId { chain_id: ChainId::ETHEREUM, contract: super::address(contract), from, nonce }
+}
+
+pub(super) fn proof_of(signer: &K256Signer, payment: PaymentId, origin: &str) -> String {
     let time = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
-    let payment = PaymentId {
-        chain_id: ChainId::ETHEREUM,
-        contract: super::address(USDC),
-        from: payment.from,
-        nonce: payment.nonce,
-    };
-    let Ok(signature) = super::signer(key).sign(&PayerProof { origin, payment, time }.digest());
+    let Ok(signature) = signer.sign(&PayerProof { origin, payment, time }.digest());
     format!("{time}:{}", hex::Hex(&signature.to_rsv()))
 }
 
@@ -37,16 +45,15 @@ fn who_was_paid_by_a_stranger_serves_the_payer_once() {
     assert_eq!(shop.upstream.hits(), 0);
 
     let with = |proof: String| [paying(&payment), vec![(FIELD, proof)]].concat();
-    for (key, origin) in [(POOR_KEY, "http://localhost"), (BUYER_KEY, "http://another.example")] {
-        let refused = shop.send(&with(proof(key, &payment, origin)));
+    for (key, origin) in [(PAYERS[1], "http://localhost"), (PAYERS[0], "http://another.example")] {
+        let refused = shop.send(&with(proof_by(&super::signer(key), &payment, origin)));
         assert_eq!(refused.status, 409, "{}", refused.body);
     }
-    let served = shop.send(&with(proof(BUYER_KEY, &payment, "http://localhost")));
+    let served = shop.send(&with(proof(&payment, "http://localhost")));
     assert_eq!(served.status, 200, "{}", served.body);
-    let again = shop.send(&with(proof(BUYER_KEY, &payment, "http://localhost")));
+    let again = shop.send(&with(proof(&payment, "http://localhost")));
     assert_eq!((again.status, &again.body), (200, &served.body));
-    let other =
-        shop.send_body(&with(proof(BUYER_KEY, &payment, "http://localhost")), "other words");
+    let other = shop.send_body(&with(proof(&payment, "http://localhost")), "other words");
     assert_eq!(other.status, 409, "{}", other.body);
     println!("stranger: paid {}, had {PRICE}", shop.recipient_balance());
     assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 1));
@@ -62,7 +69,7 @@ fn it_is_served_whatever_the_order_of_work_and_money() {
         let payment = terms("1");
         transact(&shop.node, STRANGER, USDC, &call_of(&payment, &usdc()));
         assert_eq!(shop.send(&paying(&payment)).status, 409);
-        let proof = proof(BUYER_KEY, &payment, "http://localhost");
+        let proof = proof(&payment, "http://localhost");
         let served = shop.send(&[paying(&payment), vec![(FIELD, proof)]].concat());
         assert_eq!(served.status, 200, "{settle}: {}", served.body);
         assert_eq!((shop.recipient_balance(), shop.upstream.hits()), (PRICE, 1));
@@ -79,7 +86,7 @@ fn what_was_paid_long_before_is_not_taken() {
     let shop = Shop::on(node, Setup::default());
     let payment = terms("1");
     transact(&shop.node, STRANGER, USDC, &call_of(&payment, &usdc()));
-    let proof = proof(BUYER_KEY, &payment, "http://localhost");
+    let proof = proof(&payment, "http://localhost");
     let refused = shop.send(&[paying(&payment), vec![(FIELD, proof)]].concat());
     assert_eq!(refused.status, 409, "{}", refused.body);
     assert_eq!((shop.upstream.hits(), shop.exported()), (0, 0));
@@ -92,7 +99,7 @@ fn what_a_stranger_used_up_otherwise_is_refused() {
     let payment = terms("1");
     let twin = Authorization { to: payment.from, ..payment };
     transact(&shop.node, STRANGER, USDC, &call_of(&twin, &usdc()));
-    let proof = proof(BUYER_KEY, &payment, "http://localhost");
+    let proof = proof(&payment, "http://localhost");
     let refused = shop.send(&[paying(&payment), vec![(FIELD, proof)]].concat());
     assert_eq!(refused.status, 409, "{}", refused.body);
     assert_eq!((shop.recipient_balance(), shop.upstream.hits(), shop.exported()), (0, 0, 0));

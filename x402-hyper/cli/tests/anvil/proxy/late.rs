@@ -56,15 +56,13 @@ impl Late {
         let (params, result) = (&call["params"], &said["result"]);
         match call["method"].as_str().unwrap_or_default() {
             "eth_blockNumber" => said["result"] = json!(format!("{:#x}", self.head)),
-            "eth_getTransactionReceipt" | "eth_getTransactionByHash" => {
-                if result["blockNumber"].is_string() && number(&result["blockNumber"]) > self.head {
-                    said["result"] = Value::Null;
-                }
+            "eth_getTransactionReceipt" | "eth_getTransactionByHash"
+                if self.is_above(&result["blockNumber"]) =>
+            {
+                said["result"] = Value::Null;
             }
-            "eth_getBlockByHash" | "eth_getBlockByNumber" => {
-                if result["number"].is_string() && number(&result["number"]) > self.head {
-                    said["result"] = Value::Null;
-                }
+            "eth_getBlockByHash" | "eth_getBlockByNumber" if self.is_above(&result["number"]) => {
+                said["result"] = Value::Null;
             }
             "eth_getLogs" if self.is_unknown(&params[0]["blockHash"]) => no_block(said),
             "eth_call" | "eth_getTransactionCount" | "eth_getBalance" | "eth_getCode" => {
@@ -79,11 +77,16 @@ impl Late {
         }
     }
 
+    /// Whether a block's number is one that it has not seen yet.
+    fn is_above(&self, number: &Value) -> bool {
+        number.is_string() && self::number(number) > self.head
+    }
+
     /// Whether it has not seen the block of this hash yet.
     fn is_unknown(&self, hash: &Value) -> bool {
         let Some(hash) = hash.as_str() else { return false };
         let block = one(self.node, "eth_getBlockByHash", json!([hash, false]));
-        !block["number"].is_string() || number(&block["number"]) > self.head
+        block.is_null() || self.is_above(&block["number"])
     }
 }
 
