@@ -304,7 +304,7 @@ async fn a_payer_whose_transaction_reverted_is_told_to_wait() {
     let another = request(&case(&sdk, "fu-01"));
     assert_eq!(facilitator.verify(&another).await.unwrap().reason, None);
     let answer = facilitator.settle(&request(&reverts)).await.unwrap();
-    assert_eq!(answer.reason.as_deref(), Some("invalid_exact_evm_transaction_failed"));
+    assert_eq!(answer.reason.as_deref(), Some("settlement_pending"));
     let verdict = facilitator.verify(&another).await.unwrap();
     assert_eq!(verdict.reason.as_deref(), Some("unexpected_verify_error"));
     assert!(verdict.message.contains("has to wait"), "{}", verdict.message);
