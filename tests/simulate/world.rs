@@ -118,6 +118,8 @@ pub(crate) struct World {
     /// Milliseconds before this life of the seller.
     before: u64,
     life: Option<Instant>,
+    /// The node may have forgotten what it had taken.
+    has_forgotten: bool,
     pub(crate) violations: Vec<String>,
     pub(crate) counts: Counts,
     /// A digest of everything that was decided: two runs of a seed have the same.
@@ -178,6 +180,7 @@ impl World {
             disk_full_until: 0,
             before: 0,
             life: None,
+            has_forgotten: false,
             violations: Vec::new(),
             counts: Counts::default(),
             trace: seed,
@@ -205,6 +208,8 @@ impl World {
 
     /// From now on nothing fails.
     pub(crate) fn calm(&mut self) {
+        let Weather { dropped, reorg, deep_reorg, restarted, .. } = self.weather;
+        self.has_forgotten = dropped + reorg + deep_reorg + restarted > 0;
         self.weather = Weather::default();
         self.disk_full_until = 0;
         self.skew = 0;
@@ -460,11 +465,11 @@ impl World {
         }
     }
 
-    /// Whether a transaction of ours waits in the pool. Where the chain began again, those before are gone,
-    /// and what waits is mined once a new payment needs the account nonces below it.
+    /// Whether a transaction of ours waits in the pool. Where the node has forgotten some, what is behind
+    /// them waits for the next payment, which needs the account nonces below it: nobody's is open by then.
     pub(crate) fn waits_for_ever(&self) -> bool {
         let waits = self.node.pool.iter().any(|sent| sent.nonce.is_some());
-        waits && self.counts.restarts == 0
+        waits && !self.has_forgotten
     }
 }
 

@@ -33,9 +33,9 @@ use x402_core::wire::{
     Version,
 };
 use x402_core::{
-    Address, Amount, Asset, ChainId, Claimed, Digest, Error, LogOrder, Moment, Nonce, Offer, Payment,
-    Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Timestamp, Transfer, TransferMethod,
-    Window,
+    Address, Amount, Asset, ChainId, Claimed, Digest, Error, LogOrder, Moment, Nonce, Offer,
+    Payment, Price, Recover as _, Refusal, Scheme, Signature, Signer as _, Timestamp, Transfer,
+    TransferMethod, Window,
 };
 
 #[panic_handler]
