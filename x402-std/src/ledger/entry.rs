@@ -290,7 +290,7 @@ impl Entry {
     }
 
     /// Whether what has arrived was another value than was signed: the authorization is used.
-    fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         self.state == State::Failed && self.settlement.is_some()
     }
 

@@ -150,6 +150,9 @@ impl OnChain {
         entry: &Entry,
         steps: &Steps<'_>,
     ) -> Result<TxHash, Rejection> {
+        if entry.is_short() {
+            return Err(short(entry, entry.settled_by()));
+        }
         if entry.state == State::Claimed {
             return self.send_if_taken(entry, steps).await;
         }
@@ -283,12 +286,7 @@ impl OnChain {
             Seen::Short(settlement, arrived) => {
                 self.stopped().insert(entry.payment.asset());
                 record_short(entry, steps, settlement, arrived).await?;
-                let (transaction, payer) = (settlement.transaction, entry.payment.payer());
-                Err(Rejection {
-                    refusal: Refusal::Short,
-                    transaction: Some(transaction),
-                    payer: Some(payer),
-                })
+                Err(short(entry, Some(settlement.transaction)))
             }
             Seen::Reverted => {
                 self.lost(entry);
@@ -350,6 +348,12 @@ impl OnChain {
             Found::Unused | Found::Unknown => self.time_out(entry, steps).await,
         }
     }
+}
+
+/// The token moved another value than was signed: that is so, however often it is asked.
+fn short(entry: &Entry, transaction: Option<TxHash>) -> Rejection {
+    let payer = Some(entry.payment.payer());
+    Rejection { refusal: Refusal::Short, transaction, payer }
 }
 
 /// What a transaction has done cannot be told: nothing is charged anew for it.
