@@ -113,22 +113,28 @@ impl Refusal {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Conflict => "sign a new authorization for this request",
-            Self::HeldBack => "do not pay again: send the first payment again later",
+            Self::HeldBack => of_chain("do not pay again: send the first payment again later"),
             Self::IdentifierTaken => {
                 "do not pay again for the same: repeat the first payment, or use a new identifier"
             }
-            Self::InDoubt => "do not pay again: send the same request with the same payment later",
+            Self::InDoubt => {
+                of_chain("do not pay again: send the same request with the same payment later")
+            }
             Self::InFlight => "wait, and send the same request with the same payment",
             Self::Payment(error) => error.help(),
             Self::Pending => "do not pay again: send the same request with the same payment later",
             Self::Served => {
                 "the answer was given once and is not kept; a new request is a new payment"
             }
-            Self::Short => "do not pay again: what has arrived is your credit with the seller",
-            Self::Unproven => {
-                "if you are the payer and it paid this seller, send X-Payment-Proof with it; else sign anew"
+            Self::Short => {
+                of_chain("do not pay again: what has arrived is your credit with the seller")
             }
-            Self::TooSoon(_) => "wait, and send the same request with the same payment later",
+            Self::Unproven => of_chain(
+                "if you are the payer and it paid this seller, send X-Payment-Proof with it; else sign anew",
+            ),
+            Self::TooSoon(_) => {
+                of_chain("wait, and send the same request with the same payment later")
+            }
             Self::Unavailable => {
                 "nothing was charged: send the same request with the same payment later"
             }
@@ -164,6 +170,11 @@ impl Refusal {
     }
 }
 
+/// What is said only by who looks at a chain. A device does not, and has no room for it.
+const fn of_chain(text: &'static str) -> &'static str {
+    if cfg!(target_os = "none") { "" } else { text }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::Payment(error)
@@ -175,16 +186,18 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Conflict => "the payment was used for another request",
             Self::IdentifierTaken => "another payment of this payer has this identifier",
-            Self::InDoubt => "the authorization was used, and what that moved is not known yet",
-            Self::Unproven => "the authorization was used before it was presented here",
+            Self::InDoubt => {
+                of_chain("the authorization was used, and what that moved is not known yet")
+            }
+            Self::Unproven => of_chain("the authorization was used before it was presented here"),
             Self::InFlight => "the payment's answer is being made",
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
-            Self::HeldBack => "your earlier payment for this request is under way",
+            Self::HeldBack => of_chain("your earlier payment for this request is under way"),
             Self::Served => "the payment was served before",
-            Self::Short => "the token moved another value than was signed",
+            Self::Short => of_chain("the token moved another value than was signed"),
             Self::TooSoon(_) => {
-                "transactions for this payer moved nothing, and the next has to wait"
+                of_chain("transactions for this payer moved nothing, and the next has to wait")
             }
             Self::Unavailable => "payments cannot be taken at the moment",
         })
