@@ -7,13 +7,13 @@ use x402_core::eip3009::Authorization;
 use x402_core::secp256k1::{K256, K256Signer};
 use x402_core::settlement::{self, AUTHORIZATION_USED_TOPIC, Log, Submitter, TRANSFER_TOPIC};
 use x402_core::{Amount, Asset, ChainId, Claimed, Nonce, Offer, Settled, Signer as _, Timestamp};
-use x402_core::{LogOrder, Transfer, hex};
+use x402_core::{LogOrder, Payment, Transfer, hex};
 
 use super::*;
 use crate::BoxFuture;
 use crate::chain::Usage;
 use crate::chain::{Block, Call, Head, Journal, Outcome, PaidLog, Sent, Settlement, Transaction};
-use crate::ledger::{LedgerError, MemoryLedger, Step};
+use crate::ledger::{Answer, LedgerError, MemoryLedger, Step};
 
 mod arrivals;
 mod credit;

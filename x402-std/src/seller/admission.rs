@@ -1,0 +1,92 @@
+//! What is presented to a seller, and what comes of it.
+
+use core::fmt;
+
+use x402_core::{Address, Amount, Payment, Refusal};
+
+use super::{Pledge, Proof, Ticket};
+use crate::chain::TxHash;
+use crate::ledger::{Answer, Entry, Identifier, RequestId, Settle};
+
+/// Proof of payment for the payer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// Who paid.
+    pub payer: Address,
+    /// The transaction that moved the money; `None` where it is still to move ([`Settle::Later`]).
+    pub transaction: Option<TxHash>,
+}
+
+/// What a payment is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Purchase {
+    /// The request.
+    pub request: RequestId,
+    /// How much of what was signed is taken, at most; less than all only by the scheme `upto`.
+    pub amount: Amount,
+    /// When the money moves.
+    pub settle: Settle,
+}
+
+/// A payment as it was presented.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// The payment.
+    pub payment: Payment,
+    /// The signature's bytes, for a payer who is a contract; empty where the dialect has signatures
+    /// of keys only.
+    pub signature: Vec<u8>,
+    /// The payer's own name for the purchase, if it has one.
+    pub identifier: Option<Identifier>,
+    /// What shows that it is presented by its payer, where the request has it.
+    pub proof: Option<Proof>,
+}
+
+impl From<Payment> for Presented {
+    fn from(payment: Payment) -> Self {
+        Self { payment, signature: Vec::new(), identifier: None, proof: None }
+    }
+}
+
+/// What a payment is good for.
+#[derive(Debug)]
+pub enum Admission {
+    /// The payment is good, and its money moves after the work: do it.
+    Pledged(Box<Pledge>),
+    /// The work is owed: do it, once.
+    Serve(Ticket),
+    /// The work was done: give the same answer again, if its body was kept, and the request's is the same
+    /// ([`Answer::request_body`]).
+    Replay(Receipt, Answer),
+}
+
+/// Why a payment is not taken, with what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejection {
+    /// The reason.
+    pub refusal: Refusal,
+    /// The transaction that was sent: whose outcome is not known, or which failed.
+    pub transaction: Option<TxHash>,
+    /// The payer, once it was tried to move the money.
+    pub payer: Option<Address>,
+}
+
+impl<R: Into<Refusal>> From<R> for Rejection {
+    fn from(refusal: R) -> Self {
+        Self { refusal: refusal.into(), transaction: None, payer: None }
+    }
+}
+
+impl Rejection {
+    /// No trace of what failed goes to the payer; the operator reads it in the log.
+    pub(crate) fn unavailable(what: &dyn fmt::Display) -> Self {
+        tracing::warn!(error = %what, "payments cannot be taken");
+        Refusal::Unavailable.into()
+    }
+
+    pub(crate) fn pending(entry: &Entry) -> Self {
+        let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
+        let payer = Some(entry.payment.payer());
+        Self { refusal: Refusal::Pending, transaction, payer }
+    }
+}
