@@ -391,8 +391,12 @@ async fn who_has_made_gas_lost_is_told_how_long_to_wait() {
     let (shop, seen) = (Shop::new(), Seen::default());
     shop.chain.does(Does::Reverts);
     let service = layer(&shop).layer(echo(&seen));
-    let request = |nonce| shop.paid("POST", "/", nonce).body(full("")).unwrap();
-    assert_eq!(send(&service, request(1)).await.0.status, StatusCode::PAYMENT_REQUIRED);
+    // Each for a request of its own.
+    let request = |nonce: u8| {
+        shop.paid("POST", if nonce == 1 { "/" } else { "/another" }, nonce).body(full("")).unwrap()
+    };
+    // It can be used until it ends, so nobody is told to pay anew.
+    assert_eq!(send(&service, request(1)).await.0.status, StatusCode::SERVICE_UNAVAILABLE);
     shop.chain.does(Does::Settles);
     let (head, body) = send(&service, request(2)).await;
     assert_eq!((head.status, &*code(&body)), (StatusCode::TOO_MANY_REQUESTS, "429"));
