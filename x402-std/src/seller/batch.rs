@@ -9,7 +9,7 @@ use x402_core::state::State;
 
 use super::Rejection;
 use super::on_chain::{OnChain, SEND_AGAIN, Seen};
-use super::rail::{Moved, Steps};
+use super::rail::{Moved, Steps, is_open};
 use crate::BoxFuture;
 use crate::chain::{Call, ChainError, Journal, Sent, Transaction, TxHash};
 use crate::ledger::{Entry, LedgerError, Step};
@@ -190,8 +190,21 @@ impl OnChain {
         }
     }
 
-    /// No transaction of theirs is in a block: somebody else's may be, or they have ended meanwhile.
+    /// No transaction of theirs is in a block: somebody else's may be, or they have ended meanwhile. Who has
+    /// the transaction's bytes ends last: while others wait for it, it may have to be sent again.
     async fn look_for_uses(&self, members: &[Member<'_>]) -> Vec<Moved> {
+        let (keepers, others): (Vec<_>, Vec<_>) =
+            members.iter().partition(|(entry, _)| entry.has_bytes());
+        let mut moved = self.look_for_each(&others).await;
+        if moved.iter().any(is_open) {
+            moved.extend(keepers.iter().map(|(entry, _)| pending(entry)));
+        } else {
+            moved.extend(self.look_for_each(&keepers).await);
+        }
+        moved
+    }
+
+    async fn look_for_each(&self, members: &[&Member<'_>]) -> Vec<Moved> {
         let all = members.iter().map(|(entry, steps)| async move {
             (entry.id(), self.look_for_use(entry, steps, Error::Simulation).await)
         });

@@ -201,10 +201,12 @@ impl OnChain {
     ) -> Result<TxHash, Rejection> {
         match self.verify(entry).await {
             Ok(()) => self.send(entry, steps).await,
-            // Nobody was shown the signature, or it has failed before: it is as the token says now.
+            // Nobody was shown the signature, or it has failed before: it is as the token says now, if that
+            // is known. A refusal without a reason may be that somebody has used it just now.
             Err(ChainError::Refused(error))
                 if error != Error::AuthorizationUsed
-                    && (entry.transaction.is_none() || entry.state == State::Failed) =>
+                    && (entry.state == State::Failed
+                        || entry.transaction.is_none() && error != Error::Simulation) =>
             {
                 fail(entry, steps, error).await
             }
