@@ -2,14 +2,14 @@
 
 use core::sync::atomic::Ordering;
 
-use alloy_primitives::{Address, B256, U64};
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_sol_types::SolEvent as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use x402_core::settlement::{
     AUTHORIZATION_CANCELED_TOPIC, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC,
 };
-use x402_core::{Claimed, Transfer};
+use x402_core::{Claimed, Transfer, permit2};
 
 use super::fault::Fault;
 use super::node::{Node, Permit2};
@@ -21,6 +21,8 @@ use crate::chain::{Block, TxHash};
 pub(super) struct Use {
     pub(super) address: Address,
     pub(super) topics: Vec<B256>,
+    #[serde(default)]
+    data: Bytes,
     block_number: U64,
     block_hash: B256,
     transaction_hash: B256,
@@ -128,5 +130,19 @@ impl Use {
 
     pub(super) fn is_cancellation(&self) -> bool {
         self.topics.first().is_some_and(|event| *event == AUTHORIZATION_CANCELED_TOPIC)
+    }
+
+    /// Whether Permit2 says that the payer has burnt the payment's nonce.
+    pub(super) fn burns(&self, payment: &Claimed) -> bool {
+        let burnt = Permit2::UnorderedNonceInvalidation::SIGNATURE_HASH;
+        let words = self.data.as_chunks::<32>().0;
+        let (Transfer::Permit2(permit), [word, mask]) = (payment.transfer(), words) else {
+            return false;
+        };
+        let nonce = U256::from_be_bytes(*permit.nonce.as_bytes());
+        self.address == *permit2::PERMIT2.as_bytes()
+            && self.topics == [burnt, B256::from(permit.from.to_word())]
+            && U256::from_be_bytes(*word) == nonce >> 8
+            && U256::from_be_bytes(*mask).bit(usize::from(nonce.byte(0)))
     }
 }

@@ -277,6 +277,7 @@ impl Search<'_> {
     /// By what the block has in which a permit's nonce came to be used.
     async fn by_permit(&self, header: Header) -> Result<Usage, ChainError> {
         let uses = self.node.uses_in(self.payment, header.block()).await?;
+        let is_burnt = uses.iter().any(|used| used.burns(self.payment));
         let mut undecided = None;
         let mut seen = Vec::new();
         for used in self.own(&uses) {
@@ -285,7 +286,7 @@ impl Search<'_> {
                 continue;
             }
             seen.push(transaction);
-            match self.by_payout(transaction, header).await? {
+            match self.by_payout(transaction, header, is_burnt).await? {
                 Some(usage @ Usage::Undecided(_)) => undecided = Some(usage),
                 Some(usage) => return Ok(usage),
                 None => {}
@@ -305,6 +306,7 @@ impl Search<'_> {
         &self,
         transaction: TxHash,
         header: Header,
+        is_burnt: bool,
     ) -> Result<Option<Usage>, ChainError> {
         let receipt = self.node.receipt(transaction).await?;
         let receipt = receipt.ok_or(Fault::Malformed("the receipt of a log is missing"))?;
@@ -320,6 +322,10 @@ impl Search<'_> {
         let taken = self.taken_of(transaction);
         match receipt.judge(payment, stranger.submitter(), order, &taken).pop() {
             Some(Verdict::Paid(_)) if header.timestamp() < self.since => Ok(Some(Usage::Void)),
+            // The transfer may be another permit's, and nobody can tell.
+            Some(Verdict::Paid(paid)) if paid.needs_nonce && is_burnt => {
+                Ok(Some(Usage::Undecided(transaction)))
+            }
             Some(Verdict::Paid(paid)) => {
                 let log = Some(paid_log(header.block(), paid.position)?);
                 Ok(Some(Usage::Settled(paid.settled, Settlement { transaction, log })))
@@ -340,11 +346,11 @@ impl Search<'_> {
             Ok(false) => Ok(None),
             Ok(true) => {
                 let header = self.node.known_header(At::Block(block)).await?;
-                self.by_payout(used.transaction(), header).await
+                self.by_payout(used.transaction(), header, false).await
             }
             Err(fault) if fault.is_nodes_word() => {
                 let header = self.node.known_header(At::Block(block)).await?;
-                let usage = self.by_payout(used.transaction(), header).await?;
+                let usage = self.by_payout(used.transaction(), header, false).await?;
                 // A call that names the permit says enough; a wrapper's needs the nonce.
                 let is_called = self.is_direct(used.transaction()).await?;
                 Ok(match usage {

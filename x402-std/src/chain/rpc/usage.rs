@@ -144,7 +144,7 @@ impl RpcChain {
         Ok(again.map(|receipt| receipt.block()).transpose()? == Some(block))
     }
 
-    /// As [`Self::is_first_used_in`]; where the node has no state of so old a block any more, nobody can
+    /// As [`Self::is_first_used_in`], and not burnt there; where the node has no state of so old a block any more, nobody can
     /// tell.
     async fn is_nonce_of(
         &self,
@@ -154,6 +154,9 @@ impl RpcChain {
     ) -> Result<bool, Fault> {
         /// Of so many blocks all nodes keep the state.
         const KEPT: u64 = 128;
+        if node.uses_in(payment, block).await?.iter().any(|used| used.burns(payment)) {
+            return Ok(false);
+        }
         match self.is_first_used_in(node, payment, block).await {
             Err(fault)
                 if fault.is_nodes_word() && self.heads.reach(block.number.saturating_add(KEPT)) =>

@@ -155,6 +155,41 @@ async fn the_call_of_another_permit_pays_for_none_but_that() {
 }
 
 #[tokio::test]
+async fn a_nonce_that_is_burnt_beside_a_wrapped_transfer_is_for_the_operator() {
+    let shop = open().await;
+    let payment = pays(1);
+    let hash = wrapped(&shop, &[call(&payment)]);
+    // As if Permit2 had said so in the same block: word and bit of the nonce.
+    let event = keccak256("UnorderedNonceInvalidation(address,uint256,uint256)");
+    let owner = Buyer::default().address().to_word();
+    let mut word = [1; 32];
+    word.rotate_right(1);
+    word[0] = 0;
+    let burnt_as = |mask: u8| {
+        let mut bits = [0; 32];
+        bits[31] = mask;
+        let data = alloy_primitives::hex::encode_prefixed([word, bits].concat());
+        let topics = [event.0, owner].map(alloy_primitives::hex::encode_prefixed);
+        shop.front(move |request, node| {
+            let mut answer = node(request);
+            if request["method"] == "eth_getLogs" {
+                let mut log = answer["result"][0].clone();
+                log["address"] = json!(PERMIT2.to_string());
+                (log["topics"], log["data"]) = (json!(topics), json!(data));
+                answer["result"].as_array_mut().unwrap().push(log);
+            }
+            answer
+        });
+    };
+    burnt_as(1 << 1);
+    assert_eq!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Undecided(hash));
+    assert_eq!(shop.chain.outcome(&payment, theirs(hash)).await.unwrap(), Outcome::Undecided);
+    // Another nonce of the same word is no matter of this payment's.
+    burnt_as(1 << 2);
+    assert!(is_settled_by(&shop.chain.find(&payment, 0, &[]).await.unwrap(), hash));
+}
+
+#[tokio::test]
 async fn a_nonce_among_other_calldata_is_no_payment() {
     let shop = open().await;
     let payment = pays(7);
