@@ -26,7 +26,7 @@ use super::{
 /// Longest transaction taken, in bytes: what nodes pass on to each other.
 const MAX_TRANSACTION: usize = 128 * 1024;
 
-/// How many of the last blocks' states are kept.
+/// How many blocks back the states are kept.
 const MAX_STATES: usize = 1_024;
 
 /// What a block has changed, as it was before: accounts, and slots of their storage.
@@ -105,9 +105,9 @@ impl Chain {
         if newer == 0 {
             return Some(Cow::Borrowed(&self.state));
         }
-        let mut state = self.state.clone();
         // The first of these has the oldest: it is put back last.
         let first = self.undo.len().checked_sub(newer)?;
+        let mut state = self.state.clone();
         for (account, info, slots) in
             self.undo.range(first..).rev().flat_map(|undo| undo.iter().rev())
         {
