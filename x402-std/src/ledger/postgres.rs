@@ -3,23 +3,25 @@ mod credits;
 mod logs;
 mod owed;
 mod pool;
+mod rows;
 mod schema;
 mod sums;
 mod tls;
 
 use core::fmt;
 
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 use x402_core::{Amount, ChainId, Claim, PaymentId};
 
 use super::logs::Paying;
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, Owner, PaidBy, Step, encoding};
+use super::{Ledger, LedgerError, Owed, OwedAccount, Owner, PaidBy, Step};
 use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use pool::{Pool, storage};
+use rows::{EntryRow, decode, decode_id};
 use schema::Prepared;
 
 /// How often a claim looks again whose payment was claimed and released under its eyes.
@@ -98,6 +100,10 @@ pub struct PostgresLedger {
 impl PostgresLedger {
     /// Connects to `postgres://user:password@host:port/database`, and makes the tables where there are
     /// none. Other members of libpq's URLs are taken too, such as `options=-csearch_path%3Dx402`.
+    ///
+    /// Tables of the format before are converted, in one change and however long it takes, by the first who
+    /// may make tables; the others wait for it. Who could write to the old ones can write to the new. A
+    /// process of the version before reads nothing of what is written from then on: stop it first.
     ///
     /// To another machine than this one everything goes by TLS, with the certificate checked as by
     /// `sslmode=verify-full`: by the authorities in the file `sslrootcert` or else by those of the
@@ -324,48 +330,9 @@ impl Ledger for PostgresLedger {
     }
 }
 
-/// An entry as its row has it.
-struct EntryRow {
-    entry: Vec<u8>,
-    is_open: bool,
-    due: i64,
-    /// Whose debt it is, if it is one.
-    debtor: Option<Vec<u8>>,
-}
-
-impl EntryRow {
-    fn of(entry: &Entry) -> Self {
-        Self {
-            entry: encoding::encode(entry),
-            is_open: entry.is_open(),
-            due: to_column(entry.keep_until()),
-            debtor: entry.is_debt().then(|| entry.payment.payer().as_bytes().to_vec()),
-        }
-    }
-
-    fn values<'r>(&'r self, key: &'r &[u8]) -> [(&'r (dyn ToSql + Sync), Type); 5] {
-        [
-            (key, Type::BYTEA),
-            (&self.entry, Type::BYTEA),
-            (&self.is_open, Type::BOOL),
-            (&self.due, Type::INT8),
-            (&self.debtor, Type::BYTEA),
-        ]
-    }
-}
-
 async fn find(client: &Client, key: &[u8]) -> Result<Option<Entry>, LedgerError> {
     let row = client.query_typed_opt(FIND, &[(&key, Type::BYTEA)]).await.map_err(storage)?;
     row.as_ref().map(decode).transpose()
-}
-
-fn decode(row: &Row) -> Result<Entry, LedgerError> {
-    encoding::decode(row.try_get(0).map_err(storage)?)
-}
-
-fn decode_id(row: &Row) -> Result<PaymentId, LedgerError> {
-    let id: &[u8] = row.try_get(0).map_err(storage)?;
-    id.try_into().map(PaymentId::from_bytes).map_err(|_| LedgerError::Corrupt)
 }
 
 async fn claim(client: &mut Client, entry: &Entry) -> Result<Claiming, LedgerError> {

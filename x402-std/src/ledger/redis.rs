@@ -54,6 +54,10 @@ impl RedisLedger {
     /// and `sslrootcert`, a file with the authorities that the server's certificate is checked by,
     /// instead of those of the web.
     ///
+    /// Keys of the format before are converted, however long it takes; who is stopped in the middle is gone
+    /// on from by the next. A process of the version before reads nothing of what is written from then on:
+    /// stop it first.
+    ///
     /// # Errors
     ///
     /// [`LedgerError::Storage`] where the URL is malformed, the server cannot be reached or does not let

@@ -5,7 +5,7 @@ use tokio_postgres::{Client, Row, Transaction};
 use x402_core::{ChainId, PaymentId};
 
 use super::pool::storage;
-use super::{EntryRow, decode};
+use super::rows::{EntryRow, decode, decode_id};
 use crate::chain::{Block, PaidLog, TxHash};
 use crate::ledger::logs::{PaidRow, check_fill_in, filled_in, key};
 use crate::ledger::remote::failed;
@@ -158,7 +158,7 @@ pub(super) async fn paid_in(
     let most = limit(most);
     let values = [(&block as _, Type::BYTEA), (&after as _, Type::BYTEA), (&most as _, Type::INT8)];
     let rows = client.query_typed(PAID_IN, &values).await.map_err(storage)?;
-    rows.iter().map(super::decode_id).collect()
+    rows.iter().map(decode_id).collect()
 }
 
 pub(super) async fn finalize(
