@@ -102,8 +102,9 @@ pub enum SettlementError {
     Reverted,
     /// The authorization was used, or the permit may have been, and not to move the value to the payee.
     NotTransferred,
-    /// The transaction is the seller's own and has used the authorization, and the token moved another
-    /// value than the one that was signed: this one, in atomic units.
+    /// The transaction is the seller's own and has used the authorization, or it calls the proxy by this
+    /// very permit, and the token moved another value than the one that was signed: this one, in atomic
+    /// units.
     Short(Amount),
     /// The logs that would pay have paid for other payments.
     Taken,
@@ -160,7 +161,7 @@ impl Logs<'_> {
         let next = next.filter(|(_, log)| self.moves_amount(log)).map(|(position, _)| position);
         match next {
             Some(position) if !(self.is_taken)(position) => Ok(position),
-            _ if is_own => self.free_transfer(used),
+            _ if is_own => self.free_transfer(used.saturating_add(1)),
             Some(_) => Err(SettlementError::Taken),
             None => Err(SettlementError::NotTransferred),
         }
@@ -202,8 +203,7 @@ impl Logs<'_> {
             .map(|(position, _)| position)
     }
 
-    /// A transfer of the amount that has not paid before; `from` is where the use is, for what arrived
-    /// instead.
+    /// A transfer of the amount that has not paid before; from `from` on stands what arrived instead.
     fn free_transfer(&self, from: usize) -> Result<usize, SettlementError> {
         let mut is_there = false;
         for (position, log) in self.of_token(0) {
@@ -220,15 +220,37 @@ impl Logs<'_> {
         }
     }
 
-    /// What has arrived instead of the amount: by the transfers behind the use, up to the next use.
+    /// What has arrived instead of the amount, from a position on and as far as this payment's call goes.
+    /// What has paid for another payment has not arrived for this one.
     fn short(&self, from: usize) -> SettlementError {
-        let is_use = |log: &Log<'_>| log.topics.first() == Some(&AUTHORIZATION_USED_TOPIC);
-        let behind = self.of_token(from.saturating_add(1)).take_while(|(_, log)| !is_use(log));
-        let arrived = behind.filter_map(|(_, log)| self.moved(&log));
-        match { arrived }.try_fold(Amount::ZERO, Amount::checked_add) {
-            Some(arrived) if arrived != Amount::ZERO => SettlementError::Short(arrived),
-            Some(_) | None => SettlementError::NotTransferred,
+        let mut arrived = Amount::ZERO;
+        for (position, log) in self.logs.iter().enumerate().skip(from) {
+            match self.payment.transfer() {
+                Transfer::Eip3009(_) if self.is_use(log) => break,
+                // A permit has no log of its own: its call is the first by which something arrived.
+                Transfer::Permit2(permit) if log.address == permit.spender() => {
+                    if arrived != Amount::ZERO {
+                        break;
+                    }
+                }
+                Transfer::Eip3009(_) | Transfer::Permit2(_) => {}
+            }
+            let moved = self.moved(log).filter(|_| !(self.is_taken)(position));
+            let Some(sum) = arrived.checked_add(moved.unwrap_or(Amount::ZERO)) else {
+                return SettlementError::NotTransferred;
+            };
+            arrived = sum;
         }
+        if arrived == Amount::ZERO {
+            SettlementError::NotTransferred
+        } else {
+            SettlementError::Short(arrived)
+        }
+    }
+
+    /// Whether the token says that an authorization was used, whichever it was.
+    fn is_use(&self, log: &Log<'_>) -> bool {
+        log.address == self.payment.asset() && log.topics.first() == Some(&AUTHORIZATION_USED_TOPIC)
     }
 
     /// Whether the proxy says after this transfer that it has settled, with nothing but the token's own
@@ -252,11 +274,12 @@ impl Logs<'_> {
         self.moved(log) == Some(self.payment.amount())
     }
 
-    /// What a log of the token says to have gone from the payer to the payee.
+    /// What a log of the token says to have gone from the payer to the payee; `None` of any other log.
     fn moved(&self, log: &Log<'_>) -> Option<Amount> {
         let signed = self.payment.transfer();
         let transfer = [TRANSFER_TOPIC, signed.from().to_word(), signed.to().to_word()];
-        let value = log.data.try_into().ok().filter(|_| log.topics == transfer)?;
+        let is_transfer = log.address == self.payment.asset() && log.topics == transfer;
+        let value = log.data.try_into().ok().filter(|_| is_transfer)?;
         Some(Amount::from_be_bytes(value))
     }
 }

@@ -139,6 +139,37 @@ fn a_token_that_moves_another_value_is_found_out_in_ones_own_transaction_alone()
     }
 }
 
+/// Permit2 itself writes no log: the token's first may be the receipt's first.
+#[test]
+fn of_a_permit_what_arrived_instead_is_that_of_one_call_and_has_not_paid_before() {
+    let own =
+        |written: &[Written]| judge(&[by_permit(1)], written, Submitter::Own, LogOrder::Unknown)[0];
+    let short = |units| Err(SettlementError::Short(Amount::from_units(units)));
+    let fee = [moved(payee(), 9_900), moved(Address::new([5; 20]), 100), proxy_says(SETTLED_TOPIC)];
+    assert_eq!(own(&fee), short(9_900));
+    let split = [moved(payee(), 4_000), moved(payee(), 6_000), proxy_says(SETTLED_TOPIC)];
+    assert_eq!(own(&split), short(10_000));
+    assert_eq!(own(&[proxy_says(SETTLED_TOPIC)]), Err(SettlementError::NotTransferred));
+    // What is behind the proxy's word is another call's.
+    let two = [&fee[..], &fee].concat();
+    assert_eq!(own(&two), short(9_900));
+    assert_eq!(own(&[&[proxy_says(SETTLED_TOPIC)], &fee[..]].concat()), short(9_900));
+    // One of another price has been paid by the first.
+    let written = [
+        moved(payee(), 9_900),
+        proxy_says(SETTLED_TOPIC),
+        moved(payee(), 9_800),
+        proxy_says(SETTLED_TOPIC),
+    ];
+    let logs: Vec<_> = { written.iter() }
+        .map(|Written(address, topics, data)| Log { address: *address, topics, data })
+        .collect();
+    let (submitter, order) = (Submitter::Own, LogOrder::Unknown);
+    let receipt = Receipt { succeeded: true, logs: &logs, submitter, order };
+    let judged = by_permit(1).settled(&receipt, |position| position == 0);
+    assert_eq!(judged.map(|paid| paid.position).map_err(Err::<usize, _>), Err(short(9_800)));
+}
+
 #[test]
 fn a_permit_is_paid_by_its_own_call_or_by_a_transfer_that_the_proxy_confirms() {
     let payments = [by_permit(1), by_permit(2)];
