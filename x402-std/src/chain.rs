@@ -332,7 +332,7 @@ pub trait Chain: Send + Sync + 'static {
     /// A log of a transaction that may have paid, for the operator, who knows more than the logs say: a
     /// transfer of exactly the amount from the payer to the payee that has not paid for another payment, by
     /// whomever the transaction was sent. `None` where there is none, or the transaction did not use the
-    /// authorization. Here there is none.
+    /// authorization; of a permit, whose use stands in no log, where nothing has used it. Here there is none.
     ///
     /// # Errors
     ///

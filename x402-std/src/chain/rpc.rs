@@ -119,8 +119,8 @@ impl RpcOptions {
 
 /// An EVM chain behind a JSON-RPC node, with an account that pays for the gas.
 ///
-/// In the steady state a payment costs one call to simulate, one to send, and one for each look at
-/// the receipt; fees are read again every [`RpcOptions::fee_cache`], the account's nonce only when
+/// In the steady state a payment costs one call to simulate, one to send, one for each look at the
+/// receipt, and one for the newest block where the receipt's is above all that were seen; fees are read again every [`RpcOptions::fee_cache`], the account's nonce only when
 /// the node disagrees with the count. One `RpcChain` for each key: two would count the same nonces.
 ///
 /// Every call may be dropped at any point; what was under way may then have reached the node.
@@ -371,7 +371,7 @@ impl Chain for RpcChain {
         payment: &'a Claimed,
         sent: Sent<'a>,
     ) -> BoxFuture<'a, Result<Option<PaidLog>, ChainError>> {
-        Box::pin(self.look_for_candidate(payment, sent))
+        Box::pin(self.ask(move |node| self.look_for_candidate(node, payment, sent)))
     }
 
     fn find<'a>(

@@ -69,6 +69,11 @@ impl State {
         self.taken_to = self.taken_to.max(next);
         // It may have filled a gap: then the next one may be taken already, and only the node knows.
         self.next_nonce = (next == self.taken_to).then_some(next);
+        self.remember(nonce, transaction);
+    }
+
+    /// Keeps the hash of what a node has taken, among those of the last ones.
+    pub(super) fn remember(&mut self, nonce: u64, transaction: TxHash) {
         if self.taken.len() >= REMEMBERED {
             self.taken.pop_front();
         }

@@ -124,14 +124,38 @@ impl Fault {
         self.kind().is_some_and(|kind| kind != Kind::Reverted)
     }
 
-    /// Whether the node does not take a block's hash in place of its number: an older one, which does
-    /// not know EIP-1898, says that the parameter is of a wrong type.
-    pub(super) fn refuses_block_hash(&self) -> bool {
+    /// Whether the node does not take a block's hash, or a word, in place of its number: an older one,
+    /// which does not know EIP-1898, says that the parameter is of a wrong type.
+    pub(super) fn refuses_parameter(&self) -> bool {
         /// Of a block that the node does not have.
         const UNKNOWN: &[&str] = &["not found", "unknown", "missing", "canonical", "pruned"];
         let Self::Node(error) = self else { return false };
         let is_params = matches!(error.code, -32700 | -32602 | -32600);
         is_params && error.kind != Kind::Reverted && !error.says(UNKNOWN)
+    }
+
+    /// Whether the node has not run a call, for what was offered for the gas.
+    pub(super) fn is_of_price(&self) -> bool {
+        /// Of clients, beside those by which transactions are refused. None is that of a call that ran.
+        const WORDS: &[&str] = &[
+            " fee",
+            "fee cap",
+            "feecap",
+            "feepergas",
+            "basefee",
+            "gasprice",
+            "gas price",
+            "funds",
+            "balance",
+            "premium",
+        ];
+        match self.kind() {
+            Some(Kind::FeeTooLow | Kind::Funds) => true,
+            Some(Kind::Reverted) | None => false,
+            Some(_) => {
+                matches!(self, Self::Node(error) if error.says(WORDS)) || self.refuses_parameter()
+            }
+        }
     }
 
     /// Whether the node searches fewer blocks at once, or gives fewer logs.
@@ -245,6 +269,30 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_ran_has_not_failed_for_its_price() {
+        for (code, message, is_of_price) in [
+            (-32000, "max fee per gas less than block base fee", true),
+            (-32000, "insufficient funds for gas * price + value", true),
+            (-32009, "gasPrice is less than the current BaseFee", true),
+            (-32000, "insufficient MaxFeePerGas for sender balance", true),
+            (-32003, "lack of funds (1) for max fee (2)", true),
+            (-32000, "miner premium is negative", true),
+            (-32602, "unknown field `maxFeePerGas`", true),
+            (3, "execution reverted: fee", false),
+            (-32000, "out of gas", false),
+            (-32003, "out of gas: gas required exceeds: 200000", false),
+            (-32000, "invalid opcode: INVALID", false),
+            (-32603, "EVM error InvalidFEOpcode", false),
+            (-32015, "VM execution error.", false),
+        ] {
+            let message = message.to_owned();
+            let kind = Kind::of(code, &message.to_lowercase(), None);
+            let fault = Fault::Node(NodeError { code, message, kind });
+            assert_eq!(fault.is_of_price(), is_of_price, "{fault}");
+        }
+    }
 
     #[test]
     fn knows_what_nodes_mean() {

@@ -37,7 +37,7 @@ impl RpcChain {
                         transaction = %nothing.hash,
                         "a transaction of ours is gone, and others wait for its nonce: it is used up"
                     );
-                    state.taken.push_back((nonce, nothing.hash));
+                    state.remember(nonce, nothing.hash);
                 }
                 Err(fault) => tracing::warn!(nonce, %fault, "a missing nonce is not used up"),
             }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use x402_core::settlement::{
     AUTHORIZATION_CANCELED_TOPIC, AUTHORIZATION_USED_TOPIC, TRANSFER_TOPIC,
 };
-use x402_core::{Claimed, Transfer, permit2};
+use x402_core::{Amount, Claimed, Transfer, permit2};
 
 use super::fault::Fault;
 use super::node::{Node, Permit2};
@@ -81,7 +81,7 @@ impl Node {
         let mut by_hash = filter.clone();
         by_hash["blockHash"] = json!(B256::from(block.hash));
         let uses = match self.logs(by_hash).await {
-            Err(fault) if fault.refuses_block_hash() => {
+            Err(fault) if fault.refuses_parameter() => {
                 let mut by_number = filter;
                 by_number["fromBlock"] = json!(U64::from(block.number));
                 by_number["toBlock"] = by_number["fromBlock"].clone();
@@ -126,6 +126,11 @@ impl Use {
 
     pub(super) fn transaction(&self) -> TxHash {
         TxHash(self.transaction_hash.0)
+    }
+
+    /// Whether its data are this amount.
+    pub(super) fn is_of(&self, amount: Amount) -> bool {
+        self.data[..] == amount.to_be_bytes()
     }
 
     pub(super) fn is_cancellation(&self) -> bool {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use x402_core::{Claimed, Transfer};
 
 use super::RpcOptions;
-use super::fault::{Fault, Kind};
+use super::fault::Fault;
 use super::receipt::Receipt;
 use super::transport::HttpTransport;
 use super::url::{RpcUrl, UrlError};
@@ -53,6 +53,8 @@ pub(super) struct Node {
     takes_hashes: AtomicBool,
     /// Whether it says which block is final, as far as is known.
     says_final: AtomicBool,
+    /// The newest that it has said to be final, one added; 0 where it has said of none.
+    final_behind: AtomicU64,
     /// How many blocks are searched in one call, as far as it allows.
     pub(super) log_range: AtomicU64,
 }
@@ -123,7 +125,8 @@ impl Node {
     fn of(client: RpcClient, url: RpcUrl, asker: Address, options: &RpcOptions) -> Self {
         let [takes_hashes, says_final] = [true; 2].map(AtomicBool::new);
         let log_range = AtomicU64::new(options.log_range.max(1));
-        Self { client, url, asker, takes_hashes, says_final, log_range }
+        let final_behind = AtomicU64::new(0);
+        Self { client, url, asker, takes_hashes, says_final, final_behind, log_range }
     }
 
     /// A text of the chain's, as it may be shown.
@@ -153,7 +156,7 @@ impl Node {
         };
         if self.takes_hashes.load(Ordering::Relaxed) {
             match self.ask(method, json!([&subject, at.to_json()])).await {
-                Err(fault) if fault.refuses_block_hash() => {}
+                Err(fault) if fault.refuses_parameter() => {}
                 answer => return answer,
             }
         }
@@ -215,8 +218,10 @@ impl Node {
     ///
     /// With the gas limit of the transaction to come, so that what would run out of gas is found.
     /// With what the transaction will offer for its gas (`offer`), so that no contract takes it for a
-    /// simulation; where the node cannot run it so, for our account cannot pay that or the price is another
-    /// by now, without: that is no fault of the payer's. Gives what the call returns.
+    /// simulation; where the node does not run it so, for our account cannot pay that or the price is
+    /// another by now, without: that is no fault of the payer's. A call that ran and failed is not run
+    /// again: a contract may have ended it (by using up the gas) because it saw the price. Gives what the
+    /// call returns.
     pub(super) async fn simulate(
         &self,
         call: &Call,
@@ -236,9 +241,7 @@ impl Node {
         }
         let answer = self.ask("eth_call", json!([&offered, At::Latest.to_json()])).await;
         match answer {
-            Err(fault)
-                if offered != bare && !matches!(fault.kind(), Some(Kind::Reverted) | None) =>
-            {
+            Err(fault) if offered != bare && fault.is_of_price() => {
                 self.ask("eth_call", json!([bare, At::Latest.to_json()])).await
             }
             answer => answer,
@@ -343,19 +346,25 @@ impl Node {
         self.header(at).await?.ok_or(Fault::Malformed("there is no such block"))
     }
 
-    /// The number of the newest block that is final; `None` where the node does not say.
+    /// The number of the newest block that is final; `None` where the node does not say. What it has said
+    /// once stays final: that holds while it does not say more, for its provider has a limit, or because it
+    /// was started again.
     pub(super) async fn final_number(&self) -> Result<Option<u64>, Fault> {
+        let said = self.final_behind.load(Ordering::Relaxed).checked_sub(1);
         if !self.says_final.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(said);
         }
         match self.header(At::Final).await {
-            Ok(Some(header)) => Ok(Some(header.number())),
-            Ok(None) => Ok(None),
+            Ok(Some(header)) => {
+                let number = header.number();
+                self.final_behind.store(number.saturating_add(1), Ordering::Relaxed);
+                Ok(Some(number))
+            }
+            Ok(None) => Ok(said),
             Err(fault) if fault.is_nodes_word() => {
-                if fault.is_unsupported() || fault.kind() == Some(Kind::Rejected) {
-                    self.says_final.store(false, Ordering::Relaxed);
-                }
-                Ok(None)
+                let knows_word = !fault.is_unsupported() && !fault.refuses_parameter();
+                self.says_final.fetch_and(knows_word || said.is_some(), Ordering::Relaxed);
+                Ok(said)
             }
             Err(fault) => Err(fault),
         }

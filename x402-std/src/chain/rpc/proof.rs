@@ -5,8 +5,8 @@
 //! the authorization is used, the block in which it came to be is found by its logs or, where they say
 //! nothing, by halving the blocks up to the view; and what that block has of it is what it was used for.
 
-use x402_core::settlement::SettlementError;
-use x402_core::{ChainId, Claimed, Timestamp, Transfer};
+use x402_core::settlement::{SettlementError, Submitter};
+use x402_core::{ChainId, Claimed, Timestamp, Transfer, TransferMethod};
 
 use super::RpcChain;
 use super::fault::Fault;
@@ -216,7 +216,8 @@ impl Search<'_> {
         })
     }
 
-    /// Those logs that are of this payment.
+    /// Those logs that are of this payment: the word that it was used or, of a permit, a transfer of its
+    /// amount. Others between the two mean nothing, and anybody can write as many as he likes: of zero.
     fn own<'u>(&self, uses: &'u [Use]) -> impl Iterator<Item = &'u Use> {
         let signed = *self.payment.transfer();
         let asset = *self.payment.asset().as_bytes();
@@ -225,8 +226,11 @@ impl Search<'_> {
             Transfer::Permit2(_) => signed.to().to_word(),
         };
         let words = [signed.from().to_word(), second];
+        let amount = self.payment.amount();
         uses.iter().filter(move |used| {
-            used.address == asset && used.topics.iter().skip(1).map(|topic| topic.0).eq(words)
+            used.address == asset
+                && used.topics.iter().skip(1).map(|topic| topic.0).eq(words)
+                && (signed.method() == TransferMethod::Eip3009 || used.is_of(amount))
         })
     }
 
@@ -250,11 +254,12 @@ impl Search<'_> {
         if used.is_cancellation() || header.timestamp() < self.since {
             return Ok(Usage::Void);
         }
-        let stranger = Stranger::of(self.node, &[], transaction).await?;
+        // Of a token with EIP-3009 the logs say enough.
+        let submitter = Submitter::Other { to: None, calldata: &[] };
         let payment = core::slice::from_ref(self.payment);
         let order = |payment: &Claimed| self.chain.log_order(payment);
         let taken = self.taken_of(transaction);
-        let verdict = receipt.judge(payment, stranger.submitter(), order, &taken).pop();
+        let verdict = receipt.judge(payment, submitter, order, &taken).pop();
         match verdict {
             Some(Verdict::Paid(paid)) => {
                 let log = Some(paid_log(header.block(), paid.position)?);
@@ -338,28 +343,27 @@ impl Search<'_> {
         }
     }
 
-    /// As [`Self::by_payout`], of a transfer that was found among the logs of many blocks: of the nonce
-    /// nothing may be known.
+    /// By a transfer that was found among the logs of many blocks: of the nonce nothing may be known. `None`
+    /// where it says nothing.
     async fn by_transfer(&self, used: &Use) -> Result<Option<Usage>, ChainError> {
         let block = used.block();
         match self.chain.is_first_used_in(self.node, self.payment, block).await {
             Ok(false) => Ok(None),
             Ok(true) => {
                 let header = self.node.known_header(At::Block(block)).await?;
-                self.by_payout(used.transaction(), header, false).await
+                self.by_permit(header).await.map(Some)
             }
             Err(fault) if fault.is_nodes_word() => {
                 let header = self.node.known_header(At::Block(block)).await?;
                 let usage = self.by_payout(used.transaction(), header, false).await?;
-                // A call that names the permit says enough; a wrapper's needs the nonce.
-                let is_called = self.is_direct(used.transaction()).await?;
-                Ok(match usage {
-                    Some(Usage::Settled(..)) if !is_called => {
-                        Some(Usage::Undecided(used.transaction()))
+                match usage {
+                    // A call that names the permit says enough; a wrapper's needs the nonce.
+                    Some(Usage::Settled(..)) if !self.is_direct(used.transaction()).await? => {
+                        Ok(Some(Usage::Undecided(used.transaction())))
                     }
-                    Some(Usage::Undecided(_)) | None => None,
-                    usage => usage,
-                })
+                    Some(Usage::Undecided(_)) | None => Ok(None),
+                    usage => Ok(usage),
+                }
             }
             Err(fault) => Err(fault.into()),
         }

@@ -110,9 +110,6 @@ impl Receipt {
         if to != Some(multicall::ADDRESS) && self.succeeded() && self.logs.is_empty() {
             return Err(Fault::Malformed("a call that succeeded and has no logs"));
         }
-        if self.contract_address.is_some_and(|address| !address.is_zero()) {
-            return Err(Fault::Malformed("a receipt of a call that makes a contract"));
-        }
         Ok(())
     }
 
@@ -161,7 +158,7 @@ impl Receipt {
             let verdict = match payment.settled(&receipt, |position| taken.contains(&position)) {
                 Ok(paid) => Verdict::Paid(paid),
                 Err(SettlementError::Short(arrived)) => {
-                    let position = self.arrival(payment).filter(|at| !taken.contains(at));
+                    let position = self.arrival(payment, &taken);
                     position.map_or(Verdict::Not(SettlementError::Taken), |position| {
                         Verdict::Short(position, arrived)
                     })
@@ -179,13 +176,14 @@ impl Receipt {
     /// Where the transfers of exactly the payment's amount are.
     pub(super) fn transfers(&self, payment: &Claimed) -> impl Iterator<Item = usize> {
         let amount = U256::from_be_bytes(payment.amount().to_be_bytes());
-        let moved = self.logs.iter().map(|log| log.moved(payment) == Some(amount));
-        let moved: Vec<bool> = moved.collect();
-        moved.into_iter().enumerate().filter(|(_, is_fit)| *is_fit).map(|(position, _)| position)
+        let logs = self.logs.iter().enumerate();
+        logs.filter(move |(_, log)| log.moved(payment) == Some(amount))
+            .map(|(position, _)| position)
     }
 
-    /// Where the first of what arrived in place of the amount is: behind the use of the authorization.
-    fn arrival(&self, payment: &Claimed) -> Option<usize> {
+    /// Where the first of what arrived in place of the amount is: behind the use of the authorization, and
+    /// not among those that are taken.
+    fn arrival(&self, payment: &Claimed, taken: &[usize]) -> Option<usize> {
         let signed = payment.transfer();
         let used = [AUTHORIZATION_USED_TOPIC, signed.from().to_word(), *signed.nonce().as_bytes()];
         let is_use = |log: &ReceiptLog| {
@@ -199,7 +197,8 @@ impl Receipt {
         let mut logs = self.logs.iter().enumerate().skip(from);
         let is_arrival =
             |log: &ReceiptLog| log.moved(payment).is_some_and(|value| !value.is_zero());
-        logs.find(|(_, log)| is_arrival(log)).map(|(position, _)| position)
+        let found = logs.find(|(position, log)| !taken.contains(position) && is_arrival(log));
+        found.map(|(position, _)| position)
     }
 }
 

@@ -57,15 +57,19 @@ impl RpcChain {
     /// A log that may have paid, whoever sent the transaction and in whatever order the token writes.
     pub(super) async fn look_for_candidate(
         &self,
+        node: &Node,
         payment: &Claimed,
         sent: Sent<'_>,
     ) -> Result<Option<PaidLog>, ChainError> {
-        let node = self.nodes.turn();
-        let node = node.node();
         let receipt = match node.receipt(sent.hash).await? {
             Some(receipt) if self.is_believed(node, sent.hash, &receipt).await? => receipt,
             _ => return Ok(None),
         };
+        // Of a permit no log says that it was used: while it is not, it may still move the money.
+        let is_permit = payment.transfer().method() == TransferMethod::Permit2;
+        if is_permit && !node.is_used(payment, At::Latest).await? {
+            return Ok(None);
+        }
         let payments = core::slice::from_ref(payment);
         // As if it were our own: each transfer of the amount is as good as another.
         let verdict =
@@ -144,8 +148,8 @@ impl RpcChain {
         Ok(again.map(|receipt| receipt.block()).transpose()? == Some(block))
     }
 
-    /// As [`Self::is_first_used_in`], and not burnt there; where the node has no state of so old a block any more, nobody can
-    /// tell.
+    /// As [`Self::is_first_used_in`], and not burnt there; where the node has no state of so old a block
+    /// any more, nobody can tell.
     async fn is_nonce_of(
         &self,
         node: &Node,

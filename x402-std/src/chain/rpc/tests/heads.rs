@@ -150,6 +150,32 @@ async fn the_head_is_shown_and_what_is_final() {
 }
 
 #[tokio::test]
+async fn what_was_final_once_is_final_while_the_node_does_not_say_more() {
+    let shop = Shop::open().await;
+    mine(&shop, 10);
+    assert_eq!(shop.chain.head().await.unwrap().is_final_to, 10);
+    mine(&shop, 100);
+    // Not what is so deep: 46.
+    for silence in [
+        Trick::Error(-32005, "daily request count exceeded"),
+        Trick::Error(-32000, "finalized block not found"),
+        Trick::Error(-32602, "invalid block tag"),
+        Trick::Edit(|answer| answer["result"] = Value::Null),
+    ] {
+        shop.play("eth_getBlockByNumber", &[Trick::None, silence]);
+        let head = shop.chain.head().await.unwrap();
+        assert_eq!((head.block.number, head.is_final_to), (110, 10));
+    }
+    assert_eq!(shop.chain.head().await.unwrap().is_final_to, 110);
+    // A node that has not said it yet is asked again.
+    let chain = harness::unconnected_with(&shop.url, options());
+    let not_yet = Trick::Error(-32000, "finalized block not found");
+    shop.play("eth_getBlockByNumber", &[Trick::None, not_yet]);
+    assert_eq!(chain.head().await.unwrap().is_final_to, 46);
+    assert_eq!(chain.head().await.unwrap().is_final_to, 110);
+}
+
+#[tokio::test]
 async fn what_a_block_takes_is_measured() {
     let shop = Shop::open().await;
     let begin = shop.chain.head().await.unwrap().time + 1_000;
@@ -205,6 +231,14 @@ async fn where_one_node_does_not_answer_the_next_is_asked() {
     assert!(matches!(chain.find(&payment, 0, &[]).await, Ok(Usage::Settled(..))));
     assert_eq!(chain.head().await.unwrap().block.number, 1);
     assert_eq!(shop.received(), PRICE);
+    // The operator's question, too, and of a list that has not met with the fault before.
+    let account = Account::new(signer(&SETTLER), &options(), false);
+    let [first, second] =
+        urls.clone().map(|url| Node::new(url, account.address(), &options()).unwrap());
+    let (nodes, heads) = (Nodes::new(first, vec![second]), Heads::default());
+    let (options_of, meter) = (options(), Meter::default());
+    let fresh = RpcChain { account, nodes, heads, options: options_of, meter, block_seconds: 0 };
+    assert!(fresh.candidate(&payment, Sent::own(hash)).await.unwrap().is_some());
     // It starts without the first, and not with one of another chain.
     let [first, second] = urls;
     RpcChain::connect_to(first, vec![second.clone()], signer(&SETTLER), options()).await.unwrap();

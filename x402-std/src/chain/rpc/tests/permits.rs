@@ -1,7 +1,7 @@
 //! Permit2: direct calls, wrappers, and nonces that were burnt.
 
 use alloy_primitives::keccak256;
-use serde_json::json;
+use serde_json::{Value, json};
 use x402_core::permit2::{EXACT_PROXY, Kind, PERMIT2, Permit};
 use x402_core::{Nonce, Payment, Signer as _};
 use x402_core::{Timestamp, Transfer};
@@ -111,6 +111,9 @@ async fn a_strangers_wrapper_settles_where_the_nonce_is_of_its_block() {
     wrapped(&shop, &[burns(2)]);
     assert_eq!(shop.chain.outcome(&burnt, theirs(hash)).await.unwrap(), Outcome::Undecided);
     assert_eq!(shop.chain.find(&burnt, 0, &[]).await.unwrap(), Usage::Void);
+    // What the operator accepts by his word; not while the permit is unused, and may still move the money.
+    assert!(shop.chain.candidate(&burnt, theirs(hash)).await.unwrap().is_some());
+    assert_eq!(shop.chain.candidate(&pays(3), theirs(hash)).await.unwrap(), None);
     // And one that is not used at all.
     assert_eq!(shop.chain.outcome(&pays(3), theirs(hash)).await.unwrap(), Outcome::Undecided);
     assert_eq!(shop.chain.find(&pays(3), 0, &[]).await.unwrap(), Usage::Unused);
@@ -165,12 +168,17 @@ async fn a_nonce_that_is_burnt_beside_a_wrapped_transfer_is_for_the_operator() {
     let mut word = [1; 32];
     word.rotate_right(1);
     word[0] = 0;
+    let first = shop.rpc("eth_getBlockByNumber", json!(["0x0", false]))["hash"].clone();
     let burnt_as = |mask: u8| {
+        let first = first.clone();
         let mut bits = [0; 32];
         bits[31] = mask;
         let data = alloy_primitives::hex::encode_prefixed([word, bits].concat());
         let topics = [event.0, owner].map(alloy_primitives::hex::encode_prefixed);
         shop.front(move |request, node| {
+            if request["method"] == "eth_call" && request["params"][1]["blockHash"] == first {
+                return forgotten(request);
+            }
             let mut answer = node(request);
             if request["method"] == "eth_getLogs" {
                 let mut log = answer["result"][0].clone();
@@ -187,6 +195,51 @@ async fn a_nonce_that_is_burnt_beside_a_wrapped_transfer_is_for_the_operator() {
     // Another nonce of the same word is no matter of this payment's.
     burnt_as(1 << 2);
     assert!(is_settled_by(&shop.chain.find(&payment, 0, &[]).await.unwrap(), hash));
+    // The same where the block is found by its logs, for the node has no state of the first any more.
+    for _ in 0..5 {
+        shop.rpc("evm_mine", json!([]));
+    }
+    assert!(is_settled_by(&shop.chain.find(&payment, 0, &[]).await.unwrap(), hash));
+    burnt_as(1 << 1);
+    assert_eq!(shop.chain.find(&payment, 0, &[]).await.unwrap(), Usage::Undecided(hash));
+}
+
+/// The answer of a node that has no state of that block any more.
+fn forgotten(request: &Value) -> Value {
+    json!({ "id": request["id"], "error": { "code": -32000, "message": "missing trie node 0a (path )" } })
+}
+
+#[tokio::test]
+async fn transfers_of_nothing_cost_no_calls() {
+    let shop = open().await;
+    // Anybody may move nothing from the payer to the payee.
+    let selector = keccak256("transferFrom(address,address,uint256)");
+    let payer = Buyer::default().address();
+    let words = [payer.to_word(), Address::new(PAYEE).to_word(), [0; 32]].concat();
+    let data = [&selector[..4], &words].concat();
+    let nothing = (Address::new(devnet::USDC), false, &data[..]);
+    let many = multicall::aggregate3(&vec![nothing; 30]);
+    for _ in 0..2 {
+        sends(&shop, &STRANGER, *multicall::ADDRESS.as_bytes(), many.clone());
+    }
+    let payment = pays(1);
+    let hash = wrapped(&shop, &[call(&payment)]);
+    for _ in 0..5 {
+        shop.rpc("evm_mine", json!([]));
+    }
+    let first = shop.rpc("eth_getBlockByNumber", json!(["0x0", false]))["hash"].clone();
+    shop.front(move |request, node| {
+        match request["method"] == "eth_call" && request["params"][1]["blockHash"] == first {
+            true => forgotten(request),
+            false => node(request),
+        }
+    });
+    shop.calls();
+    let found = shop.chain.find(&payment, 0, &[]).await.unwrap();
+    assert!(is_settled_by(&found, hash), "{found:?}");
+    let calls = shop.calls();
+    assert!(calls.iter().filter(|call| *call == "eth_getLogs").count() == 2, "{calls:?}");
+    assert!(calls.len() < 25, "{calls:?}");
 }
 
 #[tokio::test]

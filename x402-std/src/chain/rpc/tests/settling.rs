@@ -102,3 +102,22 @@ async fn it_is_simulated_with_what_will_be_offered_for_gas() {
     shop.chain.simulate(&call(&next)).await.unwrap();
     assert_eq!(take().last(), Some(&false));
 }
+
+/// A contract that sees the price need not revert: it can use up the gas, or end in a way of its own.
+#[tokio::test]
+async fn what_fails_at_the_price_to_come_is_not_tried_without_it() {
+    let shop = Shop::open().await;
+    let buyer = Buyer::default();
+    shop.chain.broadcast(&call(&buyer.pays(PRICE)), &Pages::default()).await.unwrap();
+    let next = buyer.pays(PRICE);
+    shop.calls();
+    for message in
+        ["out of gas", "out of gas: gas required exceeds: 200000", "invalid opcode: INVALID"]
+    {
+        shop.play("eth_call", &[Trick::Error(-32000, message)]);
+        let refused = shop.chain.simulate(&call(&next)).await;
+        assert!(matches!(refused, Err(ChainError::Unavailable(_))), "{message}: {refused:?}");
+        assert_eq!(shop.calls(), ["eth_call"], "{message}");
+    }
+    shop.chain.simulate(&call(&next)).await.unwrap();
+}
