@@ -27,7 +27,7 @@ limit together. Lines are only ever added. A file that is no budget is refused, 
 mod file;
 mod line;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -41,8 +41,6 @@ use line::{Ended, Line, Old};
 pub(super) use line::{End, Method, Signed};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-/// How many payments a node is asked about at a time.
-const ASKED: usize = 64;
 
 /// Limits over all payments that are noted in a file, each in units of the asset that is paid with.
 #[derive(Clone, Debug)]
@@ -163,8 +161,8 @@ impl Budget {
         }
     }
 
-    /// Payments in the asset of these terms that count and have run out: who asks a node for them can
-    /// [end](Self::end) them.
+    /// Payments in the asset of these terms that count and have run out, the newest first, for they are
+    /// the day's: who asks a node for them can [end](Self::end) them.
     pub(super) fn run_out(&self, terms: &Terms, now: u64) -> Result<Vec<Signed>, BudgetError> {
         let file = Locked::open(&self.path)?;
         let books = Books::of(&file.lines);
@@ -173,7 +171,7 @@ impl Budget {
                 line.chain_id == terms.asset.chain_id && line.asset == terms.asset.address;
             is_same && line.valid_before < now && !books.ended.contains(&line.nonce)
         };
-        Ok(books.signed.iter().filter(is_asked).take(ASKED).map(|line| (*line).clone()).collect())
+        Ok(books.signed.iter().rev().filter(is_asked).map(|line| (*line).clone()).collect())
     }
 
     /// Notes what has become of payments, at a time of the chain's.
@@ -217,11 +215,15 @@ impl<'l> Books<'l> {
         }
         let used = |end: &&&Ended| end.end == End::Used;
         let used: HashSet<_> = ends.iter().filter(used).map(|end| end.nonce).collect();
+        let mut over_at = HashMap::new();
+        for line in &books.signed {
+            let over = over_at.entry(line.nonce).or_insert(line.valid_before);
+            *over = line.valid_before.max(*over);
+        }
         for end in ends {
-            let mut signed = books.signed.iter().filter(|line| line.nonce == end.nonce);
             let is_over = match end.end {
                 // Before that it frees nothing, whoever has written it.
-                End::Unused => signed.all(|line| end.time > line.valid_before),
+                End::Unused => over_at.get(&end.nonce).is_none_or(|over| end.time > *over),
                 End::Unsigned | End::Used => true,
             };
             if is_over {

@@ -28,6 +28,9 @@ const AUTHORIZATION_STATE: [u8; 4] = [0xe9, 0x4a, 0x01, 0x02];
 /// `nonceBitmap(address,uint256)` of Permit2.
 const NONCE_BITMAP: [u8; 4] = [0x4f, 0xe0, 0x2b, 0x44];
 
+/// How many payments a node is asked about at a time.
+const ASKED: usize = 64;
+
 /// How many seconds the newest block may still go back, where the node does not know which blocks stay.
 const UNSETTLED_SECONDS: u64 = 15 * 60;
 
@@ -41,7 +44,7 @@ struct View {
 
 /// What a node says has become of payments of one chain that have run out, and at what time of the
 /// chain's; `None` where it cannot be asked, or is of another chain. Those are left out that could be used
-/// still.
+/// still, and what is behind the first [`ASKED`] of the others.
 pub(super) async fn ends(
     fetch: &Fetch,
     node: &NodeUrl,
@@ -54,7 +57,8 @@ pub(super) async fn ends(
     }
     let view = View::read(fetch, node).await?;
     let mut ends = Vec::new();
-    for payment in payments.iter().filter(|payment| payment.valid_before < view.time) {
+    let run_out = payments.iter().filter(|payment| payment.valid_before < view.time);
+    for payment in run_out.take(ASKED) {
         let is_used = view.is_used(fetch, node, payment).await?;
         ends.push((payment.nonce, if is_used { End::Used } else { End::Unused }));
     }

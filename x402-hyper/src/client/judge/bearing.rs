@@ -39,7 +39,7 @@ const UNFIT: [&str; 5] = [
 ];
 
 impl Bearing {
-    /// Of a reason; `is_of_settlement` where it stands in the receipt of one that has failed.
+    /// Of a reason; `is_of_settlement` where it is told of one that has failed.
     pub(super) fn of(reason: &str, is_of_settlement: bool) -> Self {
         if UNFIT.contains(&reason) {
             return Self::Unfit;

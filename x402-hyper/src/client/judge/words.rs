@@ -18,7 +18,7 @@ pub(super) struct Words {
     code: Option<Code>,
     /// The reasons, as they stand there: of the receipt, of v2's terms, of the body.
     reasons: Vec<String>,
-    /// The reason in the receipt of a settlement is among them.
+    /// They are of a settlement that has failed: a receipt says so, or the header dialect's fields.
     is_of_settlement: bool,
     /// v2's terms are there again.
     has_terms: bool,
@@ -36,11 +36,11 @@ impl Words {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |key: &str| body.get(key).and_then(Value::as_str);
         let shown = |key: &str| text(key).map(printable);
+        let is_of_settlement = matches!(told, Told::Failed(_));
         let told = match told {
             Told::Failed(reason) => reason.clone(),
             Told::Nothing | Told::Outcome(_) | Told::Strange => None,
         };
-        let is_of_settlement = told.is_some();
         // v1 has the reason under another name.
         let of_body = [text("reason"), text("error")].into_iter().flatten().map(str::to_owned);
         let reasons = told.into_iter().chain(v2_error(headers)).chain(of_body).collect();

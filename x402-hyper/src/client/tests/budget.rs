@@ -197,6 +197,32 @@ async fn a_chain_frees_what_was_not_used_once_it_has_ended_and_nothing_before() 
     }
 }
 
+/// A node is asked about so many at a time: the newest of those that are over, whatever is not.
+#[tokio::test]
+async fn what_is_over_is_freed_however_many_are_old_or_not_over() {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let (folder, usdc) = (Folder::new("many"), offer().asset().address);
+    let payer = signer().address();
+    let mut text = "x402 budget 2\n".to_owned();
+    for index in 0..201_u64 {
+        // A hundred of long ago, the one that matters, a hundred that the chain's clock has not seen end.
+        let (time, valid_before) = match index {
+            0..100 => (now - 900_000, now - 800_000),
+            100 => (now, now - 100),
+            _ => (now, now - 1),
+        };
+        let units = if index == 100 { 10_000 } else { 0 };
+        text.push_str(&format!(
+            "{time} signed 0x{index:064x} {valid_before} eip3009 {payer} a:1 eip155:1 {usdc} {units}\n"
+        ));
+    }
+    std::fs::write(folder.file(), &text).unwrap();
+    let (shop, node) = (refusing().await, node(now - 50, false, true).await);
+    let client = buyer(Budget::new(folder.file()).per_day(price("0.01")).ask(url(&node)));
+    let error = client.send(shop.post()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused(_)), "{error}");
+}
+
 #[tokio::test]
 async fn a_node_that_cannot_be_asked_frees_nothing_and_is_not_shown() {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();

@@ -162,6 +162,12 @@ async fn a_transaction_that_reverted_is_no_proof() {
         assert_eq!((payment.status, payment.transaction), (Status::Unproven, None));
     }
     let failed = [hash, ("X-Payment-Status", "failed")];
+    // What was sent makes the next trial of the call fail: no reason by which nothing has moved.
+    const TRIED: &str =
+        r#"{"code":"402.1","reason":"invalid_exact_evm_transaction_simulation_failed"}"#;
+    let shop = Shop::selling(move |_, _| status(402, &failed, TRIED)).await;
+    let error = client(limits()).send(shop.post()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unresolved(_)), "{error}");
     let shop = Shop::selling(move |_, _| status(200, &failed, "")).await;
     let payment = client(limits()).send(shop.post()).await.unwrap().payment.unwrap();
     assert_eq!(payment.status, Status::Unproven);
