@@ -92,8 +92,8 @@ impl State {
             // Journalled anew: another transaction for the same authorization, which the token takes
             // at most once, because the one before can no longer be mined, or has reverted.
             (Claimed | Worked | Broadcast | Pending | Failed, Event::Journalled) => Broadcast,
-            // Somebody else submitted the authorization: before it was presented, before we did, or after our transaction had
-            // reverted.
+            // Somebody else submitted the authorization: before it was presented, before we did, or after
+            // our transaction had reverted.
             (Claimed | Worked | Broadcast | Pending | Failed, Event::Confirmed) => Settled,
             (Broadcast | Pending, Event::TimedOut) => Pending,
             // What the work was done for is not released: its payer has had it.
