@@ -63,7 +63,7 @@ type Outcome = (Watched, Result<Answer, ClientError>);
 async fn pay(args: &PayArgs) -> Result<Outcome, Failure> {
     let limits = limits(args)?;
     let uri = request::uri(args.url.as_deref().unwrap_or_default())?;
-    let request = request::build(uri, None, &args.request)?;
+    let mut request = request::build(uri, None, &args.request)?;
     let signer = signer(args.key_file.as_deref())?;
     // Whoever gives a command once more after an outcome that was not known would pay twice.
     if let Some((kept, payment)) = Kept::find(&request, x402_core::Signer::address(&signer)) {
@@ -71,13 +71,14 @@ async fn pay(args: &PayArgs) -> Result<Outcome, Failure> {
         output::note(format_args!(
             "a payment for this request is open, and presented again: {path}"
         ));
+        *request.uri_mut() = payment.uri().clone();
         return present(kept, payment, request, args).await;
     }
     let watch = Watch::new();
-    let kept = Arc::clone(&watch.kept);
+    let (kept, asked) = (Arc::clone(&watch.kept), request.uri().clone());
     // Kept before it is sent: whatever ends this program, the payment is not lost.
     let keep = move |payment: &Payment| {
-        let file = Kept::write(payment)?;
+        let file = Kept::write(payment, &asked)?;
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     };

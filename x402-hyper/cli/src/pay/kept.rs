@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Uri};
 use serde_json::Value;
 use x402_core::Address;
 use x402_core::hex::Hex;
@@ -17,6 +17,8 @@ const PREFIX: &str = "x402-payment-";
 const SUFFIX: &str = ".json";
 /// What a file has in which nothing is open any more.
 const CONCLUDED: &str = "concluded";
+/// What a file has to which a redirect led: the URL that was asked for.
+const ASKED: &str = "asked";
 
 /// A file, with a lock on it for as long as this process works on its payment: by that another one knows
 /// that it is being looked after.
@@ -29,16 +31,21 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Writes a payment to a new file that nobody else can read: here, or where temporary files go.
-    pub(super) fn write(payment: &Payment) -> io::Result<Self> {
+    /// Writes a payment to a new file that nobody else can read: here, or where temporary files go. `asked`
+    /// is what the user gave, by which the payment is found again.
+    pub(super) fn write(payment: &Payment, asked: &Uri) -> io::Result<Self> {
         let nonce = Hex(payment.nonce.as_bytes().get(..8).unwrap_or_default()).to_string();
         let name = format!("{PREFIX}{}{SUFFIX}", nonce.trim_start_matches("0x"));
         let here = PathBuf::from(&name);
-        let written = match write_private(&here, &payment.save()) {
+        let text = match asked == payment.uri() {
+            true => payment.save(),
+            false => with(&payment.save(), ASKED, &asked.to_string())?,
+        };
+        let written = match write_private(&here, &text) {
             Ok(file) => (here, file),
             Err(_) => {
                 let there = std::env::temp_dir().join(&name);
-                let file = write_private(&there, &payment.save())?;
+                let file = write_private(&there, &text)?;
                 (there, file)
             }
         };
@@ -56,22 +63,32 @@ impl Kept {
     }
 
     /// The payment that this payer has made for this request and that is open still, of those that were
-    /// kept here and that no process is working on.
+    /// kept here and that no process is working on. It is for its own URL, where a redirect led to that.
     pub(super) fn find(request: &Request<Bytes>, payer: Address) -> Option<(Self, Payment)> {
         let places = [PathBuf::from("."), std::env::temp_dir()];
-        let entries = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten();
-        entries.filter_map(Result::ok).find_map(|entry| {
+        places.iter().find_map(|place| Self::find_in(place, request, payer))
+    }
+
+    fn find_in(folder: &Path, request: &Request<Bytes>, payer: Address) -> Option<(Self, Payment)> {
+        let is_shared = is_open_to(0o002, &std::fs::metadata(folder).ok()?);
+        std::fs::read_dir(folder).ok()?.filter_map(Result::ok).find_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let is_ours = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
             if !is_ours || !entry.file_type().ok()?.is_file() {
                 return None;
             }
             let file = OpenOptions::new().read(true).open(entry.path()).ok()?;
+            // Where others can put one, it is ours if nobody else could read it.
+            if is_shared && is_open_to(0o077, &file.metadata().ok()?) {
+                return None;
+            }
             file.try_lock().ok()?;
             let text = io::read_to_string(&file).ok()?;
             let payment = Payment::load(&text).ok()?;
-            let is_open = !text.contains(&format!("\"{CONCLUDED}\""));
-            let is_same = payment.payer == payer && payment.differs_from(request).is_none();
+            let saved: Value = serde_json::from_str(&text).ok()?;
+            let is_open = saved.get(CONCLUDED).is_none();
+            let asked = saved.get(ASKED).and_then(Value::as_str);
+            let is_same = payment.payer == payer && is_for(&payment, asked, request);
             let path = entry.path();
             let path = path.strip_prefix(".").map_or_else(|_| path.clone(), Path::to_owned);
             let kept = Self { path, is_named: false, _locked: Some(file) };
@@ -90,15 +107,45 @@ impl Kept {
     }
 }
 
+/// Whether a payment was signed for this request, or for where it was redirected within its origin.
+fn is_for(payment: &Payment, asked: Option<&str>, request: &Request<Bytes>) -> bool {
+    let origin = |uri: &Uri| (uri.scheme().cloned(), uri.authority().cloned());
+    let is_asked = asked.is_some_and(|asked| *request.uri() == *asked);
+    if !is_asked || origin(payment.uri()) != origin(request.uri()) {
+        return payment.differs_from(request).is_none();
+    }
+    let mut redirected = request.clone();
+    *redirected.uri_mut() = payment.uri().clone();
+    payment.differs_from(&redirected).is_none()
+}
+
+/// Whether users whom these bits are of may do something with it. Elsewhere than on Unix folders for
+/// temporary files are a user's own.
+fn is_open_to(bits: u32, metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::mode(metadata) & bits != 0;
+    #[cfg(not(unix))]
+    {
+        let _ = (bits, metadata);
+        false
+    }
+}
+
+/// The text of a payment, with one member more.
+fn with(text: &str, name: &str, value: &str) -> io::Result<String> {
+    let mut saved: Value = serde_json::from_str(text)?;
+    if let Some(saved) = saved.as_object_mut() {
+        saved.insert(name.to_owned(), value.into());
+    }
+    Ok(format!("{saved:#}\n"))
+}
+
 /// Adds what came of the payment to its file.
 fn note(path: &Path, outcome: &str) -> io::Result<()> {
-    let mut saved: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-    if let Some(saved) = saved.as_object_mut() {
-        saved.insert(CONCLUDED.to_owned(), outcome.into());
-    }
+    let text = with(&std::fs::read_to_string(path)?, CONCLUDED, outcome)?;
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
-    drop(write_private(Path::new(&name), &format!("{saved:#}\n"))?);
+    drop(write_private(Path::new(&name), &text)?);
     std::fs::rename(&name, path)
 }
 

@@ -199,6 +199,64 @@ fn what_a_settlement_failed_with_may_be_open_and_is_not_paid_twice() {
     assert_ne!(seller.signatures()[4], signatures[0]);
 }
 
+/// Where a redirect led to the price, and where the request says what a file says that is concluded.
+#[test]
+fn what_was_redirected_is_open_all_the_same_and_so_is_whatever_its_words_are() {
+    let seller = Scripted::start(|request, count| match is_paid(request) {
+        true if count < 7 => answer("503 Service Unavailable", "Retry-After: 3600\r\n", ""),
+        true => settled(),
+        false if request.contains("/api/analyze ") => {
+            answer("307 Temporary Redirect", "Location: /api/analyze/\r\n", "")
+        }
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let pay = |words: &str| {
+        let args = ["pay", &seller.url(), "--max", "1", "-d", words, "-H", "X-State: concluded"];
+        run_with(&args, &[("X402_KEY", BUYER_KEY)], folder.path())
+    };
+    for _ in 0..2 {
+        let ended = pay("concluded");
+        assert_eq!(ended.code, 5, "{ended:?}");
+    }
+    // Another request has a payment of its own.
+    assert_eq!(pay("others").code, 5);
+    let ended = pay("concluded");
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, "served"), "{ended:?}");
+    let signatures = seller.signatures();
+    assert_eq!(signatures.len(), 4, "{signatures:?}");
+    assert!(signatures[0] == signatures[1] && signatures[0] == signatures[3], "{signatures:?}");
+    assert_ne!(signatures[0], signatures[2]);
+}
+
+/// In a folder where everybody can put files, one that others can read is not this user's.
+#[cfg(unix)]
+#[test]
+fn what_others_put_into_a_shared_folder_is_not_presented() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let seller = Scripted::start(|request, count| match is_paid(request) {
+        true if count < 2 => answer("503 Service Unavailable", "Retry-After: 3600\r\n", ""),
+        true => settled(),
+        false => challenge(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(folder.path(), 0o1777);
+    assert_eq!(pay(&seller.url(), &["--max", "1"], folder.path()).code, 5);
+    let [name] = &names(folder.path())[..] else { panic!("one file") };
+    set_mode(&folder.path().join(name), 0o644);
+    pay(&seller.url(), &["--max", "1"], folder.path()).succeeded();
+    let signatures = seller.signatures();
+    assert_eq!(signatures.len(), 2);
+    assert_ne!(signatures[0], signatures[1]);
+    set_mode(&folder.path().join(name), 0o600);
+    pay(&seller.url(), &["--max", "1"], folder.path()).succeeded();
+    assert_eq!(seller.signatures()[2], signatures[0]);
+}
+
 #[test]
 fn a_402_beside_a_receipt_was_paid_and_its_file_stays() {
     let paid = receipt(r#""success":true"#);
