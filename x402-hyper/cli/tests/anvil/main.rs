@@ -99,6 +99,8 @@ fn round_trips_to_the_chain() {
     assert_eq!(without_polls[0], "eth_call", "accepted by one call: {asked:?}");
     assert!(without_polls.len() <= 3, "settled by at most two round trips: {asked:?}");
     assert_eq!(*without_polls.last().expect("a call"), "eth_sendRawTransaction");
+    let heads = asked.iter().filter(|method| *method == "eth_getBlockByNumber").count();
+    assert!(heads <= 1, "its receipt is checked by one block at most: {asked:?}");
     println!("accept and settle: {asked:?}");
 }
 

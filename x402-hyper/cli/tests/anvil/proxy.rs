@@ -33,6 +33,8 @@ struct Shared {
     late: AtomicU64,
     /// Receipts and logs are those of a back end that is a block late.
     has_late_history: AtomicBool,
+    /// How many calls a back end has answered that is a block late.
+    late_answers: AtomicUsize,
     /// What decides which calls get lost; 0 where none does.
     luck: AtomicU64,
 }
@@ -52,6 +54,7 @@ impl Proxy {
             held: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             has_late_history: AtomicBool::new(false),
+            late_answers: AtomicUsize::new(0),
             luck: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&shared);
@@ -103,6 +106,11 @@ impl Proxy {
     /// From now on receipts and logs, and nothing else, come from a back end that is a block late.
     pub fn keep_history_late(&self) {
         self.shared.has_late_history.store(true, Ordering::SeqCst);
+    }
+
+    /// How many calls a back end has answered that is a block late.
+    pub fn late_answers(&self) -> usize {
+        self.shared.late_answers.load(Ordering::SeqCst)
     }
 
     /// From now on calls are slow, get lost on the way there, or on the way back, as the seed says; 0
@@ -167,6 +175,7 @@ impl Shared {
         let is_history = ["eth_getTransactionReceipt", "eth_getLogs"].map(|it| body.contains(it));
         let is_late = next(&self.late) % 2 == 1
             || (is_history.contains(&true) && self.has_late_history.load(Ordering::SeqCst));
+        self.late_answers.fetch_add(usize::from(is_late), Ordering::SeqCst);
         let mut answer = match is_late {
             true => late::ask(self.node, body),
             false => http::post_json(self.node, body),

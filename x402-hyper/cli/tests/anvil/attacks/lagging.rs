@@ -61,12 +61,16 @@ fn reverted(node: &Node, payments: &[Authorization]) -> (usize, usize) {
     let newest = node.rpc("eth_blockNumber", json!([]));
     let newest = u64::from_str_radix(&newest.as_str().expect("one")[2..], 16).expect("a number");
     let mut times = HashMap::new();
-    let mut count = 0;
+    let (mut sent, mut count) = (0, 0);
     for number in 0..=newest {
         let block = node.rpc("eth_getBlockByNumber", json!([format!("{number:#x}"), true]));
         for transaction in block["transactions"].as_array().expect("a list") {
-            let receipt = || node.rpc("eth_getTransactionReceipt", json!([transaction["hash"]]));
-            if transaction["from"] != settler || receipt()["status"] == "0x1" {
+            if transaction["from"] != settler {
+                continue;
+            }
+            sent += 1;
+            let receipt = node.rpc("eth_getTransactionReceipt", json!([transaction["hash"]]));
+            if receipt["status"] == "0x1" {
                 continue;
             }
             count += 1;
@@ -79,6 +83,7 @@ fn reverted(node: &Node, payments: &[Authorization]) -> (usize, usize) {
             }
         }
     }
+    assert!(sent > 0, "no transaction of the gateway's is found");
     (count, times.values().copied().max().unwrap_or(0))
 }
 
@@ -110,6 +115,7 @@ fn play(shop: &Shop, what: &str) {
     let count = rounds(10, 100);
     all_served(shop.address, &payments(1..=count), 5);
     wait_for("the money", || shop.recipient_balance() == u128::from(count) * PRICE);
+    assert!(shop.proxy.late_answers() > 0, "nothing was late");
     books_agree(shop, 0);
     let signed: Vec<_> = (1..=count).map(|n| terms(&n.to_string())).collect();
     let (reverts, most) = reverted(&shop.node, &signed);
