@@ -71,6 +71,12 @@ impl Verdict {
                 Self::refusal(words, &told, status, payment, was_lost)
             }
             StatusCode::SERVICE_UNAVAILABLE => again(words),
+            // The gate's: it was not taken yet, and will be.
+            StatusCode::TOO_MANY_REQUESTS
+                if retry_after.is_some() && words.is_of_payment(status) =>
+            {
+                again(words)
+            }
             StatusCode::CONFLICT if retry_after.is_some() => again(words),
             StatusCode::CONFLICT => Self::Lost(words.line(status)),
             _ => Self::Done(response, outcome),

@@ -173,6 +173,25 @@ async fn a_transaction_that_reverted_is_no_proof() {
     assert_eq!(payment.status, Status::Unproven);
 }
 
+/// A payer for whom gas was lost waits (`Refusal::TooSoon`); what the work says is the caller's.
+#[tokio::test]
+async fn who_is_told_to_wait_sends_the_same_payment_again() {
+    let wait = [("Retry-After", "0")];
+    const BODY: &str = r#"{"code":"429","reason":"unexpected_verify_error"}"#;
+    let shop = Shop::selling(move |_, count| match count {
+        1 => status(429, &wait, BODY),
+        _ => settled(),
+    })
+    .await;
+    let answer = client(limits()).send(shop.post()).await.unwrap();
+    assert_eq!(answer.payment.unwrap().status, Status::Settled);
+    shop.assert_one_payment(2);
+    let shop = Shop::selling(move |_, _| status(429, &wait, "slowly")).await;
+    let answer = client(limits()).send(shop.post()).await.unwrap();
+    assert_eq!(answer.response.status(), 429);
+    shop.assert_one_payment(1);
+}
+
 #[tokio::test]
 async fn what_is_not_charged_is_said_whatever_the_dialect() {
     for code in [200, 404, 409, 500, 503] {
