@@ -416,8 +416,8 @@ use logs::{
     all_logs_of_a_batch_pay, blocks_are_unfinal_until_they_are_final,
     of_reversals_and_draws_that_race_none_overdraws, of_those_who_race_for_a_log_one_wins,
     what_has_arrived_short_is_credit_once, what_is_mined_again_is_judged_anew_for_all,
-    what_is_reversed_gives_its_log_back, what_is_reversed_takes_its_credit_back,
-    what_is_settled_by_a_word_records_and_blocks_nothing,
+    what_is_reversed_gives_its_log_back, what_is_reversed_late_takes_nobody_elses_log,
+    what_is_reversed_takes_its_credit_back, what_is_settled_by_a_word_records_and_blocks_nothing,
 };
 /// Ledgers of the formats before.
 #[cfg(any(
@@ -500,6 +500,7 @@ macro_rules! suite {
         what_is_mined_again_is_judged_anew_for_all
         blocks_are_unfinal_until_they_are_final
         a_log_is_remembered_longer_than_its_payment
+        what_is_reversed_late_takes_nobody_elses_log
         what_is_reversed_takes_its_credit_back
         what_has_arrived_short_is_credit_once
         of_reversals_and_draws_that_race_none_overdraws

@@ -95,8 +95,8 @@ const OWE: &str = "
     end
 ";
 
-/// Why a log cannot pay, if it cannot; the writing down that it has paid, and that it has not. Without a
-/// transaction's name nothing is written.
+/// Why a log cannot pay, if it cannot; the writing down that it has paid, and that it has not: where it is
+/// said whose it was, only if it is theirs still.
 const PAY: &str = "
     local function refusal(transaction, position, block)
         local rows, why = redis.call('HGETALL', ARGV[1] .. 'paid:' .. transaction), nil
@@ -114,13 +114,13 @@ const PAY: &str = "
     local function chain_of(id)
         return ARGV[1] .. 'unfinal:' .. id:sub(1, 18)
     end
-    local function unpay(transaction, field)
+    local function unpay(transaction, field, whose)
         local key = ARGV[1] .. 'paid:' .. transaction
-        local value = redis.call('HGET', key, field)
-        redis.call('ZREM', ARGV[1] .. 'paid', transaction .. '/' .. field)
-        if not value then return end
-        redis.call('HDEL', key, field)
+        local value = redis.call('HGET', key, field) or ''
         local id, block = value:match('^(.*) (.*)$')
+        if whose and id and id ~= whose then return end
+        redis.call('ZREM', ARGV[1] .. 'paid', transaction .. '/' .. field)
+        redis.call('HDEL', key, field)
         if id then redis.call('ZREM', chain_of(id), block .. '/' .. id) end
     end
 ";
@@ -209,7 +209,7 @@ pub(super) static SWAP: LazyLock<Script> = LazyLock::new(|| {
         redis.call('ZADD', KEYS[3], ARGV[6], ARGV[2])
         redis.call('SREM', KEYS[2], ARGV[2])
     end
-    if change == 'loses' then unpay(transaction, field) end
+    if change == 'loses' then unpay(transaction, field, ARGV[2]) end
     return 1",
     )
 });

@@ -339,6 +339,28 @@ pub(super) async fn a_log_is_remembered_longer_than_its_payment(ledger: Arc<dyn 
     );
 }
 
+/// Its payer owes for it, so it is kept for longer than it is remembered which log has paid it.
+pub(super) async fn what_is_reversed_late_takes_nobody_elses_log(ledger: Arc<dyn Ledger>) {
+    let ledger = &*ledger;
+    let old = later(1, 1, 1, units(1_000), false);
+    let last = old.keep_until() + LOG_KEEP_SECONDS;
+    super::owed::claim(ledger, old.clone()).await;
+    for step in [
+        Step::Worked(answer(), units(1_000)),
+        Step::Journalled(transaction(1)),
+        Step::Short(by(9, log(5, 1)), units(400)),
+    ] {
+        ledger.apply(old.id(), step).await.unwrap();
+    }
+    assert!(entry(ledger, old.id()).await.is_debt());
+    claim_at(ledger, 100, last + 61).await;
+    assert!(paid_by(ledger, 9).await.is_empty());
+    let other = settled(ledger, 2, confirmed(9, log(5, 1))).await;
+    ledger.apply(old.id(), Step::Reversed).await.unwrap();
+    assert_eq!(paid_by(ledger, 9).await, [(other, Some(log(5, 1)))]);
+    assert_eq!(ledger.paid_in(CHAIN, block(5), None, 9).await.unwrap(), [other]);
+}
+
 pub(super) async fn what_is_reversed_takes_its_credit_back(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     let account = OwedAccount::of(&paid(1, 0, units(0), false).payment);
