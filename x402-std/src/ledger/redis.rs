@@ -100,6 +100,17 @@ impl RedisLedger {
         line.end(result)
     }
 
+    /// Reads several entries, in one trip.
+    async fn read_each(&self, ids: &[PaymentId]) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
+        let mut pipe = ::redis::pipe();
+        for id in ids {
+            pipe.hget(self.server.key("entry:", &key_of(*id)), "entry");
+        }
+        let mut line = self.server.line().await?;
+        let result = pipe.query_async(line.connection()).await;
+        line.end(result)
+    }
+
     /// The ids, as the names of the entries' keys have them.
     async fn ids_now(&self) -> Result<Vec<PaymentId>, LedgerError> {
         let (mut ids, mut cursor) = (Vec::new(), 0);

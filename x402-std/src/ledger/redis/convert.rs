@@ -50,19 +50,6 @@ impl RedisLedger {
         let arguments: Vec<_> = arguments.iter().map(String::as_bytes).collect();
         self.run(&scripts::CONVERT, "", &arguments).await
     }
-
-    async fn read_each(
-        &self,
-        ids: &[x402_core::PaymentId],
-    ) -> Result<Vec<Option<Vec<u8>>>, LedgerError> {
-        let mut pipe = ::redis::pipe();
-        for id in ids {
-            pipe.hget(self.server.key("entry:", &key_of(*id)), "entry");
-        }
-        let mut line = self.server.line().await?;
-        let result = pipe.query_async(line.connection()).await;
-        line.end(result)
-    }
 }
 
 /// How many entries are read at once: each may have an answer with it.

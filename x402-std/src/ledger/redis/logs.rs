@@ -53,7 +53,7 @@ fn read_id(name: &str) -> Option<PaymentId> {
     decode(name).ok().map(|id| PaymentId::from_bytes(&id))
 }
 
-fn read_paid((field, value): &(String, String)) -> Option<(PaymentId, Option<PaidLog>)> {
+fn read_paid(field: &str, value: &str) -> Option<(PaymentId, Option<PaidLog>)> {
     if value.is_empty() {
         return Some((read_id(field)?, None));
     }
@@ -71,7 +71,7 @@ impl RedisLedger {
         let name = name_of(chain_id, transaction);
         let rows: Vec<String> = self.run(&scripts::PAID_BY, "", &[name.as_bytes()]).await?;
         let rows = rows.chunks_exact(2).map(|row| match row {
-            [field, value] => read_paid(&(field.clone(), value.clone())),
+            [field, value] => read_paid(field, value),
             _ => None,
         });
         let paid = rows.collect::<Option<Vec<_>>>();
@@ -126,12 +126,12 @@ impl RedisLedger {
         transaction: TxHash,
         logs: &[(PaymentId, PaidLog)],
     ) -> Result<(), LedgerError> {
+        let ids: Vec<_> = logs.iter().map(|(id, _)| *id).collect();
         for _ in 0..ATTEMPTS {
             check_fill_in(logs, &self.paid_by_now(chain_id, transaction).await?)?;
             let mut arguments = vec![name_of(chain_id, transaction).into_bytes()];
-            for (id, log) in logs {
-                let id = key_of(*id);
-                let old = self.read(&id).await?.unwrap_or_default();
+            for ((id, log), old) in logs.iter().zip(self.read_each(&ids).await?) {
+                let (id, old) = (key_of(*id), old.unwrap_or_default());
                 let entry = (!old.is_empty()).then(|| encoding::decode(&old)).transpose()?;
                 let filled = entry.and_then(|entry| filled_in(&entry, transaction, *log));
                 let new = filled.as_ref().map(encoding::encode).unwrap_or_default();
