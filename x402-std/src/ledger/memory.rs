@@ -102,22 +102,22 @@ impl MemoryLedger {
 
     fn apply_now(&self, id: PaymentId, step: Step) -> Result<(), LedgerError> {
         let mut entries = self.lock();
-        let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?.clone();
+        let entries = &mut *entries;
+        let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
         let withdrawn = before.withdraws(&step);
         let mut after = before.clone().after(step)?;
         if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
             // What was drawn meanwhile is owed.
             entry.credit = credit.min(entries.credits.balance(&account));
         }
-        let paying = Paying::stepped(&before, after.as_ref());
+        let paying = Paying::stepped(before, after.as_ref());
         entries.logs.check(&paying)?;
-        let owing = Owing::stepped(&before, after.as_ref());
+        let owing = Owing::stepped(before, after.as_ref());
         let owed = entries.owings.sum_after(&owing)?;
         if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
             entries.credits.withdraw(account, entry.credit)?;
         }
-        if let Some((account, credit)) =
-            after.as_ref().and_then(|after| after.earned_since(&before))
+        if let Some((account, credit)) = after.as_ref().and_then(|after| after.earned_since(before))
         {
             entries.credits.add(account, credit)?;
         }
