@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{ReadableTable as _, WriteTransaction};
 
-use super::file::{ABOUT, FORMAT, FORMAT_KEY};
+use super::file::{ABOUT, FORMAT, FORMAT_KEY, sync_folder};
 use super::logs::Logs;
 use super::{ENTRIES, storage};
 use crate::ledger::logs::PaidRow;
@@ -35,6 +35,8 @@ pub(super) fn keep_old(path: &Path, file: &File) -> Result<(), LedgerError> {
     std::io::copy(&mut original, copy.as_file_mut()).map_err(|error| failed(&error))?;
     copy.flush().and_then(|()| copy.as_file().sync_all()).map_err(|error| failed(&error))?;
     copy.persist(&kept).map_err(|error| failed(&error.error))?;
+    // Its name, too, before anything else is written.
+    sync_folder(&kept).map_err(|error| failed(&error))?;
     tracing::info!(kept = %kept.display(), "the ledger is converted; its old form is kept");
     Ok(())
 }
