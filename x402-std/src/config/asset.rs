@@ -61,19 +61,19 @@ fn check_token(chain_id: ChainId, token: &RawToken) -> Result<OwnedAsset, Proble
         name: token.name.value.clone(),
         version: token.version.value.clone(),
         decimals: check_decimals(&token.decimals)?,
-        log_order: check_log_order(token.log_order.as_ref())?,
+        log_order: match &token.log_order {
+            Some(text) => check_log_order(text)?,
+            None => listed.map_or(LogOrder::Unknown, |listed| listed.log_order),
+        },
     };
     match listed {
-        Some(listed) => {
-            let log_order = listed.log_order;
-            check_listed(listed, asset, token).map(|asset| OwnedAsset { log_order, ..asset })
-        }
+        Some(listed) => check_listed(listed, asset, token),
         None => Ok(asset),
     }
 }
 
 /// A token that is in the table must be described as there: a domain or a number of decimals that
-/// differs makes every price and every signature wrong.
+/// differs makes every price and every signature wrong, and another order of its logs would not be heeded.
 fn check_listed(
     listed: &Asset<'_>,
     asset: OwnedAsset,
@@ -95,21 +95,27 @@ fn check_listed(
         }
         asset if asset.name != known.name => differs(&token.name, known.name.clone()),
         asset if asset.version != known.version => differs(&token.version, known.version.clone()),
+        asset if asset.log_order != known.log_order => {
+            let at = token.log_order.as_ref().unwrap_or(&token.address);
+            differs(at, log_order_name(known.log_order).to_owned())
+        }
         _ => Ok(asset),
     }
 }
 
-fn check_log_order(text: Option<&Text>) -> Result<LogOrder, Problem> {
-    let Some(text) = text else { return Ok(LogOrder::Unknown) };
-    match text.value.as_str() {
-        "transfer_next" => Ok(LogOrder::TransferNext),
-        "unknown" => Ok(LogOrder::Unknown),
-        other => Err(Problem::unknown(
-            Origin::of(text),
-            "order of a token's logs:",
-            other,
-            &["transfer_next", "unknown"],
-        )),
+fn check_log_order(text: &Text) -> Result<LogOrder, Problem> {
+    let orders = [LogOrder::TransferNext, LogOrder::Unknown];
+    let found = orders.into_iter().find(|order| log_order_name(*order) == text.value);
+    found.ok_or_else(|| {
+        let names = orders.map(log_order_name);
+        Problem::unknown(Origin::of(text), "order of a token's logs:", &text.value, &names)
+    })
+}
+
+const fn log_order_name(order: LogOrder) -> &'static str {
+    match order {
+        LogOrder::TransferNext => "transfer_next",
+        LogOrder::Unknown => "unknown",
     }
 }
 

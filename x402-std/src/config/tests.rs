@@ -154,6 +154,22 @@ fn a_token_can_be_written_out() {
     // One of the table, described as it is there.
     let usdc = "asset: {address: 0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48, decimals: 6, name: USD Coin, version: 2}";
     assert_eq!(parse(&with(usdc)).unwrap().asset, parse(MINIMAL).unwrap().asset);
+    // The order of its logs is the table's: what is written beside that would not be heeded.
+    let ordered = |token: &str, order: &str| token.replace('}', &format!(", log_order: {order}}}"));
+    let same = parse(&with(&ordered(usdc, "transfer_next"))).unwrap().asset;
+    assert_eq!(same, parse(MINIMAL).unwrap().asset);
+    let error = parse(&with(&ordered(usdc, "unknown"))).unwrap_err().to_string();
+    assert!(error.contains("it is transfer_next"), "{error}");
+    for (order, read) in [("transfer_next", LogOrder::TransferNext), ("unknown", LogOrder::Unknown)]
+    {
+        let members = format!("address: {address}, decimals: 6, name: TOK, version: 1");
+        assert_eq!(parse(&token(&members)).unwrap().asset.log_order, LogOrder::Unknown);
+        let members = format!("{members}, log_order: {order}");
+        assert_eq!(parse(&token(&members)).unwrap().asset.log_order, read);
+    }
+    let typo = ordered(usdc, "transfer-next");
+    let error = parse(&with(&typo)).unwrap_err().to_string();
+    assert!(error.contains("did you mean `transfer_next`?"), "{error}");
 }
 
 #[test]

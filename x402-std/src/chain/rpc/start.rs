@@ -14,7 +14,7 @@ use super::meter::Meter;
 use super::node::{At, Header, Node, Token};
 use super::nodes::{Heads, Nodes};
 use super::url::RpcUrl;
-use super::{RpcChain, RpcOptions};
+use super::{RpcChain, RpcOptions, has_code};
 
 /// Why a chain is not fit to be settled on. Each variant but the first few has what is configured
 /// beside what the chain answers.
@@ -239,8 +239,8 @@ impl RpcChain {
             let configured = asset.chain_id;
             return Err(StartError::AssetChain { token, configured, answered });
         }
-        let code = self.nodes.turn().node().code(contract(token)).await.map_err(unavailable)?;
-        if code.is_empty() {
+        let is_there = self.ask(move |node| has_code(node, token)).await;
+        if !is_there.map_err(|error| StartError::Unavailable(error.to_string()))? {
             return Err(StartError::NoCode { token, answered });
         }
         self.check_domain(asset).await?;
@@ -278,17 +278,23 @@ impl RpcChain {
         })
     }
 
-    async fn ask_token<C: SolCall>(
+    async fn ask_token<C: SolCall + Clone>(
         &self,
         token: Address,
         call: C,
     ) -> Result<C::Return, StartError> {
-        let node = self.nodes.turn().node();
-        node.read(contract(token), call, At::Latest).await.map_err(|fault| match fault {
-            Fault::Malformed(_) => no_token::<C>(token, &fault),
-            _ if fault.kind() == Some(Kind::Reverted) => no_token::<C>(token, &fault),
-            _ => unavailable(fault),
-        })
+        let mut turn = self.nodes.turn();
+        loop {
+            match turn.node().read(contract(token), call.clone(), At::Latest).await {
+                Ok(returned) => return Ok(returned),
+                Err(fault @ Fault::Malformed(_)) => return Err(no_token::<C>(token, &fault)),
+                Err(fault) if fault.kind() == Some(Kind::Reverted) => {
+                    return Err(no_token::<C>(token, &fault));
+                }
+                Err(fault) if turn.passes(&fault) => {}
+                Err(fault) => return Err(unavailable(fault)),
+            }
+        }
     }
 }
 

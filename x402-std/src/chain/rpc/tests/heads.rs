@@ -231,14 +231,17 @@ async fn where_one_node_does_not_answer_the_next_is_asked() {
     assert!(matches!(chain.find(&payment, 0, &[]).await, Ok(Usage::Settled(..))));
     assert_eq!(chain.head().await.unwrap().block.number, 1);
     assert_eq!(shop.received(), PRICE);
-    // The operator's question, too, and of a list that has not met with the fault before.
-    let account = Account::new(signer(&SETTLER), &options(), false);
-    let [first, second] =
-        urls.clone().map(|url| Node::new(url, account.address(), &options()).unwrap());
-    let (nodes, heads) = (Nodes::new(first, vec![second]), Heads::default());
-    let (options_of, meter) = (options(), Meter::default());
-    let fresh = RpcChain { account, nodes, heads, options: options_of, meter, block_seconds: 0 };
-    assert!(fresh.candidate(&payment, Sent::own(hash)).await.unwrap().is_some());
+    // The operator's question and the checks of the start, too, which meet with the fault first.
+    let fresh = || {
+        let account = Account::new(signer(&SETTLER), &options(), false);
+        let node = |url| Node::new(url, account.address(), &options()).unwrap();
+        let [first, second] = urls.clone().map(node);
+        let (nodes, heads) = (Nodes::new(first, vec![second]), Heads::default());
+        let (options, meter) = (options(), Meter::default());
+        RpcChain { account, nodes, heads, options, meter, block_seconds: 0 }
+    };
+    assert!(fresh().candidate(&payment, Sent::own(hash)).await.unwrap().is_some());
+    fresh().check_asset(&harness::usdc()).await.unwrap();
     // It starts without the first, and not with one of another chain.
     let [first, second] = urls;
     RpcChain::connect_to(first, vec![second.clone()], signer(&SETTLER), options()).await.unwrap();
