@@ -199,7 +199,9 @@ impl Seller {
             Err(rejection) => return Err(rejection),
         };
         let admitted = task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)));
-        if let Err(Rejection { refusal: Refusal::Pending, .. }) = admitted {
+        if self.options.holds_back
+            && let Err(Rejection { refusal: Refusal::Pending, .. }) = admitted
+        {
             self.note_pending(presented, requirements).await;
         }
         admitted
@@ -233,6 +235,7 @@ impl Seller {
         let entry = new_entry(checked, signature, RequestId([0; 32]), &moment)?;
         self.may_lose_by(&entry)?;
         self.verify_entry(&entry).await?;
+        self.count_from_before().await?;
         self.covers(&entry, self.under_way_of(&entry)).await
     }
 
@@ -320,6 +323,7 @@ impl Seller {
         match entry.state {
             State::Served => replay(entry, request),
             State::Settled if entry.settlement.is_some() => {
+                self.under_way.end(&entry);
                 let receipt = entry.receipt();
                 Ok(self.ticket(&entry, receipt, guard))
             }
@@ -353,7 +357,9 @@ impl Seller {
     ) -> Result<Admission, Rejection> {
         let steps = Steps::new(&*self.ledger, entry.id());
         let is_together = self.goes_together(&entry);
-        if let Err(rejection) = self.approve(&entry, is_together).await {
+        // Who takes what others have settled has to know it before the payment goes with others.
+        let is_asked_later = is_together && !self.options.redeems;
+        if let Err(rejection) = self.approve(&entry, is_asked_later).await {
             let is_used = rejection.refusal == Refusal::Payment(Error::AuthorizationUsed);
             if is_used && self.options.redeems {
                 return Arc::clone(&self).redeem(entry, guard, how).await;
@@ -396,10 +402,10 @@ impl Seller {
         let is_sent = matches!(entry.state, State::Broadcast | State::Pending);
         // Also where payments are no longer settled together, but were.
         let is_anothers = entry.transaction.is_some() && !entry.has_bytes();
-        if is_sent && (is_anothers || self.goes_together(entry)) {
-            return rail.look_for(entry, &steps).await;
-        }
-        let moved = rail.follow(entry, &steps).await;
+        let moved = match is_sent && (is_anothers || self.goes_together(entry)) {
+            true => rail.look_for(entry, &steps).await,
+            false => rail.follow(entry, &steps).await,
+        };
         if matches!(moved, Ok(_) | Err(Rejection { refusal: Refusal::Payment(_), .. })) {
             self.under_way.end(entry);
         }

@@ -252,7 +252,10 @@ impl Entrusted {
         let error = match self.patience.refusal(entry.id()) {
             Some(error) => error,
             None => match self.ask(entry).await {
-                Err(ChainError::Refused(error)) => error,
+                Err(ChainError::Refused(error)) => {
+                    self.patience.refuse(entry.id(), error);
+                    error
+                }
                 _ if self.has_ended(entry) => Error::Expired,
                 _ => Error::Simulation,
             },

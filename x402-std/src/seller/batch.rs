@@ -8,7 +8,7 @@ use x402_core::Error;
 use x402_core::state::State;
 
 use super::Rejection;
-use super::on_chain::{OnChain, SEND_AGAIN, Seen};
+use super::on_chain::{OnChain, SEND_AGAIN, Seen, valid_before};
 use super::rail::{Moved, Steps, is_open};
 use crate::BoxFuture;
 use crate::chain::{Call, ChainError, Journal, Sent, Transaction, TxHash};
@@ -69,7 +69,7 @@ impl OnChain {
 
     /// Sends one transaction for those whose payments the tokens would take now.
     async fn send_batch(&self, members: Vec<Member<'_>>) -> Vec<Moved> {
-        let (members, calls, others) = split(members);
+        let (members, calls, others) = self.split(members);
         if members.len() < 2 || self.takes_no_batches.load(Ordering::Relaxed) {
             return join(self.each_fresh(others), self.each_fresh(members)).await;
         }
@@ -98,6 +98,23 @@ impl OnChain {
             }
         };
         join(together, self.each_fresh(alone)).await
+    }
+
+    /// Those that can be in a batch, with their calls, and the others: what is new in a token that has stopped
+    /// is refused where it is verified by itself.
+    fn split<'a>(&self, members: Vec<Member<'a>>) -> (Vec<Member<'a>>, Vec<Call>, Vec<Member<'a>>) {
+        let (mut together, mut calls, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for member in members {
+            let is_refused = member.0.state == State::Claimed && self.is_stopped(&member.0);
+            match Call::of(&member.0) {
+                Ok(call) if call.can_be_batched() && !is_refused => {
+                    together.push(member);
+                    calls.push(call);
+                }
+                _ => others.push(member),
+            }
+        }
+        (together, calls, others)
     }
 
     /// Each by a transaction of its own; of the work that was done, as it stands.
@@ -168,6 +185,9 @@ impl OnChain {
                     return self.conclude(&members, &seen).await;
                 }
                 Ok(_) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
+                Ok(_) if self.are_over(&members).await => {
+                    return self.look_for_uses(&members).await;
+                }
                 Ok(_) => match self.send_batch_again(&members).await {
                     Ok(()) => {
                         sent = Some(Instant::now());
@@ -187,6 +207,16 @@ impl OnChain {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Whether a transaction would do nothing for any of them.
+    async fn are_over(&self, members: &[Member<'_>]) -> bool {
+        let ends_last =
+            members.iter().map(|(entry, _)| entry).max_by_key(|entry| valid_before(entry));
+        match ends_last {
+            Some(entry) => self.is_over(entry).await,
+            None => false,
         }
     }
 
@@ -267,21 +297,6 @@ impl OnChain {
         let call = Call::batch(&calls.map_err(ChainError::Journal)?);
         self.chain.rebroadcast(&call, transaction, &Together(members)).await.map(drop)
     }
-}
-
-/// Those that can be in a batch, with their calls, and the others.
-fn split(members: Vec<Member<'_>>) -> (Vec<Member<'_>>, Vec<Call>, Vec<Member<'_>>) {
-    let (mut together, mut calls, mut others) = (Vec::new(), Vec::new(), Vec::new());
-    for member in members {
-        match Call::of(&member.0) {
-            Ok(call) if call.can_be_batched() => {
-                together.push(member);
-                calls.push(call);
-            }
-            _ => others.push(member),
-        }
-    }
-    (together, calls, others)
 }
 
 async fn join(

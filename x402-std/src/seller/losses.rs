@@ -40,6 +40,9 @@ const HOUR: u64 = 60 * 60;
 const FIRST_WAIT: u64 = 10;
 /// By then it is more than an hour, and stays one.
 const MOST_DOUBLINGS: u32 = 9;
+/// How long a loss is known, in seconds, from when it was told last: while its payment is open, it is told
+/// at every look.
+const KNOWN: u64 = 24 * HOUR;
 
 /// The losses of the last hour, in this process.
 #[derive(Debug, Default)]
@@ -49,14 +52,15 @@ pub(super) struct Losses(Mutex<Books>);
 struct Books {
     /// The latest last.
     losses: VecDeque<Loss>,
+    /// When each was told last, in Unix seconds.
+    told: HashMap<(PaymentId, TxHash), u64>,
     payers: HashMap<Address, Waits>,
 }
 
 #[derive(Debug)]
 struct Loss {
     at: u64,
-    payment: PaymentId,
-    transaction: TxHash,
+    payer: Address,
 }
 
 /// How a payer waits.
@@ -69,16 +73,16 @@ struct Waits {
 }
 
 impl Losses {
-    /// A transaction of one's own moved nothing of a payment. Told twice, it counts once.
+    /// A transaction of one's own moved nothing of a payment. However often it is told, it counts once.
     pub(super) fn lost(&self, payment: PaymentId, transaction: TxHash, now: u64) {
         let payer = payment.from;
         let mut books = self.books();
         books.forget(now);
-        let is_known = |loss: &Loss| (loss.payment, loss.transaction) == (payment, transaction);
-        if books.losses.iter().any(is_known) {
+        if books.told.insert((payment, transaction), now).is_some() {
             return;
         }
-        books.losses.push_back(Loss { at: now, payment, transaction });
+        books.told.retain(|_, at| at.saturating_add(KNOWN) > now);
+        books.losses.push_back(Loss { at: now, payer });
         let waits = books.payers.entry(payer).or_default();
         let wait = (FIRST_WAIT << waits.doublings).min(HOUR);
         waits.doublings = (waits.doublings + 1).min(MOST_DOUBLINGS);
@@ -107,7 +111,7 @@ impl Losses {
         books.forget(now);
         let gas =
             |count: usize| LossLimits::GAS.saturating_mul(count.try_into().unwrap_or(u64::MAX));
-        let of_one = || books.losses.iter().filter(|loss| loss.payment.from == payer);
+        let of_one = || books.losses.iter().filter(|loss| loss.payer == payer);
         let too_much = (gas(of_one().count()) >= limits.of_one)
             .then(|| of_one().next().map_or(now, |first| first.at.saturating_add(HOUR)));
         let until = books.payers.get(&payer).map_or(0, |waits| waits.until);
@@ -217,6 +221,23 @@ mod tests {
         lose(&losses, 1, 7, NOW);
         lose(&losses, 1, 7, NOW + 5);
         assert_eq!(losses.admits(payer(1), NOW + 10, &LIMITS), Ok(()));
+    }
+
+    /// A payment that can still be used stays open, and is looked at again and again.
+    #[test]
+    fn what_is_told_for_days_is_lost_once() {
+        let losses = Losses::default();
+        for minutes in 0..3 * 24 * 60 {
+            let now = NOW + 60 * minutes;
+            for count in 0..10 {
+                lose(&losses, count, count, now);
+            }
+            let expected = if minutes < 60 { Err(Refusal::Unavailable) } else { Ok(()) };
+            assert_eq!(losses.admits(payer(20), now, &LIMITS), expected, "{minutes}");
+            if minutes > 0 {
+                assert_eq!(losses.admits(payer(1), now, &LIMITS), expected, "{minutes}");
+            }
+        }
     }
 
     #[test]

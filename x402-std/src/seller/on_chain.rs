@@ -88,6 +88,11 @@ impl OnChain {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing more is sold in the token of a payment.
+    pub(super) fn is_stopped(&self, entry: &Entry) -> bool {
+        self.stopped().contains(&entry.payment.asset())
+    }
+
     fn losses(&self) -> MutexGuard<'_, BTreeSet<(PaymentId, [u8; 32])>> {
         // Every change is one call of the set's: whole, whatever panicked.
         self.losses.lock().unwrap_or_else(PoisonError::into_inner)
@@ -166,7 +171,8 @@ impl OnChain {
         match self.look(entry).await {
             // Whatever made it do nothing may be gone, and then another transaction may do.
             Ok(Seen::Reverted) => self.try_again(entry, steps).await,
-            Ok(_) => self.pursue(entry.clone(), steps, None).await,
+            Ok(Seen::Nothing) => self.pursue(entry.clone(), steps, None).await,
+            Ok(seen) => self.end(entry, steps, seen).await,
             Err(error) => {
                 tracing::warn!(payment = %entry.id(), %error, "the outcome cannot be asked for");
                 Err(Rejection::pending(entry))
@@ -242,6 +248,9 @@ impl OnChain {
         loop {
             match self.look(&entry).await {
                 Ok(Seen::Nothing) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
+                Ok(Seen::Nothing) if self.is_over(&entry).await => {
+                    return self.look_for_use(&entry, steps, Error::Expired).await;
+                }
                 Ok(Seen::Nothing) => match self.send_again(&entry, steps).await {
                     Ok(again) => (entry, sent) = (again, Some(Instant::now())),
                     // It cannot be mined any more; another may carry the same authorization, which
@@ -265,6 +274,13 @@ impl OnChain {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
+    }
+
+    /// Whether a transaction would cost gas and do nothing else: every block to come is past the
+    /// authorization's end. On a chain that stands still nothing can be said, by our own clock neither.
+    pub(super) async fn is_over(&self, entry: &Entry) -> bool {
+        let head = self.chain.head().await;
+        head.is_ok_and(|head| head.time >= valid_before(entry))
     }
 
     async fn time_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
@@ -399,7 +415,7 @@ impl Rail for OnChain {
 
     fn verify<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {
         Box::pin(async move {
-            if self.stopped().contains(&entry.payment.asset()) {
+            if self.is_stopped(entry) {
                 let why = "the token moves another value than is signed";
                 return Err(ChainError::Unavailable(why.into()));
             }
@@ -468,6 +484,11 @@ async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, 
     let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
     let payer = Some(entry.payment.payer());
     Err(Rejection { transaction, payer, ..error.into() })
+}
+
+/// When the authorization ends, in Unix seconds.
+pub(super) fn valid_before(entry: &Entry) -> u64 {
+    entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX)
 }
 
 /// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the

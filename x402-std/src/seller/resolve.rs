@@ -7,6 +7,7 @@ use tokio::task::{JoinError, JoinSet};
 use x402_core::state::State;
 use x402_core::{ChainId, PaymentId};
 
+use super::on_chain::valid_before;
 use super::rail::{Moved, is_open};
 use super::{Guard, Seller, Steps};
 use crate::chain::TxHash;
@@ -45,10 +46,14 @@ impl Seller {
     pub async fn resolve_open(self: &Arc<Self>) -> Result<usize, LedgerError> {
         let mut open = 0;
         let mut tasks = JoinSet::new();
+        let round = self.pending.begin_round();
         let mut entries = self.ledger.open_entries().await?;
         // Who has waited longest comes first.
         entries.sort_by_key(|entry| (entry.claimed_at, entry.id()));
-        entries.iter().for_each(|entry| self.pending.note(entry));
+        if self.options.holds_back {
+            entries.iter().for_each(|entry| self.pending.note(entry));
+            self.pending.forget_before(round);
+        }
         for group in groups(entries, self.options.later.max_batch.max(1)) {
             if tasks.len() >= RESOLVED_AT_ONCE {
                 open += tasks.join_next().await.map_or(Ok(0), still)?;
@@ -74,11 +79,12 @@ impl Seller {
             } else if entry.is_debt() && self.has_ended(&entry) {
                 // Nobody can submit it any more: it is for the operator to see to.
             } else {
-                match self.take_up(entry.id()).await? {
+                // What was sent for all is not sent again for some: the others' would be lost.
+                let is_together = is_sent && count > 1;
+                match self.take_up(entry.id(), is_together).await? {
                     Taken::Up(one) => held.push(*one),
                     Taken::Over => {}
-                    // What was sent for all is not sent again for some: the others' would be lost.
-                    Taken::Busy if is_sent && count > 1 => return Ok(count),
+                    Taken::Busy if is_together => return Ok(count),
                     Taken::Busy => {}
                 }
             }
@@ -86,11 +92,13 @@ impl Seller {
         Ok(open + self.settle_held(held).await)
     }
 
-    /// Takes a payment up that was sent, or is owed.
-    async fn take_up(&self, id: PaymentId) -> Result<Taken, LedgerError> {
-        let Some(guard) = self.working.enter(&self.ledger, id).await? else {
-            return Ok(Taken::Busy);
+    /// Takes a payment up that was sent, or is owed; waits for those that are busy with it, or does not.
+    async fn take_up(&self, id: PaymentId, waits: bool) -> Result<Taken, LedgerError> {
+        let guard = match waits {
+            true => self.working.enter_next(&self.ledger, id).await?,
+            false => self.working.enter(&self.ledger, id).await?,
         };
+        let Some(guard) = guard else { return Ok(Taken::Busy) };
         // The list is as old as the first of it: somebody may have ended this one.
         let entry = self.ledger.find(id).await?;
         let entry = entry.filter(|entry| entry.is_open() && entry.state != State::Claimed);
@@ -132,8 +140,7 @@ impl Seller {
     /// Whether the authorization ended so long ago that no block which uses it is still to be seen.
     fn has_ended(&self, entry: &Entry) -> bool {
         const LAST_BLOCKS_SECONDS: u64 = 600;
-        let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
-        valid_before.saturating_add(LAST_BLOCKS_SECONDS) < (self.options.clock)()
+        valid_before(entry).saturating_add(LAST_BLOCKS_SECONDS) < self.now()
     }
 
     /// Settles payments together, or finds out what became of them; returns how many are open still.

@@ -22,6 +22,7 @@ mod leases;
 mod pledges;
 mod redeemed;
 mod refund;
+mod resolved;
 mod under_way;
 
 const NOW: u64 = 1_790_000_000;
@@ -65,8 +66,12 @@ struct Script {
     /// How many blocks it has, and up to which they are final.
     height: AtomicU64,
     is_final_to: AtomicU64,
+    /// When its last block was made, where that is not now.
+    time: AtomicU64,
     purse: under_way::Purse,
     block_seconds: u64,
+    /// Whether there is a Multicall3.
+    takes_batches: bool,
 }
 
 impl Script {
@@ -140,6 +145,14 @@ impl Chain for Script {
                 _ => Err(ChainError::Unavailable("down".into())),
             }
         })
+    }
+
+    fn simulate_batch<'a>(
+        &'a self,
+        batch: &'a Call,
+    ) -> BoxFuture<'a, Result<Option<Vec<bool>>, ChainError>> {
+        let taken = self.takes_batches.then(|| vec![true; batch.payments.len()]);
+        Box::pin(async move { Ok(taken) })
     }
 
     fn broadcast<'a>(
@@ -236,7 +249,8 @@ impl Chain for Script {
     fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
         let block = self.block_of(self.height.load(Ordering::SeqCst));
         let is_final_to = self.is_final_to.load(Ordering::SeqCst);
-        Box::pin(async move { Ok(Head { block, time: NOW, is_final_to }) })
+        let time = self.time.load(Ordering::SeqCst).max(NOW);
+        Box::pin(async move { Ok(Head { block, time, is_final_to }) })
     }
 
     fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
@@ -298,6 +312,16 @@ impl Shop {
     async fn state(&self, payment: &Payment) -> Option<State> {
         let id = self.offer.requirements().identify(payment, &K256).unwrap();
         self.ledger.find(id).await.unwrap().map(|entry| entry.state)
+    }
+
+    /// Claimed, and not settled.
+    async fn claimed(&self, nonce: u8) -> Entry {
+        let (terms, moment) = (self.offer.requirements(), Moment::at(NOW));
+        let checked = terms.check(&self.payment_of(nonce, 60), &moment, &K256).unwrap();
+        let request = RequestId::new("POST", &format!("/{nonce}"));
+        let entry = new_entry(checked, Vec::new(), request, &moment).unwrap();
+        assert!(matches!(self.ledger.claim(entry.clone()).await, Ok(Claiming::New(_))));
+        entry
     }
 
     fn payment(&self) -> Payment {

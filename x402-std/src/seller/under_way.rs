@@ -164,7 +164,7 @@ impl Seller {
     }
 
     /// Counts what was sent before this process began, and has not ended: once.
-    async fn count_from_before(&self) -> Result<(), Rejection> {
+    pub(super) async fn count_from_before(&self) -> Result<(), Rejection> {
         let count = || async {
             for entry in self.ledger.open_entries().await? {
                 if entry.state != State::Claimed && !entry.is_owed() {
@@ -224,12 +224,15 @@ impl Seller {
         let account = OwedAccount::of(&entry.payment);
         let mut over = HashSet::new();
         for id in self.under_way.of(&account) {
+            // Of many at once, most are being worked on here: none of those asks the ledger for the others.
+            if self.working.is_busy(id) {
+                continue;
+            }
             let known = self.ledger.find(id).await;
             let known = known.map_err(|error| Rejection::unavailable(&error))?;
             let is_under_way = known.is_some_and(|known| match known.state {
-                State::Claimed => self.working.is_busy(id),
                 State::Worked | State::Broadcast | State::Pending => !known.is_owed(),
-                State::Settled | State::Served | State::Failed => false,
+                State::Claimed | State::Settled | State::Served | State::Failed => false,
             });
             if !is_under_way {
                 over.insert(id);

@@ -10,8 +10,10 @@ use super::{Seller, Steps};
 use crate::chain::{Block, Chain, ChainError};
 use crate::ledger::LedgerError;
 
-/// How many blocks, and how many payments of a block, are looked at in one go.
+/// How many new blocks, and how many payments of a block, are looked at in one go.
 const PAGE: usize = 256;
+/// How many blocks are watched, the oldest first. Chains of short blocks take hundreds until one is final.
+const MOST: usize = 4096;
 
 /// The blocks that were seen to be of the chain, by chain.
 #[derive(Debug, Default)]
@@ -68,11 +70,11 @@ impl Seller {
     }
 
     async fn watch_chain(&self, chain_id: ChainId, chain: &dyn Chain) -> Result<usize, WatchError> {
-        let blocks = self.ledger.unfinal_blocks(chain_id, PAGE).await?;
-        let Some(highest) = blocks.last().copied() else {
+        let blocks = self.ledger.unfinal_blocks(chain_id, MOST).await?;
+        if blocks.is_empty() {
             self.watched.chains().remove(&chain_id);
             return Ok(0);
-        };
+        }
         let head = chain.head().await?;
         let known = self.watched.chains().get(&chain_id).cloned().unwrap_or_default();
         // Of the last look: if it stays, all that were seen then do.
@@ -80,21 +82,34 @@ impl Seller {
             Some(block) => is_of(chain, block).await?,
             None => false,
         };
-        let mut now = Seen { highest: None, all: HashSet::new() };
-        let mut reversed = 0;
-        for block in blocks {
-            let is_known = stays && known.all.contains(&block);
-            if !is_known && !is_of(chain, block).await? {
-                reversed += self.reverse_block(chain_id, block).await?;
-            } else if block.number <= head.is_final_to {
+        // Such a chain has only blocks that are final, and says nothing of them.
+        let is_still = head.is_final_to == u64::MAX;
+        let (mut now, mut reversed, mut left) = (Seen::default(), 0, PAGE);
+        // The newest first: if the chain went back, then on those.
+        for block in blocks.into_iter().rev() {
+            let is_known = is_still || stays && known.all.contains(&block);
+            if !is_known {
+                // The others' turn comes next time.
+                let Some(fewer) = left.checked_sub(1) else { continue };
+                left = fewer;
+                if !is_of(chain, block).await? {
+                    reversed += self.reverse_block(chain_id, block).await?;
+                    continue;
+                }
+            }
+            if block.number <= head.is_final_to {
                 self.ledger.finalize(chain_id, block).await?;
             } else {
                 now.all.insert(block);
-                now.highest = Some(block);
+                now.highest.get_or_insert(block);
             }
         }
         // The chain may have gone back meanwhile; then all are looked at again next time.
-        if is_of(chain, highest).await? {
+        let stays = match now.highest {
+            Some(block) => is_of(chain, block).await?,
+            None => false,
+        };
+        if stays {
             self.watched.chains().insert(chain_id, now);
         } else {
             self.watched.chains().remove(&chain_id);

@@ -1,8 +1,9 @@
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
 use x402_core::PaymentId;
 
 use crate::ledger::{Ledger, LedgerError, Owner};
@@ -12,6 +13,10 @@ use crate::ledger::{Ledger, LedgerError, Owner};
 const LEASE_SECONDS: u32 = 30;
 /// Two renewals may fail before the lease runs out.
 const RENEW_EVERY: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
+/// For how long those are waited for who are busy with a payment.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
+/// How often it is looked whether they have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The payments that somebody is busy with: one task each, of all processes that share the ledger.
 ///
@@ -25,7 +30,14 @@ pub(super) struct Working {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Table(Arc<Mutex<HashMap<PaymentId, Held>>>);
+struct Table(Arc<Mutex<Places>>);
+
+#[derive(Debug, Default)]
+struct Places {
+    held: HashMap<PaymentId, Held>,
+    /// Who waits for their turn with these comes before whoever asks.
+    wanted: HashSet<PaymentId>,
+}
 
 #[derive(Debug)]
 enum Held {
@@ -42,6 +54,35 @@ impl Working {
         ledger: &Arc<dyn Ledger>,
         id: PaymentId,
     ) -> Result<Option<Guard>, LedgerError> {
+        if self.table.lock().wanted.contains(&id) {
+            return Ok(None);
+        }
+        self.enter_in_turn(ledger, id).await
+    }
+
+    /// As [`Self::enter`], before whoever else would from now on: waits for those that are busy with it,
+    /// for a while at most. Who asks for a payment again and again cannot keep others from it.
+    pub(super) async fn enter_next(
+        &self,
+        ledger: &Arc<dyn Ledger>,
+        id: PaymentId,
+    ) -> Result<Option<Guard>, LedgerError> {
+        let _wanted = self.table.want(id);
+        let deadline = Instant::now() + LONGEST_TURN;
+        loop {
+            let entered = self.enter_in_turn(ledger, id).await?;
+            if entered.is_some() || Instant::now() >= deadline {
+                return Ok(entered);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn enter_in_turn(
+        &self,
+        ledger: &Arc<dyn Ledger>,
+        id: PaymentId,
+    ) -> Result<Option<Guard>, LedgerError> {
         let Some(place) = self.table.enter(id).await else { return Ok(None) };
         let owner = self.owner()?;
         let is_leased = ledger.lease(id, owner, LEASE_SECONDS).await?;
@@ -50,7 +91,7 @@ impl Working {
 
     /// Whether somebody in this process works on a payment.
     pub(super) fn is_busy(&self, id: PaymentId) -> bool {
-        self.table.lock().contains_key(&id)
+        self.table.lock().held.contains_key(&id)
     }
 
     /// Drawn when it is needed: making a seller does not fail.
@@ -67,10 +108,10 @@ impl Table {
     async fn enter(&self, id: PaymentId) -> Option<Place> {
         loop {
             let mut left = {
-                let mut table = self.lock();
-                match table.get(&id) {
+                let held = &mut self.lock().held;
+                match held.get(&id) {
                     None => {
-                        table.insert(id, Held::Busy);
+                        held.insert(id, Held::Busy);
                         let (left, _) = watch::channel(());
                         return Some(Place { table: self.clone(), id, left });
                     }
@@ -83,9 +124,26 @@ impl Table {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentId, Held>> {
+    /// Nobody else enters from now on until this is dropped; `None` where somebody waits already.
+    fn want(&self, id: PaymentId) -> Option<Wanted> {
+        self.lock().wanted.insert(id).then(|| Wanted { table: self.clone(), id })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
         // Every change is one insertion or removal: the table is whole whatever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody waits for a payment.
+struct Wanted {
+    table: Table,
+    id: PaymentId,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.table.lock().wanted.remove(&self.id);
     }
 }
 
@@ -100,7 +158,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.table.lock().remove(&self.id);
+        self.table.lock().held.remove(&self.id);
     }
 }
 
@@ -129,7 +187,7 @@ impl Drop for Guard {
         let mut table = self.table.lock();
         // With a keeper that was stopped before its time, the place is gone, or another's.
         if self.left.has_changed().is_ok()
-            && let Some(held) = table.get_mut(&self.id)
+            && let Some(held) = table.held.get_mut(&self.id)
         {
             *held = Held::Leaving(self.left.clone());
         }

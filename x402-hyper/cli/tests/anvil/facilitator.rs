@@ -1,9 +1,10 @@
 //! `x402 facilitator` on a real node: settlements that are asked for at the same time.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use x402_core::secp256k1::K256Signer;
@@ -50,36 +51,38 @@ impl Service {
     }
 
     fn start(&mut self) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        self.address = listener.local_addr().expect("its address");
-        drop(listener);
         let (config, key) =
             (self.folder.path().join("facilitator.yaml"), self.folder.path().join("settler.key"));
         std::fs::write(&key, SETTLER_KEY).expect("write the key");
         let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&key, closed).expect("close it to others");
         let text = format!(
-            "listen: {}\nledger: ./facilitator.redb\nchains:\n  - {{network: ethereum, rpc: \"http://{}\", \
-             key_file: ./settler.key, assets: [USDC]}}\n{}",
-            self.address, self.proxy.address, self.extra
+            "listen: 127.0.0.1:0\nledger: ./facilitator.redb\nchains:\n  - {{network: ethereum, rpc: \
+             \"http://{}\", key_file: ./settler.key, assets: [USDC]}}\n{}",
+            self.proxy.address, self.extra
         );
         std::fs::write(&config, text).expect("write the config");
+        let log = std::fs::File::options().create(true).append(true).open(self.log());
         let mut program = Command::new(env!("CARGO_BIN_EXE_x402"))
             .args(["facilitator", "--config"])
             .arg(&config)
+            .env("X402_LOG", "debug,alloy=info,hyper=info")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.expect("a log"))
             .spawn()
             .expect("start the program");
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(self.address).is_err() {
-            let exited = program.try_wait().expect("its state");
-            assert!(exited.is_none(), "the program ended: {exited:?}");
-            assert!(Instant::now() < deadline, "the program does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
+        // It ends without a line where it does not start.
+        let mut line = String::new();
+        let said = BufReader::new(program.stdout.take().expect("a pipe")).read_line(&mut line);
+        said.expect("what it says");
         self.program = Some(program);
+        let address = line.trim().strip_prefix("listening on http://");
+        self.address = address.expect("an address").parse().expect("an address");
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("facilitator.log")
     }
 
     fn kill(&mut self) {
@@ -118,6 +121,11 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.kill();
+        if thread::panicking() {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(400)..].join("\n"));
+        }
     }
 }
 
@@ -224,10 +232,11 @@ fn a_member_that_reverts_has_not_paid_and_harms_no_other() {
     assert_eq!(service.settle_all(&bodies[..12]), answers[..12]);
 }
 
-/// Repeats until the facilitator says that it is settled.
+/// Repeats until the facilitator says that it is settled: what is lost on the way to the node is sent again
+/// after ten seconds.
 fn insist(to: SocketAddr, body: &str) -> Value {
     let mut last = None;
-    for _ in 0..400 {
+    for _ in 0..1_200 {
         if let Some(answer) = http::try_exchange(to, &request(body)) {
             let answer = answer.json();
             if answer["success"] == true {

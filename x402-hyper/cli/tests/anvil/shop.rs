@@ -250,6 +250,9 @@ impl Shop {
 impl Drop for Shop {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log.lock().expect("the log").join("\n"));
+        }
     }
 }
 

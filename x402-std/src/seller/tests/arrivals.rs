@@ -3,6 +3,7 @@
 use super::credit::units;
 use super::*;
 use crate::ledger::CreditAccount;
+use crate::seller::resolve::Held;
 
 impl Shop {
     async fn entry(&self, payment: &Payment) -> Entry {
@@ -10,7 +11,7 @@ impl Shop {
         self.ledger.find(id).await.unwrap().unwrap()
     }
 
-    fn set(&self, queue: &Mutex<VecDeque<Says>>, says: impl IntoIterator<Item = Says>) {
+    pub(super) fn set(&self, queue: &Mutex<VecDeque<Says>>, says: impl IntoIterator<Item = Says>) {
         *queue.lock().unwrap() = says.into_iter().collect();
     }
 
@@ -125,6 +126,25 @@ async fn a_token_that_moves_another_value_stops_and_what_arrived_is_credit() {
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
 }
 
+/// Also where it would go with others, who are not asked about one by one.
+#[tokio::test]
+async fn nothing_new_in_a_token_that_has_stopped_is_in_a_batch() {
+    let outcome = queue([Says::Short(9_900)]);
+    let shop = Shop::new(Script { outcome, takes_batches: true, ..Script::default() });
+    assert_eq!(shop.refused(&shop.payment()).await.refusal, Refusal::Short);
+    shop.set(&shop.chain.outcome, [Says::Arrived]);
+    let mut held = Vec::new();
+    for nonce in [1, 2] {
+        let entry = shop.claimed(nonce).await;
+        let guard = shop.seller.enter(entry.id()).await.unwrap();
+        held.push(Held { entry, guard });
+    }
+    let moved = shop.seller.move_held(&held, true).await;
+    let refusals: Vec<_> = moved.iter().map(|(_, moved)| moved.unwrap_err().refusal).collect();
+    assert_eq!(refusals, [Refusal::Unavailable; 2]);
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn what_is_final_is_not_looked_at_again() {
     let shop = Shop::new(Script::default());
@@ -143,6 +163,41 @@ async fn what_is_final_is_not_looked_at_again() {
     shop.chain_is(0, 9, 0);
     assert_eq!(shop.seller.watch().await.unwrap(), 0);
     assert_eq!(shop.state(&shop.payment()).await, Some(State::Served));
+}
+
+/// Hundreds of blocks may hold what was paid before the first of them is final.
+#[tokio::test]
+async fn the_newest_of_many_blocks_is_watched() {
+    let shop = Shop::new(Script::default());
+    // More than are looked at in one go.
+    for number in 1..=300_u16 {
+        let checked = crate::ledger::tests::payment(number.into());
+        let request = RequestId::new("GET", "/");
+        shop.ledger.claim(Entry::new(&checked, request, NOW).unwrap()).await.unwrap();
+        let log = Some(PaidLog { block: shop.chain.block_of(number.into()), position: 0 });
+        let mut transaction = TxHash([0; 32]);
+        transaction.0[..4].copy_from_slice(&u32::from(number).to_be_bytes());
+        let settled = Step::Confirmed(Settlement { transaction, log });
+        shop.ledger.apply(checked.id(), settled).await.unwrap();
+    }
+    shop.chain_is(300, 0, 0);
+    assert_eq!(shop.seller.watch().await.unwrap(), 0);
+    shop.chain_is(299, 0, 0);
+    assert_eq!(shop.seller.watch().await.unwrap(), 1);
+    // And the oldest, which were not looked at yet.
+    shop.chain_is(0, 0, 0);
+    assert_eq!(shop.seller.watch().await.unwrap(), 256);
+    assert_eq!(shop.seller.watch().await.unwrap(), 43);
+}
+
+/// As one that does not say how many blocks it has: see `Chain::head`.
+#[tokio::test]
+async fn a_chain_that_does_not_stand_goes_back_on_nothing() {
+    let shop = Shop::new(Script::default());
+    shop.served(&shop.payment(), 4_000).await;
+    shop.chain_is(0, 0, u64::MAX);
+    assert_eq!(shop.seller.watch().await.unwrap(), 0);
+    assert_eq!(shop.seller.refundable(shop.account()).await.unwrap(), units(6_000));
 }
 
 #[tokio::test]
@@ -243,4 +298,20 @@ async fn a_second_payment_for_the_same_request_waits_for_the_first() {
     shop.set(&shop.chain.outcome, [Says::Arrived]);
     shop.served(&first, 10_000).await;
     shop.served(&third, 10_000).await;
+}
+
+/// Nobody comes again with the same request, and yet the table does not grow.
+#[tokio::test]
+async fn who_has_ended_is_not_waited_for() {
+    let shop = Shop::new(Script { outcome: queue([Says::Nothing]), ..Script::default() });
+    for nonce in 1..4 {
+        let request = format!("/{nonce}");
+        assert!(shop.admit(&shop.payment_of(nonce, 60), &request).await.is_err());
+    }
+    shop.seller.resolve_open().await.unwrap();
+    assert_eq!(shop.seller.pending.len(), 3);
+    shop.set(&shop.chain.outcome, [Says::Arrived]);
+    assert_eq!(shop.seller.resolve_open().await.unwrap(), 0);
+    shop.seller.resolve_open().await.unwrap();
+    assert_eq!(shop.seller.pending.len(), 0);
 }

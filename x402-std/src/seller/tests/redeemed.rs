@@ -79,3 +79,17 @@ async fn what_moved_something_else_or_is_not_known_is_not_served() {
         assert_eq!(shop.present(&presented).await.unwrap_err().refusal, expected, "{find:?}");
     }
 }
+
+/// Who settles together asks about each by itself first, if he takes what others have settled.
+#[tokio::test]
+async fn who_proves_it_is_served_where_payments_go_together() {
+    let mut shop = used(Says::ByStranger);
+    let together = Some(Together { max_batch: 10, max_delay: Duration::ZERO });
+    let options = SellerOptions { together, clock: Arc::new(|| NOW), ..SellerOptions::default() };
+    shop.seller = Seller::new(shop.ledger.clone(), shop.chain.clone(), options);
+    let payment = shop.payment();
+    assert_eq!(shop.refused(&payment).await.refusal, Refusal::Unproven);
+    let admitted = shop.present(&shop.proved(&payment, PAYER_KEY, NOW)).await;
+    let Ok(Admission::Serve(ticket)) = admitted else { panic!("{admitted:?}") };
+    assert_eq!(ticket.receipt().transaction, Some(STRANGER));
+}

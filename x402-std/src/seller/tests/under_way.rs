@@ -147,6 +147,9 @@ async fn what_was_pending_before_a_restart_counts() {
     let before = Shop::with(Arc::clone(&ledger), Arc::new(script()));
     assert_eq!(before.take(1, Settle::First).await.unwrap_err().refusal, Refusal::Pending);
     let after = Shop::with(ledger, Arc::new(script()));
+    let presented = after.payment_of(2, 60).into();
+    let verified = after.seller.verify(&presented, after.offer.requirements()).await;
+    assert_eq!(verified.unwrap_err().refusal, Refusal::Payment(Error::Balance));
     let refused = after.take(2, Settle::First).await.unwrap_err().refusal;
     assert_eq!((refused, after.sent()), (Refusal::Payment(Error::Balance), 0));
     *after.chain.purse.balance.lock().unwrap() = Some(20_000);
