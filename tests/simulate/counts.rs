@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     pub(crate) by_others: u64,
     /// Authorizations that were used together with the nonces of others.
     pub(crate) bundles: u64,
+    /// What a facilitator said and did that was not so.
+    pub(crate) lies: u64,
     /// Received, and taken back by the chain, as far as the books know.
     pub(crate) reversed: u64,
     /// Served and not paid, and on the books as such.
@@ -55,6 +57,7 @@ impl Counts {
         self.replaced += other.replaced;
         self.by_others += other.by_others;
         self.bundles += other.bundles;
+        self.lies += other.lies;
         self.reversed += other.reversed;
         self.owed += other.owed;
         self.in_batches += other.in_batches;

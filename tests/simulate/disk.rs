@@ -54,6 +54,18 @@ impl Disk {
         write
     }
 
+    /// What a change of the ledger comes to on this disk.
+    async fn written<T>(
+        &self,
+        change: BoxFuture<'_, Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        match self.write().await {
+            Write::Fails => Err(failed()),
+            Write::Unsaid => change.await.and(Err(failed())),
+            Write::Done => change.await,
+        }
+    }
+
     /// Whatever has changed, the balance is what the books say.
     async fn agree(&self, account: CreditAccount) {
         let balance = self.ledger.balance(account).await.unwrap();
@@ -67,21 +79,16 @@ fn failed() -> LedgerError {
 
 impl Ledger for Disk {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
-        Box::pin(async move {
-            match self.write().await {
-                Write::Fails => Err(failed()),
-                Write::Unsaid => self.ledger.claim(entry).await.and(Err(failed())),
-                Write::Done => self.ledger.claim(entry).await,
-            }
-        })
+        Box::pin(self.written(self.ledger.claim(entry)))
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
             let index = index_of(*id.nonce.as_bytes());
             tracing::debug!(at = lock(&self.world).milliseconds(), index, ?step);
-            let Some(step) = Broken::step(self.broken, step) else { return Ok(()) };
+            // What the seller says, whatever a broken ledger keeps of it.
             let change = Change::of(&step);
+            let Some(step) = Broken::step(self.broken, step) else { return Ok(()) };
             let is_sent = matches!(step, Step::Journalled(_) | Step::Entrusted | Step::Worked(..));
             let write = self.write().await;
             let result = match write {
@@ -118,14 +125,7 @@ impl Ledger for Disk {
         transaction: TxHash,
         logs: Vec<(PaymentId, PaidLog)>,
     ) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let write = self.write().await;
-            if matches!(write, Write::Fails) {
-                return Err(failed());
-            }
-            let result = self.ledger.fill_in_logs(chain_id, transaction, logs).await;
-            if matches!(write, Write::Unsaid) { result.and(Err(failed())) } else { result }
-        })
+        Box::pin(self.written(self.ledger.fill_in_logs(chain_id, transaction, logs)))
     }
 
     fn unfinal_blocks(
@@ -150,7 +150,7 @@ impl Ledger for Disk {
     }
 
     fn finalize(&self, chain_id: ChainId, block: Block) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.ledger.finalize(chain_id, block)
+        Box::pin(self.written(self.ledger.finalize(chain_id, block)))
     }
 
     fn find(&self, id: PaymentId) -> BoxFuture<'_, Result<Option<Entry>, LedgerError>> {

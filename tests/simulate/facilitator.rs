@@ -158,6 +158,7 @@ impl Liar {
             let mut world = lock(&self.world);
             let lies = world.weather.lies;
             let lies = world.chance(lies);
+            world.counts.lies += u64::from(lies);
             let index = index_of(terms.nonce());
             tracing::debug!(at = world.milliseconds(), index, lies, "the facilitator is asked");
             if lies { world.random.below(5) } else { u64::MAX }

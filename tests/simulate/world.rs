@@ -471,7 +471,7 @@ impl World {
     /// them waits for the next payment, which needs the account nonces below it: nobody's is open by then.
     pub(crate) fn waits_for_ever(&self) -> bool {
         let waits = self.node.pool.iter().any(|sent| sent.nonce.is_some());
-        waits && !self.has_forgotten && self.is_plain
+        waits && !self.has_forgotten
     }
 }
 
