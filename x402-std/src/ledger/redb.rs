@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
-use redb::{Durability, WriteTransaction};
+use redb::{Durability, StorageBackend, WriteTransaction};
 use x402_core::{Amount, ChainId, Claim, PaymentId};
 
 use super::logs::{Paying, filled_in};
@@ -75,6 +75,20 @@ impl RedbLedger {
         Self::of(file::open(path.as_ref())?)
     }
 
+    /// Opens what is in a storage, or begins a ledger there, for a disk that is no file, or one that fails as
+    /// a test wants it to. What is of the format before is converted, and not kept.
+    ///
+    /// There is no thread beside the caller's: each call is done when it is polled first, and a change that
+    /// loses nothing is on disk with the next one that has to be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], but for [`LedgerError::Locked`].
+    pub fn over(storage: impl StorageBackend) -> Result<Self, LedgerError> {
+        let database = Arc::new(file::open_storage(storage)?);
+        Ok(Self { pen: Pen::Caller(Arc::clone(&database)), database })
+    }
+
     /// Reads the file as it is now, also while another process has it open: a copy of it, which is gone
     /// when the ledger is dropped. What is written to it changes nothing.
     ///
@@ -89,7 +103,7 @@ impl RedbLedger {
 
     fn of(database: Database) -> Result<Self, LedgerError> {
         let database = Arc::new(database);
-        let pen = Pen::new(Arc::clone(&database))?;
+        let pen = Pen::in_a_thread(Arc::clone(&database))?;
         Ok(Self { database, pen })
     }
 
@@ -115,11 +129,14 @@ impl RedbLedger {
         result.unwrap_or_else(|_| Err(LedgerError::Storage("the ledger is damaged".into())))
     }
 
-    /// Reads all rows, where that holds nobody else up.
+    /// Reads all rows, where that holds nobody else up, or where the caller does all.
     async fn read_all<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        if matches!(self.pen, Pen::Caller(_)) {
+            return self.read(work);
+        }
         let database = Arc::clone(&self.database);
         match tokio::task::spawn_blocking(move || work(&database)).await {
             Ok(result) => result,

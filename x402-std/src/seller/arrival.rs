@@ -204,7 +204,7 @@ pub(super) async fn reverse(steps: &Steps<'_>) -> Result<(), LedgerError> {
         Ok(()) => {
             tracing::error!(
                 payment = %steps.id(),
-                "reversed: the chain went back on the block that moved the money; it is sent again while it is valid"
+                "reversed: the chain went back on the block that moved the money; it is sent again until it is over"
             );
             Ok(())
         }

@@ -8,7 +8,7 @@ use x402_core::Error;
 use x402_core::state::State;
 
 use super::Rejection;
-use super::on_chain::{OnChain, SEND_AGAIN, Seen, valid_before};
+use super::on_chain::{OnChain, SEND_AGAIN, Seen};
 use super::rail::{Moved, Steps, is_open};
 use crate::BoxFuture;
 use crate::chain::{Call, ChainError, Journal, Sent, Transaction, TxHash};
@@ -185,9 +185,6 @@ impl OnChain {
                     return self.conclude(&members, &seen).await;
                 }
                 Ok(_) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
-                Ok(_) if self.are_over(&members).await => {
-                    return self.look_for_uses(&members).await;
-                }
                 Ok(_) => match self.send_batch_again(&members).await {
                     Ok(()) => {
                         sent = Some(Instant::now());
@@ -207,16 +204,6 @@ impl OnChain {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
-        }
-    }
-
-    /// Whether a transaction would do nothing for any of them.
-    async fn are_over(&self, members: &[Member<'_>]) -> bool {
-        let ends_last =
-            members.iter().map(|(entry, _)| entry).max_by_key(|entry| valid_before(entry));
-        match ends_last {
-            Some(entry) => self.is_over(entry).await,
-            None => false,
         }
     }
 

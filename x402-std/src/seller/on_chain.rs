@@ -248,9 +248,6 @@ impl OnChain {
         loop {
             match self.look(&entry).await {
                 Ok(Seen::Nothing) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
-                Ok(Seen::Nothing) if self.is_over(&entry).await => {
-                    return self.look_for_use(&entry, steps, Error::Expired).await;
-                }
                 Ok(Seen::Nothing) => match self.send_again(&entry, steps).await {
                     Ok(again) => (entry, sent) = (again, Some(Instant::now())),
                     // It cannot be mined any more; another may carry the same authorization, which
@@ -274,13 +271,6 @@ impl OnChain {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
-    }
-
-    /// Whether a transaction would cost gas and do nothing else: every block to come is past the
-    /// authorization's end. On a chain that stands still nothing can be said, by our own clock neither.
-    pub(super) async fn is_over(&self, entry: &Entry) -> bool {
-        let head = self.chain.head().await;
-        head.is_ok_and(|head| head.time >= valid_before(entry))
     }
 
     async fn time_out(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
@@ -484,11 +474,6 @@ async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, 
     let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
     let payer = Some(entry.payment.payer());
     Err(Rejection { transaction, payer, ..error.into() })
-}
-
-/// When the authorization ends, in Unix seconds.
-pub(super) fn valid_before(entry: &Entry) -> u64 {
-    entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX)
 }
 
 /// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the

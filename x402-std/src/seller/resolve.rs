@@ -7,7 +7,6 @@ use tokio::task::{JoinError, JoinSet};
 use x402_core::state::State;
 use x402_core::{ChainId, PaymentId};
 
-use super::on_chain::valid_before;
 use super::rail::{Moved, is_open};
 use super::{Guard, Seller, Steps};
 use crate::chain::TxHash;
@@ -140,7 +139,8 @@ impl Seller {
     /// Whether the authorization ended so long ago that no block which uses it is still to be seen.
     fn has_ended(&self, entry: &Entry) -> bool {
         const LAST_BLOCKS_SECONDS: u64 = 600;
-        valid_before(entry).saturating_add(LAST_BLOCKS_SECONDS) < self.now()
+        let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
+        valid_before.saturating_add(LAST_BLOCKS_SECONDS) < self.now()
     }
 
     /// Settles payments together, or finds out what became of them; returns how many are open still.

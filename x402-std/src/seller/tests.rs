@@ -66,8 +66,6 @@ struct Script {
     /// How many blocks it has, and up to which they are final.
     height: AtomicU64,
     is_final_to: AtomicU64,
-    /// When its last block was made, where that is not now.
-    time: AtomicU64,
     purse: under_way::Purse,
     block_seconds: u64,
     /// Whether there is a Multicall3.
@@ -249,8 +247,7 @@ impl Chain for Script {
     fn head(&self) -> BoxFuture<'_, Result<Head, ChainError>> {
         let block = self.block_of(self.height.load(Ordering::SeqCst));
         let is_final_to = self.is_final_to.load(Ordering::SeqCst);
-        let time = self.time.load(Ordering::SeqCst).max(NOW);
-        Box::pin(async move { Ok(Head { block, time, is_final_to }) })
+        Box::pin(async move { Ok(Head { block, time: NOW, is_final_to }) })
     }
 
     fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {

@@ -47,7 +47,7 @@ impl Seller {
     /// Looks whether the blocks that hold what has been paid still are of their chains, and returns how
     /// many payments were reversed. What is final is not looked at again. To be called now and then, before
     /// [`Self::resolve_open`], which goes on with what was reversed: a transaction that is mined again
-    /// settles again, one that is in no block is sent again while it is valid, and what is lost is on the
+    /// settles again, one that is in no block is sent again until it is over, and what is lost is on the
     /// books as owed.
     ///
     /// # Errors

@@ -3,9 +3,8 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{
-    Builder, Database, DatabaseError, ReadableTable as _, TableDefinition, TableHandle as _,
-};
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+use redb::{ReadableTable as _, TableDefinition, TableHandle as _};
 
 use super::{Tables, begin, convert, storage};
 use crate::ledger::LedgerError;
@@ -59,20 +58,35 @@ fn try_copy(path: &Path) -> Result<Database, LedgerError> {
     opened.unwrap_or_else(|_| Err(failed(&"it is damaged")))
 }
 
+/// Opens what is in a storage, or begins a ledger there.
+pub(super) fn open_storage(storage: impl StorageBackend) -> Result<Database, LedgerError> {
+    open_backend(Path::new("the storage"), storage, &|| Ok(()))
+}
+
 /// Opens what is in a file; before it is converted, if it is of the format before, it is kept.
 fn open_database(
     path: &Path,
     file: File,
     keep_old: &dyn Fn() -> Result<(), LedgerError>,
 ) -> Result<Database, LedgerError> {
+    let file = FileBackend::new(file).map_err(|error| {
+        LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
+    })?;
+    open_backend(path, file, keep_old)
+}
+
+fn open_backend(
+    path: &Path,
+    storage: impl StorageBackend,
+    keep_old: &dyn Fn() -> Result<(), LedgerError>,
+) -> Result<Database, LedgerError> {
     let failed = |error: &dyn Display| {
         LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
     };
-    let file = FileBackend::new(file).map_err(|error| failed(&error))?;
     let mut builder = Builder::new();
     // What is damaged is found now, not under somebody's payment.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    let database = builder.create_with_backend(file).map_err(|error| match error {
+    let database = builder.create_with_backend(storage).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             LedgerError::Locked(path.display().to_string())
         }

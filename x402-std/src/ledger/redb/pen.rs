@@ -1,5 +1,5 @@
 //! One writes, for all: changes that are asked for at the same time share a transaction, and so the wait
-//! for the disk.
+//! for the disk. Or each is written where it is asked for.
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,20 +46,33 @@ struct Made {
     is_torn: bool,
 }
 
-/// The one who writes, in a thread of its own.
-pub(super) struct Pen {
+/// Who writes.
+pub(super) enum Pen {
+    Thread(Writer),
+    /// Whoever asks, in its own thread.
+    Caller(Arc<Database>),
+}
+
+/// One who writes in a thread of its own.
+pub(super) struct Writer {
     /// Taken by [`Drop`].
     changes: Option<Sender<Change>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Pen {
-    pub(super) fn new(database: Arc<Database>) -> Result<Self, LedgerError> {
+impl Writer {
+    fn new(database: Arc<Database>) -> Result<Self, LedgerError> {
         let (changes, wanted) = channel();
         let thread = std::thread::Builder::new().name("x402-ledger".into());
         let thread = thread.spawn(move || write_all(&database, &wanted));
         let thread = thread.map_err(|error| LedgerError::Storage(error.to_string()))?;
         Ok(Self { changes: Some(changes), thread: Some(thread) })
+    }
+}
+
+impl Pen {
+    pub(super) fn in_a_thread(database: Arc<Database>) -> Result<Self, LedgerError> {
+        Writer::new(database).map(Self::Thread)
     }
 
     /// Makes a change, and returns when it is as safe as it is to be. Where it fails by any other error than
@@ -81,13 +94,19 @@ impl Pen {
             Made { tell, is_torn }
         });
         let gone = || LedgerError::Storage("the ledger's writer is gone".into());
-        let changes = self.changes.as_ref().ok_or_else(gone)?;
-        changes.send(Change { make, on_disk }).map_err(|_| gone())?;
+        let change = Change { make, on_disk };
+        match self {
+            Self::Thread(writer) => {
+                let changes = writer.changes.as_ref().ok_or_else(gone)?;
+                changes.send(change).map_err(|_| gone())?;
+            }
+            Self::Caller(database) => write(database, vec![change], on_disk),
+        }
         told.await.map_err(|_| gone())?
     }
 }
 
-impl Drop for Pen {
+impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.changes.take());
         if let Some(thread) = self.thread.take() {

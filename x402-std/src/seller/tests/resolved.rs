@@ -53,23 +53,3 @@ async fn who_asks_again_and_again_does_not_keep_a_transaction_from_being_sent_ag
     assert_ne!(shop.sent_again().await, 0);
     asking.iter().for_each(tokio::task::JoinHandle::abort);
 }
-
-/// It would cost gas and do nothing, and its payer would have to wait for what was lost.
-#[tokio::test]
-async fn what_is_over_is_not_sent_again() {
-    let shop = Shop::sent_together().await;
-    let alone = Shop::new(Script {
-        outcome: Mutex::new([Says::Nothing].into()),
-        broadcast: Mutex::new([Says::Lost].into()),
-        ..Script::default()
-    });
-    assert_eq!(alone.refused(&alone.payment()).await.refusal, Refusal::Pending);
-    for shop in [shop, alone] {
-        // By our own clock it is over in any case.
-        shop.now.store(NOW + 100, Ordering::SeqCst);
-        shop.chain.time.store(NOW + 59, Ordering::SeqCst);
-        assert_ne!(shop.sent_again().await, 0);
-        shop.chain.time.store(NOW + 60, Ordering::SeqCst);
-        assert_eq!(shop.sent_again().await, 0);
-    }
-}

@@ -144,8 +144,9 @@ fn start_again(old: u32, new: u32) {
     assert!(had <= paid + owed);
 }
 
-/// An idle node shows no block past the end of what was paid there, so all of it is sent again, does nothing,
-/// and has its payer wait for 10, 20 and 40 seconds more.
+/// What was paid on the chain before is sent again until its end is proved, for its account nonces are those
+/// that others wait for. On an idle node that is after its end: it does nothing then, and its payer waits for
+/// 10, 20 and 40 seconds more.
 fn wait_long(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(240);
     while !is() {
