@@ -32,6 +32,7 @@ pub(crate) struct Told {
 }
 
 /// What a step changes here.
+#[derive(Clone, Copy)]
 pub(crate) enum Change {
     Nothing,
     Cost(Amount),
@@ -118,6 +119,10 @@ impl Books {
             Conclusion::Returned => drop(self.draws.remove(&id)),
         }
         account
+    }
+
+    pub(crate) fn draws(&self) -> impl Iterator<Item = &Draw> {
+        self.draws.values()
     }
 
     pub(crate) fn draw(&self, id: DrawId) -> Option<&Draw> {

@@ -33,6 +33,8 @@ pub(crate) enum Broken {
     Watch,
     /// An account nonce that is used up has another transaction sent.
     Nonce,
+    /// The disk says that it has what it has not.
+    Sync,
 }
 
 impl Broken {
@@ -45,6 +47,7 @@ impl Broken {
             "view" => Self::View,
             "watch" => Self::Watch,
             "nonce" => Self::Nonce,
+            "sync" => Self::Sync,
             other => panic!("nothing is broken by the name {other}"),
         }
     }
@@ -70,6 +73,7 @@ impl Broken {
             Self::View => (weather.lagging, weather.stranger) = (500, 300),
             Self::Watch => weather.deep_reorg = 20,
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
+            Self::Sync => weather.file = 1,
         }
     }
 

@@ -8,6 +8,10 @@ pub(crate) struct Counts {
     pub(crate) moved: u64,
     pub(crate) runs: u64,
     pub(crate) crashes: u64,
+    /// How many times a disk was cut off under a ledger in a file.
+    pub(crate) cuts: u64,
+    /// How many disks failed for good under one.
+    pub(crate) broken_disks: u64,
     pub(crate) faults: u64,
     /// What the node was asked.
     pub(crate) calls: u64,
@@ -48,6 +52,8 @@ impl Counts {
         self.moved += other.moved;
         self.runs += other.runs;
         self.crashes += other.crashes;
+        self.cuts += other.cuts;
+        self.broken_disks += other.broken_disks;
         self.faults += other.faults;
         self.calls += other.calls;
         self.seconds += other.seconds;

@@ -9,15 +9,18 @@ use x402_core::{Amount, ChainId, PaymentId};
 use x402_std::BoxFuture;
 use x402_std::chain::{Block, PaidLog, TxHash};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
-use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
+use x402_std::ledger::{LedgerError, Owed, OwedAccount, Settle, Step};
 
 use crate::books::Change;
 use crate::broken::Broken;
+use crate::store::{Doubt, File};
 use crate::world::{Shared, index_of, lock};
 
-/// What [`MemoryLedger`] holds survives the seller's crashes here, as what is on a disk does.
+/// A ledger that is slow, and fails.
 pub(crate) struct Disk {
-    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    /// Where it is in a file.
+    pub(crate) file: Option<Arc<File>>,
     pub(crate) world: Shared,
     pub(crate) broken: Option<Broken>,
 }
@@ -39,6 +42,10 @@ impl Disk {
             let time = world.random.below(if slow { 5_000 } else { 5 });
             if world.chance(weather.disk_full) {
                 world.disk_full_until = world.milliseconds() + 60_000;
+            }
+            let breaks = self.file.is_some() && world.chance(weather.disk_breaks);
+            if let Some(file) = self.file.as_ref().filter(|_| breaks) {
+                file.platter.break_after(world.random.below(12));
             }
             let is_full = world.milliseconds() < world.disk_full_until;
             let write = if is_full || world.chance(weather.write_fails) {
@@ -66,9 +73,32 @@ impl Disk {
         }
     }
 
+    /// What the ledger has said of a payment has to be there after a crash.
+    async fn promise(&self, id: PaymentId, is_soon: bool) {
+        let Some(file) = &self.file else { return };
+        if let Ok(entry) = self.ledger.find(id).await
+            && !file.platter.is_broken()
+        {
+            file.promise(id, entry, is_soon);
+        }
+    }
+
+    /// A change is on the disk, or is in doubt.
+    fn note<T>(&self, result: &Result<T, LedgerError>, doubt: impl FnOnce() -> Doubt) {
+        match &self.file {
+            Some(file) if result.is_ok() => file.promise_others(),
+            Some(file) => file.doubt(doubt()),
+            None => {}
+        }
+    }
+
     /// Whatever has changed, the balance is what the books say.
     async fn agree(&self, account: CreditAccount) {
-        let balance = self.ledger.balance(account).await.unwrap();
+        let is_broken = self.file.as_ref().is_some_and(|file| file.platter.is_broken());
+        let balance = match self.ledger.balance(account).await {
+            Err(_) if is_broken => return,
+            balance => balance.unwrap(),
+        };
         lock(&self.world).agree(&account, balance);
     }
 }
@@ -79,7 +109,16 @@ fn failed() -> LedgerError {
 
 impl Ledger for Disk {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
-        Box::pin(self.written(self.ledger.claim(entry)))
+        Box::pin(async move {
+            let id = entry.id();
+            let claimed = self.written(self.ledger.claim(entry)).await;
+            if let Some(file) = self.file.as_ref().filter(|_| claimed.is_err()) {
+                let (before, change, is_sent) = (Box::default(), Change::Nothing, false);
+                file.doubt(Doubt::Payment { id, before, change, is_sent });
+            }
+            self.promise(id, true).await;
+            claimed
+        })
     }
 
     fn apply(&self, id: PaymentId, step: Step) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -90,11 +129,20 @@ impl Ledger for Disk {
             let change = Change::of(&step);
             let Some(step) = Broken::step(self.broken, step) else { return Ok(()) };
             let is_sent = matches!(step, Step::Journalled(_) | Step::Entrusted | Step::Worked(..));
+            // That the money has arrived the chain says again.
+            let is_soon =
+                matches!(step, Step::Confirmed(_)) && lock(&self.world).settle == Settle::First;
             let write = self.write().await;
+            let before = Box::new(self.ledger.find(id).await.ok().flatten());
             let result = match write {
                 Write::Fails => Err(failed()),
                 Write::Done | Write::Unsaid => self.ledger.apply(id, step).await,
             };
+            if let Some(file) = self.file.as_ref().filter(|_| result.is_err()) {
+                file.doubt(Doubt::Payment { id, before, change, is_sent });
+            } else {
+                self.promise(id, is_soon).await;
+            }
             if matches!(change, Change::Cost(_)) {
                 let mut world = lock(&self.world);
                 if result.is_ok() { world.kept(index) } else { world.excuse(index) }
@@ -183,7 +231,9 @@ impl Ledger for Disk {
             if matches!(write, Write::Fails) {
                 return Err(failed());
             }
-            let drawing = self.ledger.draw(draw.clone()).await?;
+            let drawing = self.ledger.draw(draw.clone()).await;
+            self.note(&drawing, || Doubt::Draw(draw.clone()));
+            let drawing = drawing?;
             tracing::debug!(at = lock(&self.world).milliseconds(), ?draw, ?drawing);
             let account = draw.account;
             lock(&self.world).drawn(draw, &drawing);
@@ -202,7 +252,9 @@ impl Ledger for Disk {
             if matches!(write, Write::Fails) {
                 return Err(failed());
             }
-            self.ledger.conclude(id, conclusion.clone()).await?;
+            let concluded = self.ledger.conclude(id, conclusion.clone()).await;
+            self.note(&concluded, || Doubt::Conclusion(id, conclusion.clone()));
+            concluded?;
             tracing::debug!(at = lock(&self.world).milliseconds(), ?id, ?conclusion);
             let account = lock(&self.world).books.concluded(id, conclusion);
             self.agree(account).await;

@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, Full};
 use tokio::time::sleep;
 use x402_core::wire::Version;
 use x402_core::{Address, Asset, ChainId, Reason};
+use x402_hyper::facilitator::FacilitatorService;
 use x402_std::chain::TxHash;
 use x402_std::facilitator::{Facilitator, FacilitatorError, Kind, LocalFacilitator, Request};
 use x402_std::facilitator::{ServedChain, SettleAnswer, Supported, VerifyAnswer};
@@ -18,44 +21,58 @@ use crate::run::Stage;
 use crate::token::{Act, TOKEN, Terms, Use, Word};
 use crate::world::{Shared, World, index_of, lock};
 
-/// Our engine, over a seller.
-pub(crate) fn engine(
+/// Our service, over a seller.
+pub(crate) fn service(
     seller: &Arc<Seller>,
     account: Address,
     asset: &Asset<'_>,
-) -> LocalFacilitator {
+) -> FacilitatorService {
     let (chain_id, assets) = (ChainId::ETHEREUM, vec![asset.into()]);
     let kinds = vec![Kind::Eip3009, Kind::Permit2];
     let chain = ServedChain { chain_id, account, assets, kinds };
-    LocalFacilitator::new(Arc::clone(seller), vec![chain])
+    let engine = LocalFacilitator::new(Arc::clone(seller), vec![chain]);
+    FacilitatorService::new(Arc::new(engine), Some(TOKEN_OF_CALLERS))
 }
+
+/// Whoever asks has it.
+const TOKEN_OF_CALLERS: &str = "a token";
 
 impl Stage {
     /// One buyer: the same request until it is settled, or refused for good.
-    pub(crate) async fn buy(self: Arc<Self>, index: usize, facilitator: Arc<LocalFacilitator>) {
+    pub(crate) async fn buy(self: Arc<Self>, index: usize, service: FacilitatorService) {
         let pause = lock(&self.world).random.below(20_000);
         sleep(Duration::from_millis(pause)).await;
-        let request = Request::parse(self.requests[index].clone()).unwrap();
         loop {
             let patience = lock(&self.world).patience();
-            let answer = tokio::time::timeout(patience, facilitator.settle(&request)).await;
-            let answer = answer.ok().map(|answer| self.told(index, answer));
+            let request = http::Request::post("/settle")
+                .header(AUTHORIZATION, format!("Bearer {TOKEN_OF_CALLERS}"))
+                .header(CONTENT_TYPE, "application/json");
+            let body = Full::from(self.requests[index].clone());
+            let answer = service.answer(request.body(body).unwrap());
+            // The answer's body is whole once its head is there.
+            let answer = match tokio::time::timeout(patience, answer).await {
+                Ok(answer) => Some(self.told(index, answer).await),
+                Err(_) => None,
+            };
             let Some(pause) = self.judge(index, answer) else { return };
             sleep(Duration::from_millis(pause)).await;
         }
     }
 
     /// The answer, as a seller would pass it on.
-    fn told(
+    async fn told(
         &self,
         index: usize,
-        answer: Result<SettleAnswer, FacilitatorError>,
+        answer: http::Response<Full<bytes::Bytes>>,
     ) -> (StatusCode, bool, bytes::Bytes) {
         let price = crate::run::PRICE;
         let text = format!("payment {index}, settled, costs {price}");
-        let Ok(answer) = answer else {
-            return (StatusCode::SERVICE_UNAVAILABLE, false, text.into());
-        };
+        let (head, body) = answer.into_parts();
+        let Ok(body) = body.collect().await;
+        if head.status != StatusCode::OK {
+            return (head.status, false, text.into());
+        }
+        let answer = SettleAnswer::parse(&body.to_bytes(), Version::V2).unwrap();
         let Some(reason) = answer.reason.as_deref() else {
             lock(&self.world).is_told_to_be_settled_by(index, answer.transaction);
             return (StatusCode::OK, true, text.into());

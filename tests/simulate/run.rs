@@ -21,7 +21,7 @@ use x402_std::Seller;
 use x402_std::chain::{Chain, RpcChain, RpcOptions};
 use x402_std::config::OwnedAsset;
 use x402_std::facilitator::Entrusted;
-use x402_std::ledger::{CreditAccount, Draw, Entry, Ledger as _, MemoryLedger, Step};
+use x402_std::ledger::{CreditAccount, Draw, Entry};
 use x402_std::seller::{Later, OnChain, Rail, SellerOptions, Together};
 
 use crate::books::Told;
@@ -29,8 +29,9 @@ use crate::broken::{Broken, Careless};
 use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
-use crate::facilitator::{Liar, engine};
+use crate::facilitator::{Liar, service};
 use crate::signing::{Book, digest, request, sign};
+use crate::store::Store;
 use crate::token::{Terms, word};
 use crate::wire::Wire;
 use crate::work::{Costs, work};
@@ -61,7 +62,7 @@ pub(crate) struct Settings {
 /// What all lives of the seller have in common.
 pub(crate) struct Stage {
     pub(crate) world: Shared,
-    ledger: Arc<MemoryLedger>,
+    store: Store,
     book: Arc<Book>,
     offer: Offer<'static>,
     /// What a facilitator is asked with for each payment.
@@ -81,10 +82,13 @@ pub(crate) fn run(seed: u64, settings: &Settings) -> Ended {
             (world.random.below(120_000), world.random.below(60_000))
         };
         live(&stage, pause, Some(Duration::from_millis(length)));
-        stage.lose_claims();
+        stage.store.crash();
     }
     lock(&stage.world).calm();
     live(&stage, 1_000, None);
+    if stage.store.file.is_some() {
+        stage.store.crash();
+    }
     let (entries, balances, held) = stage.end();
     // A facilitator gives no answer that could be owed: that it was reversed is on its books.
     let debts = entries
@@ -120,6 +124,7 @@ fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
             biased;
             () = end => {}
             () = stage.chain_goes_on() => {}
+            () = stage.store.breaks() => {}
             () = Arc::clone(stage).sell() => {}
         }
         lock(&stage.world).end_life();
@@ -176,9 +181,10 @@ impl Stage {
             let is_contested = world.chance(contested);
             world.orders.push(Order::new(account, nonce, is_contested));
         }
+        let world = Arc::new(Mutex::new(world));
         Self {
-            world: Arc::new(Mutex::new(world)),
-            ledger: Arc::new(MemoryLedger::new()),
+            store: Store::new(&world, broken == Some(Broken::Sync)),
+            world,
             book: Arc::new(Book(signers)),
             offer,
             requests,
@@ -187,31 +193,17 @@ impl Stage {
         }
     }
 
-    /// What was only claimed need not be on the disk when the seller crashes.
-    fn lose_claims(&self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut open = self.ledger.open_entries().await.unwrap();
-            // The ledger has no order of its own.
-            open.sort_by_key(|entry| index_of(*entry.id().nonce.as_bytes()));
-            for entry in open.iter().filter(|entry| entry.state == State::Claimed) {
-                if lock(&self.world).chance(500) {
-                    self.ledger.apply(entry.id(), Step::Refused).await.unwrap();
-                }
-            }
-        });
-    }
-
     /// What the ledger has in the end: the payments, the balances, and the draws that are held.
     fn end(&self) -> (Vec<Entry>, Vec<(CreditAccount, Amount)>, Vec<Draw>) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ledger = self.store.ledger();
         runtime.block_on(async {
             let mut entries = Vec::new();
-            for id in self.ledger.ids().await.unwrap() {
-                entries.push(self.ledger.find(id).await.unwrap().unwrap());
+            for id in ledger.ids().await.unwrap() {
+                entries.push(ledger.find(id).await.unwrap().unwrap());
             }
-            let balances = self.ledger.balances().await.unwrap();
-            (entries, balances, self.ledger.held_draws().await.unwrap())
+            let balances = ledger.balances().await.unwrap();
+            (entries, balances, ledger.held_draws().await.unwrap())
         })
     }
 
@@ -243,14 +235,14 @@ impl Stage {
         };
         let account = chain.account();
         let rails = vec![(ChainId::ETHEREUM, self.rail(chain, &options))];
-        let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.world));
-        let disk = Disk { ledger, world, broken: self.broken };
+        let (ledger, world) = (self.store.ledger(), Arc::clone(&self.world));
+        let disk = Disk { ledger, file: self.store.file.clone(), world, broken: self.broken };
         let seller = Seller::with_rails(Arc::new(disk), rails, options);
         if lock(&self.world).mode.is_engine {
-            let engine = Arc::new(engine(&seller, account, self.offer.asset()));
+            let service = service(&seller, account, self.offer.asset());
             for index in 0..self.payments.len() {
                 for _ in 0..self.racers() {
-                    tokio::spawn(Arc::clone(&self).buy(index, Arc::clone(&engine)));
+                    tokio::spawn(Arc::clone(&self).buy(index, service.clone()));
                 }
             }
             return resolve(&seller).await;
@@ -399,7 +391,7 @@ impl Stage {
     async fn content(&self) {
         loop {
             sleep(Duration::from_secs(5)).await;
-            let entries = self.ledger.open_entries().await.unwrap();
+            let entries = self.store.ledger().open_entries().await.unwrap();
             let mut world = lock(&self.world);
             let now = world.now();
             // What is owed may still be paid while it is valid.

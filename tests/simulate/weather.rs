@@ -91,6 +91,11 @@ weather! {
     write_slow: 300,
     /// The disk is full for a while.
     disk_full: 30,
+    /// Not zero where the ledger is a file on a disk of which a crash leaves any part of what was not
+    /// synchronised.
+    file: 1,
+    /// The disk under the file fails for good, in the middle of a change.
+    disk_breaks: 10,
     /// The client goes away.
     client_gone: 400,
     /// The work fails.
@@ -138,9 +143,18 @@ impl Weather {
         });
         // Such nodes and such people are rarer than the others' kinds of trouble.
         let Self {
-            garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, ..
+            garbled,
+            deep_reorg,
+            restarted,
+            no_hashes,
+            short_range,
+            entrusted,
+            engine,
+            file,
+            ..
         } = &mut weather;
-        let rarer = [garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine];
+        let rarer =
+            [garbled, deep_reorg, restarted, no_hashes, short_range, entrusted, engine, file];
         for member in rarer {
             if random.chance(600) {
                 *member = 0;
