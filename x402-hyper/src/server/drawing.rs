@@ -51,7 +51,7 @@ impl Shared {
             }
         };
         let purchase = Purchase {
-            request: request_id(head, body),
+            request: request_id(head, body, self.pricing.fields()),
             amount: offer.requirements().amount,
             settle: asked.sale.settle,
         };

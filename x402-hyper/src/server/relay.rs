@@ -52,7 +52,10 @@ struct First<A, E> {
 enum Pumped {
     /// Nobody is there any more for whom it was made.
     Abandoned,
-    Broken,
+    /// It broke; something of it had passed before, or nothing.
+    Broken {
+        has_passed: bool,
+    },
     Whole(Whole),
 }
 
@@ -81,18 +84,23 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         }
         let pump = pump(body.as_mut(), &client.pieces, limits.kept, gauge.as_mut());
         let (pumped, hash) = settle(pump, remains.hash(limits.body)).await;
+        // Who breaks off his own request has left, whatever the service behind makes of it.
+        let has_left = matches!(hash, Err(Unhashed::Broken));
+        let was_measured = gauge.as_ref().is_some_and(Gauge::has_passed);
         let (body, last, is_whole) = match pumped {
             Pumped::Whole(whole) => (whole.kept, whole.last, true),
             // What has passed is to be paid.
             Pumped::Abandoned => (None, None, false),
-            Pumped::Broken if gauge.as_ref().is_some_and(Gauge::has_passed) => (None, None, false),
+            Pumped::Broken { has_passed } if was_measured || has_left && has_passed => {
+                (None, None, false)
+            }
             // Not given: the work is owed still, or nothing is.
-            Pumped::Broken => return right.give_up().await,
+            Pumped::Broken { .. } => return right.give_up().await,
         };
         let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
         // A repetition cannot be told from another request, or repeated: then there is nothing to give
         // it.
-        let can_repeat = hash.is_some() && status != StatusCode::SWITCHING_PROTOCOLS;
+        let can_repeat = hash.is_ok() && status != StatusCode::SWITCHING_PROTOCOLS;
         let body = body.filter(|_| can_repeat);
         let request_body = hash.unwrap_or_default();
         let answer = Answer { status: status.as_u16(), headers: kept, body, request_body };
@@ -118,22 +126,23 @@ impl<B: Body<Data = Bytes>> Relay<B> {
 }
 
 impl<B: Body<Data = Bytes>> Remains<B> {
-    /// The Keccak-256 of the request's body, or `None` where it was not all there, or too much.
-    pub(super) async fn hash(self, limit: u64) -> Option<[u8; 32]> {
+    /// The Keccak-256 of the request's body.
+    pub(super) async fn hash(self, limit: u64) -> Result<[u8; 32], Unhashed> {
         let rest = match self {
             Self::Coming(rest) => rest.await.unwrap_or(Rest::Broken),
             Self::Here(rest) => rest,
         };
-        rest.hash(limit).await.inspect_err(|error: &Unhashed| tracing::debug!(?error)).ok()
+        rest.hash(limit).await.inspect_err(|error: &Unhashed| tracing::debug!(?error))
     }
 }
 
 /// Waits for the answer, and meanwhile, and a little longer, for the hash of the request's body:
-/// who sends all of a request before reading the answer must get rid of it.
+/// who sends all of a request before reading the answer must get rid of it. A body that has not ended by
+/// then is broken.
 pub(super) async fn settle<P>(
     pump: impl Future<Output = P>,
-    hash: impl Future<Output = Option<[u8; 32]>>,
-) -> (P, Option<[u8; 32]>) {
+    hash: impl Future<Output = Result<[u8; 32], Unhashed>>,
+) -> (P, Result<[u8; 32], Unhashed>) {
     let (mut pump, mut hash) = (pin!(pump), pin!(hash));
     let mut hashed = None;
     let pumped = loop {
@@ -145,7 +154,7 @@ pub(super) async fn settle<P>(
     };
     let hashed = match hashed {
         Some(hashed) => hashed,
-        None => timeout(REST_TIME, hash).await.unwrap_or_default(),
+        None => timeout(REST_TIME, hash).await.unwrap_or(Err(Unhashed::Broken)),
     };
     (pumped, hashed)
 }
@@ -163,6 +172,7 @@ where
 {
     let is_live = gauge.as_ref().is_some_and(|gauge| gauge.is_live());
     let mut whole = Whole { kept: Some(Vec::new()), last: None };
+    let mut has_passed = false;
     loop {
         let frame = tokio::select! {
             biased;
@@ -173,7 +183,7 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 send(pieces, Piece::Failed(error)).await;
-                return Pumped::Broken;
+                return Pumped::Broken { has_passed };
             }
             None => return Pumped::Whole(whole),
         };
@@ -186,6 +196,7 @@ where
             return Pumped::Whole(whole);
         }
         send(pieces, Piece::Frame(frame)).await;
+        has_passed = true;
     }
 }
 

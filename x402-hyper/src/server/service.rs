@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use x402_core::headers::HeaderError;
 use x402_core::proof;
@@ -76,7 +76,7 @@ impl<S> PaymentService<S> {
 
     /// The method that a browser asks for in advance, where requests with it have a price here. The
     /// question itself carries no payment, and must not reach who is paid.
-    fn preflight(&self, head: &mut Parts) -> Option<http::HeaderValue> {
+    fn preflight(&self, head: &mut Parts) -> Option<HeaderValue> {
         if head.method != Method::OPTIONS {
             return None;
         }
@@ -153,7 +153,7 @@ impl Shared {
         presented.proof = proof(head, &asked.url);
         let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
         let purchase = Purchase {
-            request: request_id(head, body),
+            request: request_id(head, body, self.pricing.fields()),
             amount: offer.requirements().amount,
             settle: match asked.sale.settle {
                 // How much of it is known afterwards.
@@ -187,10 +187,15 @@ impl Shared {
     }
 }
 
-/// Which request it is. What was paid for one body is not good for another, where that may be dearer.
-pub(super) fn request_id(head: &Parts, body: Option<&[u8]>) -> RequestId {
+/// Which request it is. What was paid for one body, or for one value of a field, is not good for another,
+/// where that may be dearer.
+pub(super) fn request_id(head: &Parts, body: Option<&[u8]>, fields: Option<&[&str]>) -> RequestId {
     let request = RequestId::new(head.method.as_str(), target(head));
-    body.map_or(request, |body| request.with_body(body))
+    let request = body.map_or(request, |body| request.with_body(body));
+    fields.unwrap_or_default().iter().fold(request, |request, name| {
+        let values = head.headers.get_all(*name).iter().map(HeaderValue::as_bytes);
+        request.with_field(name, values)
+    })
 }
 
 pub(super) fn target(head: &Parts) -> &str {

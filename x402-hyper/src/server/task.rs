@@ -23,8 +23,8 @@ use super::gauge::{Gauge, Until};
 use super::held::{Held, Settled, Unsettled};
 use super::layer::Shared;
 use super::metering::Metering;
-use super::relay::Relay;
-use super::request_body::{RequestBody, Unhashed, Unread};
+use super::relay::{Relay, Remains};
+use super::request_body::{RequestBody, Rest, Unhashed, Unread};
 use super::right::Right;
 use super::source::Source;
 use super::watch::work;
@@ -148,10 +148,13 @@ where
         let terms = offer.requirements();
         match self.shared.seller.admit_for(payment, terms, *purchase).await {
             Ok(Admission::Serve(ticket)) => {
-                Ok(Admitted::Work(Right::Paid(ticket, purchase.amount)))
+                // What was admitted before the price went up is good for what it was admitted for.
+                let amount = purchase.amount.min(ticket.amount());
+                Ok(Admitted::Work(Right::Paid(ticket, amount)))
             }
             Ok(Admission::Pledged(pledge)) => {
-                Ok(Admitted::Work(Right::Pledged(pledge, purchase.amount)))
+                let amount = purchase.amount.min(pledge.amount());
+                Ok(Admitted::Work(Right::Pledged(pledge, amount)))
             }
             Ok(Admission::Replay(receipt, answer)) => Ok(Admitted::Again(receipt, answer)),
             Err(rejection) => Err(answer::rejected(&rejection, asked, Some(offer))),
@@ -256,9 +259,14 @@ where
             answer::receipt(&mut head.headers, &receipt, chain_id, dialect, None);
         }
         self.tell_balance(&mut head.headers).await;
-        let Some(remains) = watch.remains() else {
-            right.give_up().await;
-            return self.broken(Response::from_parts(head, body));
+        let remains = match watch.remains() {
+            Some(remains) => remains,
+            // The service behind has done the work all the same.
+            None if !head.status.is_client_error() => Remains::Here(Rest::Broken),
+            None => {
+                right.give_up().await;
+                return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
+            }
         };
         let limits = self.shared.limits;
         let end = gauge.as_ref().and_then(Gauge::end);
@@ -350,16 +358,6 @@ where
             }
         };
         self.own(answer);
-    }
-
-    /// The request broke off while the work was done, so it was not: the payment is good for the
-    /// whole request. What the service says to that is passed on where it is a complaint.
-    fn broken(self, answer: Response<A>) {
-        if answer.status().is_client_error() {
-            self.client.head(Ok(Head::Inner(answer)));
-        } else {
-            self.own(BROKEN_BODY.answer());
-        }
     }
 
     fn own(self, answer: Response<Bytes>) {

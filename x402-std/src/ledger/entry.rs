@@ -25,6 +25,16 @@ impl RequestId {
     pub fn with_body(self, body: &[u8]) -> Self {
         Self(keccak256(&[&self.0, &keccak256(&[body])]))
     }
+
+    /// The same request with these values of that header field: where the price depends on them. Without
+    /// any it is the same.
+    #[must_use]
+    pub fn with_field<'f>(self, name: &'f str, values: impl IntoIterator<Item = &'f [u8]>) -> Self {
+        values.into_iter().fold(self, |Self(request), value| {
+            let [name, value] = [name.as_bytes(), value].map(|part| keccak256(&[part]));
+            Self(keccak256(&[&request, b"field", &name, &value]))
+        })
+    }
 }
 
 impl fmt::Debug for RequestId {

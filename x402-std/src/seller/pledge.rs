@@ -44,6 +44,12 @@ impl Pledge {
         self.entry.payment.payer()
     }
 
+    /// How much was signed for.
+    #[must_use]
+    pub fn amount(&self) -> Amount {
+        self.entry.payment.amount()
+    }
+
     /// Whether the answer is given before the money moves.
     #[must_use]
     pub fn is_later(&self) -> bool {

@@ -38,6 +38,12 @@ impl Ticket {
         self.id
     }
 
+    /// How much was paid.
+    #[must_use]
+    pub const fn amount(&self) -> Amount {
+        self.amount
+    }
+
     /// Keeps the answer: the work is done and never done again. It costs all that was paid.
     ///
     /// # Errors
