@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use x402_core::state::State;
 use x402_core::{Address, ChainId, Checked, Error, Moment, PaymentId};
-use x402_core::{Refusal, Requirements};
+use x402_core::{Refusal, Requirements, Transfer};
 
 use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
@@ -194,7 +194,8 @@ impl Seller {
                     return Err(error.into());
                 };
                 let how = Redeeming::of(presented, requirements);
-                tokio::spawn(async move { seller.recall(id, request, error, &how).await })
+                let signed = presented.payment.transfer;
+                tokio::spawn(async move { seller.recall(id, signed, request, error, &how).await })
             }
             Err(rejection) => return Err(rejection),
         };
@@ -294,16 +295,17 @@ impl Seller {
     async fn recall(
         self: Arc<Self>,
         id: PaymentId,
+        signed: Transfer,
         request: RequestId,
         error: Error,
         how: &Redeeming,
     ) -> Result<Admission, Rejection> {
         if let Some(known) = self.known(id).await?.filter(Entry::is_given) {
-            return replay(known, request);
+            return replay(known.of(&signed)?, request);
         }
         let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
-            Ok(Some(entry)) => self.resume(entry, request, guard, how).await,
+            Ok(Some(entry)) => self.resume(entry.of(&signed)?, request, guard, how).await,
             Ok(None) => Err(error.into()),
             Err(error) => Err(Rejection::unavailable(&error)),
         }
@@ -429,8 +431,17 @@ impl Entry {
     fn signed_as(self, presented: &Self) -> Result<Self, Rejection> {
         let [ours, theirs] =
             [&self, presented].map(|entry| Undeployed::shown(&entry.wallet_signature));
-        let is_same = ours == theirs;
-        is_same.then_some(self).ok_or_else(|| Error::Signer.into())
+        if ours != theirs {
+            return Err(Error::Signer.into());
+        }
+        self.of(presented.payment.transfer())
+    }
+
+    /// The entry, if it is of what was signed: another authorization with the same nonce, for another amount
+    /// or another time, say, is another payment, and its nonce is taken.
+    fn of(self, signed: &Transfer) -> Result<Self, Rejection> {
+        let is_same = self.payment.transfer() == signed;
+        is_same.then_some(self).ok_or_else(|| Error::AuthorizationUsed.into())
     }
 }
 

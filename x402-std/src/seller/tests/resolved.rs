@@ -53,3 +53,33 @@ async fn who_asks_again_and_again_does_not_keep_a_transaction_from_being_sent_ag
     assert_ne!(shop.sent_again().await, 0);
     asking.iter().for_each(tokio::task::JoinHandle::abort);
 }
+
+/// It is signed by the same payer, and the token takes one of the two.
+#[tokio::test]
+async fn another_authorization_with_the_same_nonce_is_another_payment() {
+    let used = Refusal::Payment(Error::AuthorizationUsed);
+    let shop = Shop::new(Script::default());
+    // Owed: whoever has paid may ask for it.
+    drop(shop.serve(&shop.payment_of(7, 60)).await);
+    for other in [shop.payment_of(7, 61), shop.payment_of(7, 600)] {
+        assert_eq!(shop.refused(&other).await.refusal, used);
+    }
+    // Another price: the one that was paid is good for what it was.
+    let dear = Offer::with_amount(shop.offer, Amount::from_units(14_400_000));
+    let request = RequestId::new("POST", "/a");
+    let admit = |payment: Payment| {
+        let (seller, presented) = (Arc::clone(&shop.seller), payment.into());
+        async move { seller.admit(&presented, dear.requirements(), request).await }
+    };
+    let of_dear = Shop { offer: dear, ..Shop::new(Script::default()) }.payment_of(7, 60);
+    assert_eq!(admit(of_dear).await.unwrap_err().refusal, used);
+    let Ok(Admission::Serve(ticket)) = admit(shop.payment_of(7, 60)).await else { panic!() };
+    assert_eq!(ticket.amount(), Amount::from_units(10_000));
+    // What is out of time now is compared, too.
+    drop(ticket);
+    shop.now.store(NOW + 1_000, Ordering::SeqCst);
+    assert_eq!(shop.refused(&shop.payment_of(7, 61)).await.refusal, used);
+    shop.serve(&shop.payment_of(7, 60)).await.complete(answer()).await.unwrap();
+    assert_eq!(shop.refused(&shop.payment_of(7, 61)).await.refusal, used);
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+}
