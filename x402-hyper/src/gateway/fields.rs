@@ -93,8 +93,9 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &
     set(headers, PAYER, origin.paid.and_then(|(payer, _)| value(&payer)));
     let payment = origin.paid.and_then(|(_, payment)| payment);
     let id = payment.and_then(|payment| value(&Hex(&keccak256(&[&payment.to_bytes()]))));
-    // Work that was cut off is asked for again: by this the upstream can tell that it is the same.
-    if id.is_some() && !headers.contains_key(IDEMPOTENCY_KEY) {
+    // Work that was cut off is asked for again: by this the upstream can tell that it is the same. A key of the
+    // client's would have it take two payments for one, or one for two.
+    if id.is_some() {
         set(headers, IDEMPOTENCY_KEY, id.clone());
     }
     set(headers, PAYMENT_ID, id);
@@ -225,7 +226,10 @@ mod tests {
         assert!(paid["x-payment-id"].to_str().unwrap().starts_with(&payment.to_string()));
         let mut keyed = headers(&[("Idempotency-Key", "the client's"), ("X-Payment-Id", "0xevil")]);
         to_upstream(&mut keyed, &host, &Origin { peer, paid: payer });
-        assert_eq!(keyed["idempotency-key"], "the client's");
+        assert_eq!(keyed["idempotency-key"], paid["x-payment-id"]);
+        let mut free = headers(&[("Idempotency-Key", "the client's")]);
+        to_upstream(&mut free, &host, &Origin { peer, paid: None });
+        assert_eq!(free["idempotency-key"], "the client's");
         assert_eq!(keyed["x-payment-id"], paid["x-payment-id"]);
         assert_eq!(paid["x-payer"], "0x1111111111111111111111111111111111111111");
         assert_eq!(paid["host"], "upstream:3000");

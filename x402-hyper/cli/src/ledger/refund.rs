@@ -76,24 +76,32 @@ impl Till<'_> {
             let help = "a refund is signed with the key of pay_to";
             return Err(Failure::usage(message).help(help));
         }
-        let credits = match amount {
-            // What was begun before is what was asked for.
+        let asked = amount.map(Price::parse).transpose().map_err(|error| wrong(&error))?;
+        let credits = match asked {
+            // What was begun before is what was asked for, or comes first.
             Some(_) if !open.is_empty() => Vec::new(),
-            Some(amount) => self.part(credits, amount)?,
+            Some(price) => self.part(credits, price)?,
             None => credits,
         };
         if open.is_empty() && credits.is_empty() {
             output::line("there is nothing to refund");
             return Ok(Exit::Ok);
         }
+        let mut is_left = asked.is_some() && !open.is_empty();
         for draw in open {
             let (account, asset) = (draw.account, self.asset(&draw.account)?);
             let by = Refunder { asset: &asset, key: self.key };
+            is_left &=
+                asked.and_then(|price| price.to_amount(asset.decimals).ok()) != Some(draw.amount);
             say(&account, &asset, self.seller.resume_refund(draw, by).await)?;
+        }
+        if let Some(price) = asked.filter(|_| is_left) {
+            let message = format!("{price} is not refunded: what was open came first");
+            return Err(Failure::failed(message).help("the same command again refunds it"));
         }
         for (account, balance) in credits {
             let asset = self.asset(&account)?;
-            let amount = match amount {
+            let amount = match asked {
                 Some(_) => balance,
                 None => self.final_part(account, balance, &asset).await?,
             };
@@ -139,13 +147,8 @@ impl Till<'_> {
     fn part(
         &self,
         credits: Vec<(CreditAccount, Amount)>,
-        amount: &str,
+        price: Price,
     ) -> Result<Vec<(CreditAccount, Amount)>, Failure> {
-        let wrong = |error: &dyn core::fmt::Display| {
-            Failure::usage(format!("--amount: {error}"))
-                .help("write a decimal in units of the asset, such as 0.05")
-        };
-        let price = Price::parse(amount).map_err(|error| wrong(&error))?;
         let [(account, balance)] = credits[..] else {
             return match credits[..] {
                 [] => Ok(credits),
@@ -163,6 +166,11 @@ impl Till<'_> {
         }
         Ok(vec![(account, amount)])
     }
+}
+
+fn wrong(error: &dyn core::fmt::Display) -> Failure {
+    Failure::usage(format!("--amount: {error}"))
+        .help("write a decimal in units of the asset, such as 0.05")
 }
 
 fn short(asset: &Asset<'_>, balance: Amount) -> Failure {

@@ -1,6 +1,7 @@
 //! What hostile payers try, and what chains and nodes do to honest ones. Each script counts what was paid and
 //! what was had for it: the two are equal, and so are the books and what the token moved.
 
+mod broken_request;
 mod bundle;
 mod ended;
 mod lagging;

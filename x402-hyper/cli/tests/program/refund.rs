@@ -277,10 +277,13 @@ fn a_refund_that_was_killed_is_gone_on_with_and_paid_once() {
         let paid = u128::from(number) * CREDIT;
         let sent = if passes_on { paid } else { paid - CREDIT };
         assert_eq!(books.balances(), moved(before, sent));
-        // With an amount too it is the same refund, and no other.
-        let args = ["refund", BUYER, "--amount", "0.001"];
-        let resumed = books.ledger(&args, SELLER_KEY).succeeded();
-        assert!(resumed.starts_with("refunded 0.0037 USDC to "), "{resumed}");
+        // With its amount too it is the same refund, and no other; with another amount that is left, and said.
+        let amount = if passes_on { "0.0037" } else { "0.001" };
+        let args = ["refund", BUYER, "--amount", amount];
+        let resumed = books.ledger(&args, SELLER_KEY);
+        assert!(resumed.stdout.starts_with("refunded 0.0037 USDC to "), "{resumed:?}");
+        let is_left = resumed.stderr.contains("0.001 is not refunded: what was open came first");
+        assert_eq!((resumed.code, is_left), (i32::from(!passes_on), !passes_on), "{resumed:?}");
         assert_eq!((books.balances(), books.credit()), (moved(before, paid), None));
         assert_eq!(books.refund().succeeded(), "there is nothing to refund\n");
     }
