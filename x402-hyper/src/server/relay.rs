@@ -52,10 +52,7 @@ struct First<A, E> {
 enum Pumped {
     /// Nobody is there any more for whom it was made.
     Abandoned,
-    /// It broke; something of it had passed before, or nothing.
-    Broken {
-        has_passed: bool,
-    },
+    Broken,
     Whole(Whole),
 }
 
@@ -84,18 +81,16 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         }
         let pump = pump(body.as_mut(), &client.pieces, limits.kept, gauge.as_mut());
         let (pumped, hash) = settle(pump, remains.hash(limits.body)).await;
-        // Who breaks off his own request has left, whatever the service behind makes of it.
-        let has_left = matches!(hash, Err(Unhashed::Broken));
-        let was_measured = gauge.as_ref().is_some_and(Gauge::has_passed);
+        // Who breaks off his own request once the answer comes has left, whatever the service behind makes of it.
+        let has_left = first.is_none() && matches!(hash, Err(Unhashed::Broken));
+        let has_passed = gauge.as_ref().is_some_and(Gauge::has_passed);
         let (body, last, is_whole) = match pumped {
             Pumped::Whole(whole) => (whole.kept, whole.last, true),
             // What has passed is to be paid.
             Pumped::Abandoned => (None, None, false),
-            Pumped::Broken { has_passed } if was_measured || has_left && has_passed => {
-                (None, None, false)
-            }
+            Pumped::Broken if has_passed || has_left => (None, None, false),
             // Not given: the work is owed still, or nothing is.
-            Pumped::Broken { .. } => return right.give_up().await,
+            Pumped::Broken => return right.give_up().await,
         };
         let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
         // A repetition cannot be told from another request, or repeated: then there is nothing to give
@@ -172,7 +167,6 @@ where
 {
     let is_live = gauge.as_ref().is_some_and(|gauge| gauge.is_live());
     let mut whole = Whole { kept: Some(Vec::new()), last: None };
-    let mut has_passed = false;
     loop {
         let frame = tokio::select! {
             biased;
@@ -183,7 +177,7 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 send(pieces, Piece::Failed(error)).await;
-                return Pumped::Broken { has_passed };
+                return Pumped::Broken;
             }
             None => return Pumped::Whole(whole),
         };
@@ -196,7 +190,6 @@ where
             return Pumped::Whole(whole);
         }
         send(pieces, Piece::Frame(frame)).await;
-        has_passed = true;
     }
 }
 
