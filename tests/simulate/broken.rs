@@ -35,6 +35,8 @@ pub(crate) enum Broken {
     Nonce,
     /// The disk says that it has what it has not.
     Sync,
+    /// A facilitator's word is taken without a look at the chain.
+    Word,
 }
 
 impl Broken {
@@ -48,6 +50,7 @@ impl Broken {
             "watch" => Self::Watch,
             "nonce" => Self::Nonce,
             "sync" => Self::Sync,
+            "word" => Self::Word,
             other => panic!("nothing is broken by the name {other}"),
         }
     }
@@ -74,6 +77,7 @@ impl Broken {
             Self::Watch => weather.deep_reorg = 20,
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
             Self::Sync => weather.file = 1,
+            Self::Word => (weather.entrusted, weather.engine, weather.lies) = (1, 0, 300),
         }
     }
 

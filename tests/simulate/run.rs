@@ -271,7 +271,11 @@ impl Stage {
         }
         let facilitator = Arc::new(Liar::new(&self.world));
         let assets = vec![OwnedAsset::from(self.offer.asset())];
-        Arc::new(Entrusted::new(facilitator, assets).confirmed_by(chain))
+        let entrusted = Entrusted::new(facilitator, assets);
+        match self.broken {
+            Some(Broken::Word) => Arc::new(entrusted),
+            _ => Arc::new(entrusted.confirmed_by(chain)),
+        }
     }
 
     /// The chain, once the node answers.
