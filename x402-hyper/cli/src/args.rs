@@ -41,6 +41,7 @@ Exit codes:
   4  the seller refused the payment, for a reason by which the money cannot have moved
   5  not served, and money has moved or may have: pay --resume presents the same payment again
   6  answered, but the seller names no transaction: the payment is unproven, or still pending
+  7  imported, and of what was imported something was sold here, too: one of the two sales is not paid
 
 Environment:
   X402_KEY   the private key, in hex (serve: of the account that pays the gas; pay: of the payer)

@@ -16,6 +16,7 @@ pub(crate) enum Exit {
     Refused = 4,
     Unknown = 5,
     Unproven = 6,
+    Loss = 7,
 }
 
 impl From<Exit> for ExitCode {

@@ -47,6 +47,9 @@ pub enum Standing {
     Refused(Refusal),
     /// This transaction moved the money.
     Settled(TxHash),
+    /// This ledger has sold for it, too, for another request: of the two sales one is paid, by this
+    /// transaction if it is known.
+    SoldTwice(Option<TxHash>),
 }
 
 impl Seller {
@@ -132,6 +135,9 @@ impl Seller {
         let entry = self.ledger.find(payment.id()).await?.ok_or(LedgerError::Missing)?;
         if entry.payment.transfer() != payment.transfer() {
             return Ok(Standing::Refused(Error::AuthorizationUsed.into()));
+        }
+        if entry.request != request() {
+            return Ok(Standing::SoldTwice(entry.settled_by()));
         }
         if let Some(hash) = entry.settled_by() {
             return Ok(Standing::Settled(hash));

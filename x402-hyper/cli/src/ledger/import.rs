@@ -129,7 +129,7 @@ async fn settle(seller: &std::sync::Arc<Seller>, lines: &[Line]) -> Result<Exit,
     let imported = seller.import(&imports).await.map_err(|error| {
         Failure::failed(error).help("the same command goes on with what is not imported yet")
     })?;
-    let mut exit = Exit::Ok;
+    let (mut exit, mut sold_twice) = (Exit::Ok, 0);
     for (Line { number, text, .. }, imported) in lines.iter().zip(imported) {
         let before = if imported.was_known { "imported before, " } else { "" };
         let standing = match imported.standing {
@@ -137,13 +137,25 @@ async fn settle(seller: &std::sync::Arc<Seller>, lines: &[Line]) -> Result<Exit,
             Standing::Pending(Some(hash)) => format!("pending: {hash} was sent"),
             Standing::Pending(None) => "pending: nothing was sent yet".to_owned(),
             Standing::Refused(refusal) => format!("refused: {refusal}"),
+            Standing::SoldTwice(Some(hash)) => format!("sold here, too, and paid once, by {hash}"),
+            Standing::SoldTwice(None) => "sold here, too, and paid once at most".to_owned(),
         };
+        // What it was sold for here is in the books; it was never imported.
+        let is_twice = matches!(imported.standing, Standing::SoldTwice(_));
+        sold_twice += u32::from(is_twice);
+        let before = if is_twice { "" } else { before };
         output::line(format_args!("line {number}: {text}: {before}{standing}"));
         exit = match (exit, imported.standing) {
             (_, Standing::Refused(_)) | (Exit::Failed, _) => Exit::Failed,
             (_, Standing::Pending(_)) => Exit::Unknown,
-            (exit, Standing::Settled(_)) => exit,
+            (exit, Standing::Settled(_) | Standing::SoldTwice(_)) => exit,
         };
+    }
+    if sold_twice > 0 {
+        output::note(format_args!(
+            "{sold_twice} of these are a loss: what the device gave for them is not paid"
+        ));
+        exit = Exit::Loss;
     }
     Ok(exit)
 }

@@ -7,7 +7,10 @@ use x402_core::hex::{self, Hex};
 use x402_core::secp256k1::{K256Signer, Vartime};
 use x402_core::window::Limits;
 use x402_core::{Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, Offer, Payment};
-use x402_core::{Signer as _, Timestamp, Transfer, Window};
+use x402_core::{Checked, Signer as _, Timestamp, Transfer, Window};
+use x402_std::Ledger as _;
+use x402_std::chain::{Settlement, Transaction, TxHash};
+use x402_std::ledger::{Answer, Entry, RedbLedger, RequestId, Step};
 
 use crate::process::{Ended, run_with};
 use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, config};
@@ -30,7 +33,7 @@ impl Device {
     }
 
     /// Sells to the holder of a key, who signs for 60 seconds.
-    fn sell(&mut self, key: &str, nonce: u8) {
+    fn sell(&mut self, key: &str, nonce: u8) -> Checked {
         let signer = K256Signer::from_bytes(&hex::decode(key).unwrap()).unwrap();
         let terms = *self.offer.requirements();
         let authorization = Authorization {
@@ -51,6 +54,7 @@ impl Device {
         let moment = Moment::at(self.now);
         let checked = terms.check(&payment, &moment, &Vartime).unwrap();
         assert!(self.window.reserve(&checked, moment.now).is_ok());
+        checked
     }
 
     /// The records, a line each.
@@ -125,6 +129,39 @@ fn what_a_device_sold_is_settled_in_one_transaction_and_once() {
     assert_eq!((books.chain.balance(PAY_TO), books.count()), (30_000, 3));
     let served = books.run(&["list", "--state", "served"]).succeeded();
     assert_eq!(served.matches(transaction).count(), 3, "{served}");
+}
+
+/// The payer has presented it to the gateway, too.
+#[test]
+fn what_was_sold_by_the_gateway_too_is_said_to_be_a_loss() {
+    let books = Books::open();
+    let mut device = Device::new(PAY_TO);
+    let checked = device.sell(BUYER_KEY, 1);
+    device.sell(BUYER_KEY, 2);
+    let (hash, body) = (TxHash([7; 32]), Some(b"served".to_vec()));
+    let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
+    let steps = [
+        Step::Journalled(Transaction { hash, raw: vec![7] }),
+        Step::Confirmed(Settlement { transaction: hash, log: None }),
+        Step::Answered(answer, Amount::from_units(10_000)),
+    ];
+    let ledger = RedbLedger::open(books.folder.path().join("x402.redb")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let entry = Entry::new(&checked, RequestId::new("GET", "/"), device.now).unwrap();
+        drop(ledger.claim(entry).await.unwrap());
+        for step in steps {
+            ledger.apply(checked.id(), step).await.unwrap();
+        }
+    });
+    drop(ledger);
+    let imported = books.import(&device.hand_out(), &[]);
+    assert_eq!(imported.code, 7, "{imported:?}");
+    let sold = imported.stdout.matches("sold here, too, and paid once, by 0x0707").count();
+    let settled = imported.stdout.matches(": settled by 0x").count();
+    assert_eq!((sold, settled), (1, 1), "{imported:?}");
+    assert!(imported.stderr.contains("1 of these are a loss"), "{imported:?}");
+    assert_eq!(books.chain.balance(PAY_TO), 10_000);
 }
 
 #[test]

@@ -110,6 +110,22 @@ async fn of_two_payments_with_one_nonce_one_is_taken() {
     assert_eq!(refusal(&shop, &second).await, Refusal::Payment(Error::AuthorizationUsed));
 }
 
+/// Its payer presents it to a device that has no chain, and to the gateway.
+#[tokio::test]
+async fn what_was_sold_here_too_is_a_loss() {
+    let shop = Shop::new(Script::default());
+    let records = handed_out(&shop, &[shop.payment()]);
+    shop.serve(&shop.payment()).await.complete(answer()).await.unwrap();
+    let twice = Standing::SoldTwice(Some(TxHash([1; 32])));
+    assert_eq!(imported(&shop, &records).await, [(true, twice)]);
+    assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
+    // Owed still: whatever becomes of it, it is one payment.
+    let shop = Shop::new(Script { outcome: queue([Says::Nothing]), ..Script::default() });
+    let records = handed_out(&shop, &[shop.payment()]);
+    assert_eq!(shop.refused(&shop.payment()).await.refusal, Refusal::Pending);
+    assert_eq!(imported(&shop, &records).await, [(true, Standing::SoldTwice(None))]);
+}
+
 #[tokio::test]
 async fn what_the_chain_does_not_take_is_owed_and_the_reason_is_said() {
     let simulate = queue([Says::Refuses(Error::Balance)]);
