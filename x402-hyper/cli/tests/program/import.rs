@@ -33,7 +33,12 @@ impl Device {
     }
 
     /// Sells to the holder of a key, who signs for 60 seconds.
-    fn sell(&mut self, key: &str, nonce: u8) -> Checked {
+    fn sell(&mut self, key: &str, nonce: u8) {
+        let _ = self.take(key, nonce);
+    }
+
+    /// As [`Self::sell`], with what was sold for.
+    fn take(&mut self, key: &str, nonce: u8) -> Checked {
         let signer = K256Signer::from_bytes(&hex::decode(key).unwrap()).unwrap();
         let terms = *self.offer.requirements();
         let authorization = Authorization {
@@ -136,7 +141,7 @@ fn what_a_device_sold_is_settled_in_one_transaction_and_once() {
 fn what_was_sold_by_the_gateway_too_is_said_to_be_a_loss() {
     let books = Books::open();
     let mut device = Device::new(PAY_TO);
-    let checked = device.sell(BUYER_KEY, 1);
+    let checked = device.take(BUYER_KEY, 1);
     device.sell(BUYER_KEY, 2);
     let (hash, body) = (TxHash([7; 32]), Some(b"served".to_vec()));
     let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
