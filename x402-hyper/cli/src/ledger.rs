@@ -130,12 +130,33 @@ async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     }
     shop.seller.watch().await.map_err(Failure::failed)?;
     let open = shop.seller.resolve_open().await.map_err(Failure::failed)?;
+    release_holds(&shop, &config).await?;
     if open == 0 {
         output::line("nothing is open");
         return Ok(Exit::Ok);
     }
     output::line(format_args!("{open} payments are open still: what became of them is not known"));
     Ok(Exit::Unknown)
+}
+
+/// What is held for work that nobody does any more goes back to its payers' credit.
+async fn release_holds(shop: &Shop, config: &Config) -> Result<(), Failure> {
+    let assets = shop::assets_of(config);
+    for draw in shop.seller.release_holds().await.map_err(Failure::failed)? {
+        let account = draw.account;
+        let is_of = |asset: &&OwnedAsset| {
+            (asset.chain_id, asset.address) == (account.chain_id, account.asset)
+        };
+        let amount = match assets.iter().find(is_of) {
+            Some(asset) => format!("{} {}", draw.amount.to_price(asset.decimals), asset.symbol),
+            None => format!("{} units of {}", draw.amount, account.asset),
+        };
+        output::line(format_args!(
+            "{amount} are credit of {} again: they were held for work that was not ended",
+            account.payer
+        ));
+    }
+    Ok(())
 }
 
 /// Takes the operator's word for what the chain does not tell.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use x402_core::{Address, Amount, Nonce, PaymentId, Refusal};
 
+use super::refund::is_refund;
 use super::{Guard, Rejection, Seller};
 use crate::ledger::{Answer, Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
 use crate::ledger::{LedgerError, RequestId};
@@ -138,6 +139,32 @@ impl Seller {
         let draw = Draw::new(account, nonce, request, amount, (self.options.clock)());
         let task = tokio::spawn(Arc::clone(self).draw_for(draw));
         task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))
+    }
+
+    /// Puts back into their balances what is held for work that nobody does any more, for the process that did
+    /// it has ended, or has given it up. Returns these draws. Refunds that were begun stay
+    /// ([`Self::open_refunds`]).
+    ///
+    /// It is the operator's to ask for: until then the same request with the same nonce is admitted again.
+    ///
+    /// # Errors
+    ///
+    /// The ledger's failure; what was put back until then stays so.
+    pub async fn release_holds(&self) -> Result<Vec<Draw>, LedgerError> {
+        let mut released = Vec::new();
+        let open = self.ledger.held_draws().await?;
+        for draw in open.into_iter().filter(|draw| !is_refund(draw)) {
+            let Some(_guard) = self.working.enter(&self.ledger, name(&draw)).await? else {
+                continue;
+            };
+            match self.ledger.conclude(draw.id, Conclusion::Returned).await {
+                Ok(()) => released.push(draw),
+                // The list is older than that.
+                Err(LedgerError::Concluded | LedgerError::Missing) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(released)
     }
 
     pub(super) async fn draw_for(self: Arc<Self>, draw: Draw) -> Result<Drawn, Rejection> {

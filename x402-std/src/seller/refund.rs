@@ -76,6 +76,11 @@ fn request() -> RequestId {
     RequestId::new("x402", "ledger refund")
 }
 
+/// Whether it is drawn to be given back on the chain.
+pub(super) fn is_refund(draw: &Draw) -> bool {
+    draw.request == request()
+}
+
 impl Refunder<'_> {
     fn check(&self, account: &CreditAccount) -> Result<(), RefundError> {
         if (self.asset.chain_id, self.asset.address) != (account.chain_id, account.asset) {
@@ -125,7 +130,7 @@ impl Seller {
     /// The ledger's failure.
     pub async fn open_refunds(&self) -> Result<Vec<Draw>, LedgerError> {
         let mut held = self.ledger.held_draws().await?;
-        held.retain(|draw| draw.request == request());
+        held.retain(is_refund);
         Ok(held)
     }
 

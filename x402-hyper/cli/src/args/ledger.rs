@@ -105,7 +105,8 @@ pub(crate) struct LedgerExport {
     pub(crate) format: FormatArg,
 }
 
-/// Ask the chain what became of everything that is open.
+/// Ask the chain what became of everything that is open, and put back what is held of payers' credit for
+/// work that nobody does any more.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerResolve {
     /// The gateway's configuration file.

@@ -12,7 +12,7 @@ use x402_core::{Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, O
 use x402_core::{Signer as _, Timestamp, Transfer, hex};
 use x402_std::Ledger as _;
 use x402_std::chain::{Settlement, Transaction, TxHash};
-use x402_std::ledger::{Answer, Entry, RedbLedger, RequestId, Step};
+use x402_std::ledger::{Answer, CreditAccount, Draw, Drawing, Entry, RedbLedger, RequestId, Step};
 
 use crate::process::{Ended, Running, run_with};
 use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange};
@@ -288,6 +288,27 @@ fn a_refund_that_was_killed_is_gone_on_with_and_paid_once() {
         assert_eq!(books.refund().succeeded(), "there is nothing to refund\n");
     }
     assert_eq!(books.balances(), moved(before, 2 * CREDIT));
+}
+
+#[test]
+fn what_a_gateway_that_crashed_held_is_credit_again_where_the_operator_says_so() {
+    let books = Books::open();
+    books.earn(1);
+    let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+    let [payer, seller] = [BUYER, &books.seller].map(|text| Address::parse(text).unwrap());
+    let account = CreditAccount { payer, chain_id: usdc.chain_id, asset: usdc.address, seller };
+    let (request, amount) = (RequestId::new("GET", "/"), Amount::from_units(3_000));
+    let ledger = RedbLedger::open(books.folder.path().join("x402.redb")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let drawn = runtime.block_on(ledger.draw(Draw::new(account, [9; 32], request, amount, 1)));
+    assert_eq!(drawn.unwrap(), Drawing::New);
+    drop(ledger);
+    assert_eq!(books.credit(), Some((CREDIT - 3_000, 3_000)));
+    let resolved = books.ledger(&["resolve"], "").succeeded();
+    assert!(resolved.starts_with(&format!("0.003 USDC are credit of {BUYER} again")), "{resolved}");
+    assert!(resolved.ends_with("nothing is open\n"), "{resolved}");
+    assert_eq!(books.credit(), Some((CREDIT, 0)));
+    assert_eq!(books.ledger(&["resolve"], "").succeeded(), "nothing is open\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::ledger::CreditAccount;
+use crate::ledger::{CreditAccount, Draw, Drawing};
 
 const NONCE: [u8; 32] = [0x11; 32];
 
@@ -43,6 +43,29 @@ impl Shop {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_held_for_work_that_nobody_does_is_put_back_by_the_operator() {
+    let shop = Shop::new(Script::default());
+    shop.earn().await;
+    let ticket = shop.drawn(1_000).await;
+    let refund = RequestId::new("x402", "ledger refund");
+    let refund = Draw::new(shop.account(), [0x22; 32], refund, units(500), NOW);
+    assert_eq!(shop.ledger.draw(refund).await.unwrap(), Drawing::New);
+    assert_eq!(shop.seller.release_holds().await.unwrap(), [], "it is being done");
+    assert_eq!(shop.balance().await, units(4_500));
+    // It is given up, and its client comes again.
+    drop(ticket);
+    drop(shop.drawn(1_000).await);
+    let released = shop.seller.release_holds().await.unwrap();
+    assert_eq!(released.iter().map(|draw| draw.amount).collect::<Vec<_>>(), [units(1_000)]);
+    assert_eq!(shop.balance().await, units(5_500));
+    assert_eq!(shop.seller.release_holds().await.unwrap(), []);
+    assert_eq!(shop.seller.open_refunds().await.unwrap().len(), 1);
+    // Whoever comes after that draws anew.
+    shop.drawn(2_000).await.complete(answer(), units(300)).await.unwrap();
+    assert_eq!(shop.balance().await, units(5_200));
 }
 
 #[tokio::test]
