@@ -64,17 +64,14 @@ impl<B: Body<Data = Bytes>> Held<B> {
             gauge.feed(&body);
         }
         let cost = gauge.map_or(amount, |gauge| gauge.cost(status, true));
-        let (status, request_body) = (status.as_u16(), hash.unwrap_or_default());
-        let mut answer = Answer { status, headers: kept, body: Some(body.to_vec()), request_body };
+        // The work is done, whether the request ever ends or not.
+        let (status, request_body) = (status.as_u16(), hash.unwrap_or(Answer::NOT_KNOWN));
+        let answer = Answer { status, headers: kept, body: Some(body.to_vec()), request_body };
         // Made first: what cannot be given is not charged.
         let Some(given) = answer::again(answer.clone()) else {
             pledge.release().await;
             return Err(Unsettled::Broken);
         };
-        // The work is done, and a repetition cannot be told from another request: there is nothing to give it.
-        if hash.is_err() {
-            answer.body = None;
-        }
         let receipt = pledge.settle(answer, cost).await.map_err(Unsettled::Rejected)?;
         Ok(Settled { receipt, cost, answer: given })
     }

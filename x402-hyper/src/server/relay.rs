@@ -93,11 +93,9 @@ impl<B: Body<Data = Bytes>> Relay<B> {
             Pumped::Broken => return right.give_up().await,
         };
         let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
-        // A repetition cannot be told from another request, or repeated: then there is nothing to give
-        // it.
-        let can_repeat = hash.is_ok() && status != StatusCode::SWITCHING_PROTOCOLS;
-        let body = body.filter(|_| can_repeat);
-        let request_body = hash.unwrap_or_default();
+        // A tunnel cannot be repeated.
+        let body = body.filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
+        let request_body = hash.unwrap_or(Answer::NOT_KNOWN);
         let answer = Answer { status: status.as_u16(), headers: kept, body, request_body };
         let id = right.id();
         if let Err(error) = right.keep(answer, cost).await {

@@ -68,8 +68,14 @@ pub struct Answer {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Its body, or `None` where that was too large to be kept.
     pub body: Option<Vec<u8>>,
-    /// The Keccak-256 of the request's body: a repetition has the same.
+    /// The Keccak-256 of the request's body: a repetition has the same. [`Self::NOT_KNOWN`] where the body was
+    /// not all there, or too long to be read.
     pub request_body: [u8; 32],
+}
+
+impl Answer {
+    /// In the place of the hash of a body that nobody has seen the end of.
+    pub const NOT_KNOWN: [u8; 32] = [0; 32];
 }
 
 /// When the money of a payment moves.
