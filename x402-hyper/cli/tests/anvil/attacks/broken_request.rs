@@ -53,7 +53,7 @@ fn what_was_had_is_paid_whatever_becomes_of_the_request() {
             let answers: Vec<_> =
                 answers.iter().filter_map(|answer| answer.split("\r\n\r\n").nth(1)).collect();
             // What it has had is the same each time.
-            let had = usize::from(answers.iter().any(|body| *body == "{\"served\":1}"));
+            let had = usize::from(answers.contains(&"{\"served\":1}"));
             assert!(answers.iter().all(|body| !body.contains("\"served\":2")), "{answers:?}");
             let worked = shop.upstream.hits();
             let deadline = Instant::now() + Duration::from_secs(20);
