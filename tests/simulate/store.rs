@@ -186,14 +186,18 @@ impl Store {
                     lock(&self.world).stepped(index_of(*id.nonce.as_bytes()), &change, is_sent);
                 }
             }
+            // What was there before is no doubt's.
             Doubt::Draw(draw) => {
-                if matches!(ledger.find_draw(draw.id).await, Ok(Some(_))) {
+                let is_new = lock(&self.world).books.draw(draw.id).is_none();
+                if is_new && matches!(ledger.find_draw(draw.id).await, Ok(Some(_))) {
                     lock(&self.world).drawn(draw, &Drawing::New);
                 }
             }
             Doubt::Conclusion(id, conclusion) => {
                 let found = ledger.find_draw(id).await.ok().flatten();
-                if found.is_none_or(|draw| draw.state != DrawState::Held) {
+                let is_held = |draw: &Draw| draw.state == DrawState::Held;
+                let was_held = lock(&self.world).books.draw(id).is_some_and(is_held);
+                if was_held && !found.is_some_and(|draw| is_held(&draw)) {
                     lock(&self.world).books.concluded(id, conclusion);
                 }
             }
