@@ -35,6 +35,8 @@ pub(crate) struct File {
 struct Promised {
     /// What each payment's entry is, as the ledger has said.
     entries: BTreeMap<PaymentId, Option<Entry>>,
+    /// What it was when something was on the disk last.
+    on_disk: BTreeMap<PaymentId, Option<Entry>>,
     /// Those that were changed by something that need not be on the disk yet.
     soon: BTreeSet<PaymentId>,
     /// The change during which the disk broke.
@@ -46,6 +48,14 @@ pub(crate) enum Doubt {
     Payment { id: PaymentId, before: Box<Option<Entry>>, change: Change, is_sent: bool },
     Draw(Draw),
     Conclusion(DrawId, Conclusion),
+}
+
+impl Promised {
+    /// All of it is on the disk.
+    fn write(&mut self) {
+        self.soon.clear();
+        self.on_disk.clone_from(&self.entries);
+    }
 }
 
 impl File {
@@ -60,13 +70,13 @@ impl File {
         match is_soon {
             true => drop(promised.soon.insert(id)),
             // What was changed before it is on the disk with it.
-            false => promised.soon.clear(),
+            false => promised.write(),
         }
     }
 
     /// Something else is on the disk.
     pub(crate) fn promise_others(&self) {
-        self.promised.lock().unwrap().soon.clear();
+        self.promised.lock().unwrap().write();
     }
 
     /// A change has failed: it is in doubt if the disk broke with it.
@@ -142,14 +152,15 @@ impl Store {
 
     /// Whether everything is there, and what of that which was in doubt.
     async fn look(&self, file: &File) {
-        let Promised { entries, soon, doubt } = std::mem::take(&mut *file.promised.lock().unwrap());
+        let Promised { entries, on_disk, soon, doubt } =
+            std::mem::take(&mut *file.promised.lock().unwrap());
         let doubted = match &doubt {
             Some(Doubt::Payment { id, .. }) => Some(*id),
             _ => None,
         };
         let ledger = self.ledger();
         if let Some(doubt) = doubt {
-            self.resolve(&*ledger, doubt).await;
+            self.resolve(&*ledger, doubt, &on_disk).await;
         }
         for (id, promised) in entries {
             let found = ledger.find(id).await;
@@ -168,6 +179,7 @@ impl Store {
             }
             file.promised.lock().unwrap().entries.insert(id, found);
         }
+        file.promised.lock().unwrap().write();
         let draws: Vec<_> = lock(&self.world).books.draws().cloned().collect();
         for draw in draws {
             let found = ledger.find_draw(draw.id).await;
@@ -178,11 +190,18 @@ impl Store {
     }
 
     /// Finds out what became of a change that the disk broke off, and tells the books.
-    async fn resolve(&self, ledger: &dyn Ledger, doubt: Doubt) {
+    async fn resolve(
+        &self,
+        ledger: &dyn Ledger,
+        doubt: Doubt,
+        on_disk: &BTreeMap<PaymentId, Option<Entry>>,
+    ) {
         match doubt {
             Doubt::Payment { id, before, change, is_sent } => {
-                let now = ledger.find(id).await.ok().flatten();
-                if text(now.as_ref()) != text((*before).as_ref()) {
+                let now = text(ledger.find(id).await.ok().flatten().as_ref());
+                // What came before it may be gone, too, where that need not have been on the disk.
+                let written = on_disk.get(&id).and_then(Option::as_ref);
+                if now != text((*before).as_ref()) && now != text(written) {
                     lock(&self.world).stepped(index_of(*id.nonce.as_bytes()), &change, is_sent);
                 }
             }
