@@ -1,5 +1,6 @@
 //! The program under test: `x402 serve` before a small upstream, on a real node.
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -256,9 +257,23 @@ impl Drop for Shop {
     }
 }
 
+/// When the payment of a nonce was signed, in Unix seconds: whoever asks for it again soon repeats it, where one
+/// of another time would be another payment.
+fn signed_at(nonce: &str) -> u64 {
+    const SOON: u64 = 40;
+    static SIGNED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    let mut signed = SIGNED.lock().expect("the times");
+    let at = signed.entry(nonce.to_owned()).or_insert(now);
+    if now.saturating_sub(*at) > SOON {
+        *at = now;
+    }
+    *at
+}
+
 /// A payment of 0.01 USDC, valid for a minute, to be changed by the test before it is signed.
 pub fn terms(nonce: &str) -> Authorization {
-    let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    let now = signed_at(nonce);
     Authorization {
         from: Address::parse(BUYER).expect("an address"),
         to: Address::parse(PAY_TO).expect("an address"),
