@@ -201,6 +201,12 @@ impl Store {
                 let now = text(ledger.find(id).await.ok().flatten().as_ref());
                 // What came before it may be gone, too, where that need not have been on the disk.
                 let written = on_disk.get(&id).and_then(Option::as_ref);
+                tracing::debug!(
+                    now,
+                    before = text((*before).as_ref()),
+                    written = text(written),
+                    "in doubt"
+                );
                 if now != text((*before).as_ref()) && now != text(written) {
                     lock(&self.world).stepped(index_of(*id.nonce.as_bytes()), &change, is_sent);
                 }
