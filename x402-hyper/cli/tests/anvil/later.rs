@@ -81,7 +81,9 @@ fn who_owes_as_much_as_he_may_pays_first() {
     let mut accepted = 0;
     for nonce in 1..=502_u32 {
         let fields = four_fields(&terms(&nonce.to_string()), &nonce.to_string());
-        let request = http::request("POST /api/analyze", &fields, "some words");
+        // Each its own: a second payment for the same request would wait for the first, and be told so.
+        let line = format!("POST /api/analyze?{nonce}");
+        let request = http::request(&line, &fields, "some words");
         if nonce > 500 {
             // Five USDC are owed: these wait for the chain.
             let mut stream = TcpStream::connect(shop.address).expect("a connection");
