@@ -129,31 +129,39 @@ impl Shop {
     }
 
     fn start(&mut self, mut program: Command) {
+        program.arg("serve").arg("--config").arg(self.config_path()).env("X402_KEY", SETTLER_KEY);
+        program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Somebody else may have taken the port between.
+        const ATTEMPTS: usize = 5;
+        let started = (0..ATTEMPTS).any(|_| self.try_to_start(&mut program));
+        assert!(started, "no port is free for the program");
+    }
+
+    /// Starts the program at a port that was free just now; says whether it still was.
+    fn try_to_start(&mut self, program: &mut Command) -> bool {
         self.address = free_address();
-        let config = self.config_path();
-        std::fs::write(&config, self.config()).expect("write the config");
-        let mut program = program
-            .arg("serve")
-            .arg("--config")
-            .arg(&config)
-            .env("X402_KEY", SETTLER_KEY)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the program");
+        std::fs::write(self.config_path(), self.config()).expect("write the config");
+        let mut program = program.spawn().expect("start the program");
         let log = BufReader::new(program.stderr.take().expect("a pipe"));
         let lines = collect_lines(log);
         self.log = Arc::clone(&lines);
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(self.address).is_err() {
-            let exited = program.try_wait().expect("its state");
+        loop {
             let said = || lines.lock().expect("the log").join("\n");
-            assert!(exited.is_none(), "the program ended: {exited:?}\n{}", said());
+            if let Some(exited) = program.try_wait().expect("its state") {
+                // What it has said last is read by a thread.
+                std::thread::sleep(Duration::from_millis(100));
+                assert!(said().contains("in use"), "the program ended: {exited:?}\n{}", said());
+                return false;
+            }
+            if TcpStream::connect(self.address).is_ok() {
+                break;
+            }
             assert!(Instant::now() < deadline, "the program does not listen\n{}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
         self.program = Some(program);
+        true
     }
 
     /// Has the program read its file anew, with these parts of it replaced.
