@@ -66,23 +66,9 @@ impl Platter {
     /// The power goes, and comes again.
     pub(crate) fn cut(&self, random: &mut Random) {
         let mut state = self.state();
-        let since = std::mem::take(&mut state.since);
         // All, none, or some of it.
         let permille = [0, 500, 1_000][random.below(3) as usize];
-        for done in since {
-            match done {
-                Done::Resized(to) if random.chance(permille) => state.synced.resize(to, 0),
-                Done::Resized(_) => {}
-                Done::Wrote(at, bytes) => {
-                    for sector in pieces(at, bytes.len()) {
-                        if random.chance(permille) {
-                            let piece = &bytes[sector.start - at..sector.end - at];
-                            put(&mut state.synced, sector.start, piece);
-                        }
-                    }
-                }
-            }
-        }
+        state.write_back(|| random.chance(permille));
         state.seen = state.synced.clone();
         state.lives += 1;
         (state.breaks_after, state.is_broken) = (None, false);
@@ -90,6 +76,24 @@ impl Platter {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+}
+
+impl State {
+    /// Puts what was done since onto the disk, sector by sector, or not, as is said of each.
+    fn write_back(&mut self, mut is_written: impl FnMut() -> bool) {
+        for done in std::mem::take(&mut self.since) {
+            match done {
+                Done::Resized(to) if is_written() => self.synced.resize(to, 0),
+                Done::Resized(_) => {}
+                Done::Wrote(at, bytes) => {
+                    for sector in pieces(at, bytes.len()).filter(|_| is_written()) {
+                        let piece = &bytes[sector.start - at..sector.end - at];
+                        put(&mut self.synced, sector.start, piece);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -145,13 +149,7 @@ impl StorageBackend for Storage {
     fn sync_data(&self) -> Result<()> {
         let mut state = self.operate()?;
         if !state.never_syncs {
-            let since = std::mem::take(&mut state.since);
-            for done in since {
-                match done {
-                    Done::Resized(to) => state.synced.resize(to, 0),
-                    Done::Wrote(at, bytes) => put(&mut state.synced, at, &bytes),
-                }
-            }
+            state.write_back(|| true);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use x402_core::hex::Hex;
 use x402_std::Ledger;
 use x402_std::chain::TxHash;
 use x402_std::config::{Config, LedgerConfig, Overrides, OwnedAsset};
-use x402_std::ledger::{Entry, LedgerError, RedbLedger, Step};
+use x402_std::ledger::{CreditAccount, Entry, LedgerError, RedbLedger, Step};
 
 use crate::args::{
     LedgerCommand, LedgerExport, LedgerForgive, LedgerList, LedgerResolve, LedgerShow, LedgerSource,
@@ -23,7 +23,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::shop::{self, Shop};
 use crate::time;
-use row::Row;
+use row::{Row, in_words, name_and_decimals};
 
 pub(crate) async fn run(command: LedgerCommand) -> Result<Exit, Failure> {
     match command {
@@ -143,17 +143,11 @@ async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
 async fn release_holds(shop: &Shop, config: &Config) -> Result<(), Failure> {
     let assets = shop::assets_of(config);
     for draw in shop.seller.release_holds().await.map_err(Failure::failed)? {
-        let account = draw.account;
-        let is_of = |asset: &&OwnedAsset| {
-            (asset.chain_id, asset.address) == (account.chain_id, account.asset)
-        };
-        let amount = match assets.iter().find(is_of) {
-            Some(asset) => format!("{} {}", draw.amount.to_price(asset.decimals), asset.symbol),
-            None => format!("{} units of {}", draw.amount, account.asset),
-        };
+        let CreditAccount { payer, chain_id, asset, .. } = draw.account;
+        let (symbol, decimals) = name_and_decimals(chain_id, asset, &assets);
+        let amount = in_words(draw.amount, asset, (&symbol, decimals));
         output::line(format_args!(
-            "{amount} are credit of {} again: they were held for work that was not ended",
-            account.payer
+            "{amount} are credit of {payer} again: they were held for work that was not ended"
         ));
     }
     Ok(())

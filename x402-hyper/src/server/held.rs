@@ -18,7 +18,6 @@ use super::{BoxError, answer};
 /// An answer that is given when its payment has arrived.
 pub(super) struct Held<B> {
     pub(super) pledge: Box<Pledge>,
-    pub(super) amount: Amount,
     pub(super) remains: Remains<B>,
     /// The head of the answer, to be kept.
     pub(super) kept: Vec<(String, Vec<u8>)>,
@@ -47,7 +46,7 @@ impl<B: Body<Data = Bytes>> Held<B> {
     where
         A: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let Self { pledge, amount, remains, kept, limits, mut gauge } = self;
+        let Self { pledge, remains, kept, limits, mut gauge } = self;
         let status = answer.status();
         let body = pin!(answer.into_body());
         let body = Limited::new(body, limits.kept);
@@ -63,7 +62,7 @@ impl<B: Body<Data = Bytes>> Held<B> {
         if let Some(gauge) = &mut gauge {
             gauge.feed(&body);
         }
-        let cost = gauge.map_or(amount, |gauge| gauge.cost(status, true));
+        let cost = gauge.map_or(pledge.amount(), |gauge| gauge.cost(status, true));
         // The work is done, whether the request ever ends or not.
         let (status, request_body) = (status.as_u16(), hash.unwrap_or(Answer::NOT_KNOWN));
         let answer = Answer { status, headers: kept, body: Some(body.to_vec()), request_body };

@@ -81,8 +81,8 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         }
         let pump = pump(body.as_mut(), &client.pieces, limits.kept, gauge.as_mut());
         let (pumped, hash) = settle(pump, remains.hash(limits.body)).await;
-        // Who breaks off his own request once the answer comes has left, whatever the service behind makes of it.
-        let has_left = first.is_none() && matches!(hash, Err(Unhashed::Broken));
+        // Who has not ended his request when the answer breaks may have broken it, and has had what came of it.
+        let has_left = first.is_none() && hash.is_none();
         let has_passed = gauge.as_ref().is_some_and(Gauge::has_passed);
         let (body, last, is_whole) = match pumped {
             Pumped::Whole(whole) => (whole.kept, whole.last, true),
@@ -119,23 +119,22 @@ impl<B: Body<Data = Bytes>> Relay<B> {
 }
 
 impl<B: Body<Data = Bytes>> Remains<B> {
-    /// The Keccak-256 of the request's body.
-    pub(super) async fn hash(self, limit: u64) -> Result<[u8; 32], Unhashed> {
+    /// The Keccak-256 of the request's body, or `None` where it was not all there, or too much.
+    pub(super) async fn hash(self, limit: u64) -> Option<[u8; 32]> {
         let rest = match self {
             Self::Coming(rest) => rest.await.unwrap_or(Rest::Broken),
             Self::Here(rest) => rest,
         };
-        rest.hash(limit).await.inspect_err(|error: &Unhashed| tracing::debug!(?error))
+        rest.hash(limit).await.inspect_err(|error: &Unhashed| tracing::debug!(?error)).ok()
     }
 }
 
 /// Waits for the answer, and meanwhile, and a little longer, for the hash of the request's body:
-/// who sends all of a request before reading the answer must get rid of it. A body that has not ended by
-/// then is broken.
+/// who sends all of a request before reading the answer must get rid of it.
 pub(super) async fn settle<P>(
     pump: impl Future<Output = P>,
-    hash: impl Future<Output = Result<[u8; 32], Unhashed>>,
-) -> (P, Result<[u8; 32], Unhashed>) {
+    hash: impl Future<Output = Option<[u8; 32]>>,
+) -> (P, Option<[u8; 32]>) {
     let (mut pump, mut hash) = (pin!(pump), pin!(hash));
     let mut hashed = None;
     let pumped = loop {
@@ -147,7 +146,7 @@ pub(super) async fn settle<P>(
     };
     let hashed = match hashed {
         Some(hashed) => hashed,
-        None => timeout(REST_TIME, hash).await.unwrap_or(Err(Unhashed::Broken)),
+        None => timeout(REST_TIME, hash).await.unwrap_or_default(),
     };
     (pumped, hashed)
 }

@@ -12,18 +12,18 @@ use super::Paid;
 pub(super) enum Right {
     /// So much is held of a balance.
     Drawn(Box<DrawTicket>),
-    /// So much money has arrived.
-    Paid(Ticket, Amount),
-    /// The payment is good, and so much of it moves at most when the work is done.
-    Pledged(Box<Pledge>, Amount),
+    /// The money has arrived.
+    Paid(Ticket),
+    /// The payment is good, and its money moves when the work is done.
+    Pledged(Box<Pledge>),
 }
 
 impl Right {
     pub(super) fn id(&self) -> PaymentId {
         match self {
             Self::Drawn(ticket) => ticket.id(),
-            Self::Paid(ticket, _) => ticket.id(),
-            Self::Pledged(pledge, _) => pledge.id(),
+            Self::Paid(ticket) => ticket.id(),
+            Self::Pledged(pledge) => pledge.id(),
         }
     }
 
@@ -34,36 +34,36 @@ impl Right {
     pub(super) fn payer(&self) -> Address {
         match self {
             Self::Drawn(ticket) => ticket.payer(),
-            Self::Paid(ticket, _) => ticket.receipt().payer,
-            Self::Pledged(pledge, _) => pledge.payer(),
+            Self::Paid(ticket) => ticket.receipt().payer,
+            Self::Pledged(pledge) => pledge.payer(),
         }
     }
 
     /// What the service behind is told.
     pub(super) fn paid(&self) -> Paid {
         let transaction = match self {
-            Self::Paid(ticket, _) => ticket.receipt().transaction,
-            Self::Drawn(_) | Self::Pledged(..) => None,
+            Self::Paid(ticket) => ticket.receipt().transaction,
+            Self::Drawn(_) | Self::Pledged(_) => None,
         };
         Paid { payer: self.payer(), transaction, payment: Some(self.id()) }
     }
 
     /// Whether the money is there already, whatever comes of the work.
     pub(super) const fn is_paid(&self) -> bool {
-        matches!(self, Self::Drawn(_) | Self::Paid(..))
+        matches!(self, Self::Drawn(_) | Self::Paid(_))
     }
 
     /// Whether the money has moved on the chain.
     pub(super) const fn is_settled(&self) -> bool {
-        matches!(self, Self::Paid(..))
+        matches!(self, Self::Paid(_))
     }
 
     /// What the head of an answer says of the payment; `None` where that is known only in the end.
     pub(super) fn receipt(&self) -> Option<Receipt> {
         match self {
             Self::Drawn(ticket) => Some(Receipt { payer: ticket.payer(), transaction: None }),
-            Self::Paid(ticket, _) => Some(*ticket.receipt()),
-            Self::Pledged(pledge, _) => {
+            Self::Paid(ticket) => Some(*ticket.receipt()),
+            Self::Pledged(pledge) => {
                 let receipt = Receipt { payer: pledge.payer(), transaction: None };
                 pledge.is_later().then_some(receipt)
             }
@@ -74,16 +74,17 @@ impl Right {
     /// is done; what has not is charged for success only.
     pub(super) fn is_earned_by(&self, status: StatusCode) -> bool {
         match self {
-            Self::Paid(..) => status.as_u16() < 500,
-            Self::Drawn(_) | Self::Pledged(..) => status.as_u16() < 400,
+            Self::Paid(_) => status.as_u16() < 500,
+            Self::Drawn(_) | Self::Pledged(_) => status.as_u16() < 400,
         }
     }
 
-    /// What was offered for the work.
+    /// What the payment was admitted for: the work costs so much at most, whatever its price is by now.
     pub(super) fn amount(&self) -> Amount {
         match self {
             Self::Drawn(ticket) => ticket.amount(),
-            Self::Paid(_, amount) | Self::Pledged(_, amount) => *amount,
+            Self::Paid(ticket) => ticket.amount(),
+            Self::Pledged(pledge) => pledge.amount(),
         }
     }
 
@@ -91,8 +92,8 @@ impl Right {
     pub(super) async fn keep(self, answer: Answer, cost: Amount) -> Result<(), LedgerError> {
         match self {
             Self::Drawn(ticket) => ticket.complete(answer, cost).await,
-            Self::Paid(ticket, _) => ticket.complete_for(answer, cost).await,
-            Self::Pledged(pledge, _) => pledge.owe(answer, cost).await.map(drop),
+            Self::Paid(ticket) => ticket.complete_for(answer, cost).await,
+            Self::Pledged(pledge) => pledge.owe(answer, cost).await.map(drop),
         }
     }
 
@@ -100,8 +101,8 @@ impl Right {
     pub(super) async fn give_up(self) {
         match self {
             Self::Drawn(ticket) => ticket.release().await,
-            Self::Paid(..) => {}
-            Self::Pledged(pledge, _) => pledge.release().await,
+            Self::Paid(_) => {}
+            Self::Pledged(pledge) => pledge.release().await,
         }
     }
 }

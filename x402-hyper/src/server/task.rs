@@ -147,15 +147,8 @@ where
         let Order { offer, purchase, asked, .. } = &*self.order;
         let terms = offer.requirements();
         match self.shared.seller.admit_for(payment, terms, *purchase).await {
-            Ok(Admission::Serve(ticket)) => {
-                // What was admitted before the price went up is good for what it was admitted for.
-                let amount = purchase.amount.min(ticket.amount());
-                Ok(Admitted::Work(Right::Paid(ticket, amount)))
-            }
-            Ok(Admission::Pledged(pledge)) => {
-                let amount = purchase.amount.min(pledge.amount());
-                Ok(Admitted::Work(Right::Pledged(pledge, amount)))
-            }
+            Ok(Admission::Serve(ticket)) => Ok(Admitted::Work(Right::Paid(ticket))),
+            Ok(Admission::Pledged(pledge)) => Ok(Admitted::Work(Right::Pledged(pledge))),
             Ok(Admission::Replay(receipt, answer)) => Ok(Admitted::Again(receipt, answer)),
             Err(rejection) => Err(answer::rejected(&rejection, asked, Some(offer))),
         }
@@ -277,10 +270,9 @@ where
         let body = Until::new(body, &head.headers, end);
         let answer = Response::from_parts(head, body);
         match right {
-            Right::Pledged(pledge, amount) if !pledge.is_later() => {
-                let settled =
-                    Held { pledge, amount, remains, kept, limits, gauge }.settle(answer).await;
-                self.settled(settled, chain_id);
+            Right::Pledged(pledge) if !pledge.is_later() => {
+                let held = Held { pledge, remains, kept, limits, gauge };
+                self.settled(held.settle(answer).await, chain_id);
             }
             right => Relay { right, remains, kept, limits, gauge }.run(answer, self.client).await,
         }

@@ -514,6 +514,7 @@ suite! {
 #[cfg(feature = "redb")]
 suite! {
     in_a_file: file::new_ledger();
+    over_a_storage: (crate::ledger::RedbLedger::over(redb::backends::InMemoryBackend::new()).unwrap(), ());
 }
 
 #[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]

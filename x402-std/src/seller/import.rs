@@ -47,8 +47,8 @@ pub enum Standing {
     Refused(Refusal),
     /// This transaction moved the money.
     Settled(TxHash),
-    /// This ledger has sold for it, too, for another request: of the two sales one is paid, by this
-    /// transaction if it is known.
+    /// It was taken here for another request, too, which has its answer or is owed it: of the two sales one is
+    /// paid at most, by this transaction if it is known.
     SoldTwice(Option<TxHash>),
 }
 
@@ -136,7 +136,9 @@ impl Seller {
         if entry.payment.transfer() != payment.transfer() {
             return Ok(Standing::Refused(Error::AuthorizationUsed.into()));
         }
-        if entry.request != request() {
+        let is_nothing =
+            entry.answer.is_none() && matches!(entry.state, State::Claimed | State::Failed);
+        if entry.request != request() && !is_nothing {
             return Ok(Standing::SoldTwice(entry.settled_by()));
         }
         if let Some(hash) = entry.settled_by() {
@@ -168,7 +170,7 @@ fn request() -> RequestId {
 
 /// What was answered is not known here, and is not repeated.
 const fn answer() -> Answer {
-    Answer { status: 200, headers: Vec::new(), body: None, request_body: [0; 32] }
+    Answer { status: 200, headers: Vec::new(), body: None, request_body: Answer::NOT_KNOWN }
 }
 
 fn presented(handed_out: &Claimed) -> Payment {

@@ -15,8 +15,9 @@ const LEASE_SECONDS: u32 = 30;
 const RENEW_EVERY: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 /// For how long those are waited for who are busy with a payment.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
-/// How often it is looked whether they have ended.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How soon it is looked whether they have ended; the pause doubles, for another process's lease is looked for
+/// in the ledger.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// The payments that somebody is busy with: one task each, of all processes that share the ledger.
 ///
@@ -61,20 +62,21 @@ impl Working {
     }
 
     /// As [`Self::enter`], before whoever else would from now on: waits for those that are busy with it,
-    /// for a while at most. Who asks for a payment again and again cannot keep others from it.
+    /// for a while at most. Who asks this process for a payment again and again cannot keep it busy.
     pub(super) async fn enter_next(
         &self,
         ledger: &Arc<dyn Ledger>,
         id: PaymentId,
     ) -> Result<Option<Guard>, LedgerError> {
         let _wanted = self.table.want(id);
-        let deadline = Instant::now() + LONGEST_TURN;
+        let (deadline, mut pause) = (Instant::now() + LONGEST_TURN, FIRST_LOOK);
         loop {
             let entered = self.enter_in_turn(ledger, id).await?;
             if entered.is_some() || Instant::now() >= deadline {
                 return Ok(entered);
             }
-            sleep(LOOK_EVERY).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_TURN / 16);
         }
     }
 

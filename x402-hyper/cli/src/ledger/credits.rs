@@ -8,7 +8,7 @@ use x402_std::Ledger;
 use x402_std::config::OwnedAsset;
 use x402_std::ledger::{CreditAccount, LedgerError};
 
-use super::row::{name_and_decimals, object};
+use super::row::{in_words, name_and_decimals, object};
 use super::{locate, open, print};
 use crate::args::LedgerCredits;
 use crate::exit::{Exit, Failure};
@@ -85,11 +85,8 @@ impl Credit {
     }
 
     pub(super) fn cells(&self) -> [String; 4] {
-        let amount = |amount: Amount| match self.decimals {
-            Some(decimals) => format!("{} {}", amount.to_price(decimals), self.symbol),
-            None => format!("{amount} of {}", self.account.asset),
-        };
-        let CreditAccount { payer, seller, .. } = self.account;
+        let CreditAccount { payer, seller, asset, .. } = self.account;
+        let amount = |amount| in_words(amount, asset, (&self.symbol, self.decimals));
         [payer.to_string(), amount(self.balance), amount(self.held), seller.to_string()]
     }
 

@@ -137,8 +137,12 @@ async fn settle(seller: &std::sync::Arc<Seller>, lines: &[Line]) -> Result<Exit,
             Standing::Pending(Some(hash)) => format!("pending: {hash} was sent"),
             Standing::Pending(None) => "pending: nothing was sent yet".to_owned(),
             Standing::Refused(refusal) => format!("refused: {refusal}"),
-            Standing::SoldTwice(Some(hash)) => format!("sold here, too, and paid once, by {hash}"),
-            Standing::SoldTwice(None) => "sold here, too, and paid once at most".to_owned(),
+            Standing::SoldTwice(Some(hash)) => {
+                format!("taken for another request, too, and paid once, by {hash}")
+            }
+            Standing::SoldTwice(None) => {
+                "taken for another request, too, and paid once at most".to_owned()
+            }
         };
         // What it was sold for here is in the books; it was never imported.
         let is_twice = matches!(imported.standing, Standing::SoldTwice(_));

@@ -153,6 +153,18 @@ pub(super) fn name_and_decimals(
     }
 }
 
+/// An amount in units of its token, or else of the token by its address.
+pub(super) fn in_words(
+    amount: Amount,
+    token: Address,
+    (symbol, decimals): (&str, Option<u8>),
+) -> String {
+    match decimals {
+        Some(decimals) => format!("{} {symbol}", amount.to_price(decimals)),
+        None => format!("{amount} of {token}"),
+    }
+}
+
 /// A JSON object of these columns; what is empty is null.
 pub(super) fn object<const N: usize>(columns: [&str; N], fields: [String; N]) -> Value {
     let members = columns.into_iter().zip(fields).map(|(name, text)| {

@@ -1,6 +1,5 @@
 //! `x402 facilitator` on a real node: settlements that are asked for at the same time.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,7 +13,7 @@ use crate::faults::{PRICE, after, rounds};
 use crate::http::{self, Answer};
 use crate::node::{Node, USDC};
 use crate::proxy::Proxy;
-use crate::shop::{BUYER, BUYER_KEY, PAY_TO, SETTLER_KEY, terms, usdc};
+use crate::shop::{BUYER, BUYER_KEY, PAY_TO, SETTLER_KEY, first_line, terms, usdc};
 use crate::wallet::MULTICALL3;
 
 /// anvil's account 3: pays too, and can be made to lose its money.
@@ -72,13 +71,11 @@ impl Service {
             .stderr(log.expect("a log"))
             .spawn()
             .expect("start the program");
-        // It ends without a line where it does not start.
-        let mut line = String::new();
-        let said = BufReader::new(program.stdout.take().expect("a pipe")).read_line(&mut line);
-        said.expect("what it says");
+        let line = first_line(&mut program);
         self.program = Some(program);
-        let address = line.trim().strip_prefix("listening on http://");
-        self.address = address.expect("an address").parse().expect("an address");
+        let line = line.expect("it does not start");
+        let address = line.strip_prefix("listening on http://").expect("an address");
+        self.address = address.parse().expect("an address");
     }
 
     fn log(&self) -> std::path::PathBuf {

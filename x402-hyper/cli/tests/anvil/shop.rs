@@ -1,13 +1,13 @@
 //! The program under test: `x402 serve` before a small upstream, on a real node.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use x402_core::headers::{SignatureForm, SignedPayment};
 use x402_core::secp256k1::K256Signer;
@@ -130,7 +130,7 @@ impl Shop {
 
     fn start(&mut self, mut program: Command) {
         program.arg("serve").arg("--config").arg(self.config_path()).env("X402_KEY", SETTLER_KEY);
-        program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Somebody else may have taken the port between.
         const ATTEMPTS: usize = 5;
         let started = (0..ATTEMPTS).any(|_| self.try_to_start(&mut program));
@@ -145,20 +145,14 @@ impl Shop {
         let log = BufReader::new(program.stderr.take().expect("a pipe"));
         let lines = collect_lines(log);
         self.log = Arc::clone(&lines);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let said = || lines.lock().expect("the log").join("\n");
-            if let Some(exited) = program.try_wait().expect("its state") {
-                // What it has said last is read by a thread.
-                std::thread::sleep(Duration::from_millis(100));
-                assert!(said().contains("in use"), "the program ended: {exited:?}\n{}", said());
-                return false;
-            }
-            if TcpStream::connect(self.address).is_ok() {
-                break;
-            }
-            assert!(Instant::now() < deadline, "the program does not listen\n{}", said());
-            std::thread::sleep(Duration::from_millis(20));
+        let is_started = first_line(&mut program).is_some();
+        if !is_started {
+            let _ = program.wait();
+            // What it has said last is read by a thread.
+            std::thread::sleep(Duration::from_millis(100));
+            let said = lines.lock().expect("the log").join("\n");
+            assert!(said.contains("in use"), "the program ended\n{said}");
+            return false;
         }
         self.program = Some(program);
         true
@@ -431,6 +425,18 @@ impl Work {
         keys.push((key.to_owned(), 1));
         keys.len()
     }
+}
+
+/// The first line that a program says, which it does once it listens; `None` where it ends without one.
+pub fn first_line(program: &mut Child) -> Option<String> {
+    let mut lines = BufReader::new(program.stdout.take().expect("a pipe")).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(lines.next().and_then(Result::ok)));
+    let said = told.recv_timeout(Duration::from_secs(30));
+    if said.is_err() {
+        let _ = program.kill();
+    }
+    said.expect("the program says nothing, and does not end")
 }
 
 fn free_address() -> SocketAddr {

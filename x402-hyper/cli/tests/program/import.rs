@@ -162,7 +162,8 @@ fn what_was_sold_by_the_gateway_too_is_said_to_be_a_loss() {
     drop(ledger);
     let imported = books.import(&device.hand_out(), &[]);
     assert_eq!(imported.code, 7, "{imported:?}");
-    let sold = imported.stdout.matches("sold here, too, and paid once, by 0x0707").count();
+    let sold =
+        imported.stdout.matches("taken for another request, too, and paid once, by 0x0707").count();
     let settled = imported.stdout.matches(": settled by 0x").count();
     assert_eq!((sold, settled), (1, 1), "{imported:?}");
     assert!(imported.stderr.contains("1 of these are a loss"), "{imported:?}");

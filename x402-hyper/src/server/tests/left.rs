@@ -2,9 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use x402_core::Amount;
-use x402_std::ledger::CreditAccount;
-
+use super::quoted::{Changing, QUALITY};
 use super::*;
 
 /// A request whose body is still to come, and the way to it.
@@ -17,79 +15,97 @@ fn whole(shop: &Shop, nonce: u8) -> Request<Channel> {
     open(shop, nonce).1
 }
 
-/// So much for each byte of an answer.
-#[derive(Debug)]
-struct Bytewise;
-
-struct Length(u128);
-
-impl Metering for Bytewise {
-    fn prepare(&self, _: &mut Parts, _: Option<&Bytes>) -> Option<Bytes> {
-        None
-    }
-
-    fn meter(&self, _: &http::response::Parts) -> Box<dyn Meter> {
-        Box::new(Length(0))
-    }
-
-    fn period(&self) -> Option<Period> {
-        None
-    }
-}
-
-impl Meter for Length {
-    fn feed(&mut self, data: &[u8]) {
-        self.0 += data.len() as u128;
-    }
-
-    fn cost(self: Box<Self>, _: &Passage) -> Amount {
-        Amount::from_units(self.0)
-    }
-}
-
 fn selling(shop: &Shop, settle: Settle, is_measured: bool) -> PaymentLayer {
-    let metering = is_measured.then(|| Arc::new(Bytewise) as Arc<dyn Metering>);
-    let sale = Arc::new(Sale { settle, metering, ..Sale::from(shop.offer) });
-    PaymentLayer::new(Arc::clone(&shop.seller), move |_: &Parts| Quote::Paid(Arc::clone(&sale)))
+    match is_measured {
+        true => metered::sells(shop, settle, None),
+        false => settling::layer_of(shop, settle),
+    }
 }
 
-async fn credit(shop: &Shop) -> Amount {
-    let terms = shop.offer.requirements();
-    let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
-    let account = CreditAccount { payer: payer(), chain_id, asset, seller };
-    shop.seller.balance(account).await.unwrap()
+/// How a request does not end.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Breaks,
+    /// There is more than is read of it.
+    IsLong,
+    /// Nobody knows.
+    StaysOpen,
+}
+
+impl Ending {
+    const ALL: [Self; 3] = [Self::Breaks, Self::IsLong, Self::StaysOpen];
+    /// How much is read of a request.
+    const LIMIT: u64 = 8;
+
+    async fn of(self, request: &mpsc::Sender<Result<Bytes, std::io::Error>>) {
+        match self {
+            Self::Breaks => request.send(Err(broken())).await.unwrap(),
+            Self::IsLong => request.send(Ok("more than that".into())).await.unwrap(),
+            Self::StaysOpen => {}
+        }
+    }
 }
 
 /// The service behind breaks because the client does, as one behind a proxy would.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_breaks_off_the_request_while_the_answer_comes_has_bought_what_has_come() {
-    for settle in [Settle::First, Settle::Later] {
-        for is_measured in [false, true] {
-            let (shop, runs) = (Shop::new(), Arc::new(AtomicUsize::new(0)));
+    for (settle, is_measured, ending) in [Settle::First, Settle::Later]
+        .into_iter()
+        .flat_map(|settle| [(settle, false), (settle, true)])
+        .flat_map(|(settle, is)| Ending::ALL.map(|ending| (settle, is, ending)))
+    {
+        let (shop, runs) = (Shop::new(), Arc::new(AtomicUsize::new(0)));
+        let (pieces, answer) = mpsc::channel(4);
+        let answer = Arc::new(Mutex::new(Some(Channel(answer))));
+        let counter = Arc::clone(&runs);
+        let inner = move |_: Request<RequestBody<Channel>>| {
+            counter.fetch_add(1, SeqCst);
+            let answer = answer.lock().unwrap().take().unwrap();
+            ready(Ok::<_, Infallible>(Response::new(answer)))
+        };
+        let layer = selling(&shop, settle, is_measured);
+        let layer = layer.hash_bodies_up_to(Ending::LIMIT, Duration::from_secs(1));
+        let service = layer.layer(service_fn(inner));
+        let (request, paid) = open(&shop, 1);
+        let mut answer = service.clone().oneshot(paid).await.unwrap().into_body();
+        pieces.send(Ok("the first of it".into())).await.unwrap();
+        assert!(answer.frame().await.unwrap().is_ok());
+        ending.of(&request).await;
+        pieces.send(Err(broken())).await.unwrap();
+        assert!(answer.frame().await.unwrap().is_err());
+        // Until it is known that no more of the request comes.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        shop.seller.close_tab().await;
+        for _ in 0..2 {
+            let (head, _) = send(&service, whole(&shop, 1)).await;
+            assert_eq!(head.status, StatusCode::CONFLICT, "{settle:?}, {ending:?}");
+        }
+        assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (1, 1), "{settle:?}, {ending:?}");
+        let left = if is_measured { 10_000 - 15 } else { 0 };
+        assert_eq!(metered::balance(&shop).await, left, "{settle:?}, {ending:?}");
+    }
+}
+
+/// Whose request is whole has broken nothing.
+#[tokio::test(start_paused = true)]
+async fn what_breaks_for_a_request_that_has_ended_is_not_the_clients_fault() {
+    for (settle, broadcasts) in [(Settle::First, 1), (Settle::Later, 0)] {
+        let (shop, runs) = (Shop::new(), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&runs);
+        let inner = move |_: Request<RequestBody<Channel>>| {
+            counter.fetch_add(1, SeqCst);
             let (pieces, answer) = mpsc::channel(4);
-            let answer = Arc::new(Mutex::new(Some(Channel(answer))));
-            let counter = Arc::clone(&runs);
-            let inner = move |_: Request<RequestBody<Channel>>| {
-                counter.fetch_add(1, SeqCst);
-                let answer = answer.lock().unwrap().take().unwrap();
-                ready(Ok::<_, Infallible>(Response::new(answer)))
-            };
-            let service = selling(&shop, settle, is_measured).layer(service_fn(inner));
-            let (request, paid) = open(&shop, 1);
-            let mut answer = service.clone().oneshot(paid).await.unwrap().into_body();
-            pieces.send(Ok("the first of it".into())).await.unwrap();
-            assert!(answer.frame().await.unwrap().is_ok());
-            request.send(Err(broken())).await.unwrap();
-            pieces.send(Err(broken())).await.unwrap();
-            assert!(answer.frame().await.unwrap().is_err());
-            shop.seller.close_tab().await;
-            for _ in 0..2 {
-                let (head, _) = send(&service, whole(&shop, 1)).await;
-                assert_eq!(head.status, StatusCode::CONFLICT, "{settle:?}");
-            }
-            assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (1, 1), "{settle:?}");
-            let left = if is_measured { 10_000 - 15 } else { 0 };
-            assert_eq!(credit(&shop).await, Amount::from_units(left), "{settle:?}");
+            pieces.try_send(Ok("the first of it".into())).unwrap();
+            pieces.try_send(Err(broken())).unwrap();
+            ready(Ok::<_, Infallible>(Response::new(Channel(answer))))
+        };
+        let service = selling(&shop, settle, false).layer(service_fn(inner));
+        for run in 1..3 {
+            let answer = service.clone().oneshot(whole(&shop, 1)).await.unwrap();
+            assert!(answer.into_body().collect().await.is_err());
+            // Until the payment is nobody's again. The work is owed still, or nothing is.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (run, broadcasts));
         }
     }
 }
@@ -97,47 +113,31 @@ async fn who_breaks_off_the_request_while_the_answer_comes_has_bought_what_has_c
 /// The service behind does not wait for the body: its work is done, and paid for.
 #[tokio::test(start_paused = true)]
 async fn who_leaves_the_request_open_has_used_the_payment() {
-    for settle in [Settle::First, Settle::After, Settle::Later] {
-        for breaks in [false, true] {
-            let (shop, runs) = (Shop::new(), Arc::new(AtomicUsize::new(0)));
-            let counter = Arc::clone(&runs);
-            let inner = move |_: Request<RequestBody<Channel>>| {
-                counter.fetch_add(1, SeqCst);
-                ready(Ok::<_, Infallible>(Response::new(full("done"))))
-            };
-            let service = selling(&shop, settle, false).layer(service_fn(inner));
-            let (request, paid) = open(&shop, 1);
-            if breaks {
-                request.send(Err(broken())).await.unwrap();
-            }
-            let (head, body) = send(&service, paid).await;
-            assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"done"[..]), "{settle:?}");
-            drop(request);
-            shop.seller.close_tab().await;
-            // The same request has the answer again.
-            let (head, body) = send(&service, whole(&shop, 1)).await;
-            assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"done"[..]), "{settle:?}");
-            let other = shop.paid("POST", "/other", 1).body(whole(&shop, 1).into_body()).unwrap();
-            assert_eq!(send(&service, other).await.0.status, StatusCode::CONFLICT, "{settle:?}");
-            assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (1, 1), "{settle:?}");
-        }
-    }
-}
-
-/// By a field of the request, and by a number that changes.
-struct Priced(AtomicU64);
-
-const SIZE: &str = "x-size";
-
-impl Pricing for Priced {
-    fn quote(&self, request: &Parts) -> Quote {
-        let size =
-            request.headers.get(SIZE).map_or(1, |size| size.to_str().unwrap().parse().unwrap());
-        offer(self.0.load(SeqCst) * size).into()
-    }
-
-    fn fields(&self) -> Option<&'static [&'static str]> {
-        Some(&[SIZE])
+    for (settle, ending) in [Settle::First, Settle::After, Settle::Later]
+        .into_iter()
+        .flat_map(|settle| Ending::ALL.map(|ending| (settle, ending)))
+    {
+        let (shop, runs) = (Shop::new(), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&runs);
+        let inner = move |_: Request<RequestBody<Channel>>| {
+            counter.fetch_add(1, SeqCst);
+            ready(Ok::<_, Infallible>(Response::new(full("done"))))
+        };
+        let layer = selling(&shop, settle, false);
+        let layer = layer.hash_bodies_up_to(Ending::LIMIT, Duration::from_secs(1));
+        let service = layer.layer(service_fn(inner));
+        let (request, paid) = open(&shop, 1);
+        ending.of(&request).await;
+        let (head, body) = send(&service, paid).await;
+        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"done"[..]), "{settle:?}");
+        drop(request);
+        shop.seller.close_tab().await;
+        // The same request has the answer again.
+        let (head, body) = send(&service, whole(&shop, 1)).await;
+        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"done"[..]), "{settle:?}");
+        let other = shop.paid("POST", "/other", 1).body(whole(&shop, 1).into_body()).unwrap();
+        assert_eq!(send(&service, other).await.0.status, StatusCode::CONFLICT, "{settle:?}");
+        assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (1, 1), "{settle:?}, {ending:?}");
     }
 }
 
@@ -154,30 +154,43 @@ fn failing_first(runs: &Arc<AtomicUsize>) -> impl Echo {
 #[tokio::test]
 async fn what_is_owed_for_a_small_one_is_no_large_one() {
     let (shop, runs) = (Shop::new(), Arc::default());
-    let pricing = Priced(AtomicU64::new(10_000));
+    let pricing = Changing(Arc::new(10_000.into()));
     let service = PaymentLayer::new(Arc::clone(&shop.seller), pricing).layer(failing_first(&runs));
-    let request = |size: &str| shop.paid("POST", "/", 1).header(SIZE, size).body(full("")).unwrap();
-    assert_eq!(send(&service, request("1")).await.0.status, 500);
-    for size in ["1440", "2", "01"] {
-        assert_eq!(send(&service, request(size)).await.0.status, StatusCode::CONFLICT, "{size}");
+    let request = |qualities: &[&str]| {
+        let request = shop.paid("POST", "/", 1);
+        let request =
+            qualities.iter().fold(request, |request, value| request.header(QUALITY, *value));
+        request.body(full("")).unwrap()
+    };
+    assert_eq!(send(&service, request(&["low"])).await.0.status, 500);
+    for other in [&["high"][..], &["Low"], &["low", "high"], &["low", "low"], &[]] {
+        assert_eq!(
+            send(&service, request(other)).await.0.status,
+            StatusCode::CONFLICT,
+            "{other:?}"
+        );
     }
-    assert_eq!(send(&service, request("1")).await.0.status, StatusCode::OK);
+    assert_eq!(send(&service, request(&["low"])).await.0.status, StatusCode::OK);
     assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (2, 1));
 }
 
+/// And for all that was paid: what it is cheaper by now is not given back, for it was not asked for.
 #[tokio::test]
-async fn what_was_paid_before_the_price_went_up_is_served_whole_and_once() {
-    let (shop, runs) = (Shop::new(), Arc::default());
-    let price = Arc::new(AtomicU64::new(10_000));
-    let now = Arc::clone(&price);
-    let pricing = move |_: &Parts| Quote::from(offer(now.load(SeqCst)));
-    let service = PaymentLayer::new(Arc::clone(&shop.seller), pricing).layer(failing_first(&runs));
-    let request = || shop.paid("POST", "/", 1).body(full("")).unwrap();
-    assert_eq!(send(&service, request()).await.0.status, 500);
-    price.store(20_000, SeqCst);
-    for _ in 0..3 {
-        let (head, body) = send(&service, request()).await;
-        assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"all of it"[..]));
+async fn what_was_paid_before_the_price_changed_is_served_whole_and_once() {
+    for then in [20_000, 5_000] {
+        let (shop, runs) = (Shop::new(), Arc::default());
+        let price = Arc::new(AtomicU64::new(10_000));
+        let pricing = Changing(Arc::clone(&price));
+        let service =
+            PaymentLayer::new(Arc::clone(&shop.seller), pricing).layer(failing_first(&runs));
+        let request = || shop.paid("POST", "/", 1).body(full("")).unwrap();
+        assert_eq!(send(&service, request()).await.0.status, 500);
+        price.store(then, SeqCst);
+        for _ in 0..3 {
+            let (head, body) = send(&service, request()).await;
+            assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"all of it"[..]));
+        }
+        assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (2, 1));
+        assert_eq!(metered::balance(&shop).await, 0);
     }
-    assert_eq!((runs.load(SeqCst), shop.chain.broadcasts()), (2, 1));
 }

@@ -40,7 +40,7 @@ impl Meter for Length {
     }
 }
 
-fn sells(shop: &Shop, settle: Settle, period: Option<Period>) -> PaymentLayer {
+pub(super) fn sells(shop: &Shop, settle: Settle, period: Option<Period>) -> PaymentLayer {
     let sale =
         Sale { settle, metering: Some(Arc::new(Bytewise(period))), ..Sale::from(shop.offer) };
     let sale = Arc::new(sale);
@@ -61,7 +61,7 @@ fn account(shop: &Shop) -> CreditAccount {
     CreditAccount { payer: payer(), chain_id, asset, seller }
 }
 
-async fn balance(shop: &Shop) -> u128 {
+pub(super) async fn balance(shop: &Shop) -> u128 {
     shop.seller.balance(account(shop)).await.unwrap().to_string().parse().unwrap()
 }
 

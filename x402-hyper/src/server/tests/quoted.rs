@@ -19,9 +19,9 @@ struct Stall {
 }
 
 /// So much, and twice that where the request has a field that says so.
-struct Changing(Arc<AtomicU64>);
+pub(super) struct Changing(pub(super) Arc<AtomicU64>);
 
-const QUALITY: &str = "x-quality";
+pub(super) const QUALITY: &str = "x-quality";
 
 impl Pricing for Changing {
     fn quote(&self, request: &Parts) -> Quote {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn layer_of(shop: &Shop, settle: Settle) -> PaymentLayer {
+pub(super) fn layer_of(shop: &Shop, settle: Settle) -> PaymentLayer {
     let sale = Arc::new(Sale { settle, ..Sale::from(shop.offer) });
     PaymentLayer::new(Arc::clone(&shop.seller), move |_: &Parts| Quote::Paid(Arc::clone(&sale)))
 }

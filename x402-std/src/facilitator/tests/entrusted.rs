@@ -36,6 +36,8 @@ enum Does {
 struct Scripted {
     does: Mutex<VecDeque<Does>>,
     asked: AtomicUsize,
+    /// How many times it was asked about a payment.
+    verified: AtomicUsize,
     /// What it says of every payment.
     verdict: VerifyAnswer,
     /// The timeouts that it was told.
@@ -47,6 +49,7 @@ impl Facilitator for Scripted {
         &'a self,
         _: &'a Request,
     ) -> BoxFuture<'a, Result<VerifyAnswer, FacilitatorError>> {
+        self.verified.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok(self.verdict.clone()) })
     }
 
@@ -104,6 +107,15 @@ impl Shop {
     }
 
     fn with(scripted: Scripted, change: impl FnOnce(Entrusted) -> Entrusted) -> Self {
+        Self::on(Arc::new(MemoryLedger::new()), scripted, change)
+    }
+
+    /// On a ledger of another life.
+    fn on(
+        ledger: Arc<MemoryLedger>,
+        scripted: Scripted,
+        change: impl FnOnce(Entrusted) -> Entrusted,
+    ) -> Self {
         let facilitator = Arc::new(scripted);
         let now = Arc::new(AtomicU64::new(NOW));
         let time = Arc::clone(&now);
@@ -112,7 +124,6 @@ impl Shop {
         let offer = Offer::new(asset, Address::new([2; 20]), Amount::from_units(10_000), 60);
         let rail = Entrusted::new(Arc::clone(&facilitator) as _, vec![OwnedAsset::from(&asset)]);
         let rail = change(rail.with_clock(Arc::clone(&clock)));
-        let ledger = Arc::new(MemoryLedger::new());
         let rails = vec![(ChainId::BASE, Arc::new(rail) as Arc<dyn Rail>)];
         let max_owed = vec![(asset.chain_id, asset.address, Amount::from_units(1_000_000))];
         let later = Later { max_owed, ..Later::default() };
@@ -259,6 +270,25 @@ async fn a_final_refusal_is_the_same_when_the_payment_comes_again() {
         assert_eq!(shop.state().await, State::Failed);
     }
     assert_eq!(shop.facilitator.asked.load(Ordering::SeqCst), 1);
+}
+
+/// After a restart too, when nobody remembers why: the facilitator is asked, once.
+#[tokio::test]
+async fn what_was_refused_before_a_restart_is_asked_about_once() {
+    let before = Shop::new(&[Does::Refuses("invalid_exact_evm_insufficient_balance")]);
+    assert!(before.admit().await.is_err());
+    let reason = Some("invalid_exact_evm_insufficient_balance".to_owned());
+    let verdict = VerifyAnswer { reason, ..VerifyAnswer::default() };
+    let scripted = Scripted { verdict, ..Scripted::default() };
+    let after = Shop::on(Arc::clone(&before.ledger), scripted, |rail| rail);
+    for _ in 0..3 {
+        let rejection = after.admit().await.unwrap_err();
+        assert_eq!(rejection.refusal, Refusal::Payment(Error::Balance));
+    }
+    let facilitator = &after.facilitator;
+    let asked =
+        [&facilitator.asked, &facilitator.verified].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(asked, [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]

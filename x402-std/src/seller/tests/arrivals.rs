@@ -3,7 +3,6 @@
 use super::credit::units;
 use super::*;
 use crate::ledger::CreditAccount;
-use crate::seller::resolve::Held;
 
 impl Shop {
     async fn entry(&self, payment: &Payment) -> Entry {
@@ -133,14 +132,8 @@ async fn nothing_new_in_a_token_that_has_stopped_is_in_a_batch() {
     let shop = Shop::new(Script { outcome, takes_batches: true, ..Script::default() });
     assert_eq!(shop.refused(&shop.payment()).await.refusal, Refusal::Short);
     shop.set(&shop.chain.outcome, [Says::Arrived]);
-    let mut held = Vec::new();
-    for nonce in [1, 2] {
-        let entry = shop.claimed(nonce).await;
-        let guard = shop.seller.enter(entry.id()).await.unwrap();
-        held.push(Held { entry, guard });
-    }
-    let moved = shop.seller.move_held(&held, true).await;
-    let refusals: Vec<_> = moved.iter().map(|(_, moved)| moved.unwrap_err().refusal).collect();
+    let moved = shop.move_two().await;
+    let refusals: Vec<_> = moved.iter().map(|moved| moved.unwrap_err().refusal).collect();
     assert_eq!(refusals, [Refusal::Unavailable; 2]);
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
 }

@@ -124,6 +124,11 @@ async fn what_was_sold_here_too_is_a_loss() {
     let records = handed_out(&shop, &[shop.payment()]);
     assert_eq!(shop.refused(&shop.payment()).await.refusal, Refusal::Pending);
     assert_eq!(imported(&shop, &records).await, [(true, Standing::SoldTwice(None))]);
+    // Nothing has come of it here: whatever becomes of it, nobody has sold for it twice yet.
+    let shop = Shop::new(Script::default());
+    shop.claimed(7).await;
+    let records = handed_out(&shop, &[shop.payment()]);
+    assert_eq!(imported(&shop, &records).await, [(true, Standing::Pending(None))]);
 }
 
 #[tokio::test]

@@ -4,6 +4,18 @@ use super::*;
 use crate::seller::resolve::Held;
 
 impl Shop {
+    /// Claims two payments, and has them moved together.
+    pub(super) async fn move_two(&self) -> Vec<Result<TxHash, Rejection>> {
+        let mut held = Vec::new();
+        for nonce in [1, 2] {
+            let entry = self.claimed(nonce).await;
+            let guard = self.seller.enter(entry.id()).await.unwrap();
+            held.push(Held { entry, guard });
+        }
+        let moved = self.seller.move_held(&held, true).await;
+        moved.into_iter().map(|(_, moved)| moved).collect()
+    }
+
     /// Two payments that were journalled for one transaction, of which it is not known whether the chain has it.
     async fn sent_together() -> Self {
         let shop = Self::new(Script {
@@ -12,14 +24,8 @@ impl Shop {
             takes_batches: true,
             ..Script::default()
         });
-        let mut held = Vec::new();
-        for nonce in [1, 2] {
-            let entry = shop.claimed(nonce).await;
-            let guard = shop.seller.enter(entry.id()).await.unwrap();
-            held.push(Held { entry, guard });
-        }
-        let moved = shop.seller.move_held(&held, true).await;
-        assert!(moved.iter().all(|(_, moved)| moved.is_err()));
+        let moved = shop.move_two().await;
+        assert!(moved.iter().all(Result::is_err));
         assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
         shop
     }
