@@ -1,6 +1,6 @@
 use core::fmt;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -43,6 +43,9 @@ struct Relay {
     pieces: mpsc::Receiver<Piece>,
     /// How much is still to come.
     left: SizeHint,
+    /// What is told next: a server drops what it has not written yet when it hears of a failure, and
+    /// what was handed over is charged.
+    failure: Option<BoxError>,
     is_over: bool,
 }
 
@@ -64,7 +67,7 @@ impl<B> PaymentBody<B> {
     }
 
     pub(super) fn relayed(pieces: mpsc::Receiver<Piece>, left: SizeHint) -> Self {
-        Self { kind: Kind::Relayed { relay: Relay { pieces, left, is_over: false } } }
+        Self { kind: Kind::Relayed { relay: Relay { pieces, left, failure: None, is_over: false } } }
     }
 }
 
@@ -121,18 +124,29 @@ impl Relay {
         if self.is_over {
             return Poll::Ready(None);
         }
-        self.pieces.poll_recv(cx).map(|piece| {
-            self.is_over = !matches!(piece, Some(Piece::Frame(_)));
-            match piece {
-                Some(Piece::Frame(frame)) => {
-                    self.count(&frame);
-                    Some(Ok(frame))
-                }
-                Some(Piece::End) => None,
-                Some(Piece::Failed(error)) => Some(Err(error)),
-                None => Some(Err(CutOff.into())),
+        if let Some(error) = self.failure.take() {
+            self.is_over = true;
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(self.pieces.poll_recv(cx)) {
+            Some(Piece::Frame(frame)) => {
+                self.count(&frame);
+                Poll::Ready(Some(Ok(frame)))
             }
-        })
+            Some(Piece::End) => {
+                self.is_over = true;
+                Poll::Ready(None)
+            }
+            Some(Piece::Failed(error)) => self.fail(error, cx),
+            None => self.fail(CutOff.into(), cx),
+        }
+    }
+
+    /// Lets the server write what it has, and fails at the next call.
+    fn fail<T>(&mut self, error: BoxError, cx: &Context<'_>) -> Poll<T> {
+        self.failure = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) {

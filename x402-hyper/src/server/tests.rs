@@ -126,6 +126,7 @@ fn code(body: &[u8]) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
+mod body;
 mod dialects;
 mod left;
 mod metered;
