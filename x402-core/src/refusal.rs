@@ -28,8 +28,8 @@ pub enum Refusal {
     Served,
     /// The token moved another value than was signed. What has arrived is the payer's credit.
     Short,
-    /// The authorization was used before the payment was presented, and nothing shows that its payer
-    /// presents it.
+    /// The payment can be read on the chain, for its authorization was sent or used, and nothing shows that
+    /// its payer presents it.
     Unproven,
     /// Transactions for this payer moved nothing: the next is sent in so many seconds at the earliest.
     TooSoon(u32),
@@ -130,7 +130,7 @@ impl Refusal {
                 of_chain("do not pay again: what has arrived is your credit with the seller")
             }
             Self::Unproven => of_chain(
-                "if you are the payer and it paid this seller, send X-Payment-Proof with it; else sign anew",
+                "if you are the payer, send the Idempotency-Key that you sent with it, or X-Payment-Proof",
             ),
             Self::TooSoon(_) => {
                 of_chain("wait, and send the same request with the same payment later")
@@ -189,7 +189,9 @@ impl fmt::Display for Refusal {
             Self::InDoubt => {
                 of_chain("the authorization was used, and what that moved is not known yet")
             }
-            Self::Unproven => of_chain("the authorization was used before it was presented here"),
+            Self::Unproven => of_chain(
+                "the payment can be read on the chain, and nothing shows that its payer presents it",
+            ),
             Self::InFlight => "the payment's answer is being made",
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",

@@ -28,7 +28,7 @@ use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 
 pub use credit::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
-pub use entry::{Answer, Entry, Identifier, RequestId, Settle, Step};
+pub use entry::{Answer, Entry, Identifier, RequestId, SecretHash, Settle, Step};
 pub use lease::Owner;
 pub use memory::MemoryLedger;
 pub use owed::{Owed, OwedAccount};

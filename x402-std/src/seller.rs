@@ -16,6 +16,7 @@ mod admission;
 mod arrival;
 mod batch;
 mod check;
+mod claimant;
 mod credit;
 mod held_back;
 mod import;
@@ -44,9 +45,9 @@ use x402_core::{Refusal, Requirements, Transfer};
 use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
 use crate::ledger::{Claiming, Entry, Ledger, RequestId, Settle};
+use claimant::Claimant;
 use held_back::PendingRequests;
 use losses::Losses;
-use redeem::Redeeming;
 use tab::Tab;
 use together::Crowd;
 use under_way::UnderWay;
@@ -54,8 +55,9 @@ use watch::Watched;
 use working::{Guard, Working};
 
 pub use accept::AcceptError;
-pub use admission::{Admission, Presented, Purchase, Receipt, Rejection};
+pub use admission::{Admission, Presented, Purchase, Receipt, Rejection, Replay};
 pub(crate) use arrival::{Found, find_use, record};
+pub use claimant::Proof;
 pub use credit::{DrawTicket, Drawn};
 pub use import::{Import, Imported, Standing};
 pub use losses::LossLimits;
@@ -65,7 +67,6 @@ pub(crate) use options::system_time;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
 pub use rail::{Moved, Rail, Steps};
-pub use redeem::Proof;
 pub use refund::{RefundError, Refunded, Refunder};
 pub use ticket::Ticket;
 
@@ -157,7 +158,8 @@ impl Seller {
         requirements: &Requirements,
         request: RequestId,
     ) -> Result<Admission, Rejection> {
-        let purchase = Purchase { request, amount: requirements.amount, settle: Settle::First };
+        let (amount, settle, replay) = (requirements.amount, Settle::First, Replay::Payer);
+        let purchase = Purchase { request, amount, settle, replay };
         self.admit_for(presented, requirements, purchase).await
     }
 
@@ -172,16 +174,17 @@ impl Seller {
         requirements: &Requirements,
         purchase: Purchase,
     ) -> Result<Admission, Rejection> {
-        let Purchase { request, amount, settle } = purchase;
+        let Purchase { request, amount, settle, replay } = purchase;
         let moment = self.moment(requirements.chain_id);
         let seller = Arc::clone(self);
         let task = match self.check(presented, requirements, &moment).await {
             Ok((checked, signature)) => {
                 let checked = checked.of_amount(amount)?;
                 let entry = new_entry(checked, signature, request, &moment)?;
-                let entry = Entry { identifier: presented.identifier, settle, ..entry };
-                let how = Redeeming::of(presented, requirements);
-                tokio::spawn(async move { seller.claim(checked, entry, &how).await })
+                let Presented { identifier, secret, .. } = *presented;
+                let entry = Entry { identifier, secret, settle, ..entry };
+                let by = Claimant::of(presented, requirements, replay);
+                tokio::spawn(async move { seller.claim(checked, entry, &by).await })
             }
             // It may have been accepted when it still was in time, or at another price.
             Err(Rejection {
@@ -193,9 +196,9 @@ impl Seller {
                 let Ok(id) = requirements.identify(&presented.payment, &recover) else {
                     return Err(error.into());
                 };
-                let how = Redeeming::of(presented, requirements);
+                let by = Claimant::of(presented, requirements, replay);
                 let signed = presented.payment.transfer;
-                tokio::spawn(async move { seller.recall(id, signed, request, error, &how).await })
+                tokio::spawn(async move { seller.recall(id, signed, request, error, &by).await })
             }
             Err(rejection) => return Err(rejection),
         };
@@ -267,11 +270,11 @@ impl Seller {
         self: Arc<Self>,
         checked: Checked,
         entry: Entry,
-        how: &Redeeming,
+        by: &Claimant,
     ) -> Result<Admission, Rejection> {
         match self.known(checked.id()).await? {
             Some(known) if known.is_given() => {
-                return replay(known.signed_as(&entry)?, entry.request);
+                return self.again(known.signed_as(&entry)?, entry.request, by);
             }
             Some(_) => {}
             None => self.hold_back(&entry).await?,
@@ -283,10 +286,10 @@ impl Seller {
                 let payment = checked.claimed(claim);
                 let payment = payment.map_err(|error| Rejection::unavailable(&error))?;
                 tracing::info!(payment = %payment.id(), payer = %payment.payer(), "claimed");
-                self.begin(entry, guard, how).await
+                self.begin(entry, guard, by).await
             }
             Claiming::Known(known) => {
-                self.resume(known.signed_as(&entry)?, entry.request, guard, how).await
+                self.resume(known.signed_as(&entry)?, entry.request, guard, by).await
             }
             Claiming::Taken => Err(Refusal::IdentifierTaken.into()),
         }
@@ -298,14 +301,14 @@ impl Seller {
         signed: Transfer,
         request: RequestId,
         error: Error,
-        how: &Redeeming,
+        by: &Claimant,
     ) -> Result<Admission, Rejection> {
         if let Some(known) = self.known(id).await?.filter(Entry::is_given) {
-            return replay(known.of(&signed)?, request);
+            return self.again(known.of(&signed)?, request, by);
         }
         let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
-            Ok(Some(entry)) => self.resume(entry.of(&signed)?, request, guard, how).await,
+            Ok(Some(entry)) => self.resume(entry.of(&signed)?, request, guard, by).await,
             Ok(None) => Err(error.into()),
             Err(error) => Err(Rejection::unavailable(&error)),
         }
@@ -317,19 +320,17 @@ impl Seller {
         entry: Entry,
         request: RequestId,
         guard: Guard,
-        how: &Redeeming,
+        by: &Claimant,
     ) -> Result<Admission, Rejection> {
-        if entry.request != request {
-            return Err(Refusal::Conflict.into());
-        }
+        self.may_have(&entry, request, by)?;
         match entry.state {
-            State::Served => replay(entry, request),
+            State::Served => replay(entry),
             State::Settled if entry.settlement.is_some() => {
                 self.under_way.end(&entry);
                 let receipt = entry.receipt();
                 Ok(self.ticket(&entry, receipt, guard))
             }
-            State::Claimed => self.begin(entry, guard, how).await,
+            State::Claimed => self.begin(entry, guard, by).await,
             _ => {
                 let transaction = Some(self.follow(&entry).await?);
                 let receipt = Receipt { payer: entry.payment.payer(), transaction };
@@ -338,11 +339,33 @@ impl Seller {
                     Some(_) => {
                         let settlement =
                             transaction.map(|transaction| Settlement { transaction, log: None });
-                        replay(Entry { settlement, ..entry }, request)
+                        replay(Entry { settlement, ..entry })
                     }
                     None => Ok(self.ticket(&entry, receipt, guard)),
                 }
             }
+        }
+    }
+
+    /// The answer again, for who may have it.
+    fn again(
+        &self,
+        entry: Entry,
+        request: RequestId,
+        by: &Claimant,
+    ) -> Result<Admission, Rejection> {
+        self.may_have(&entry, request, by)?;
+        replay(entry)
+    }
+
+    /// Refuses what was paid for to another request, and to who does not show to be its payer.
+    fn may_have(&self, entry: &Entry, request: RequestId, by: &Claimant) -> Result<(), Rejection> {
+        if entry.request != request {
+            return Err(Refusal::Conflict.into());
+        }
+        match by.may_have(entry, self) {
+            true => Ok(()),
+            false => Err(Refusal::Unproven.into()),
         }
     }
 
@@ -355,7 +378,7 @@ impl Seller {
         self: Arc<Self>,
         entry: Entry,
         guard: Guard,
-        how: &Redeeming,
+        by: &Claimant,
     ) -> Result<Admission, Rejection> {
         let steps = Steps::new(&*self.ledger, entry.id());
         let is_together = self.goes_together(&entry);
@@ -364,7 +387,7 @@ impl Seller {
         if let Err(rejection) = self.approve(&entry, is_asked_later).await {
             let is_used = rejection.refusal == Refusal::Payment(Error::AuthorizationUsed);
             if is_used && self.options.redeems {
-                return Arc::clone(&self).redeem(entry, guard, how).await;
+                return Arc::clone(&self).redeem(entry, guard, by).await;
             }
             steps.release().await;
             return Err(rejection);
@@ -450,10 +473,7 @@ fn pledged(seller: Arc<Seller>, entry: Entry, guard: Guard) -> Admission {
 }
 
 /// The answer to a payment whose work is done.
-fn replay(entry: Entry, request: RequestId) -> Result<Admission, Rejection> {
-    if entry.request != request {
-        return Err(Refusal::Conflict.into());
-    }
+fn replay(entry: Entry) -> Result<Admission, Rejection> {
     let receipt = entry.receipt();
     match entry.answer {
         Some(answer) => Ok(Admission::Replay(receipt, answer)),

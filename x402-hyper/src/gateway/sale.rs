@@ -18,6 +18,7 @@ pub(super) fn sale(route: &Route, first: Offer<'static>, pay_to: Address) -> Sal
         description: route.description.clone().unwrap_or_default(),
         mime_type: route.mime_type.clone().unwrap_or_default(),
         settle: route.settle,
+        replay: route.replay,
         ..Sale::default()
     };
     let mut extensions = Vec::new();

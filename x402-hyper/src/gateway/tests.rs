@@ -22,6 +22,7 @@ use x402_std::config::{
     DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, Route, Sold, Upto,
 };
 use x402_std::ledger::Settle;
+use x402_std::seller::Replay;
 
 use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
@@ -51,6 +52,7 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
         path,
         methods: methods.iter().map(|&method| method.to_owned()).collect(),
         settle: Settle::First,
+        replay: Replay::Payer,
         pricing: if is_paid { Pricing::Paid(Box::new(sold)) } else { Pricing::Free },
         max_timeout_seconds: 60,
         offers: Vec::new(),

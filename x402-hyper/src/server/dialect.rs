@@ -11,6 +11,7 @@ use x402_core::wire::base64::Base64;
 use x402_core::{Amount, ChainId, Offer};
 use x402_std::chain::TxHash;
 use x402_std::facilitator::SettleAnswer;
+use x402_std::ledger::SecretHash;
 use x402_std::seller::{Receipt, Rejection};
 
 pub(super) use attached::{Attached, Resolved};
@@ -33,6 +34,10 @@ pub(super) const CREDIT: &str = "X-Payment-Credit";
 /// When the pass ends, in Unix seconds; and what is left of the balance, in units of the asset.
 pub(super) const PASS_EXPIRES: &str = "X-Payment-Pass-Expires";
 pub(super) const BALANCE: &str = "X-Payment-Balance";
+
+/// What goes with a payment and never to the chain: who shows it again is its payer
+/// ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
+const KEY: &str = "Idempotency-Key";
 
 /// The fields that a script on another origin is let read, as `Access-Control-Expose-Headers`.
 pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -57,7 +62,7 @@ pub(super) const ALLOWED: HeaderValue = HeaderValue::from_static(
     "X-Payment-Signature, X-Payment-Amount, X-Payment-Asset, X-Payment-Nonce, X-Payment-Network, \
      X-Payment-From, X-Payment-Valid-After, X-Payment-Valid-Before, X-PAYMENT, PAYMENT-SIGNATURE, \
      X-Payment-Quote, X-Payment-Pass, X-Payment-Credit, X-Payment-Minutes, X-Payment-Proof, \
-     Accept, Access-Control-Expose-Headers, Authorization, Content-Type",
+     Accept, Access-Control-Expose-Headers, Authorization, Content-Type, Idempotency-Key",
 );
 
 /// The dialect that a payment came in: its answer is in the same.
@@ -180,8 +185,13 @@ pub(super) fn size(headers: &HeaderMap) -> Option<usize> {
 /// Whether a field of what a payer has already, or asks for, is there more than once: none of them is
 /// taken in silence.
 pub(super) fn is_twice(headers: &HeaderMap) -> bool {
-    let names = [QUOTE, PASS, CREDIT, MINUTES, proof::FIELD];
+    let names = [QUOTE, PASS, CREDIT, MINUTES, proof::FIELD, KEY];
     names.iter().any(|name| headers.get_all(*name).iter().count() > 1)
+}
+
+/// The secret that goes with a payment.
+pub(super) fn secret(headers: &HeaderMap) -> Option<SecretHash> {
+    SecretHash::of_key(headers.get(KEY)?.to_str().ok()?)
 }
 
 /// Removes every field of a payment from a request's head, or its trailers.

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method};
 use x402_core::headers::{Field, HeaderError};
 use x402_core::{Error, Nonce};
 use x402_std::ledger::CreditAccount;
-use x402_std::seller::{Purchase, Rejection};
+use x402_std::seller::{Purchase, Rejection, Replay};
 
 use super::answer::{self, Asked, STRANGE_CREDIT};
 use super::dialect::{self, Attached};
@@ -54,6 +54,7 @@ impl Shared {
             request: request_id(head, body, self.pricing.fields()),
             amount: offer.requirements().amount,
             settle: asked.sale.settle,
+            replay: Replay::Payer,
         };
         let is_head = head.method == Method::HEAD;
         let means = Means::Credit(Drawing { account, nonce });

@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use x402_core::Offer;
 use x402_std::ledger::Settle;
+use x402_std::seller::Replay;
 
 use super::metering::Metering;
 
@@ -19,6 +20,9 @@ pub struct Sale {
     pub mime_type: String,
     /// When the money moves.
     pub settle: Settle,
+    /// Who has an answer again. What is measured is the payer's alone, for there is more in it than an
+    /// answer: a pass, or the name of a balance.
+    pub replay: Replay,
     /// What the URLs of what is sold begin with: `https://api.example.com`. Where it is empty, it is
     /// what the client asks for, by plain HTTP.
     pub base_url: String,

@@ -11,7 +11,7 @@ use x402_core::headers::HeaderError;
 use x402_core::proof;
 use x402_core::{Error, Scheme};
 use x402_std::ledger::{RequestId, Settle};
-use x402_std::seller::{Proof, Purchase, Rejection};
+use x402_std::seller::{Proof, Purchase, Rejection, Replay};
 
 use super::BoxError;
 use super::answer::{self, Asked};
@@ -151,6 +151,7 @@ impl Shared {
             Err(error) => return refuse(error, &asked),
         };
         presented.proof = proof(head, &asked.url);
+        presented.secret = dialect::secret(&head.headers);
         let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
         let purchase = Purchase {
             request: request_id(head, body, self.pricing.fields()),
@@ -159,6 +160,10 @@ impl Shared {
                 // How much of it is known afterwards.
                 Settle::First if is_ceiling => Settle::Later,
                 settle => settle,
+            },
+            replay: match asked.sale.metering {
+                Some(_) => Replay::Payer,
+                None => asked.sale.replay,
             },
         };
         let is_head = head.method == Method::HEAD;

@@ -322,8 +322,7 @@ pub(crate) fn offer(amount: u64) -> Offer<'static> {
 pub(crate) fn payment(offer: &Offer<'_>, nonce: u8) -> Vec<(&'static str, String)> {
     let policy = Policy::up_to(Price::parse("1000").unwrap());
     let now = Timestamp::from_secs(NOW);
-    let nonce = Nonce::new([nonce; 32]);
-    let unsigned = Unsigned::new(offer, &policy, payer(), nonce, now).unwrap();
+    let unsigned = Unsigned::new(offer, &policy, payer(), Nonce::new([nonce; 32]), now).unwrap();
     let signature = signer().sign(unsigned.digest()).unwrap();
     let mut fields = Vec::new();
     unsigned.sign(signature).headers().unwrap().emit(
@@ -333,7 +332,13 @@ pub(crate) fn payment(offer: &Offer<'_>, nonce: u8) -> Vec<(&'static str, String
             fields.push((field.name(), value.to_owned()));
         },
     );
+    fields.push(("Idempotency-Key", secret(nonce)));
     fields
+}
+
+/// What whoever presents a payment of that nonce again has, and no reader of the chain.
+pub(crate) fn secret(nonce: u8) -> String {
+    format!("the secret of the payer of {nonce}")
 }
 
 pub(crate) fn with(mut builder: Builder, fields: &[(&'static str, String)]) -> Builder {

@@ -14,8 +14,9 @@ use tower::{Service, ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 use x402_core::Refusal;
 use x402_std::ledger::Settle;
+use x402_std::seller::Replay;
 
-use super::testing::{Does, PRICE, Shop, offer, payer, payment, with};
+use super::testing::{Does, PRICE, Shop, offer, payer, payment, secret, with};
 use super::*;
 
 type Answered = (http::response::Parts, Bytes);
@@ -127,6 +128,7 @@ fn code(body: &[u8]) -> String {
 }
 
 mod body;
+mod claimed;
 mod dialects;
 mod left;
 mod metered;
@@ -196,7 +198,7 @@ async fn a_paid_request_is_served_and_told_so() {
     }
     assert!(text(&head.headers, "access-control-expose-headers").contains("X-Payment-Transaction"));
     let (seen, _) = seen.last();
-    assert!(seen.headers.is_empty(), "{:?}", seen.headers);
+    assert!(seen.headers.keys().eq(["idempotency-key"]), "{:?}", seen.headers);
     let paid = seen.extensions.get::<Paid>().unwrap();
     assert_eq!((paid.payer, paid.payment.unwrap().from), (payer(), payer()));
     assert_eq!(paid.transaction.unwrap().0, [1; 32]);
@@ -533,7 +535,8 @@ async fn a_free_request_passes_through_without_its_payment() {
     let (head, body) = send(&service, request.body(full("body")).unwrap()).await;
     assert_eq!((head.headers.len(), &*body), (0, &b"secret:body"[..]));
     let (seen, _) = seen.last();
-    assert_eq!((seen.headers.len(), text(&seen.headers, "a")), (1, "b"));
+    assert_eq!((seen.headers.len(), text(&seen.headers, "a")), (2, "b"));
+    assert_eq!(text(&seen.headers, "idempotency-key"), secret(1));
     assert!(seen.extensions.get::<Paid>().is_none());
     assert_eq!(shop.chain.asked(), 0);
 }

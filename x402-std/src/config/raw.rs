@@ -142,6 +142,7 @@ pub(super) struct RawRoute {
     pub(super) path: Text,
     pub(super) methods: Option<Spanned<Vec<Text>>>,
     pub(super) settle: Option<Text>,
+    pub(super) replay: Option<Text>,
     pub(super) pricing: Spanned<RawPricing>,
     pub(super) facts: Option<BTreeMap<String, Text>>,
     pub(super) offers: Option<Vec<Spanned<RawOffer>>>,

@@ -4,6 +4,7 @@ use x402_core::Amount;
 
 use super::{OwnedAsset, Pricing};
 use crate::ledger::Settle;
+use crate::seller::Replay;
 
 /// One row of what is sold.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// When the money moves.
     pub settle: Settle,
+    /// Who has an answer again.
+    pub replay: Replay,
     /// How it is priced.
     pub pricing: Pricing,
     /// For how long, in seconds, a buyer is asked to let the authorization be valid.

@@ -12,6 +12,7 @@ use super::snippet::quote;
 use super::tariff::Declarations;
 use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
 use crate::ledger::Settle;
+use crate::seller::Replay;
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -89,6 +90,7 @@ fn check_route(
         path,
         methods,
         settle,
+        replay: check_replay(raw, &pricing)?,
         pricing,
         max_timeout_seconds,
         offers,
@@ -97,6 +99,21 @@ fn check_route(
         discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
         payment_identifier: raw.payment_identifier.as_ref().map(check_identifier).transpose()?,
     })
+}
+
+fn check_replay(raw: &RawRoute, pricing: &Pricing) -> Result<Replay, Problem> {
+    let Some(text) = &raw.replay else { return Ok(Replay::Payer) };
+    match (text.value.as_str(), pricing.model()) {
+        ("payer", _) => Ok(Replay::Payer),
+        // Who reads the chain would have it.
+        ("open", Some(Model::PerMinute { .. } | Model::PerToken { .. })) => {
+            let message =
+                "what is sold here is more than an answer: the payer's pass, or his credit";
+            Err(Problem::new(Origin::of(text), message, "leave `replay` out"))
+        }
+        ("open", _) => Ok(Replay::Anyone),
+        (other, _) => Err(Problem::unknown(Origin::of(text), "replay", other, &["payer", "open"])),
+    }
 }
 
 /// Each way to pay once: of two prices for the same, buyers would take the lower.

@@ -13,7 +13,7 @@ use crate::BoxFuture;
 use crate::chain::{Chain, ChainError};
 use crate::config::OwnedAsset;
 use crate::ledger::{RequestId, Settle};
-use crate::seller::{Admission, Presented, Purchase, Rejection, Seller};
+use crate::seller::{Admission, Presented, Purchase, Rejection, Replay, Seller};
 
 /// The engine of a facilitator.
 ///
@@ -204,8 +204,9 @@ impl LocalFacilitator {
         let deadline = tokio::time::Instant::now() + WAIT;
         loop {
             let Job { presented, requirements, amount, .. } = job;
-            let purchase =
-                Purchase { request: job.request(), amount: *amount, settle: Settle::First };
+            // Who calls has neither the payer's secrets nor his key.
+            let (request, replay) = (job.request(), Replay::Anyone);
+            let purchase = Purchase { request, amount: *amount, settle: Settle::First, replay };
             match self.seller.admit_for(presented, requirements, purchase).await {
                 Err(Rejection { refusal: Refusal::InFlight, .. })
                     if tokio::time::Instant::now() < deadline =>

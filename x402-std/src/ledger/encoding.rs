@@ -27,9 +27,9 @@ status (2) || hash of the request's body (32)
 ```
 
 The members are what later versions add to an entry without another format: the tags ascend, and one that
-is not known makes the entry unreadable. There are none yet. Meant are 1, the hash of the secret that the
-payer sent with the first request; 2, what the entry was admitted for (time, fields, price); 3, whose lease
-a hold ends with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
+is not known makes the entry unreadable. There is 1, the hash of the secret that the payer sent with the
+payment (32). Meant are 2, what the entry was admitted for (time, fields, price); 3, whose lease a hold ends
+with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
 
 Format 6 is read, too: it has neither a log, nor "reversed", nor members.
 
@@ -42,12 +42,14 @@ use x402_core::{Amount, Claimed};
 
 use crate::chain::{Block, PaidLog, Settlement, Transaction, TxHash};
 use crate::ledger::{Answer, CreditAccount, Draw, DrawId, DrawState, Entry, Identifier};
-use crate::ledger::{LedgerError, RequestId, Settle};
+use crate::ledger::{LedgerError, RequestId, SecretHash, Settle};
 
 const FORMAT: u8 = 7;
 /// The format before, which did not know of logs.
 const WITHOUT_LOGS: u8 = 6;
 const DRAW_FORMAT: u8 = 1;
+/// The tags of an entry's members.
+const SECRET: u8 = 1;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
@@ -75,8 +77,11 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     out.bytes(&[u8::from(entry.is_reversed)]);
     out.option(entry.answer.as_ref(), Writer::answer);
     out.bytes(&entry.credit.to_be_bytes());
-    // No members.
-    out.bytes(&[0]);
+    out.bytes(&[u8::from(entry.secret.is_some())]);
+    if let Some(SecretHash(secret)) = &entry.secret {
+        out.bytes(&[SECRET]);
+        out.sized(secret);
+    }
     out.0
 }
 
@@ -191,11 +196,12 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         WITHOUT_LOGS => false,
         _ => return None,
     };
-    let entry = Entry {
+    let mut entry = Entry {
         state: decode_state(state)?,
         payment: Claimed::from_bytes(&input.array()?).ok()?,
         wallet_signature: input.sized()?.to_vec(),
         identifier: input.option(|input| input.array().map(Identifier))?,
+        secret: None,
         request: RequestId(input.array()?),
         claimed_at: u64::from_be_bytes(input.array()?),
         settle: input.array().and_then(|[byte]| decode_settle(byte))?,
@@ -208,8 +214,8 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         answer: input.option(Reader::answer)?,
         credit: input.amount()?,
     };
-    if has_logs && input.array()? != [0] {
-        return None;
+    if has_logs {
+        entry.secret = input.secret()?;
     }
     input.0.is_empty().then_some(entry)
 }
@@ -284,6 +290,15 @@ impl<'a> Reader<'a> {
         Some(PaidLog { block, position: u32::from_be_bytes(self.array()?) })
     }
 
+    /// The members: there may be one.
+    #[allow(clippy::option_option, reason = "as of `option`")]
+    fn secret(&mut self) -> Option<Option<SecretHash>> {
+        self.option(|input| {
+            let [SECRET] = input.array()? else { return None };
+            input.sized()?.try_into().ok().map(SecretHash)
+        })
+    }
+
     fn hashes(&mut self) -> Option<Vec<TxHash>> {
         // A count that lies ends the loop and reserves nothing.
         let count = self.length()?;
@@ -333,12 +348,14 @@ mod tests {
         wallet.wallet_signature = vec![3; 200];
         let mut named = claimed.clone();
         named.identifier = Some(Identifier([6; 32]));
+        let mut secret = served.clone();
+        secret.secret = Some(SecretHash([4; 32]));
         let mut bodiless = served.clone();
         bodiless.answer = Some(Answer { body: None, headers: Vec::new(), ..answer() });
         let mut owed = claimed.clone();
         (owed.state, owed.settle, owed.answer) = (State::Worked, Settle::Later, Some(answer()));
         owed.credit = Amount::from_units(1 << 100);
-        vec![claimed, broadcast, served, wallet, named, bodiless, owed]
+        vec![claimed, broadcast, served, wallet, named, secret, bodiless, owed]
     }
 
     fn draws() -> [Draw; 2] {
@@ -431,6 +448,12 @@ mod tests {
         let bytes = encode(&entries()[0]);
         let (count, rest) = bytes.split_last().unwrap();
         assert_eq!(*count, 0);
+        let secret = [&32_u64.to_be_bytes()[..], &[9; 32]].concat();
+        assert!(decode(&[rest, &[1, SECRET], &secret].concat()).is_ok());
+        assert!(matches!(
+            decode(&[rest, &[2, SECRET], &secret].concat()),
+            Err(LedgerError::Corrupt)
+        ));
         for tag in [0, 1, 2, 6, 7, 255] {
             let member = [&[1, tag][..], &1_u64.to_be_bytes(), &[9]].concat();
             assert!(
@@ -445,6 +468,7 @@ mod tests {
     fn the_format_before_is_read() {
         for mut entry in entries() {
             entry.is_reversed = false;
+            entry.secret = None;
             let log = entry.settlement.as_mut().and_then(|settlement| settlement.log.take());
             let credit_and_members = 32 + 1;
             entry.answer = None;

@@ -59,6 +59,27 @@ impl Identifier {
     }
 }
 
+/// What shows that a request comes from who has paid: the Keccak-256 of a secret that went with the payment
+/// and never to the chain (the field `Idempotency-Key`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// How long a secret is at least, in characters: 128 bits in base64.
+    pub const MIN_LEN: usize = 22;
+
+    /// Of what the field says, with or without its quotation marks
+    /// ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)); `None` for what
+    /// could be guessed.
+    #[must_use]
+    pub fn of_key(field: &str) -> Option<Self> {
+        let field = field.trim();
+        let quoted = field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let key = quoted.unwrap_or(field);
+        (key.len() >= Self::MIN_LEN).then(|| Self(keccak256(&[key.as_bytes()])))
+    }
+}
+
 /// An answer that was given to a paid request, to be given again to its repetition.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Answer {
@@ -151,6 +172,8 @@ pub struct Entry {
     pub wallet_signature: Vec<u8>,
     /// The payer's own name for the purchase, which one payment has at a time.
     pub identifier: Option<Identifier>,
+    /// The secret that its payer has sent with it, if there was one.
+    pub secret: Option<SecretHash>,
     /// The request it was presented with.
     pub request: RequestId,
     /// When it was claimed, in Unix seconds.
@@ -191,6 +214,7 @@ impl Entry {
             payment: Claimed::from_bytes(&payment.to_bytes()).map_err(|_| LedgerError::Corrupt)?,
             wallet_signature: Vec::new(),
             identifier: None,
+            secret: None,
             request,
             claimed_at: now,
             settle: Settle::First,
@@ -237,6 +261,16 @@ impl Entry {
     pub(crate) fn hashes(&self) -> impl Iterator<Item = TxHash> {
         let last = self.transaction.iter().map(|transaction| transaction.hash);
         last.chain(self.replaced.iter().rev().copied())
+    }
+
+    /// Whether its authorization may be known to others than its payer and the seller: it was sent, or handed
+    /// to a facilitator.
+    pub(crate) fn is_public(&self) -> bool {
+        let is_unsent = matches!(self.state, State::Claimed | State::Worked);
+        !is_unsent
+            || self.is_reversed
+            || self.settlement.is_some()
+            || self.hashes().next().is_some()
     }
 
     /// Whether its identifier can be given to another payment: its money will not arrive, as far as

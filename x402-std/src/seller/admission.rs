@@ -6,7 +6,7 @@ use x402_core::{Address, Amount, Payment, Refusal};
 
 use super::{Pledge, Proof, Ticket};
 use crate::chain::TxHash;
-use crate::ledger::{Answer, Entry, Identifier, RequestId, Settle};
+use crate::ledger::{Answer, Entry, Identifier, RequestId, SecretHash, Settle};
 
 /// Proof of payment for the payer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,6 +15,17 @@ pub struct Receipt {
     pub payer: Address,
     /// The transaction that moved the money; `None` where it is still to move ([`Settle::Later`]).
     pub transaction: Option<TxHash>,
+}
+
+/// Who has an answer again, or the work that is owed, once a payment's bytes can be read on a chain.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Replay {
+    /// Who shows to be its payer: by the secret that went with the payment ([`Presented::secret`]), by its
+    /// name ([`Presented::identifier`]), or by a signature ([`Presented::proof`]).
+    #[default]
+    Payer,
+    /// Whoever has the bytes: for what is public anyway.
+    Anyone,
 }
 
 /// What a payment is for.
@@ -26,6 +37,8 @@ pub struct Purchase {
     pub amount: Amount,
     /// When the money moves.
     pub settle: Settle,
+    /// Who has the answer again.
+    pub replay: Replay,
 }
 
 /// A payment as it was presented.
@@ -38,13 +51,15 @@ pub struct Presented {
     pub signature: Vec<u8>,
     /// The payer's own name for the purchase, if it has one.
     pub identifier: Option<Identifier>,
+    /// The secret that was sent with it, which never goes to the chain, if there is one.
+    pub secret: Option<SecretHash>,
     /// What shows that it is presented by its payer, where the request has it.
     pub proof: Option<Proof>,
 }
 
 impl From<Payment> for Presented {
     fn from(payment: Payment) -> Self {
-        Self { payment, signature: Vec::new(), identifier: None, proof: None }
+        Self { payment, signature: Vec::new(), identifier: None, secret: None, proof: None }
     }
 }
 

@@ -13,9 +13,10 @@ use super::*;
 use crate::BoxFuture;
 use crate::chain::Usage;
 use crate::chain::{Block, Call, Head, Journal, Outcome, PaidLog, Sent, Settlement, Transaction};
-use crate::ledger::{Answer, LedgerError, MemoryLedger, Step};
+use crate::ledger::{Answer, Identifier, LedgerError, MemoryLedger, SecretHash, Step};
 
 mod arrivals;
+mod claimed;
 mod credit;
 mod imports;
 mod leases;
@@ -265,6 +266,12 @@ struct Shop {
     offer: Offer<'static>,
 }
 
+/// A payment, and the secret of who presents it.
+fn secretly(payment: &Payment) -> Presented {
+    let secret = SecretHash::of_key("what nobody else can know");
+    Presented { secret, ..Presented::from(*payment) }
+}
+
 impl Shop {
     fn new(script: Script) -> Self {
         Self::with(Arc::new(MemoryLedger::default()), Arc::new(script))
@@ -292,7 +299,7 @@ impl Shop {
 
     async fn admit(&self, payment: &Payment, target: &str) -> Result<Admission, Rejection> {
         let request = RequestId::new("POST", target);
-        self.seller.admit(&(*payment).into(), self.offer.requirements(), request).await
+        self.seller.admit(&secretly(payment), self.offer.requirements(), request).await
     }
 
     async fn serve(&self, payment: &Payment) -> Ticket {
@@ -390,7 +397,7 @@ async fn of_a_hundred_at_once_one_is_served() {
         .map(|_| {
             let (seller, terms) = (shop.seller.clone(), *shop.offer.requirements());
             tokio::spawn(async move {
-                seller.admit(&payment.into(), &terms, RequestId::new("POST", "/a")).await
+                seller.admit(&secretly(&payment), &terms, RequestId::new("POST", "/a")).await
             })
         })
         .collect();

@@ -46,7 +46,7 @@ fn v1(offer: &Offer<'_>, nonce: u8) -> Value {
 fn get(payment: Option<(&str, &str)>) -> Request<Full<Bytes>> {
     let mut request = Request::get("/paid?a=b").header("Host", "shop.example");
     if let Some((name, value)) = payment {
-        request = request.header(name, value);
+        request = request.header(name, value).header("Idempotency-Key", secret(1));
     }
     request.body(full("")).unwrap()
 }

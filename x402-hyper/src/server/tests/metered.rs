@@ -41,14 +41,21 @@ impl Meter for Length {
 }
 
 pub(super) fn sells(shop: &Shop, settle: Settle, period: Option<Period>) -> PaymentLayer {
-    let sale =
-        Sale { settle, metering: Some(Arc::new(Bytewise(period))), ..Sale::from(shop.offer) };
+    let sale = Sale { settle, metering: bytewise(period), ..Sale::from(shop.offer) };
     let sale = Arc::new(sale);
     PaymentLayer::new(Arc::clone(&shop.seller), move |head: &Parts| match head.uri.path() {
         "/by-body" => Quote::ByBody(100),
         _ => Quote::Paid(Arc::clone(&sale)),
     })
-    .signing(TokenKey::from_bytes(KEY))
+    .signing(key())
+}
+
+pub(super) fn bytewise(period: Option<Period>) -> Option<Arc<dyn Metering>> {
+    Some(Arc::new(Bytewise(period)))
+}
+
+pub(super) fn key() -> TokenKey {
+    TokenKey::from_bytes(KEY)
 }
 
 fn paid(shop: &Shop, nonce: u8) -> Request<Full<Bytes>> {
@@ -298,7 +305,7 @@ async fn a_stream_ends_with_its_listener_and_a_document_does_not() {
 
 const ROUTE: &str = "GET /a";
 
-fn minutes(minutes: u64) -> Option<Period> {
+pub(super) fn minutes(minutes: u64) -> Option<Period> {
     Some(Period { duration: Duration::from_secs(60 * minutes), route: RouteHash::of(ROUTE) })
 }
 

@@ -135,7 +135,8 @@ async fn v2_echoes_its_quote() {
     assert_eq!(quote, text(&head.headers, "x-payment-quote"));
     let pay = |told: &serde_json::Value, offer: &Offer<'_>, nonce| {
         let payment = to_base64(&v2(told, 0, offer, nonce));
-        Request::get("/a").header("PAYMENT-SIGNATURE", payment).body(full("")).unwrap()
+        let request = Request::get("/a").header("PAYMENT-SIGNATURE", payment);
+        request.header("Idempotency-Key", secret(nonce)).body(full("")).unwrap()
     };
     stall.sells_for(20_000);
     let mut stripped = told.clone();

@@ -3,6 +3,7 @@
 use super::broken::expect;
 use super::*;
 use crate::metering::usage::{Pointer, UsageSource};
+use crate::seller::Replay;
 
 fn priced(model: &str, more: &str) -> String {
     let prices = match model {
@@ -86,6 +87,21 @@ fn what_cannot_be_counted_is_said_at_its_line() {
         ("per_request", ", upto: true", "no member of the pricing model per_request"),
     ] {
         expect(&priced(model, more), 10, word);
+    }
+}
+
+#[test]
+fn what_leaves_a_purse_is_not_given_to_whoever_has_the_bytes() {
+    let open = |model| priced(model, "").replace("    pricing:", "    replay: open\n    pricing:");
+    expect(&open("per_minute"), 10, "the payer's pass, or his credit");
+    let once = priced("per_request", "").replace("    pricing:", "    replay: open\n    pricing:");
+    assert_eq!(parse(&once).unwrap().routes[0].replay, Replay::Anyone);
+    for (word, replay) in [("payer", Ok(Replay::Payer)), ("opne", Err("did you mean `open`?"))] {
+        let text = once.replace("replay: open", &format!("replay: {word}"));
+        match replay {
+            Ok(replay) => assert_eq!(parse(&text).unwrap().routes[0].replay, replay),
+            Err(words) => expect(&text, 10, words),
+        }
     }
 }
 

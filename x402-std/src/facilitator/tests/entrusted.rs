@@ -16,8 +16,8 @@ use x402_core::{
 
 use super::*;
 use crate::chain::TxHash;
-use crate::ledger::{Answer, Ledger as _, RequestId, Settle};
-use crate::seller::{Admission, Later, Purchase, Rail, Rejection};
+use crate::ledger::{Answer, Ledger as _, RequestId, SecretHash, Settle};
+use crate::seller::{Admission, Later, Presented, Purchase, Rail, Rejection, Replay};
 
 const NOW: u64 = 1_790_000_000;
 const HASH: TxHash = TxHash([7; 32]);
@@ -159,7 +159,8 @@ impl Shop {
 
     async fn admit_of(&self, nonce: u8) -> Result<TxHash, Rejection> {
         let request = RequestId::new("GET", "/");
-        let presented = self.payment_of(nonce).into();
+        let secret = SecretHash::of_key("what nobody else can know");
+        let presented = Presented { secret, ..Presented::from(self.payment_of(nonce)) };
         match self.seller.admit(&presented, self.offer.requirements(), request).await? {
             Admission::Serve(ticket) => Ok(ticket.receipt().transaction.unwrap()),
             other => panic!("{other:?}"),
@@ -245,7 +246,8 @@ async fn what_is_owed_is_asked_for_until_the_facilitator_settles_it() {
     let shop = Shop::new(&[poor.clone(), poor.clone(), poor, Does::Settles]);
     let terms = shop.offer.requirements();
     let request = RequestId::new("GET", "/");
-    let purchase = Purchase { request, amount: terms.amount, settle: Settle::Later };
+    let purchase =
+        Purchase { request, amount: terms.amount, settle: Settle::Later, replay: Replay::Payer };
     let admitted = shop.seller.admit_for(&shop.payment().into(), terms, purchase).await;
     let Ok(Admission::Pledged(pledge)) = admitted else { panic!("{admitted:?}") };
     let body = Some(Vec::new());

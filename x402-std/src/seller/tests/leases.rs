@@ -240,7 +240,7 @@ async fn of_two_sellers_one_serves(ledgers: [Arc<dyn Ledger>; 2]) {
             let shop = &shops[number % 2];
             let (seller, terms) = (shop.seller.clone(), *shop.offer.requirements());
             tokio::spawn(async move {
-                seller.admit(&payment.into(), &terms, RequestId::new("POST", "/a")).await
+                seller.admit(&secretly(&payment), &terms, RequestId::new("POST", "/a")).await
             })
         })
         .collect();

@@ -7,9 +7,9 @@ impl Shop {
     async fn buy(&self, payment: &Payment, settle: Settle) -> Result<Admission, Rejection> {
         let request = RequestId::new("POST", "/a");
         let amount = self.offer.requirements().amount;
-        let purchase = Purchase { request, amount, settle };
+        let purchase = Purchase { request, amount, settle, replay: Replay::Payer };
         let terms = self.offer.requirements();
-        self.seller.admit_for(&(*payment).into(), terms, purchase).await
+        self.seller.admit_for(&secretly(payment), terms, purchase).await
     }
 
     pub(super) async fn pledged(&self, payment: &Payment, settle: Settle) -> Pledge {

@@ -74,7 +74,7 @@ async fn another_authorization_with_the_same_nonce_is_another_payment() {
     let dear = Offer::with_amount(shop.offer, Amount::from_units(14_400_000));
     let request = RequestId::new("POST", "/a");
     let admit = |payment: Payment| {
-        let (seller, presented) = (Arc::clone(&shop.seller), payment.into());
+        let (seller, presented) = (Arc::clone(&shop.seller), secretly(&payment));
         async move { seller.admit(&presented, dear.requirements(), request).await }
     };
     let of_dear = Shop { offer: dear, ..Shop::new(Script::default()) }.payment_of(7, 60);

@@ -26,8 +26,8 @@ impl Shop {
     async fn take(&self, nonce: u8, settle: Settle) -> Result<Admission, Rejection> {
         let request = RequestId::new("POST", &format!("/{nonce}"));
         let terms = *self.offer.requirements();
-        let purchase = Purchase { request, amount: terms.amount, settle };
-        self.seller.admit_for(&self.payment_of(nonce, 60).into(), &terms, purchase).await
+        let purchase = Purchase { request, amount: terms.amount, settle, replay: Replay::Payer };
+        self.seller.admit_for(&secretly(&self.payment_of(nonce, 60)), &terms, purchase).await
     }
 
     /// How many of a hundred that come at once are admitted; the others have too small a balance.
