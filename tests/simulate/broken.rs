@@ -35,6 +35,8 @@ pub(crate) enum Broken {
     Nonce,
     /// The disk says that it has what it has not.
     Sync,
+    /// Whoever signs is taken for the payer.
+    Payer,
     /// A facilitator's word is taken without a look at the chain.
     Word,
 }
@@ -50,6 +52,7 @@ impl Broken {
             "watch" => Self::Watch,
             "nonce" => Self::Nonce,
             "sync" => Self::Sync,
+            "payer" => Self::Payer,
             "word" => Self::Word,
             other => panic!("nothing is broken by the name {other}"),
         }
@@ -77,6 +80,7 @@ impl Broken {
             Self::Watch => weather.deep_reorg = 20,
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
             Self::Sync => weather.file = 1,
+            Self::Payer => (weather.observed, weather.engine) = (500, 0),
             Self::Word => (weather.entrusted, weather.engine, weather.lies) = (1, 0, 300),
         }
     }

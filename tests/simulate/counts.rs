@@ -24,6 +24,8 @@ pub(crate) struct Counts {
     pub(crate) replaced: u64,
     /// What strangers, and payers, have done against payments.
     pub(crate) by_others: u64,
+    /// Payments that were presented by who had read them on the chain.
+    pub(crate) observed: u64,
     /// Authorizations that were used together with the nonces of others.
     pub(crate) bundles: u64,
     /// What a facilitator said and did that was not so.
@@ -62,6 +64,7 @@ impl Counts {
         self.restarts += other.restarts;
         self.replaced += other.replaced;
         self.by_others += other.by_others;
+        self.observed += other.observed;
         self.bundles += other.bundles;
         self.lies += other.lies;
         self.reversed += other.reversed;

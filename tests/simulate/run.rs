@@ -13,10 +13,11 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tower_layer::Layer as _;
+use tower_service::Service;
 use x402_core::secp256k1::K256Signer;
 use x402_core::state::State;
-use x402_core::{Address, Amount, Asset, ChainId, Offer};
-use x402_hyper::server::{PaymentLayer, PaymentService, Quote, Sale};
+use x402_core::{Address, Amount, Asset, ChainId, Offer, PaymentId};
+use x402_hyper::server::{PaymentBody, PaymentLayer, PaymentService, Quote, Sale};
 use x402_std::Seller;
 use x402_std::chain::{Chain, RpcChain, RpcOptions};
 use x402_std::config::OwnedAsset;
@@ -30,7 +31,8 @@ use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
 use crate::facilitator::{Liar, service};
-use crate::signing::{Book, digest, request, sign};
+use crate::observer::key;
+use crate::signing::{Book, digest, identify, request, sign};
 use crate::store::Store;
 use crate::token::{Terms, word};
 use crate::wire::Wire;
@@ -43,6 +45,29 @@ pub(crate) const PRICE: u64 = 10_000;
 const BLOCK: Duration = Duration::from_secs(2);
 /// The longest that a run goes on when nothing fails any more, in Unix seconds.
 const END: u64 = 2 * 60 * 60;
+
+/// What is sold, as clients reach it.
+pub(crate) trait Served:
+    Service<
+        Request<Full<Bytes>>,
+        Response = Response<PaymentBody<Full<Bytes>>>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+{
+}
+
+impl<S> Served for S where
+    S: Service<
+            Request<Full<Bytes>>,
+            Response = Response<PaymentBody<Full<Bytes>>>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+{
+}
 
 pub(crate) struct Ended {
     pub(crate) counts: Counts,
@@ -63,13 +88,16 @@ pub(crate) struct Settings {
 pub(crate) struct Stage {
     pub(crate) world: Shared,
     store: Store,
-    book: Arc<Book>,
+    pub(crate) book: Arc<Book>,
     offer: Offer<'static>,
     /// What a facilitator is asked with for each payment.
     pub(crate) requests: Vec<Vec<u8>>,
-    /// The fields of each payment.
-    payments: Vec<Vec<(&'static str, String)>>,
-    broken: Option<Broken>,
+    /// The fields of each payment, as a chain has them.
+    pub(crate) payments: Vec<Vec<(&'static str, String)>>,
+    pub(crate) ids: Vec<PaymentId>,
+    /// Whether somebody looks out for it on the chain.
+    observed: Vec<bool>,
+    pub(crate) broken: Option<Broken>,
 }
 
 pub(crate) fn run(seed: u64, settings: &Settings) -> Ended {
@@ -160,7 +188,7 @@ impl Stage {
             CreditAccount { payer, chain_id, asset: usdc.address, seller: PAY_TO }
         };
         let mut signers = Signers::new();
-        let (mut payments, mut requests) = (Vec::new(), Vec::new());
+        let (mut payments, mut requests, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..count as u64 {
             let valid = BEGIN + 30 + world.random.below(600);
             let account = account(index % payers);
@@ -168,6 +196,7 @@ impl Stage {
             signers.insert(digest(&offer, &transfer), account.payer);
             payments.push(fields);
             requests.push(request(&offer, &transfer));
+            ids.push(identify(&offer, &transfer));
             world.payments.push(Payment::of(Terms::of(&transfer), valid));
             world.books.payments.push(Told::nothing(account));
         }
@@ -181,14 +210,18 @@ impl Stage {
             let is_contested = world.chance(contested);
             world.orders.push(Order::new(account, nonce, is_contested));
         }
+        let permille = world.weather.observed;
+        let observed = (0..count).map(|_| world.chance(permille)).collect();
         let world = Arc::new(Mutex::new(world));
         Self {
             store: Store::new(&world, broken == Some(Broken::Sync)),
             world,
-            book: Arc::new(Book(signers)),
+            book: Arc::new(Book::new(signers)),
             offer,
             requests,
             payments,
+            ids,
+            observed,
             broken,
         }
     }
@@ -259,6 +292,9 @@ impl Stage {
             for _ in 0..self.racers() {
                 tokio::spawn(Arc::clone(&self).client(index, service.clone()));
             }
+            if self.observed[index] {
+                tokio::spawn(Arc::clone(&self).observe(index, service.clone()));
+            }
         }
         self.draw(&seller);
         resolve(&seller).await;
@@ -324,13 +360,7 @@ impl Stage {
     /// One client: the same bytes until they are served, or refused for good.
     async fn client<S>(self: Arc<Self>, index: usize, service: PaymentService<S>)
     where
-        PaymentService<S>: tower_service::Service<
-                Request<Full<Bytes>>,
-                Response = Response<x402_hyper::server::PaymentBody<Full<Bytes>>>,
-                Error = Infallible,
-                Future: Send,
-            > + Clone
-            + Send,
+        PaymentService<S>: Served,
     {
         let pause = lock(&self.world).random.below(20_000);
         sleep(Duration::from_millis(pause)).await;
@@ -341,6 +371,7 @@ impl Stage {
                 for (name, value) in &self.payments[index] {
                     request = request.header(*name, value);
                 }
+                let request = request.header("Idempotency-Key", key(index));
                 let request = request.body(Full::default()).unwrap();
                 let Ok(answer) = service.clone().oneshot(request).await;
                 let (head, body) = answer.into_parts();

@@ -1,12 +1,14 @@
 //! What payers sign, and who is believed to have signed it.
 
+use std::sync::Mutex;
+
 use x402_core::headers::{SignatureForm, SignedPayment};
 use x402_core::permit2::{self, Permit};
 use x402_core::wire::base64::Base64;
 use x402_core::wire::{Answers, PaymentFlow, Requirements, SignedPayload};
 use x402_core::{
-    Address, Amount, Authorization, ChainId, Digest, Nonce, Offer, Recover, Scheme, Signature,
-    SignatureError, Timestamp, Transfer, TransferMethod,
+    Address, Amount, Authorization, ChainId, Digest, Nonce, Offer, PaymentId, Recover, Scheme,
+    Signature, SignatureError, Timestamp, Transfer, TransferMethod,
 };
 
 use crate::run::{PAY_TO, PRICE};
@@ -66,6 +68,15 @@ pub(crate) fn digest(offer: &Offer<'_>, transfer: &Transfer) -> Word {
     *digest.as_bytes()
 }
 
+pub(crate) fn identify(offer: &Offer<'_>, transfer: &Transfer) -> PaymentId {
+    let (from, nonce) = (transfer.from(), transfer.nonce());
+    let contract = match transfer {
+        Transfer::Eip3009(_) => offer.asset().address,
+        Transfer::Permit2(_) => permit2::PERMIT2,
+    };
+    PaymentId { chain_id: ChainId::ETHEREUM, contract, from, nonce }
+}
+
 /// The request to a facilitator to settle it.
 pub(crate) fn request(offer: &Offer<'_>, transfer: &Transfer) -> Vec<u8> {
     let signature = signature();
@@ -79,17 +90,29 @@ pub(crate) fn request(offer: &Offer<'_>, transfer: &Transfer) -> Vec<u8> {
     json.into_bytes()
 }
 
-fn signature() -> [u8; 65] {
+pub(crate) fn signature() -> [u8; 65] {
     let mut signature = [0; 65];
     (signature[31], signature[63], signature[64]) = (1, 1, 27);
     signature
 }
 
 /// Takes the word of the run for who signed: the curve is not what is tested here.
-pub(crate) struct Book(pub(crate) Signers);
+pub(crate) struct Book(Mutex<Signers>);
+
+impl Book {
+    pub(crate) const fn new(signers: Signers) -> Self {
+        Self(Mutex::new(signers))
+    }
+
+    /// Takes it for signed, whoever has signed it.
+    pub(crate) fn believe(&self, digest: Word, signer: Address) {
+        self.0.lock().unwrap().insert(digest, signer);
+    }
+}
 
 impl Recover for Book {
     fn recover(&self, digest: &Digest, _: &Signature) -> Result<Address, SignatureError> {
-        self.0.get(digest.as_bytes()).copied().ok_or(SignatureError::Unrecoverable)
+        let signers = self.0.lock().unwrap();
+        signers.get(digest.as_bytes()).copied().ok_or(SignatureError::Unrecoverable)
     }
 }

@@ -110,6 +110,8 @@ weather! {
     draw_dropped: 300,
     /// A draw's nonce is sent with another request, too.
     draw_contested: 500,
+    /// Somebody reads a payment on the chain, and presents it.
+    observed: 500,
 }
 
 impl Weather {

@@ -338,6 +338,11 @@ impl World {
         }
     }
 
+    /// Whether the node has a transaction of the seller's for it: whoever asks is told what is in it.
+    pub(crate) fn is_on_the_chain(&self, index: usize) -> bool {
+        !self.payments[index].taken.is_empty()
+    }
+
     pub(crate) fn work_begins(&mut self, index: usize) -> u32 {
         self.counts.runs += 1;
         let moved = self.is_paid(index);

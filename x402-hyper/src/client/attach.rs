@@ -9,10 +9,15 @@ use x402_core::wire::base64::Base64;
 use x402_core::wire::{Answers, SignedPayload};
 
 use super::payment::field;
-use super::{ClientError, Dialect, QUOTE, Terms, V1_PAYMENT, V2_PAYMENT};
+use super::{ClientError, Dialect, KEY, QUOTE, Terms, V1_PAYMENT, V2_PAYMENT};
 
-pub(super) fn headers(signed: &Signed, terms: &Terms) -> Result<HeaderMap, ClientError> {
-    let fields = match terms.dialect {
+/// The payment for a request that has these fields of its own.
+pub(super) fn headers(
+    signed: &Signed,
+    terms: &Terms,
+    own: &HeaderMap,
+) -> Result<HeaderMap, ClientError> {
+    let mut fields = match terms.dialect {
         Dialect::Headers => plain(signed, terms),
         Dialect::V1 => {
             let answers = Answers::V1(terms.asset.chain_id);
@@ -27,6 +32,10 @@ pub(super) fn headers(signed: &Signed, terms: &Terms) -> Result<HeaderMap, Clien
             vec![(V2_PAYMENT.to_owned(), payload(signed, answers))]
         }
     };
+    // Whoever reads the payment on the chain has all of it but this: by it the seller knows the payer.
+    if !own.contains_key(KEY) {
+        fields.push((KEY.to_owned(), format!("\"{}\"", random()?)));
+    }
     let headers = fields.iter().map(|(name, value)| field(name, value)).collect::<Option<_>>();
     headers.ok_or(ClientError::Request("the asset's symbol is not ASCII"))
 }
@@ -60,9 +69,14 @@ fn identified(extensions: &str) -> Result<Option<String>, ClientError> {
     else {
         return Ok(None);
     };
+    info.insert("id".to_owned(), json!(format!("pay_{}", random()?)));
+    Ok(Some(extensions.to_string()))
+}
+
+/// 128 random bits, in hex.
+fn random() -> Result<String, ClientError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| ClientError::System("randomness"))?;
-    let id = Hex(&random).to_string();
-    info.insert("id".to_owned(), json!(format!("pay_{}", id.trim_start_matches("0x"))));
-    Ok(Some(extensions.to_string()))
+    let text = Hex(&random).to_string();
+    Ok(text.trim_start_matches("0x").to_owned())
 }

@@ -116,7 +116,7 @@ impl Payment {
             method: request.method().clone(),
             uri: request.uri().clone(),
             sent_with: Some((request.headers().clone(), request.body().clone())),
-            headers: attach::headers(signed, terms)?,
+            headers: attach::headers(signed, terms, request.headers())?,
         })
     }
 

@@ -405,6 +405,29 @@ async fn a_connection_that_breaks_gets_the_same_payment_again() {
     shop.assert_one_payment(3);
 }
 
+/// What shows to the seller that it is the payer who asks again: no reader of the chain has it.
+#[tokio::test]
+async fn each_payment_has_a_key_that_goes_with_it_and_stays_the_same() {
+    // Each payment is lost on the way the first time.
+    let shop = Shop::selling(|_, count| if count % 2 == 1 { None } else { settled() }).await;
+    let client = client(limits());
+    for _ in 0..2 {
+        let payment = client.send(shop.post()).await.unwrap().payment.unwrap();
+        let kept = Payment::load(&payment.save()).unwrap();
+        assert_eq!(kept.headers()["idempotency-key"], payment.headers()["idempotency-key"]);
+        assert!(payment.headers()["idempotency-key"].is_sensitive());
+    }
+    let keys: Vec<_> =
+        shop.paid().iter().map(|seen| seen.headers["idempotency-key"].clone()).collect();
+    assert_eq!((&keys[0], &keys[2]), (&keys[1], &keys[3]));
+    assert!(keys[0] != keys[2] && keys.iter().all(|key| key.len() == 34), "{keys:?}");
+    let mut request = shop.post();
+    request.headers_mut().insert("idempotency-key", "order-17".parse().unwrap());
+    let payment = client.send(request).await.unwrap().payment.unwrap();
+    assert!(!payment.headers().contains_key("idempotency-key"));
+    assert_eq!(shop.paid().last().unwrap().headers["idempotency-key"], "order-17");
+}
+
 #[tokio::test]
 async fn an_outcome_that_stays_unknown_can_be_resumed() {
     let shop = Shop::selling(|_, count| match count {

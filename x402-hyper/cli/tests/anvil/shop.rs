@@ -297,7 +297,7 @@ pub fn sign(terms: &Authorization, asset: &Asset<'_>) -> Signature {
     signature
 }
 
-/// The four fields that are a payment, and no more.
+/// The four fields that are a payment, and what shows who sends them again.
 pub fn four_fields(terms: &Authorization, nonce: &str) -> Vec<(&'static str, String)> {
     fields(terms, sign(terms, &usdc()), nonce)
 }
@@ -316,6 +316,7 @@ pub fn fields(
     });
     set(&mut fields, "X-Payment-Nonce", nonce);
     assert_eq!(fields.len(), 4);
+    fields.push(("Idempotency-Key", format!("\"the key of the payer's of {nonce}\"")));
     fields
 }
 
