@@ -8,21 +8,23 @@ use x402_std::config::{Config, LedgerConfig};
 
 use crate::args::ServeArgs;
 use crate::exit::Failure;
-use crate::{output, serve, shop, signals};
+use crate::signals::Hangup;
+use crate::{output, serve, shop};
 
 /// Reads the file anew when it is told to, and has requests priced by it.
 pub(crate) struct Reloading {
     pub(crate) args: ServeArgs,
     pub(crate) prices: Prices,
     pub(crate) seller: Arc<Seller>,
+    /// Watched from before the program says that it listens: who is told so may send it.
+    pub(crate) hangup: Hangup,
 }
 
 impl Reloading {
     /// Never ends. What cannot be taken over is refused, and the prices stay.
-    pub(crate) async fn run(self, served: Config) {
-        let mut hangup = signals::Hangup::watch();
+    pub(crate) async fn run(mut self, served: Config) {
         loop {
-            hangup.wait().await;
+            self.hangup.wait().await;
             match self.reload(&served) {
                 Ok(routes) => output::note(format_args!("{routes} routes are priced anew")),
                 Err(failure) => output::note(format_args!("the prices stay: {failure}")),

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let allow_dev_key = args.allow_dev_key;
     let config = load(&args)?;
     let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
-    let stop = told_to_stop();
+    let (stop, hangup) = (told_to_stop(), signals::Hangup::watch());
     let listener = listen(config.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     output::line(describe(&config, &address.to_string()));
@@ -42,7 +42,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
     let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
     let gateway = gateway.signing(token_key(&config)?);
-    let reloading = Reloading { args, prices: gateway.prices(), seller: Arc::clone(&shop.seller) };
+    let (prices, seller) = (gateway.prices(), Arc::clone(&shop.seller));
+    let reloading = Reloading { args, prices, seller, hangup };
     let reloading = tokio::spawn(reloading.run(config));
     gateway.serve(listener, stop).await;
     reloading.abort();

@@ -155,7 +155,18 @@ impl Shop {
             return false;
         }
         self.program = Some(program);
+        self.wait_for_an_answer();
         true
+    }
+
+    /// It listens before it has told all that it tells at its start. What is no request reaches no upstream.
+    fn wait_for_an_answer(&self) {
+        let mut stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        stream.write_all(b"no request\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     }
 
     /// Has the program read its file anew, with these parts of it replaced.
@@ -432,7 +443,11 @@ impl Work {
 pub fn first_line(program: &mut Child) -> Option<String> {
     let mut lines = BufReader::new(program.stdout.take().expect("a pipe")).lines();
     let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || tell.send(lines.next().and_then(Result::ok)));
+    std::thread::spawn(move || {
+        // There is more than one, and nobody may close the pipe on the program.
+        let _ = tell.send(lines.next().and_then(Result::ok));
+        lines.for_each(drop);
+    });
     let said = told.recv_timeout(Duration::from_secs(30));
     if said.is_err() {
         let _ = program.kill();

@@ -74,7 +74,8 @@ fn pay(shop: &Shop, payment: Authorization, signature: &[u8]) -> Answer {
     let answers = Answers::V2 { accepted: &accepted, resource: "", extensions: "" };
     let transfer = Transfer::Eip3009(payment);
     let payload = Base64(SignedPayload { transfer: &transfer, signature, answers }).to_string();
-    shop.send(&[("PAYMENT-SIGNATURE", payload)])
+    let key = format!("the key of the payer's of {}", payment.nonce);
+    shop.send(&[("PAYMENT-SIGNATURE", payload), ("Idempotency-Key", key)])
 }
 
 fn refused(answer: &Answer, reason: &str) {

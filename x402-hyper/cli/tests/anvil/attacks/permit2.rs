@@ -89,7 +89,8 @@ fn accepted(shop: &Shop, line: &str, body: &str) -> Value {
 
 /// A request that is paid by a permit.
 fn request(shop: &Shop, line: &str, body: &str, permit: &Permit) -> String {
-    http::request(line, &[paying(shop, line, body, permit)], body)
+    let key = format!("the key of the payer's of {}", permit.nonce);
+    http::request(line, &[paying(shop, line, body, permit), ("Idempotency-Key", key)], body)
 }
 
 /// The same by who shows that he is the payer.
