@@ -5,6 +5,7 @@ mod broken_request;
 mod bundle;
 mod ended;
 mod lagging;
+mod observer;
 mod odd_token;
 mod permit2;
 mod purse;

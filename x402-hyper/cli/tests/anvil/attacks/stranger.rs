@@ -19,7 +19,7 @@ pub(super) fn proof(payment: &Authorization, origin: &str) -> String {
     proof_by(&super::signer_of(payment.from), payment, origin)
 }
 
-fn proof_by(signer: &K256Signer, payment: &Authorization, origin: &str) -> String {
+pub(super) fn proof_by(signer: &K256Signer, payment: &Authorization, origin: &str) -> String {
     proof_of(signer, id(USDC, payment.from, payment.nonce), origin)
 }
 
