@@ -150,8 +150,11 @@ more, whatever the price is by then. Without it, and after that, the price is th
 
 # The same payment again
 
-* The same request — method, path, query, body — is given the same answer; the inner service is not
-  called.
+* The same request — method, path, query, body — is given the same answer, if it shows to come from the payer:
+  by the `Idempotency-Key` that came with the payment, the `payment-identifier`, or `X-Payment-Proof`
+  ([`Presented`](x402_std::seller::Presented)). Its bytes can be read on the chain, and show nothing once they
+  were sent: else 409. The inner service is not called. A [`Sale`] may be given to whoever has the bytes
+  ([`Sale::replay`]).
 * Another request is answered with 409.
 * While the answer is being made: 409 with `Retry-After`.
 * Where the inner service failed (an error, a status of 500 and above, an answer or a request that
@@ -163,7 +166,7 @@ more, whatever the price is by then. Without it, and after that, the price is th
 | 400 | the payment cannot be read; a body broke off; or the request cannot be priced |
 | 402 | a price, and what was wrong with the payment that was sent, if one was |
 | 404, 405 | [`Quote::Absent`], [`Quote::MethodNotAllowed`] |
-| 409 | the payment was used |
+| 409 | the payment was used, or is not shown to be the client's own |
 | 413, 431 | a body to be compared, or a payment, is too large |
 | 429 | transactions for this payer moved nothing, and the next has to wait; with `Retry-After` |
 | 500 | the inner service panicked; the work is owed still |
