@@ -17,7 +17,7 @@ use x402_std::chain::{
     Block, Call, ChainError, Journal, Outcome, PaidLog, Sent, Transaction, TxHash,
 };
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
-use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
+use x402_std::ledger::{LedgerError, LedgerIdentity, MemoryLedger, Owed, OwedAccount, Step};
 use x402_std::seller::{Later, SellerOptions};
 use x402_std::{BoxFuture, Chain, Seller};
 
@@ -269,6 +269,10 @@ impl Ledger for SlowLedger {
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         self.0.held_draws()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        self.0.identity()
     }
 }
 
