@@ -46,7 +46,7 @@ fn check_same(served: &Config, config: &Config) -> Result<(), Failure> {
     if is_known && opened(served) == opened(config) {
         return Ok(());
     }
-    let what = "more than `routes`, `default` and `public_url` has changed";
+    let what = "more than `routes`, `default` and `public_url` (beside a `name`) has changed";
     Err(Failure::usage(what).help("start the program anew"))
 }
 
@@ -64,7 +64,8 @@ fn opened(config: &Config) -> [String; 3] {
         LedgerConfig::Postgres(url) | LedgerConfig::Redis(url) => url.expose(),
         LedgerConfig::File(_) | LedgerConfig::Memory => "",
     };
-    let rest =
-        format!("{addresses:?} {parties:?} {rules:?} {:?} {:?}", config.ledger, config.secret);
+    // What was signed is good under one name.
+    let signing = (&config.secret, config.gateway_name());
+    let rest = format!("{addresses:?} {parties:?} {rules:?} {:?} {signing:?}", config.ledger);
     [nodes, ledger.to_owned(), rest]
 }

@@ -5,12 +5,15 @@ use http::HeaderValue;
 use http::request::Parts;
 use x402_core::Offer;
 use x402_std::ledger::Settle;
+use x402_std::quote::RouteHash;
 
 use super::metering::Metering;
 
 /// What is sold, and every way to pay for it.
 #[derive(Clone, Debug, Default)]
 pub struct Sale {
+    /// The route that it is sold by: quotes and passes for it are good there and nowhere else.
+    pub route: RouteHash,
     /// The ways to pay; the first is the one that the header dialect tells.
     pub offers: Vec<Offer<'static>>,
     /// What is sold, in the seller's words; may be empty.
