@@ -1,5 +1,5 @@
-//! Quotes, passes and the names of balances: what ring has signed with the seller's key is taken, for
-//! what it is for and no longer than it says, and nothing else is.
+//! Quotes, passes and the names of balances: what ring has signed with the gateway's key, or the one before
+//! it, is taken, for what it is for and no longer than it says, and nothing else is.
 #![no_main]
 
 use core::fmt::Debug;
@@ -11,16 +11,33 @@ use ring::{digest, hmac};
 use x402_core::{Address, Amount, ChainId};
 use x402_fuzz::Cut;
 use x402_std::ledger::CreditAccount;
-use x402_std::quote::{CreditToken, Pass, Quote, RequestHash, RouteHash, TokenError, TokenKey};
+use x402_std::quote::{CreditToken, Pass, Quote, RequestHash, RouteHash};
+use x402_std::quote::{TokenError, TokenKey, TokenKeys};
 
 const SECRET: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 
-static KEY: LazyLock<TokenKey> = LazyLock::new(|| TokenKey::from_bytes(SECRET));
-static OTHER: LazyLock<TokenKey> = LazyLock::new(|| TokenKey::derive(&SECRET).unwrap());
-static THEIRS: LazyLock<hmac::Key> = LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &SECRET));
+const NAME: &str = "https://api.example.com";
 
-/// How much a quote, a pass and a credit say, in bytes, the kind before it not included.
-const LENGTHS: [usize; 3] = [120, 60, 68];
+fn secret() -> TokenKey {
+    TokenKey::from_bytes(SECRET)
+}
+
+static KEYS: LazyLock<TokenKeys> = LazyLock::new(|| TokenKeys::new(NAME, &secret(), None));
+/// The next key signs, and the first is taken still.
+static NEXT: LazyLock<TokenKeys> =
+    LazyLock::new(|| TokenKeys::new(NAME, &TokenKey::derive(&SECRET).unwrap(), Some(&secret())));
+/// Another gateway of the same seller.
+static OTHER: LazyLock<TokenKeys> = LazyLock::new(|| TokenKeys::new("other", &secret(), None));
+static THEIRS: LazyLock<hmac::Key> = LazyLock::new(|| {
+    let seller = hmac::Key::new(hmac::HMAC_SHA256, &SECRET);
+    let gateway = hmac::sign(&seller, format!("x402 gateway, 1: {NAME}").as_bytes());
+    hmac::Key::new(hmac::HMAC_SHA256, gateway.as_ref())
+});
+
+/// The first of the kinds: a quote, a pass and a credit.
+const FIRST: u8 = 4;
+/// How much each of them says, in bytes, the kind before it not included.
+const LENGTHS: [usize; 3] = [152, 141, 68];
 
 /// What a token is shown for, and when: all that it says itself, save for one bit that may be another.
 struct Shown {
@@ -65,19 +82,28 @@ fuzz_target!(|data: &[u8]| {
 /// What a token of that kind says, or of any; as long as it is to be, or as it is.
 fn said(kind: u8, mut cut: Cut<'_>) -> Vec<u8> {
     let Some(length) = LENGTHS.get(usize::from(kind % 4)) else { return cut.0.to_vec() };
-    let mut said = vec![kind % 4 + 1];
+    let kind = kind % 4;
+    let mut said = vec![FIRST + kind];
     said.resize_with(1 + length, || cut.byte());
-    // A route has a name, of which the pass has the hash.
-    if kind % 4 == 1 {
+    // A route has a name, of which quotes and passes have the hash.
+    if kind < 2 {
         let route = route_hash(&name(&said));
-        said[21..53].copy_from_slice(&route);
+        said[49..81].copy_from_slice(&route);
+    }
+    // There is one unit, and it is not to be found by chance alone.
+    if kind == 1 && said[UNIT] % 4 != 0 {
+        said[UNIT] = MINUTE;
     }
     said
 }
 
-/// The route of a pass: it is named after its payer.
+/// Where a pass has its unit, and which there is.
+const UNIT: usize = 113;
+const MINUTE: u8 = 1;
+
+/// The route of a quote or a pass: it is named after what stands first in it.
 fn name(said: &[u8]) -> String {
-    said.get(1..21).map(|payer| BASE64URL_NOPAD.encode(payer)).unwrap_or_default()
+    said.get(1..21).map(|first| BASE64URL_NOPAD.encode(first)).unwrap_or_default()
 }
 
 fn route_hash(name: &str) -> [u8; 32] {
@@ -97,13 +123,13 @@ fn flip(bytes: &mut [u8], bit: u16) {
 fn shown(said: &[u8], now: u64, other: u8) -> Shown {
     let mut said = said.to_vec();
     let route = if other & 1 == 0 { name(&said) } else { "another".to_owned() };
-    said.resize(said.len().max(121), 0);
+    said.resize(said.len().max(153), 0);
     // The last of the eight is none.
-    let places = [1, 21, 29, 49, 81, 112, 113];
+    let places = [1, 21, 29, 49, 113, 144, 145];
     if let Some(place) = places.get(usize::from(other / 2 % 8)) {
         said[*place] ^= 1 << (other / 16 % 8);
     }
-    let mut quoted = Cut(&said[81..]);
+    let mut quoted = Cut(&said[113..]);
     let account = account(&said[1..69]);
     Shown { now, route, request: quoted.array(), account }
 }
@@ -118,55 +144,63 @@ fn account(bytes: &[u8]) -> CreditAccount {
     }
 }
 
-/// All kinds of tokens, under two keys.
+/// All kinds of tokens, under several keys.
 fn check(token: &str, shown: &Shown, is_changed: bool) {
     let (now, request) = (shown.now, RequestHash::from_bytes(shown.request));
     let route = RouteHash::of(&shown.route);
     let CreditAccount { chain_id, asset, seller, .. } = shown.account;
-    let quoted = |key: &TokenKey| Quote::verify(token, key, &request, now);
-    let passed = |key: &TokenKey| Pass::verify(token, key, &route, now);
-    let credited = |key: &TokenKey| CreditToken::verify(token, key, chain_id, asset, seller);
-    check_one(token, quoted, |quote| quote.sign(&KEY), read_quote(token, shown));
-    check_one(token, passed, |pass| pass.sign(&KEY), read_pass(token, shown));
-    check_one(token, credited, |credit| credit.sign(&KEY), read_credit(token, shown));
+    let quoted = |keys: &TokenKeys| Quote::verify(token, keys, &route, &request, now);
+    let passed = |keys: &TokenKeys| Pass::verify(token, keys, &route, now);
+    let credited = |keys: &TokenKeys| CreditToken::verify(token, keys, chain_id, asset, seller);
+    let [quote, pass, credit] = [FIRST, FIRST + 1, FIRST + 2].map(|kind| open(token, kind));
+    check_one(token, quoted, |quote| quote.sign(&KEYS), &quote, |said| read_quote(said, shown));
+    check_one(token, passed, |pass| pass.sign(&KEYS), &pass, |said| read_pass(said, shown));
+    check_one(token, credited, |token| token.sign(&KEYS), &credit, |said| read_credit(said, shown));
     if is_changed {
-        let refused = [quoted(&KEY).err(), passed(&KEY).err(), credited(&KEY).err()];
+        let refused = [quoted(&KEYS).err(), passed(&KEYS).err(), credited(&KEYS).err()];
         let is_refused = |error| matches!(error, Some(TokenError::Forged | TokenError::Malformed));
         assert!(refused.into_iter().all(is_refused), "{refused:?}");
     }
 }
 
-/// What is read is what is expected, and signed again it is the same text; with another key it is not
-/// read.
+/// What is read is what is expected of what it says, and signed again it is the same text; with another key
+/// it is not read.
 fn check_one<T: Copy + Debug + PartialEq>(
     token: &str,
-    verify: impl Fn(&TokenKey) -> Result<T, TokenError>,
+    verify: impl Fn(&TokenKeys) -> Result<T, TokenError>,
     sign: impl Fn(&T) -> String,
-    expected: Result<T, TokenError>,
+    said: &Result<Vec<u8>, TokenError>,
+    expect: impl Fn(&[u8]) -> Result<T, TokenError>,
 ) {
-    let read = verify(&KEY);
+    let expected = said.as_ref().map_err(|error| *error).and_then(|said| expect(said));
+    let read = verify(&KEYS);
     assert_eq!(read, expected);
+    assert_eq!(verify(&NEXT), expected);
     if let Ok(read) = read {
         assert_eq!(sign(&read), token);
     }
-    let is_token = expected != Err(TokenError::Malformed);
+    let is_token = *said != Err(TokenError::Malformed);
     let refused = if is_token { TokenError::Forged } else { TokenError::Malformed };
     assert_eq!(verify(&OTHER), Err(refused));
 }
 
-fn read_quote(token: &str, shown: &Shown) -> Result<Quote, TokenError> {
-    let said = open(token, 1)?;
-    let mut cut = Cut(&said);
+fn read_quote(said: &[u8], shown: &Shown) -> Result<Quote, TokenError> {
+    let mut cut = Cut(said);
+    let (chain_id, asset) = (ChainId::new(cut.number()), Address::new(cut.array()));
+    let (pay_to, hash) = (Address::new(cut.array()), cut.array());
     let quote = Quote {
+        chain_id,
+        asset,
+        pay_to,
+        route: RouteHash::of(&shown.route),
         amount: Amount::from_be_bytes(cut.array()),
-        chain_id: ChainId::new(cut.number()),
-        asset: Address::new(cut.array()),
-        pay_to: Address::new(cut.array()),
         request: RequestHash::from_bytes(cut.array()),
         expires_at: cut.number(),
     };
     if quote.expires_at <= shown.now {
         Err(TokenError::Expired)
+    } else if hash != route_hash(&shown.route) {
+        Err(TokenError::OtherRoute)
     } else if *quote.request.as_bytes() != shown.request {
         Err(TokenError::OtherRequest)
     } else {
@@ -174,24 +208,28 @@ fn read_quote(token: &str, shown: &Shown) -> Result<Quote, TokenError> {
     }
 }
 
-fn read_pass(token: &str, shown: &Shown) -> Result<Pass, TokenError> {
-    let said = open(token, 2)?;
-    let mut cut = Cut(&said);
-    let (payer, hash): (_, [u8; 32]) = (Address::new(cut.array()), cut.array());
-    let (route, until) = (RouteHash::of(&shown.route), cut.number());
-    if until <= shown.now {
+fn read_pass(said: &[u8], shown: &Shown) -> Result<Pass, TokenError> {
+    let mut cut = Cut(said);
+    let (chain_id, asset) = (ChainId::new(cut.number()), Address::new(cut.array()));
+    let (pay_to, hash) = (Address::new(cut.array()), cut.array());
+    let (price, unit) = (Amount::from_be_bytes(cut.array()), cut.byte());
+    let (payer, until) = (Address::new(cut.array()), cut.number());
+    let route = RouteHash::of(&shown.route);
+    if unit != MINUTE {
+        Err(TokenError::Malformed)
+    } else if until <= shown.now {
         Err(TokenError::Expired)
     } else if hash != route_hash(&shown.route) {
         Err(TokenError::OtherRoute)
     } else {
-        let pass = Pass { payer, route, until };
+        let pass = Pass { chain_id, asset, pay_to, route, price, payer, until };
         assert_eq!(pass.remaining(shown.now), until - shown.now);
         Ok(pass)
     }
 }
 
-fn read_credit(token: &str, shown: &Shown) -> Result<CreditToken, TokenError> {
-    let account = account(&open(token, 3)?);
+fn read_credit(said: &[u8], shown: &Shown) -> Result<CreditToken, TokenError> {
+    let account = account(said);
     let is_shown = account == CreditAccount { payer: account.payer, ..shown.account };
     if is_shown { Ok(CreditToken { account }) } else { Err(TokenError::OtherAccount) }
 }
@@ -199,7 +237,7 @@ fn read_credit(token: &str, shown: &Shown) -> Result<CreditToken, TokenError> {
 /// What ring has signed of a kind.
 fn open(token: &str, kind: u8) -> Result<Vec<u8>, TokenError> {
     let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).map_err(|_| TokenError::Malformed)?;
-    let length = 1 + LENGTHS[usize::from(kind) - 1];
+    let length = 1 + LENGTHS[usize::from(kind - FIRST)];
     if bytes.len() != length + 32 || bytes[0] != kind {
         return Err(TokenError::Malformed);
     }

@@ -9,7 +9,7 @@ use x402_core::{Amount, ChainId, PaymentId};
 use x402_std::BoxFuture;
 use x402_std::chain::{Block, PaidLog, TxHash};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
-use x402_std::ledger::{LedgerError, Owed, OwedAccount, Settle, Step};
+use x402_std::ledger::{LedgerError, LedgerIdentity, Owed, OwedAccount, Settle, Step};
 
 use crate::books::Change;
 use crate::broken::Broken;
@@ -268,5 +268,9 @@ impl Ledger for Disk {
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         self.ledger.held_draws()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        self.ledger.identity()
     }
 }

@@ -84,7 +84,7 @@ use tokio::sync::watch;
 use tower_layer::Layer as _;
 use x402_std::Seller;
 use x402_std::config::{Config, Upstream};
-use x402_std::quote::TokenKey;
+use x402_std::quote::TokenKeys;
 
 use crate::server::{PaymentLayer, PaymentService};
 use proxy::Proxy;
@@ -200,11 +200,11 @@ impl Gateway {
         Ok(Self { service: layer.layer(proxy), layer, prices, options, stop })
     }
 
-    /// Signs quotes, passes and the names of balances with this key
+    /// Signs quotes, passes and the names of balances with these keys
     /// ([`PaymentLayer::signing`](crate::server::PaymentLayer::signing)).
     #[must_use]
-    pub fn signing(self, key: TokenKey) -> Self {
-        let layer = self.layer.signing(key);
+    pub fn signing(self, keys: TokenKeys) -> Self {
+        let layer = self.layer.signing(keys);
         Self { service: layer.layer(self.service.into_inner()), layer, ..self }
     }
 

@@ -55,7 +55,7 @@ use x402_core::{Address, Asset, ChainId, LogOrder, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
-use crate::quote::TokenKey;
+use crate::quote::{TokenKey, TokenKeys};
 use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
@@ -90,9 +90,11 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Where payments are recorded.
     pub ledger: LedgerConfig,
-    /// Where the key is that signs quotes, passes and the names of balances; `None` for one made of the
-    /// key that pays the fees.
+    /// Where the secret is that the key is made of which signs quotes, passes and the names of balances, and
+    /// perhaps the secret before it; `None` for a key made of the one that pays the fees.
     pub secret: Option<KeySource>,
+    /// What the gateway is called: what it signs is good at those of the same name, and of the same key.
+    pub name: Option<String>,
     /// How payments are settled whose answers are given before.
     pub later: LaterConfig,
     /// Where the gateway's metrics can be read, if anywhere.
@@ -165,17 +167,29 @@ pub enum KeySource {
 }
 
 impl Config {
-    /// The key that signs quotes, passes and the names of balances: made of the secret, or of the key that
-    /// pays the fees; `None` where there is neither.
+    /// What the gateway is called: its name, or what its URLs begin with; `None` where neither is
+    /// configured, and it is its ledger that sets it apart from others.
+    #[must_use]
+    pub fn gateway_name(&self) -> Option<&str> {
+        self.name.as_deref().or(self.public_url.as_deref())
+    }
+
+    /// The keys of the gateway of that name, that sign quotes, passes and the names of balances: made of the
+    /// secret, and of the one before it, or of the key that pays the fees; `None` where there is neither.
     ///
     /// # Errors
     ///
     /// [`KeyError`] where the secret cannot be read.
-    pub fn token_key(&self) -> Result<Option<TokenKey>, KeyError> {
-        let own = self.chain.as_ref().map(|chain| &chain.key);
-        let secret = self.secret.as_ref().or(own).map(KeySource::load).transpose()?;
-        // It is longer than a secret has to be.
-        Ok(secret.and_then(|secret| TokenKey::derive(secret.expose()).ok()))
+    pub fn token_keys(&self, name: &str) -> Result<Option<TokenKeys>, KeyError> {
+        let (secret, previous) = match (&self.secret, &self.chain) {
+            (Some(secret), _) => secret.load_two()?,
+            (None, Some(chain)) => (chain.key.load()?, None),
+            (None, None) => return Ok(None),
+        };
+        // They are longer than a secret has to be.
+        let derive = |secret: &SecretKey| TokenKey::derive(secret.expose()).ok();
+        let previous = previous.as_ref().and_then(derive);
+        Ok(derive(&secret).map(|key| TokenKeys::new(name, &key, previous.as_ref())))
     }
 }
 
@@ -282,7 +296,8 @@ impl Config {
     ///
     /// `env` looks a variable up; one that is empty counts as not set. They are `X402_LISTEN`,
     /// `X402_UPSTREAM`, `X402_PAY_TO`, `X402_NETWORK`, `X402_ASSET` (a symbol), `X402_RPC`,
-    /// `X402_KEY` (the key itself), `X402_KEY_FILE` and `X402_LEDGER`. Relative paths in the file
+    /// `X402_KEY` (the key itself), `X402_KEY_FILE`, `X402_LEDGER`, `X402_SECRET` (the secret itself),
+    /// `X402_SECRET_FILE` and `X402_NAME`. Relative paths in the file
     /// start from its folder. Nothing is opened but the file.
     ///
     /// # Errors
@@ -411,6 +426,18 @@ impl KeySource {
         match self {
             Self::File(path) => SecretKey::from_file(path),
             Self::Text { name, text } => SecretKey::from_text(name, text),
+        }
+    }
+
+    /// Loads a secret, and the one before it where that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`], as [`Self::load`].
+    pub fn load_two(&self) -> Result<(SecretKey, Option<SecretKey>), KeyError> {
+        match self {
+            Self::File(path) => SecretKey::two_from_file(path),
+            Self::Text { name, text } => SecretKey::two_from_text(name, text),
         }
     }
 }

@@ -7,8 +7,9 @@ use x402_core::hex;
 use x402_core::secp256k1::K256Signer;
 use zeroize::Zeroizing;
 
-/// How many bytes of a key file are read at most: a key has 66 digits, and a line end may follow.
-const MAX_FILE_BYTES: u64 = 128;
+/// How many bytes of a key file are read at most: a key has 66 digits, a line end may follow, and there may
+/// be two of them.
+const MAX_FILE_BYTES: u64 = 256;
 
 /// A private key of secp256k1: 32 bytes, wiped when dropped. Nothing shows it.
 pub struct SecretKey(Zeroizing<[u8; 32]>);
@@ -23,13 +24,38 @@ impl SecretKey {
     ///
     /// [`KeyError`], which names the file and never its content.
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        refuse_open_mode(path, &metadata)?;
-        let text = read_bounded(file).map_err(unreadable)?;
+        let text = read(path)?;
         let text = core::str::from_utf8(&text).unwrap_or_default();
         Self::parse(text).ok_or_else(|| KeyError::Malformed { origin: path.display().to_string() })
+    }
+
+    /// Reads a secret from a file, which may have the one before it in a second line; each is as a key in
+    /// [`Self::from_file`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_file`], with [`KeyError::MalformedSecret`] for what is neither one nor two of them.
+    pub fn two_from_file(path: &Path) -> Result<(Self, Option<Self>), KeyError> {
+        let text = read(path)?;
+        Self::two_from_text(
+            &path.display().to_string(),
+            core::str::from_utf8(&text).unwrap_or_default(),
+        )
+    }
+
+    /// As [`Self::two_from_file`], from a text; `origin` is where the text came from, for errors.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::MalformedSecret`] with that origin.
+    pub fn two_from_text(origin: &str, text: &str) -> Result<(Self, Option<Self>), KeyError> {
+        let (first, second) = match text.split_once('\n') {
+            None | Some((_, "")) => (text, None),
+            Some((first, second)) => (first.strip_suffix('\r').unwrap_or(first), Some(second)),
+        };
+        let malformed = || KeyError::MalformedSecret { origin: origin.to_owned() };
+        let parse = |text| Self::parse(text).ok_or_else(malformed);
+        Ok((parse(first)?, second.map(parse).transpose()?))
     }
 
     /// Reads a key from an environment variable; the form is that of [`Self::from_file`].
@@ -94,6 +120,15 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// Reads a file that nobody else may read.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    refuse_open_mode(path, &metadata)?;
+    read_bounded(file).map_err(unreadable)
+}
+
 /// Reads the whole of a short file into memory that is wiped.
 fn read_bounded(file: std::fs::File) -> std::io::Result<Zeroizing<Vec<u8>>> {
     use std::io::Read as _;
@@ -136,6 +171,15 @@ pub enum KeyError {
     /// Not 64 hexadecimal digits.
     #[error("no key in {origin}: it must hold 64 hexadecimal digits, with or without 0x")]
     Malformed {
+        /// The file or variable.
+        origin: String,
+    },
+    /// Neither 64 hexadecimal digits nor two lines of them.
+    #[error(
+        "no secret in {origin}: it must hold 64 hexadecimal digits, with or without 0x, and below them \
+         at most one other such line: the secret before"
+    )]
+    MalformedSecret {
         /// The file or variable.
         origin: String,
     },
@@ -230,12 +274,49 @@ mod tests {
         assert_eq!(format!("{:#?}", Some(&key)), "Some(\n    SecretKey(..),\n)");
     }
 
+    #[test]
+    fn a_secret_may_have_the_one_before_it_below_it() {
+        let (old, other) = (DIGITS.replace('5', "6"), DIGITS.replace('5', "7"));
+        let two = |text: &str| {
+            let (first, second) = SecretKey::two_from_text("X402_SECRET", text)?;
+            Ok::<_, KeyError>((*first.expose(), second.map(|second| *second.expose())))
+        };
+        let key = |digits: &str| *SecretKey::from_text("", digits).unwrap().expose();
+        for text in [DIGITS.to_owned(), format!("{DIGITS}\n"), format!("0x{DIGITS}\r\n")] {
+            assert_eq!(two(&text).unwrap(), (key(DIGITS), None));
+        }
+        for text in [
+            format!("{DIGITS}\n{old}"),
+            format!("0x{DIGITS}\n{old}\n"),
+            format!("{DIGITS}\r\n0x{old}\r\n"),
+        ] {
+            assert_eq!(two(&text).unwrap(), (key(DIGITS), Some(key(&old))), "{text:?}");
+        }
+        for text in [
+            String::new(),
+            format!("\n{DIGITS}"),
+            format!("{DIGITS}\n\n{old}"),
+            format!("{DIGITS}\n{}", &old[1..]),
+            format!("{}\n{old}", &DIGITS[1..]),
+            format!("{DIGITS}\n{old}\n{other}"),
+            format!("{DIGITS} {old}"),
+        ] {
+            let error = two(&text).unwrap_err().to_string();
+            assert!(error.starts_with("no secret in X402_SECRET: it must hold 64 hex"), "{error}");
+            assert!(!error.contains("59c6"), "{error}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn reads_a_file_of_its_owner_alone() {
         for mode in [0o600, 0o400] {
             let (path, _folder) = file(format!("0x{DIGITS}\n").as_bytes(), mode);
             assert_eq!(address(&SecretKey::from_file(&path).unwrap()), ADDRESS);
+            let two = format!("0x{DIGITS}\r\n0x{DIGITS}\r\n");
+            let (path, _folder) = file(two.as_bytes(), mode);
+            let (first, second) = SecretKey::two_from_file(&path).unwrap();
+            assert_eq!([first, second.unwrap()].map(|key| address(&key)), [ADDRESS; 2]);
         }
     }
 

@@ -4,6 +4,7 @@ mod credit;
 #[cfg(any(feature = "postgres", feature = "redb", feature = "redis"))]
 mod encoding;
 mod entry;
+mod identity;
 mod lease;
 mod logs;
 mod memory;
@@ -29,6 +30,7 @@ use crate::chain::{Block, PaidLog, TxHash};
 
 pub use credit::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
 pub use entry::{Answer, Entry, Identifier, RequestId, SecretHash, Settle, Step};
+pub use identity::LedgerIdentity;
 pub use lease::Owner;
 pub use memory::MemoryLedger;
 pub use owed::{Owed, OwedAccount};
@@ -246,6 +248,14 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// The storage's own failure.
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>>;
+
+    /// Which ledger it is: the same for all who share it, from the first call on and for as long as it is
+    /// there, and no other's. Of callers that race to be the first, all are told the same.
+    ///
+    /// # Errors
+    ///
+    /// The storage's own failure.
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>>;
 
     /// Takes the lease of a payment for so many seconds from now, or renews one's own; `false` while
     /// another owner's is running. The payment need not be recorded. What "now" is, the ledger's

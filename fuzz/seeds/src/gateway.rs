@@ -10,7 +10,7 @@ pub fn put_tokens(seeds: &mut Seeds) {
         for (other, now) in [(14, 7), (14, u64::MAX), (15, 7), (2, 7), (8, 7), (10, 7), (0, 7)] {
             let now: u64 = now;
             let head = [&[how, 0, 77, other][..], &now.to_be_bytes()].concat();
-            seeds.put("tokens", [&head[..], &[0x11; 120]].concat());
+            seeds.put("tokens", [&head[..], &[0x11; 152]].concat());
         }
     }
     let tests = fs::read_to_string(root().join("x402-std/src/quote/tests.rs")).unwrap();

@@ -48,7 +48,7 @@ fn check_same(served: &Config, config: &Config) -> Result<(), Failure> {
     if is_known && opened(served) == opened(config) {
         return Ok(());
     }
-    let what = "more than `routes`, `default` and `public_url` has changed";
+    let what = "more than `routes`, `default` and `public_url` (beside a `name`) has changed";
     Err(Failure::usage(what).help("start the program anew"))
 }
 
@@ -66,7 +66,8 @@ fn opened(config: &Config) -> [String; 3] {
         LedgerConfig::Postgres(url) | LedgerConfig::Redis(url) => url.expose(),
         LedgerConfig::File(_) | LedgerConfig::Memory => "",
     };
-    let rest =
-        format!("{addresses:?} {parties:?} {rules:?} {:?} {:?}", config.ledger, config.secret);
+    // What was signed is good under one name.
+    let signing = (&config.secret, config.gateway_name());
+    let rest = format!("{addresses:?} {parties:?} {rules:?} {:?} {signing:?}", config.ledger);
     [nodes, ledger.to_owned(), rest]
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use x402_core::tariff::Model;
 use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
+use x402_std::Ledger;
 use x402_std::chain::RpcChain;
 use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
-use x402_std::quote::TokenKey;
+use x402_std::quote::{TokenKey, TokenKeys};
 
 use crate::args::ServeArgs;
 use crate::devnet::listen;
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     };
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
     let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
-    let gateway = gateway.signing(token_key(&config)?);
+    let gateway = gateway.signing(token_keys(&config, &*shop.ledger).await?);
     let (prices, seller) = (gateway.prices(), Arc::clone(&shop.seller));
     let reloading = Reloading { args, prices, seller, hangup };
     let reloading = tokio::spawn(reloading.run(config));
@@ -74,19 +75,26 @@ pub(crate) fn load(args: &ServeArgs) -> Result<Config, Failure> {
     config.map_err(|error| Failure::configuration(&error))
 }
 
-/// The key that signs quotes, passes and the names of balances.
-fn token_key(config: &Config) -> Result<TokenKey, Failure> {
+/// The keys that sign quotes, passes and the names of balances: those of this gateway, by its name or else by
+/// its ledger.
+async fn token_keys(config: &Config, ledger: &dyn Ledger) -> Result<TokenKeys, Failure> {
+    let name = match config.gateway_name() {
+        Some(name) => name.to_owned(),
+        // A name has no blank.
+        None => format!("ledger {}", ledger.identity().await.map_err(Failure::failed)?),
+    };
     let help = "name another file in secret_file, or set X402_SECRET";
-    let key = config.token_key().map_err(|error| Failure::usage(error).help(help))?;
-    if let Some(key) = key {
-        return Ok(key);
+    let keys = config.token_keys(&name).map_err(|error| Failure::usage(error).help(help))?;
+    if let Some(keys) = keys {
+        return Ok(keys);
     }
     if config.routes.iter().any(|route| is_metered(&route.pricing)) {
         output::note(
             "warning: without secret_file, passes and credit are good until this program ends",
         );
     }
-    TokenKey::random().map_err(Failure::failed)
+    let key = TokenKey::random().map_err(Failure::failed)?;
+    Ok(TokenKeys::new(&name, &key, None))
 }
 
 /// Whether something is left for later of what is paid.
@@ -196,5 +204,49 @@ pub(crate) async fn describe_account(chain: &RpcChain) {
             wei.to_price(18)
         )),
         Err(error) => tracing::warn!(%error, "the gas account's balance cannot be read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x402_core::Address;
+    use x402_std::ledger::{CreditAccount, MemoryLedger};
+    use x402_std::quote::{CreditToken, TokenError};
+
+    use super::*;
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            "listen: 127.0.0.1:0\nupstream: http://127.0.0.1:1\nnetwork: ethereum\nasset: USDC\n\
+             pay_to: '0x209693Bc6afc0C5328bA36FaF03C514EF312287C'\nchain: {{rpc: 'http://a'}}\n\
+             ledger: memory\nroutes: [{{path: /a, pricing: free}}]\n{more}"
+        );
+        let env = |name: &str| (name == "X402_KEY").then(|| "1".repeat(64));
+        Config::parse(&text, "x402.yaml", env, &Overrides::default()).unwrap()
+    }
+
+    /// With one key, a gateway is its ledger, unless it has a name: replicas share either.
+    #[tokio::test]
+    async fn credit_of_another_ledger_is_refused() {
+        let [one, other] = [MemoryLedger::new(), MemoryLedger::new()];
+        let keys = async |more: &str, ledger: &MemoryLedger| {
+            token_keys(&config(more), ledger).await.unwrap()
+        };
+        let (payer, seller) = (Address::new([1; 20]), Address::new([2; 20]));
+        let (chain_id, asset) = (config("").asset.chain_id, config("").asset.address);
+        let token = CreditToken { account: CreditAccount { payer, chain_id, asset, seller } };
+        let verify =
+            |text: &str, keys: &TokenKeys| CreditToken::verify(text, keys, chain_id, asset, seller);
+        let credit = token.sign(&keys("", &one).await);
+        assert_eq!(verify(&credit, &keys("", &one).await), Ok(token));
+        assert_eq!(verify(&credit, &keys("", &other).await), Err(TokenError::Forged));
+        let names = ["name: a", "name: b", "public_url: https://a.example"];
+        for (i, name) in names.iter().enumerate() {
+            assert_eq!(verify(&credit, &keys(name, &one).await), Err(TokenError::Forged));
+            let named = token.sign(&keys(name, &one).await);
+            for (j, name) in names.iter().enumerate() {
+                assert_eq!(verify(&named, &keys(name, &other).await).is_ok(), i == j);
+            }
+        }
     }
 }

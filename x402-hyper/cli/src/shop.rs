@@ -22,6 +22,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 /// A seller with a ledger, and the chains that it sends transactions to.
 pub(crate) struct Shop {
     pub(crate) seller: Arc<Seller>,
+    pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) chains: Vec<Arc<RpcChain>>,
 }
 
@@ -63,13 +64,13 @@ impl Shop {
             }
         };
         let ledger = open_ledger(&config.ledger).await?;
-        let seller = Seller::with_rails(ledger, rails, options);
+        let seller = Seller::with_rails(Arc::clone(&ledger), rails, options);
         let chains = match &config.facilitator {
             FacilitatorChoice::Local => chains.into_iter().map(|(_, chain)| chain).collect(),
             // They are only looked at.
             FacilitatorChoice::Remote { .. } => Vec::new(),
         };
-        Ok(Self { seller, chains })
+        Ok(Self { seller, ledger, chains })
     }
 
     /// Looks after payments that are under way, at once and from then on. Never ends.

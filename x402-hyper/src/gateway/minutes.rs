@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::ACCEPT_ENCODING;
 use http::{request, response};
-use x402_core::Amount;
 use x402_core::tariff::Usage;
+use x402_core::{Amount, Price};
 use x402_std::config::OwnedTariff;
-use x402_std::quote::RouteHash;
 
 use super::price::{field, set_amount};
 use super::tokens::charge;
@@ -25,14 +24,18 @@ const PARAMETER: &str = "payment_minutes";
 /// A price by the minute.
 pub(super) struct Minutes {
     tariff: OwnedTariff,
-    route: RouteHash,
+    /// What one costs, in atomic units.
+    price: Amount,
     /// With an offer of nothing.
     pub(super) sale: Sale,
 }
 
 impl Minutes {
-    pub(super) fn new(route: &str, sale: Sale, tariff: OwnedTariff) -> Self {
-        Self { tariff, route: RouteHash::of(route), sale }
+    /// At that price each.
+    pub(super) fn new(sale: Sale, tariff: OwnedTariff, price: Price) -> Self {
+        // There is no tariff of which an amount does not hold the price.
+        let price = price.to_amount_ceil(tariff.decimals()).unwrap_or(Amount::MAX);
+        Self { tariff, price, sale }
     }
 
     /// The price of the minutes that are asked for, or of the fewest that there are.
@@ -53,7 +56,7 @@ impl Minutes {
             tariff: self.tariff.clone(),
             period: Period {
                 duration: Duration::from_secs(minutes.saturating_mul(60)),
-                route: self.route,
+                price: self.price,
             },
         }));
         Quote::Paid(Arc::new(sale))

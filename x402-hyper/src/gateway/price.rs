@@ -36,9 +36,8 @@ pub(super) struct Varying {
 }
 
 impl RulePrice {
-    /// The price of what is sold by the route of that name; the first offer of the sale is for
-    /// nothing yet.
-    pub(super) fn new(route: &str, mut sale: Sale, sold: &Sold) -> Self {
+    /// The price of what is sold; the first offer of the sale is for nothing yet.
+    pub(super) fn new(mut sale: Sale, sold: &Sold) -> Self {
         if let Some(amount) = sold.fixed {
             set_amount(&mut sale, amount);
             return Self::Fixed(Arc::new(sale));
@@ -48,8 +47,9 @@ impl RulePrice {
         }
         let tariff = sold.tariff.clone();
         let needs_body = match sold.tariff.model() {
-            Model::PerMinute { .. } => {
-                return Self::Minutes(Box::new(Minutes::new(route, sale, tariff)));
+            Model::PerMinute { price, .. } => {
+                let price = *price;
+                return Self::Minutes(Box::new(Minutes::new(sale, tariff, price)));
             }
             Model::Dynamic { multipliers, .. } => {
                 let mut names = multipliers.iter().flat_map(|one| one.condition.names());

@@ -188,8 +188,7 @@ impl Rule {
                 Price::Free => None,
                 Price::Paid(sold) => {
                     let offer = Offer::new(asset, pay_to, Amount::ZERO, route.max_timeout_seconds);
-                    let name = format!("{} {path}", route.methods.join(","));
-                    Some(RulePrice::new(&name, sale(route, offer, pay_to), sold))
+                    Some(RulePrice::new(sale(route, offer, pay_to), sold))
                 }
             },
         }

@@ -1,7 +1,8 @@
 //! What a route sells, as the layer tells it.
 
 use x402_core::{Address, Offer};
-use x402_std::config::{IdentifierRule, Route};
+use x402_std::config::{IdentifierRule, PathPattern, Route};
+use x402_std::quote::RouteHash;
 
 use super::router::leak;
 use crate::server::Sale;
@@ -14,6 +15,7 @@ pub(super) fn sale(route: &Route, first: Offer<'static>, pay_to: Address) -> Sal
         if other.permit2 { offer.by_permit2() } else { offer }
     });
     let mut sale = Sale {
+        route: route_hash(route),
         offers: [first].into_iter().chain(offers).collect(),
         description: route.description.clone().unwrap_or_default(),
         mime_type: route.mime_type.clone().unwrap_or_default(),
@@ -41,6 +43,15 @@ pub(super) fn sale(route: &Route, first: Offer<'static>, pay_to: Address) -> Sal
         sale.extensions = format!("{{{}}}", extensions.join(","));
     }
     sale
+}
+
+/// The route's methods and its path: exactly this one, or all below it. No path has a blank.
+pub(super) fn route_hash(route: &Route) -> RouteHash {
+    let (path, reach) = match &route.path {
+        PathPattern::Exact(path) => (path, ""),
+        PathPattern::Prefix(path) => (path, " *"),
+    };
+    RouteHash::of(&format!("{} {path}{reach}", route.methods.join(",")))
 }
 
 /// A member of `extensions`; `info` and `schema` are JSON.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tower_layer::Layer;
 use x402_std::Seller;
-use x402_std::quote::TokenKey;
+use x402_std::quote::TokenKeys;
 
 use super::prepared::Prepared;
 use super::pricing::Pricing;
@@ -59,14 +59,14 @@ impl PaymentLayer {
         Self { shared: Shared { seller, pricing, limits, tokens: None, prepared, busy } }
     }
 
-    /// Signs what it says with this key, and keeps to it: a price, so that what is paid for it in time is
+    /// Signs what it says with these keys, and keeps to it: a price, so that what is paid for it in time is
     /// taken though the price has changed; and the time that was bought, as a pass. Payers can draw on
     /// what they have paid and not used.
     ///
-    /// All gateways of a seller have the same key, and keep it.
+    /// All gateways that sell the same, under one name, have the same keys, and keep them.
     #[must_use]
-    pub fn signing(mut self, key: TokenKey) -> Self {
-        self.shared.tokens = Some(Tokens::new(key));
+    pub fn signing(mut self, keys: TokenKeys) -> Self {
+        self.shared.tokens = Some(Tokens::new(keys));
         // Those that were made have other quotes, or none.
         self.shared.prepared = Arc::new(Prepared::new());
         self

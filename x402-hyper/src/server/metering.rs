@@ -6,7 +6,6 @@ use core::time::Duration;
 use bytes::Bytes;
 use http::{request, response};
 use x402_core::Amount;
-use x402_std::quote::RouteHash;
 
 /// How the answers of a [`Sale`](super::Sale) are measured, of which the offers say the ceiling.
 pub trait Metering: fmt::Debug + Send + Sync + 'static {
@@ -55,11 +54,11 @@ pub struct Passage {
     pub ceiling: Amount,
 }
 
-/// A time that is sold.
+/// A time that is sold: a pass for it is good for the sale's [route](super::Sale::route).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Period {
     /// How long it is.
     pub duration: Duration,
-    /// What it can be spent on: a pass for it is good there and nowhere else.
-    pub route: RouteHash,
+    /// What a minute costs, in atomic units.
+    pub price: Amount,
 }

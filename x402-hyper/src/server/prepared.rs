@@ -100,7 +100,7 @@ fn is_same(one: &Arc<Sale>, other: &Arc<Sale>) -> bool {
     let mut offers = one.offers.iter().zip(&other.offers);
     let are_same = one.offers.len() == other.offers.len()
         && offers.all(|(a, b)| (a.requirements(), a.asset()) == (b.requirements(), b.asset()));
-    are_same && one.settle == other.settle && texts(one) == texts(other)
+    are_same && (one.route, one.settle) == (other.route, other.settle) && texts(one) == texts(other)
 }
 
 fn texts(sale: &Sale) -> [&str; 5] {
@@ -113,6 +113,7 @@ mod tests {
     use core::cell::Cell;
 
     use http::Request;
+    use x402_std::quote::RouteHash;
 
     use super::*;
     use crate::server::testing::offer;
@@ -144,6 +145,7 @@ mod tests {
         assert_eq!(answer(&first, &Arc::new(Sale::from(offer(1))), 111), "2");
         let other = Arc::new(Sale::from(offer(2)));
         let described = Arc::new(Sale { description: "a".into(), ..Sale::from(offer(1)) });
+        let elsewhere = Arc::new(Sale { route: RouteHash::of("/a/*"), ..Sale::from(offer(1)) });
         for (number, (head, sale)) in [
             (head("POST", "/a?b", "x"), &sale),
             (head("GET", "/a?c", "x"), &sale),
@@ -151,6 +153,7 @@ mod tests {
             (head("GET", "/a?b", "y"), &sale),
             (head("GET", "/a?b", "x"), &other),
             (head("GET", "/a?b", "x"), &described),
+            (head("GET", "/a?b", "x"), &elsewhere),
         ]
         .iter()
         .enumerate()

@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use x402_core::Offer;
 use x402_std::ledger::Settle;
+use x402_std::quote::RouteHash;
 use x402_std::seller::Replay;
 
 use super::metering::Metering;
@@ -12,6 +13,8 @@ use super::metering::Metering;
 /// What is sold, and every way to pay for it.
 #[derive(Clone, Debug, Default)]
 pub struct Sale {
+    /// The route that it is sold by: quotes and passes for it are good there and nowhere else.
+    pub route: RouteHash,
     /// The ways to pay; the first is the one that the header dialect tells.
     pub offers: Vec<Offer<'static>>,
     /// What is sold, in the seller's words; may be empty.

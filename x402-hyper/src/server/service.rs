@@ -176,13 +176,13 @@ impl Shared {
         let metering = asked.sale.metering.as_ref();
         let period = metering.and_then(|metering| metering.period());
         let pass = head.headers.get(dialect::PASS).map(|pass| pass.to_str().unwrap_or_default());
-        let (Some(tokens), Some(metering), Some(period), Some(pass)) =
+        let (Some(tokens), Some(metering), Some(_), Some(pass)) =
             (&self.tokens, metering, period, pass)
         else {
             return Decision::Own(answer::required(asked));
         };
         let now = self.seller.now();
-        match tokens.pass(pass, &period, now) {
+        match tokens.pass(pass, &asked.sale, now) {
             Ok(pass) => {
                 metering.prepare(head, None);
                 Decision::Passed(Passing::new(head, &pass, now))

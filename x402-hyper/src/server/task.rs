@@ -316,13 +316,14 @@ where
         metering: &dyn Metering,
         answer: &mut response::Parts,
     ) -> bool {
-        let (Order { offer, .. }, Some(tokens)) = (&*self.order, &self.shared.tokens) else {
+        let (Order { offer, asked, .. }, Some(tokens)) = (&*self.order, &self.shared.tokens) else {
             return false;
         };
         let (payer, headers) = (right.payer(), &mut answer.headers);
         let period = metering.period().filter(|_| right.is_paid() && answer.status.as_u16() < 400);
         if let Some(period) = period {
-            let (pass, until) = tokens.issue(payer, &period, self.shared.seller.now());
+            let now = self.shared.seller.now();
+            let (pass, until) = tokens.issue(payer, &asked.sale, offer, &period, now);
             dialect::tell(headers, dialect::PASS, &pass);
             dialect::tell(headers, dialect::PASS_EXPIRES, &until.to_string());
             return true;

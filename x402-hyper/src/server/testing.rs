@@ -17,7 +17,8 @@ use x402_std::chain::{
     Block, Call, ChainError, Journal, Outcome, PaidLog, Sent, Transaction, TxHash,
 };
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
-use x402_std::ledger::{LedgerError, MemoryLedger, Owed, OwedAccount, Step};
+use x402_std::ledger::{LedgerError, LedgerIdentity, MemoryLedger, Owed, OwedAccount, Step};
+use x402_std::quote::{TokenKey, TokenKeys};
 use x402_std::seller::{Later, SellerOptions};
 use x402_std::{BoxFuture, Chain, Seller};
 
@@ -270,6 +271,10 @@ impl Ledger for SlowLedger {
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         self.0.held_draws()
     }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        self.0.identity()
+    }
 }
 
 impl Shop {
@@ -308,6 +313,16 @@ impl Shop {
         let builder = http::Request::builder().method(method).uri(target);
         with(builder, &self.payment(nonce))
     }
+}
+
+/// The keys of a gateway of that name, of a seller whose gateways all have the same secret.
+pub(crate) fn keys_of(name: &str) -> TokenKeys {
+    TokenKeys::new(name, &TokenKey::from_bytes([7; 32]), None)
+}
+
+/// Those of the gateway that is tested.
+pub(crate) fn keys() -> TokenKeys {
+    keys_of("gateway")
 }
 
 pub(crate) fn payer() -> Address {

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use x402_core::{Address, Offer};
 use x402_std::ledger::CreditAccount;
-use x402_std::quote::{CreditToken, Pass, Quote, RequestHash, TokenError, TokenKey};
+use x402_std::quote::{CreditToken, Pass, Quote, RequestHash, TokenError, TokenKeys};
 
 use super::metering::Period;
 use super::pricing::Sale;
@@ -16,9 +16,9 @@ use super::service::target;
 /// signs slowly.
 const PATIENCE: u64 = 60;
 
-/// The key to what the layer signs.
+/// The keys to what the layer signs.
 #[derive(Clone)]
-pub(super) struct Tokens(Arc<TokenKey>);
+pub(super) struct Tokens(Arc<TokenKeys>);
 
 /// What the quotes of one request are made of.
 #[derive(Clone)]
@@ -29,8 +29,8 @@ pub(super) struct Quoting {
 }
 
 impl Tokens {
-    pub(super) fn new(key: TokenKey) -> Self {
-        Self(Arc::new(key))
+    pub(super) fn new(keys: TokenKeys) -> Self {
+        Self(Arc::new(keys))
     }
 
     /// For a request whose price depends on these fields, too.
@@ -51,11 +51,26 @@ impl Tokens {
         Quoting { tokens: self.clone(), request, now }
     }
 
-    /// A pass for a period that begins now.
-    pub(super) fn issue(&self, payer: Address, period: &Period, now: u64) -> (String, u64) {
-        let until = now.saturating_add(period.duration.as_secs());
-        let pass = Pass { payer, route: period.route, until };
-        (pass.sign(&self.0), until)
+    /// A pass for a period that begins now, and was paid for by an offer of the sale.
+    pub(super) fn issue(
+        &self,
+        payer: Address,
+        sale: &Sale,
+        offer: &Offer<'_>,
+        period: &Period,
+        now: u64,
+    ) -> (String, u64) {
+        let terms = offer.requirements();
+        let pass = Pass {
+            chain_id: terms.chain_id,
+            asset: terms.asset,
+            pay_to: terms.pay_to,
+            route: sale.route,
+            price: period.price,
+            payer,
+            until: now.saturating_add(period.duration.as_secs()),
+        };
+        (pass.sign(&self.0), pass.until)
     }
 
     /// The name of a payer's balance, in the asset of an offer.
@@ -83,25 +98,30 @@ impl Tokens {
         Err(refused)
     }
 
-    pub(super) fn pass(&self, text: &str, period: &Period, now: u64) -> Result<Pass, TokenError> {
-        Pass::verify(text, &self.0, &period.route, now)
+    /// A pass for a sale. It was paid for by one of the offers that there still are, whatever its price is by
+    /// now.
+    pub(super) fn pass(&self, text: &str, sale: &Sale, now: u64) -> Result<Pass, TokenError> {
+        let pass = Pass::verify(text, &self.0, &sale.route, now)?;
+        let is_paid = sale.offers.iter().any(|offer| pass.is_for(offer));
+        if is_paid { Ok(pass) } else { Err(TokenError::OtherAccount) }
     }
 }
 
 impl Quoting {
     /// The quotes of a sale's offers, in their order.
     pub(super) fn quotes(&self, sale: &Sale) -> Vec<String> {
-        sale.offers.iter().map(|offer| self.quote(offer)).collect()
+        sale.offers.iter().map(|offer| self.quote(sale, offer)).collect()
     }
 
-    fn quote(&self, offer: &Offer<'_>) -> String {
+    fn quote(&self, sale: &Sale, offer: &Offer<'_>) -> String {
         let terms = offer.requirements();
         let seconds = u64::from(terms.max_timeout_seconds).saturating_add(PATIENCE);
         let quote = Quote {
-            amount: terms.amount,
             chain_id: terms.chain_id,
             asset: terms.asset,
             pay_to: terms.pay_to,
+            route: sale.route,
+            amount: terms.amount,
             request: self.request.paid_by(&terms.scheme),
             expires_at: self.now.saturating_add(seconds),
         };
@@ -113,15 +133,9 @@ impl Quoting {
     pub(super) fn redeem(&self, sale: &Sale, quote: &str) -> Option<Sale> {
         let mut redeemed = None;
         for (index, offer) in sale.offers.iter().enumerate() {
-            let terms = offer.requirements();
-            let request = self.request.paid_by(&terms.scheme);
-            let Ok(quote) = Quote::verify(quote, &self.tokens.0, &request, self.now) else {
-                continue;
-            };
-            let account = (quote.chain_id, quote.asset, quote.pay_to);
-            if account != (terms.chain_id, terms.asset, terms.pay_to) {
-                continue;
-            }
+            let request = self.request.paid_by(&offer.requirements().scheme);
+            let quote = Quote::verify(quote, &self.tokens.0, &sale.route, &request, self.now);
+            let Some(quote) = quote.ok().filter(|quote| quote.is_for(offer)) else { continue };
             let redeemed = redeemed.get_or_insert_with(|| sale.clone());
             if let Some(offer) = redeemed.offers.get_mut(index) {
                 *offer = Offer::with_amount(*offer, quote.amount);

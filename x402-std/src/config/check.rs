@@ -64,6 +64,7 @@ const KEY_VARIABLE: &str = "X402_KEY";
 const SECRET_FILE: Member =
     member("secret_file", "X402_SECRET_FILE", "--secret-file", "./x402.secret");
 const SECRET_VARIABLE: &str = "X402_SECRET";
+const NAME: Member = member("name", "X402_NAME", "--name", "shop.example");
 
 impl Layers<'_> {
     /// The variable's value; one that is empty is as good as none.
@@ -150,6 +151,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
     let secret = check_secret(layers, raw.secret_file)?;
+    let name = layers.pick(&NAME, None, raw.name).map(|name| check_name(&name)).transpose()?;
     check_chains(chain_id, &chains, raw_chains.as_deref())?;
     // What is to be confirmed is looked up on the offer's own chain.
     let is_remote = matches!(facilitator, FacilitatorChoice::Remote { confirm: false, .. });
@@ -173,6 +175,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         public_url,
         ledger,
         secret,
+        name,
         later,
         metrics,
         routes,
@@ -418,6 +421,18 @@ fn check_secret(layers: &Layers<'_>, file: Option<Text>) -> Result<Option<KeySou
         }
         (None, file) => Ok(file.map(|file| KeySource::File(layers.path(&file)))),
     }
+}
+
+/// Visible letters of ASCII alone: two names that look the same are the same.
+fn check_name(value: &Value) -> Result<String, Problem> {
+    const MOST: usize = 255;
+    let text = value.text.as_str();
+    if (1..=MOST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("{} is no name of a gateway", quote(text));
+    let help = format!("write 1 to {MOST} letters, digits and signs of ASCII, without blanks");
+    Err(value.problem(message, help))
 }
 
 /// The flag, then the variables, of which there may be one, then the file.

@@ -30,6 +30,7 @@ pub(super) struct RawConfig {
     pub(super) ledger: Option<Text>,
     pub(super) metrics: Option<Text>,
     pub(super) secret_file: Option<Text>,
+    pub(super) name: Option<Text>,
     pub(super) public_url: Option<Text>,
     pub(super) routes: Option<Spanned<Vec<Spanned<RawRoute>>>>,
     pub(super) default: Option<Text>,

@@ -4,7 +4,7 @@ mod owed;
 
 use core::fmt;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use x402_core::{Amount, ChainId, Claim, PaymentId};
 
@@ -13,7 +13,7 @@ use super::logs::PaidRow;
 use super::logs::{Paying, filled_in};
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, PaidBy, Step};
+use super::{Ledger, LedgerError, LedgerIdentity, Owed, OwedAccount, PaidBy, Step};
 use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
@@ -27,6 +27,7 @@ use owed::Owings;
 pub struct MemoryLedger {
     entries: Mutex<Entries>,
     capacity: usize,
+    identity: OnceLock<LedgerIdentity>,
 }
 
 #[derive(Default)]
@@ -75,7 +76,7 @@ impl MemoryLedger {
     /// none is forgotten before its time.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { entries: Mutex::default(), capacity }
+        Self { entries: Mutex::default(), capacity, identity: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -315,5 +316,12 @@ impl Ledger for MemoryLedger {
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         Box::pin(async move { Ok(self.lock().credits.held()) })
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        Box::pin(async move {
+            let new = LedgerIdentity::random()?;
+            Ok(*self.identity.get_or_init(|| new))
+        })
     }
 }

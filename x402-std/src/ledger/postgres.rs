@@ -1,5 +1,6 @@
 mod convert;
 mod credits;
+mod identity;
 mod logs;
 mod owed;
 mod pool;
@@ -17,7 +18,7 @@ use x402_core::{Amount, ChainId, Claim, PaymentId};
 use super::logs::Paying;
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, Owner, PaidBy, Step};
+use super::{Ledger, LedgerError, LedgerIdentity, Owed, OwedAccount, Owner, PaidBy, Step};
 use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use pool::{Pool, storage};
@@ -297,6 +298,14 @@ impl Ledger for PostgresLedger {
         Box::pin(self.pool.call(async move {
             let mut turn = self.pool.take().await?;
             let result = credits::held(turn.client()).await;
+            turn.end(result)
+        }))
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        Box::pin(self.pool.call(async move {
+            let mut turn = self.pool.take().await?;
+            let result = identity::identity(turn.client()).await;
             turn.end(result)
         }))
     }

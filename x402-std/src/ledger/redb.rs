@@ -17,7 +17,9 @@ use x402_core::{Amount, ChainId, Claim, PaymentId};
 use super::logs::{Paying, filled_in};
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, Owed, OwedAccount, PaidBy, Settle, Step, encoding};
+use super::{
+    Ledger, LedgerError, LedgerIdentity, Owed, OwedAccount, PaidBy, Settle, Step, encoding,
+};
 use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
@@ -278,6 +280,10 @@ impl Ledger for RedbLedger {
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         Box::pin(self.read_all(credits::held_draws))
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        Box::pin(async move { self.read(file::identity) })
     }
 }
 

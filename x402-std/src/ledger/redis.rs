@@ -17,6 +17,7 @@ use super::owed::Owing;
 use super::remote::failed;
 use super::{
     Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger, LedgerError,
+    LedgerIdentity,
 };
 use super::{Owed, OwedAccount, Owner, PaidBy, Step, encoding};
 use crate::BoxFuture;
@@ -145,6 +146,18 @@ impl RedisLedger {
             ids.push(PaymentId::from_bytes(&id.ok_or(LedgerError::Corrupt)?));
         }
         Ok((next, ids))
+    }
+
+    /// The first who asks makes it; of several, all are told the same.
+    async fn identity_now(&self) -> Result<LedgerIdentity, LedgerError> {
+        let (key, new) = (self.server.key("identity", ""), LedgerIdentity::random()?);
+        let mut pipe = ::redis::pipe();
+        pipe.cmd("SETNX").arg(&key).arg(&new.0[..]).ignore();
+        pipe.cmd("GET").arg(&key);
+        let mut line = self.server.line().await?;
+        let result = pipe.query_async(line.connection()).await;
+        let (bytes,): (Vec<u8>,) = line.end(result)?;
+        LedgerIdentity::read(&bytes)
     }
 
     async fn claim_now(&self, entry: &Entry) -> Result<Claiming, LedgerError> {
@@ -360,6 +373,10 @@ impl Ledger for RedisLedger {
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         Box::pin(self.server.call(credits::held(&self.server)))
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        Box::pin(self.server.call(self.identity_now()))
     }
 
     fn lease(

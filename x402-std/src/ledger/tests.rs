@@ -401,6 +401,28 @@ async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
     assert_eq!(new, 1);
 }
 
+async fn who_asks_which_ledger_it_is_is_told_the_same(ledger: Arc<dyn Ledger>) {
+    let barrier = Arc::new(Barrier::new(8));
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (ledger, barrier) = (Arc::clone(&ledger), Arc::clone(&barrier));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                ledger.identity().await.unwrap()
+            })
+        })
+        .collect();
+    let known = ledger.identity().await.unwrap();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), known);
+    }
+    assert_ne!(known, MemoryLedger::new().identity().await.unwrap());
+    // It is none of its payments.
+    assert!(ledger.ids().await.unwrap().is_empty());
+    claim_new(&*ledger, &payment(1)).await;
+    assert_eq!(ledger.identity().await.unwrap(), known);
+}
+
 /// What payers owe.
 mod owed;
 use owed::{
@@ -466,6 +488,7 @@ macro_rules! suite {
     };
     ($($ledger:ident: $open:expr;)*) => { $(suite! { @each $ledger: $open;
         a_payment_is_claimed_once
+        who_asks_which_ledger_it_is_is_told_the_same
         what_a_payer_owes_is_told
         what_was_served_and_not_paid_is_not_forgotten
         what_is_owed_that_cannot_be_counted_is_an_error

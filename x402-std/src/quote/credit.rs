@@ -1,7 +1,7 @@
 use x402_core::{Address, ChainId};
 
 use super::seal::{self, Fields, Kind, Writer};
-use super::{TokenError, TokenKey};
+use super::{TokenError, TokenKeys};
 use crate::ledger::CreditAccount;
 
 /// Whose a balance is that the seller's [ledger](crate::Ledger) keeps: what is in it, the token does not
@@ -18,10 +18,10 @@ impl CreditToken {
 
     /// The token, which [`Self::verify`] takes.
     #[must_use]
-    pub fn sign(&self, key: &TokenKey) -> String {
+    pub fn sign(&self, keys: &TokenKeys) -> String {
         let mut out = Writer::new(Kind::Credit);
         out.bytes(&self.account.to_bytes());
-        out.seal(key)
+        out.seal(keys)
     }
 
     /// Reads a token of a balance with this seller, in this asset. It does not end by itself.
@@ -32,12 +32,12 @@ impl CreditToken {
     /// order.
     pub fn verify(
         token: &str,
-        key: &TokenKey,
+        keys: &TokenKeys,
         chain_id: ChainId,
         asset: Address,
         seller: Address,
     ) -> Result<Self, TokenError> {
-        let bytes = seal::open(Kind::Credit, CreditAccount::LEN, token, key)?;
+        let bytes = seal::open(Kind::Credit, CreditAccount::LEN, token, keys)?;
         let account = Fields::new(&bytes).next().ok_or(TokenError::Malformed)?;
         let account = CreditAccount::from_bytes(&account);
         let is_expected =

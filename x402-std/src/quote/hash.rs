@@ -67,12 +67,14 @@ impl RequestHash {
     }
 }
 
-/// Which route a [`Pass`](super::Pass) is for: a SHA-256 of whatever names it.
+/// Which route a [`Quote`](super::Quote) or a [`Pass`](super::Pass) is for: a SHA-256 of whatever names
+/// it; by default, of an empty name.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct RouteHash([u8; 32]);
 
 impl RouteHash {
-    /// Of the route with that name, such as its path in the configuration.
+    /// Of the route with that name, such as its methods and its path in the configuration. Other routes
+    /// have other names.
     #[must_use]
     pub fn of(name: &str) -> Self {
         Self(hash("route", [name.as_bytes()]))
@@ -86,6 +88,12 @@ impl RouteHash {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl Default for RouteHash {
+    fn default() -> Self {
+        Self::of("")
     }
 }
 

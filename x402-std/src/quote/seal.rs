@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::Mac as _;
 
-use super::{TokenError, TokenKey};
+use super::{TokenError, TokenKeys};
 
 const KIND_LEN: usize = 1;
 const MAC_LEN: usize = 32;
@@ -12,9 +12,9 @@ const MAC_LEN: usize = 32;
 /// What a token is, and in which format.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    Quote = 1,
-    Pass = 2,
-    Credit = 3,
+    Quote = 4,
+    Pass = 5,
+    Credit = 6,
 }
 
 /// How long the text is of a token that says so many bytes.
@@ -36,21 +36,21 @@ impl Writer {
     }
 
     /// The token.
-    pub(super) fn seal(mut self, key: &TokenKey) -> String {
-        let mac = key.mac().chain_update(&self.0).finalize();
+    pub(super) fn seal(mut self, keys: &TokenKeys) -> String {
+        let mac = keys.signing().chain_update(&self.0).finalize();
         self.bytes(&mac.into_bytes());
         BASE64.encode(self.0)
     }
 }
 
-/// What a token of that kind says, `len` bytes, if the key has signed it.
+/// What a token of that kind says, `len` bytes, if one of the keys has signed it.
 ///
 /// There is one text for a token: another spelling of the same bytes is malformed.
 pub(super) fn open(
     kind: Kind,
     len: usize,
     token: &str,
-    key: &TokenKey,
+    keys: &TokenKeys,
 ) -> Result<Vec<u8>, TokenError> {
     if token.len() != token_len(len) {
         return Err(TokenError::Malformed);
@@ -61,7 +61,10 @@ pub(super) fn open(
     }
     let (signed, mac) = bytes.split_last_chunk::<MAC_LEN>().ok_or(TokenError::Malformed)?;
     // In constant time: how much of a guess is right must not show.
-    key.mac().chain_update(signed).verify_slice(mac).map_err(|_| TokenError::Forged)?;
+    let is_signed = keys.all().any(|key| key.chain_update(signed).verify_slice(mac).is_ok());
+    if !is_signed {
+        return Err(TokenError::Forged);
+    }
     bytes.truncate(KIND_LEN + len);
     Ok(bytes)
 }

@@ -3,12 +3,11 @@
 use core::num::NonZeroU32;
 
 use x402_core::tariff::Model;
-use x402_std::quote::{Pass, RouteHash, TokenKey};
+use x402_std::quote::{Pass, RouteHash};
 
 use super::*;
-use crate::server::testing::NOW;
+use crate::server::testing::{NOW, keys, keys_of, offer};
 
-const KEY: [u8; 32] = [7; 32];
 const CLOSED: &[u8] = b"\x88\x12\x11\x32payment required";
 
 /// What the upstream does with a connection that was handed over.
@@ -20,19 +19,24 @@ enum Does {
     IsCutShort,
 }
 
-fn by_the_minute() -> Router {
+fn timed(path: PathPattern, price: &str) -> Route {
     let model = Model::PerMinute {
-        price: Price::parse("0.001").unwrap(),
+        price: Price::parse(price).unwrap(),
         minimum_minutes: NonZeroU32::new(10).unwrap(),
     };
     let tariff = OwnedTariff::new(model, 6).unwrap();
     let sold = Sold { tariff, fixed: None, tokens: None, upto: Upto::No };
-    let mut live = route(prefix("/live/"), &[], false);
-    live.pricing = Pricing::Paid(Box::new(sold));
+    Route { pricing: Pricing::Paid(Box::new(sold)), ..route(path, &[], false) }
+}
+
+fn router(routes: &[Route]) -> Router {
     let usdc = OwnedAsset::from(Asset::find(ChainId::ETHEREUM, "USDC").unwrap());
-    let pay_to = Shop::new().offer.requirements().pay_to;
-    let routes = [live, route(exact("/paid"), &[], true)];
-    Router::new(&usdc, pay_to, &routes, DefaultRoute::NotFound)
+    let pay_to = offer(1).requirements().pay_to;
+    Router::new(&usdc, pay_to, routes, DefaultRoute::NotFound)
+}
+
+fn by_the_minute(price: &str) -> Router {
+    router(&[timed(prefix("/live/"), price), route(exact("/paid"), &[], true)])
 }
 
 /// An upstream that hands over every connection, and says when one has ended.
@@ -81,12 +85,17 @@ async fn socket(mut stream: TcpStream, does: Does) {
 }
 
 async fn stand(does: Does) -> (Stand, mpsc::UnboundedReceiver<()>) {
+    stand_of(does, "gateway", "0.001").await
+}
+
+/// A gateway of that name, where a minute costs so much.
+async fn stand_of(does: Does, name: &str, price: &str) -> (Stand, mpsc::UnboundedReceiver<()>) {
     let (authority, ends) = sockets(does).await;
     let options = GatewayOptions { max_connections: 1, ..impatient() };
     let shop = Shop::new();
     let upstream = Upstream { authority, base_path: String::new() };
-    let gateway = Gateway::with(by_the_minute(), &upstream, Arc::clone(&shop.seller), options);
-    let gateway = gateway.unwrap().signing(TokenKey::from_bytes(KEY));
+    let gateway = Gateway::with(by_the_minute(price), &upstream, Arc::clone(&shop.seller), options);
+    let gateway = gateway.unwrap().signing(keys_of(name));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = oneshot::channel();
@@ -103,10 +112,19 @@ fn upgrade(path: &str, fields: &str) -> String {
 
 /// A pass that ends in so many seconds.
 fn pass(seconds: u64) -> String {
-    // The methods and the path of the route.
-    let route = RouteHash::of(" /live/");
-    let pass = Pass { payer: payer(), route, until: NOW + seconds };
-    format!("X-Payment-Pass: {}\r\n", pass.sign(&TokenKey::from_bytes(KEY)))
+    let offer = offer(1);
+    let terms = offer.requirements();
+    let pass = Pass {
+        chain_id: terms.chain_id,
+        asset: terms.asset,
+        pay_to: terms.pay_to,
+        // The methods and the path of the route.
+        route: RouteHash::of(" /live/ *"),
+        price: Amount::from_units(1_000),
+        payer: payer(),
+        until: NOW + seconds,
+    };
+    format!("X-Payment-Pass: {}\r\n", pass.sign(&keys()))
 }
 
 /// Opens a tunnel and gives it, from behind the head on, with the head.
@@ -209,6 +227,77 @@ async fn a_quote_for_few_minutes_buys_no_more() {
     assert_eq!(status(&refused), 402, "{refused}");
     assert!(refused.contains("X-Payment-Error: 402.1"), "{refused}");
     assert_eq!(stand.shop.chain.broadcasts(), 0);
+}
+
+/// A field of a head, as it stands there.
+fn field(head: &str, name: &str) -> String {
+    let line = head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}:")));
+    format!("{}\r\n", line.expect("one"))
+}
+
+/// Of a seller with one secret: what was paid at the cheap one is no time at the dear one.
+#[tokio::test]
+async fn a_pass_of_another_gateway_is_refused() {
+    let (cheap, _ends) = stand_of(Does::Echoes, "cheap", "0.001").await;
+    let (dear, _ends) = stand_of(Does::Echoes, "dear", "5.00").await;
+    let (stream, head) = open(&cheap, &cheap.payment(1)).await;
+    drop(stream);
+    let pass = field(&head, "x-payment-pass");
+    let refused = dear.raw(request("GET", "/live/chat", &pass, "")).await;
+    assert_eq!(status(&refused), 402, "{refused}");
+    assert!(refused.contains("invalid_pass"), "{refused}");
+    let (mut stream, _) = open(&cheap, &pass).await;
+    exchange(&mut stream).await;
+}
+
+#[tokio::test]
+async fn a_quote_of_another_gateway_is_refused() {
+    let (cheap, _ends) = stand_of(Does::Echoes, "cheap", "0.001").await;
+    let (dear, _ends) = stand_of(Does::Echoes, "dear", "7.00").await;
+    let unpaid = cheap.raw(request("GET", "/live/chat", "", "")).await;
+    let quoted = format!("{}{}", field(&unpaid, "x-payment-quote"), cheap.payment(1));
+    let refused = dear.raw(request("GET", "/live/chat", &quoted, "")).await;
+    assert_eq!(status(&refused), 402, "{refused}");
+    assert!(refused.contains("X-Payment-Error: 402.1"), "{refused}");
+    assert_eq!(dear.shop.chain.broadcasts(), 0);
+    open(&cheap, &quoted).await;
+    assert_eq!(cheap.shop.chain.broadcasts(), 1);
+}
+
+#[test]
+fn exact_and_wildcard_routes_are_different() {
+    let post = Route { methods: vec!["POST".to_owned()], ..timed(exact("/b"), "1") };
+    let get = Route { methods: vec!["GET".to_owned()], ..timed(exact("/b"), "1") };
+    let routes = [
+        timed(exact("/a/"), "1"),
+        timed(prefix("/a/"), "1"),
+        timed(exact("/a"), "1"),
+        post,
+        get,
+        timed(exact("/"), "1"),
+        timed(prefix("/"), "1"),
+    ];
+    let router = router(&routes);
+    let sale = |method, path| {
+        let (head, ()) = Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
+        let Quote::Paid(sale) = router.quote(&head) else { panic!("it has a price") };
+        sale.route
+    };
+    let hashes = [
+        sale("GET", "/a/"),
+        sale("GET", "/a/b"),
+        sale("GET", "/a"),
+        sale("POST", "/b"),
+        sale("GET", "/b"),
+        sale("GET", "/"),
+        sale("GET", "/c"),
+    ];
+    for (i, one) in hashes.iter().enumerate() {
+        assert!(hashes.iter().skip(i + 1).all(|other| other != one), "{i}");
+    }
+    assert_eq!(sale("GET", "/a/b"), sale("POST", "/a/c"));
+    assert_eq!(sale("GET", "/a/"), RouteHash::of(" /a/"));
+    assert_eq!(sale("GET", "/a/b"), RouteHash::of(" /a/ *"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use x402_core::proof::{self, PayerProof, ProofField};
 use x402_core::{PaymentId, Signer as _};
 
 use super::*;
-use crate::server::testing::{NOW, signer};
+use crate::server::testing::{NOW, keys, signer};
 
 /// The fields by which a payer has what is left of a payment.
 const PURSE: [&str; 4] =
@@ -103,7 +103,7 @@ async fn an_open_route_gives_its_answer_to_whoever_asks_and_never_a_purse() {
     let layer = PaymentLayer::new(Arc::clone(&shop.seller), move |head: &Parts| {
         Quote::Paid(Arc::clone(&sales[usize::from(head.method == Method::PUT)]))
     });
-    let service = layer.signing(metered::key()).layer(echo(&seen));
+    let service = layer.signing(keys()).layer(echo(&seen));
     assert_eq!(send(&service, paid(&shop, 1)).await.0.status, StatusCode::OK);
     let (head, body) = send(&service, read_on_the_chain(&shop, 1)).await;
     assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));

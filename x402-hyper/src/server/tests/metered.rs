@@ -1,13 +1,11 @@
 //! Answers that are measured, and what is left of what was paid for them.
 
-use x402_core::Amount;
+use x402_core::{Amount, ChainId};
 use x402_std::ledger::CreditAccount;
-use x402_std::quote::{CreditToken, Pass, RouteHash, TokenKey};
+use x402_std::quote::{CreditToken, Pass, RouteHash};
 
 use super::*;
-use crate::server::testing::NOW;
-
-const KEY: [u8; 32] = [7; 32];
+use crate::server::testing::{NOW, keys, keys_of};
 
 /// Sells answers by the byte, and perhaps for a time.
 #[derive(Debug)]
@@ -41,21 +39,17 @@ impl Meter for Length {
 }
 
 pub(super) fn sells(shop: &Shop, settle: Settle, period: Option<Period>) -> PaymentLayer {
-    let sale = Sale { settle, metering: bytewise(period), ..Sale::from(shop.offer) };
-    let sale = Arc::new(sale);
+    let (metering, route) = (bytewise(period), RouteHash::of(ROUTE));
+    let sale = Arc::new(Sale { route, settle, metering, ..Sale::from(shop.offer) });
     PaymentLayer::new(Arc::clone(&shop.seller), move |head: &Parts| match head.uri.path() {
         "/by-body" => Quote::ByBody(100),
         _ => Quote::Paid(Arc::clone(&sale)),
     })
-    .signing(key())
+    .signing(keys())
 }
 
 pub(super) fn bytewise(period: Option<Period>) -> Option<Arc<dyn Metering>> {
     Some(Arc::new(Bytewise(period)))
-}
-
-pub(super) fn key() -> TokenKey {
-    TokenKey::from_bytes(KEY)
 }
 
 fn paid(shop: &Shop, nonce: u8) -> Request<Full<Bytes>> {
@@ -86,7 +80,7 @@ async fn what_is_not_used_is_credit() {
     for settle in [Settle::First, Settle::After, Settle::Later] {
         let (shop, seen) = (Shop::new(), Seen::default());
         let service = sells(&shop, settle, None).layer(echo(&seen));
-        let credit = CreditToken { account: account(&shop) }.sign(&TokenKey::from_bytes(KEY));
+        let credit = CreditToken { account: account(&shop) }.sign(&keys());
         for _ in 0..3 {
             let (head, body) = send(&service, paid(&shop, 1)).await;
             assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
@@ -147,8 +141,8 @@ async fn what_names_no_balance_draws_nothing() {
     let (head, _) = send(&service, paid(&shop, 1)).await;
     let credit = text(&head.headers, "x-payment-credit").to_owned();
     let other = CreditAccount { seller: payer(), ..account(&shop) };
-    let foreign = CreditToken { account: other }.sign(&TokenKey::from_bytes(KEY));
-    let forged = CreditToken { account: account(&shop) }.sign(&TokenKey::from_bytes([8; 32]));
+    let foreign = CreditToken { account: other }.sign(&keys());
+    let forged = CreditToken { account: account(&shop) }.sign(&keys_of("another"));
     let mut beside = drawing(&credit, "", "/a");
     for (name, value) in shop.payment(2) {
         beside.headers_mut().insert(name, value.parse().unwrap());
@@ -185,9 +179,8 @@ async fn a_refusal_costs_nothing_and_a_failure_is_owed() {
 async fn what_is_there_twice_is_refused() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
-    let key = TokenKey::from_bytes(KEY);
-    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 9 }.sign(&key);
-    let credit = CreditToken { account: account(&shop) }.sign(&key);
+    let pass = pass(&shop, 9).sign(&keys());
+    let credit = CreditToken { account: account(&shop) }.sign(&keys());
     for (name, value) in [
         ("X-Payment-Pass", pass.as_str()),
         ("X-Payment-Credit", credit.as_str()),
@@ -217,7 +210,7 @@ async fn credit_is_drawn_at_the_price_that_was_quoted() {
     }
     let (shop, seen, price) = (Shop::new(), Seen::default(), Arc::new(AtomicUsize::new(10_000)));
     let layer = PaymentLayer::new(Arc::clone(&shop.seller), Changing(Arc::clone(&price)));
-    let service = layer.signing(TokenKey::from_bytes(KEY)).layer(echo(&seen));
+    let service = layer.signing(keys()).layer(echo(&seen));
     let mut credit = String::new();
     for nonce in 1..3 {
         let (head, _) = send(&service, paid(&shop, nonce)).await;
@@ -306,7 +299,21 @@ async fn a_stream_ends_with_its_listener_and_a_document_does_not() {
 const ROUTE: &str = "GET /a";
 
 pub(super) fn minutes(minutes: u64) -> Option<Period> {
-    Some(Period { duration: Duration::from_secs(60 * minutes), route: RouteHash::of(ROUTE) })
+    Some(Period { duration: Duration::from_secs(60 * minutes), price: Amount::from_units(2_000) })
+}
+
+/// One that ends in so many seconds.
+fn pass(shop: &Shop, seconds: u64) -> Pass {
+    let terms = shop.offer.requirements();
+    Pass {
+        chain_id: terms.chain_id,
+        asset: terms.asset,
+        pay_to: terms.pay_to,
+        route: RouteHash::of(ROUTE),
+        price: Amount::from_units(2_000),
+        payer: payer(),
+        until: NOW + seconds,
+    }
 }
 
 fn passing(pass: &str) -> Request<Full<Bytes>> {
@@ -318,13 +325,14 @@ async fn time_that_is_bought_gives_a_pass() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
     let (head, _) = send(&service, paid(&shop, 1)).await;
-    let pass = text(&head.headers, "x-payment-pass").to_owned();
+    let bought = text(&head.headers, "x-payment-pass").to_owned();
+    assert_eq!(bought, pass(&shop, 300).sign(&keys()));
     assert_eq!(text(&head.headers, "x-payment-pass-expires"), (NOW + 300).to_string());
     assert!(!head.headers.contains_key("x-payment-credit"));
     let again = send(&service, paid(&shop, 1)).await.0;
-    assert_eq!(text(&again.headers, "x-payment-pass"), pass);
+    assert_eq!(text(&again.headers, "x-payment-pass"), bought);
     for _ in 0..3 {
-        let (head, body) = send(&service, passing(&pass)).await;
+        let (head, body) = send(&service, passing(&bought)).await;
         assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
         assert_eq!(text(&head.headers, "cache-control"), "private");
     }
@@ -338,8 +346,7 @@ async fn time_that_is_bought_gives_a_pass() {
 async fn a_402_of_the_service_behind_is_none_to_who_has_a_pass() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, Settle::First, minutes(5)).layer(answers(402, &seen));
-    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 60 };
-    let pass = pass.sign(&TokenKey::from_bytes(KEY));
+    let pass = pass(&shop, 60).sign(&keys());
     let (head, body) = send(&service, passing(&pass)).await;
     assert_eq!((head.status, &*code(&body)), (StatusCode::BAD_GATEWAY, "502"));
     assert_eq!((seen.runs(), shop.chain.broadcasts()), (1, 0));
@@ -349,14 +356,13 @@ async fn a_402_of_the_service_behind_is_none_to_who_has_a_pass() {
 async fn a_pass_that_is_none_is_answered_with_the_price() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
-    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 1 };
-    let key = TokenKey::from_bytes(KEY);
-    let (head, _) = send(&service, passing(&pass.sign(&key))).await;
+    let pass = pass(&shop, 1);
+    let (head, _) = send(&service, passing(&pass.sign(&keys()))).await;
     assert_eq!(head.status, StatusCode::OK);
     for (pass, reason) in [
-        (Pass { until: NOW, ..pass }.sign(&key), "pass_expired"),
-        (Pass { route: RouteHash::of("GET /b"), ..pass }.sign(&key), "invalid_pass"),
-        (pass.sign(&TokenKey::from_bytes([8; 32])), "invalid_pass"),
+        (Pass { until: NOW, ..pass }.sign(&keys()), "pass_expired"),
+        (Pass { route: RouteHash::of("GET /b"), ..pass }.sign(&keys()), "invalid_pass"),
+        (pass.sign(&keys_of("another")), "invalid_pass"),
         (String::new(), "invalid_pass"),
     ] {
         let (head, body) = send(&service, passing(&pass)).await;
@@ -367,10 +373,32 @@ async fn a_pass_that_is_none_is_answered_with_the_price() {
     assert_eq!(seen.runs(), 1);
 }
 
+/// Whom it was paid to, in what, and on which chain, it says itself; and it is good for as long as it says,
+/// whatever a minute costs by now.
+#[tokio::test]
+async fn a_pass_of_another_payee_is_refused() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
+    let pass = pass(&shop, 60);
+    for other in [
+        Pass { pay_to: payer(), ..pass },
+        Pass { asset: payer(), ..pass },
+        Pass { chain_id: ChainId::new(11_155_111), ..pass },
+    ] {
+        let (head, body) = send(&service, passing(&other.sign(&keys()))).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::PAYMENT_REQUIRED, "402"));
+        assert!(String::from_utf8_lossy(&body).contains("invalid_pass"), "{body:?}");
+    }
+    assert_eq!(seen.runs(), 0);
+    let cheap = Pass { price: Amount::from_units(1), ..pass };
+    let (head, _) = send(&service, passing(&cheap.sign(&keys()))).await;
+    assert_eq!((head.status, seen.runs()), (StatusCode::OK, 1));
+}
+
 #[tokio::test]
 async fn a_time_beyond_all_clocks_is_a_long_one() {
     let (shop, seen) = (Shop::new(), Seen::default());
-    let period = Period { duration: Duration::MAX, route: RouteHash::of(ROUTE) };
+    let period = Period { duration: Duration::MAX, price: Amount::from_units(2_000) };
     let service = sells(&shop, Settle::First, Some(period)).layer(echo(&seen));
     let (head, body) = send(&service, paid(&shop, 1)).await;
     assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
@@ -380,8 +408,7 @@ async fn a_time_beyond_all_clocks_is_a_long_one() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_ends_with_the_time_that_was_paid_for() {
-    let key = TokenKey::from_bytes(KEY);
-    let pass = Pass { payer: payer(), route: RouteHash::of(ROUTE), until: NOW + 120 }.sign(&key);
+    let pass = pass(&Shop::new(), 120).sign(&keys());
     for is_passing in [false, true] {
         for (content_type, expected) in [
             ("text/event-stream", "data: 1\n\n\n\nevent: payment-required\ndata: {"),

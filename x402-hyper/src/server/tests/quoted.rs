@@ -3,14 +3,12 @@
 use std::sync::atomic::AtomicU64;
 
 use serde_json::json;
-use x402_core::{Address, Offer};
-use x402_std::quote::{Quote as Signed, RequestHash, TokenKey};
+use x402_core::{Address, ChainId, Offer};
+use x402_std::quote::{Quote as Signed, RequestHash, RouteHash};
 
 use super::dialects::{from_base64, to_base64, v2};
 use super::*;
-use crate::server::testing::NOW;
-
-const KEY: [u8; 32] = [7; 32];
+use crate::server::testing::{NOW, keys, keys_of};
 
 struct Stall {
     shop: Shop,
@@ -45,7 +43,7 @@ impl Stall {
 
     fn service_of(&self, prices: impl Pricing) -> PaymentService<impl Echo> {
         PaymentLayer::new(Arc::clone(&self.shop.seller), prices)
-            .signing(TokenKey::from_bytes(KEY))
+            .signing(keys())
             .layer(echo(&self.seen))
     }
 
@@ -91,23 +89,25 @@ async fn a_quote_is_good_for_its_request_until_it_ends() {
     let plain = |path| RequestHash::of_request("GET", path, b"");
     let request = |path| plain(path).with_field(QUALITY, [].into_iter()).paid_by(&terms.scheme);
     let quote = Signed {
-        amount: terms.amount,
         chain_id: terms.chain_id,
         asset: terms.asset,
         pay_to: terms.pay_to,
+        route: RouteHash::default(),
+        amount: terms.amount,
         request: request("/a"),
         expires_at: NOW + 1,
     };
-    let key = TokenKey::from_bytes(KEY);
     stall.sells_for(20_000);
     for (nonce, quote) in [
-        Signed { expires_at: NOW, ..quote }.sign(&key),
-        Signed { request: request("/b"), ..quote }.sign(&key),
-        Signed { request: plain("/a"), ..quote }.sign(&key),
-        Signed { request: plain("/a").paid_by(&terms.scheme), ..quote }.sign(&key),
-        Signed { asset: Address::ZERO, ..quote }.sign(&key),
-        Signed { pay_to: Address::ZERO, ..quote }.sign(&key),
-        quote.sign(&TokenKey::from_bytes([8; 32])),
+        Signed { expires_at: NOW, ..quote }.sign(&keys()),
+        Signed { request: request("/b"), ..quote }.sign(&keys()),
+        Signed { request: plain("/a"), ..quote }.sign(&keys()),
+        Signed { request: plain("/a").paid_by(&terms.scheme), ..quote }.sign(&keys()),
+        Signed { route: RouteHash::of("/b"), ..quote }.sign(&keys()),
+        Signed { chain_id: ChainId::new(11_155_111), ..quote }.sign(&keys()),
+        Signed { asset: Address::ZERO, ..quote }.sign(&keys()),
+        Signed { pay_to: Address::ZERO, ..quote }.sign(&keys()),
+        quote.sign(&keys_of("another")),
         "nonsense".to_owned(),
     ]
     .into_iter()
@@ -121,7 +121,7 @@ async fn a_quote_is_good_for_its_request_until_it_ends() {
     }
     assert_eq!(stall.seen.runs(), 0);
     let payment = payment(&offer(10_000), 100);
-    let (head, _) = send(&service, get("/a", &quote.sign(&key), &payment)).await;
+    let (head, _) = send(&service, get("/a", &quote.sign(&keys()), &payment)).await;
     assert_eq!(head.status, StatusCode::OK);
 }
 

@@ -2,7 +2,9 @@
 
 use super::broken::expect;
 use super::*;
+use crate::ledger::CreditAccount;
 use crate::metering::usage::{Pointer, UsageSource};
+use crate::quote::CreditToken;
 use crate::seller::Replay;
 
 fn priced(model: &str, more: &str) -> String {
@@ -140,18 +142,27 @@ fn the_secret_comes_from_a_file_or_a_variable() {
     expect(&format!("{MINIMAL}secret_file: ''\n"), 15, "secret_file is empty");
 }
 
+/// A token, by which keys can be told apart.
+fn signed(config: &Config, name: &str) -> String {
+    CreditToken { account: ACCOUNT }.sign(&config.token_keys(name).unwrap().unwrap())
+}
+
+fn is_good(token: &str, config: &Config, name: &str) -> bool {
+    let keys = config.token_keys(name).unwrap().unwrap();
+    let CreditAccount { chain_id, asset, seller, .. } = ACCOUNT;
+    CreditToken::verify(token, &keys, chain_id, asset, seller).is_ok()
+}
+
+const ACCOUNT: CreditAccount = CreditAccount {
+    payer: Address::ZERO,
+    chain_id: ChainId::ETHEREUM,
+    asset: Address::ZERO,
+    seller: Address::ZERO,
+};
+
 #[test]
 fn the_key_of_tokens_is_the_secrets_or_else_the_payers_of_gas() {
-    let key = |env: &[(&str, &str)]| {
-        let config = parse_with(MINIMAL, env, NO_FLAGS).unwrap();
-        let key = config.token_key().unwrap().unwrap();
-        crate::quote::Pass {
-            payer: Address::ZERO,
-            route: crate::quote::RouteHash::of("a"),
-            until: 1,
-        }
-        .sign(&key)
-    };
+    let key = |env: &[(&str, &str)]| signed(&parse_with(MINIMAL, env, NO_FLAGS).unwrap(), "a");
     let (one, two) = ("1".repeat(64), "2".repeat(64));
     let own = key(&[("X402_KEY", &one)]);
     assert_eq!(own, key(&[("X402_KEY", &one)]));
@@ -159,7 +170,46 @@ fn the_key_of_tokens_is_the_secrets_or_else_the_payers_of_gas() {
     assert_eq!(own, key(&[("X402_KEY", &two), ("X402_SECRET", &one)]));
     let remote = format!("facilitator: https://f.example\n{}", with("chain: {rpc: 'http://a'}"))
         .replace("chain: {rpc: 'http://a'}\n", "");
-    assert!(parse(&remote).unwrap().token_key().unwrap().is_none());
+    assert!(parse(&remote).unwrap().token_keys("a").unwrap().is_none());
     let missing = format!("{MINIMAL}secret_file: ./no-such-file\n");
-    assert!(parse(&missing).unwrap().token_key().is_err());
+    assert!(parse(&missing).unwrap().token_keys("a").is_err());
+}
+
+#[test]
+fn a_secret_and_the_one_before_it_are_good_at_a_time() {
+    let [one, two, three] = ["1", "2", "3"].map(|digit| digit.repeat(64));
+    let config = |secret: &str| {
+        parse_with(MINIMAL, &[("X402_KEY", &three), ("X402_SECRET", secret)], NO_FLAGS).unwrap()
+    };
+    let (before, both, after) = (config(&one), config(&format!("{two}\n{one}\n")), config(&two));
+    assert!(is_good(&signed(&before, "a"), &both, "a"));
+    assert!(is_good(&signed(&both, "a"), &after, "a"));
+    assert!(!is_good(&signed(&before, "a"), &after, "a"));
+    assert!(!is_good(&signed(&both, "a"), &before, "a"));
+    assert!(!is_good(&signed(&both, "a"), &both, "b"));
+    // The one that was made of the gas account's key can be the one before.
+    let own = parse_with(MINIMAL, &[("X402_KEY", &three)], NO_FLAGS).unwrap();
+    assert!(is_good(&signed(&own, "a"), &config(&format!("{two}\n{three}")), "a"));
+    for wrong in [format!("{one}\n{two}\n{three}"), format!("{one}\n2222")] {
+        let error = config(&wrong).token_keys("a").unwrap_err().to_string();
+        assert!(error.contains("no secret in X402_SECRET") && !error.contains("22"), "{error}");
+    }
+}
+
+#[test]
+fn a_gateway_is_called_by_its_name_or_its_url() {
+    let name = |text: &str, env: &[(&str, &str)]| {
+        let config = parse_with(text, env, NO_FLAGS).unwrap();
+        config.gateway_name().map(str::to_owned)
+    };
+    assert_eq!(name(MINIMAL, &[]), None);
+    let public = format!("{MINIMAL}public_url: https://api.example.com/v1/\n");
+    assert_eq!(name(&public, &[]).as_deref(), Some("https://api.example.com/v1"));
+    let named = format!("{public}name: shop-1\n");
+    assert_eq!(name(&named, &[]).as_deref(), Some("shop-1"));
+    assert_eq!(name(&named, &[("X402_NAME", "shop-2")]).as_deref(), Some("shop-2"));
+    assert_eq!(name(&format!("{MINIMAL}name: {}\n", "a".repeat(255)), &[]).unwrap().len(), 255);
+    for wrong in ["''", "a b", "ü", &"a".repeat(256)] {
+        expect(&format!("{MINIMAL}name: {wrong}\n"), 15, "is no name of a gateway");
+    }
 }

@@ -3,17 +3,20 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, StorageBackend};
-use redb::{ReadableTable as _, TableDefinition, TableHandle as _};
+use redb::{Builder, Database, DatabaseError, StorageBackend, WriteTransaction};
+use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition, TableHandle as _};
 
 use super::{Tables, begin, convert, storage};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, LedgerIdentity};
 
 /// What the file says of itself: its format, under [`FORMAT_KEY`].
 pub(super) const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("x402 ledger");
 pub(super) const FORMAT_KEY: &str = "format";
 /// The format of the tables and their keys; entries carry one of their own.
 pub(super) const FORMAT: u64 = 5;
+
+/// Which ledger it is.
+const IDENTITY: TableDefinition<'_, (), &[u8; 16]> = TableDefinition::new("identity");
 
 /// How much of the file is kept in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -163,17 +166,39 @@ fn check_format(
         format
     };
     match format {
-        Some(FORMAT) => return Ok(()),
         Some(convert::OLD_FORMAT) => {
             keep_old()?;
             convert::convert(&writing)?;
         }
+        Some(FORMAT) | None => {}
         Some(format) => return Err(wrong_format(format)),
-        None => {}
+    }
+    // Files of earlier versions do not say which ledger they are.
+    let is_new = identify(&writing)?;
+    if format == Some(FORMAT) && !is_new {
+        return Ok(());
     }
     // The tables are made now, so that reading never finds them missing.
     drop(Tables::open(&writing)?);
     writing.commit().map_err(storage)
+}
+
+/// Sees to it that it is known which ledger it is; says whether it was not.
+fn identify(writing: &WriteTransaction) -> Result<bool, LedgerError> {
+    let mut table = writing.open_table(IDENTITY).map_err(storage)?;
+    let is_new = table.get(()).map_err(storage)?.is_none();
+    if is_new {
+        table.insert((), &LedgerIdentity::random()?.0).map_err(storage)?;
+    }
+    Ok(is_new)
+}
+
+/// Which ledger it is, which is known since it was opened.
+pub(super) fn identity(database: &Database) -> Result<LedgerIdentity, LedgerError> {
+    let reading = database.begin_read().map_err(storage)?;
+    let table = reading.open_table(IDENTITY).map_err(storage)?;
+    let bytes = table.get(()).map_err(storage)?.ok_or(LedgerError::Corrupt)?;
+    Ok(LedgerIdentity(*bytes.value()))
 }
 
 fn wrong_format(format: u64) -> LedgerError {

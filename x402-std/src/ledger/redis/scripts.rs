@@ -20,6 +20,7 @@ draw:<id>         the bytes of a draw
 held              set of the ids of the draws that are held
 done              sorted set of the ids of those that are not, by the Unix second from which they may go
 format            the format of all this
+identity          which ledger it is
 ```
 
 A transaction's name is chain id and hash, in hex; a chain's is its id, and a block's is its number and hash.

@@ -50,6 +50,31 @@ async fn expect_all(ledger: &RedbLedger) {
     assert_eq!(open_ids(ledger).await.len(), 4);
 }
 
+/// A file of an earlier version, which did not say which ledger it is, says so from then on.
+#[tokio::test]
+async fn a_file_says_which_ledger_it_is_whoever_opens_it() {
+    let (ledger, folder) = new_ledger();
+    let path = folder.path().join("x402.redb");
+    fill(&ledger).await;
+    let known = ledger.identity().await.unwrap();
+    assert_eq!(RedbLedger::open_copy(&path).unwrap().identity().await.unwrap(), known);
+    drop(ledger);
+    assert_eq!(RedbLedger::open(&path).unwrap().identity().await.unwrap(), known);
+    assert_ne!(new_ledger().0.identity().await.unwrap(), known);
+    let table = TableDefinition::<(), &[u8; 16]>::new("identity");
+    let database = Database::open(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    assert!(writing.delete_table(table).unwrap());
+    writing.commit().unwrap();
+    drop(database);
+    let ledger = RedbLedger::open(&path).unwrap();
+    let new = ledger.identity().await.unwrap();
+    assert_ne!(new, known);
+    expect_all(&ledger).await;
+    drop(ledger);
+    assert_eq!(RedbLedger::open(&path).unwrap().identity().await.unwrap(), new);
+}
+
 /// With each step the log that has paid is there, or is given back; in one change with the step itself.
 #[tokio::test]
 async fn logs_that_have_paid_survive_every_step() {

@@ -128,6 +128,24 @@ async fn many_connect_at_once_and_one_makes_the_tables() {
     assert_eq!(ledger.open_entries().await.unwrap().len(), 8);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_share_tables_are_told_the_same_ledger() {
+    let (ledger, url) = new_ledger().await;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                PostgresLedger::connect(&url).await.unwrap().identity().await.unwrap()
+            })
+        })
+        .collect();
+    let known = ledger.identity().await.unwrap();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), known);
+    }
+    assert_ne!(new_ledger().await.0.identity().await.unwrap(), known);
+}
+
 #[tokio::test]
 async fn tables_of_another_format_are_refused_by_their_number() {
     let (ledger, url) = new_ledger().await;
@@ -139,7 +157,7 @@ async fn tables_of_another_format_are_refused_by_their_number() {
 
 #[tokio::test]
 async fn who_may_only_read_and_write_rows_uses_the_tables_that_are_there() {
-    let (_ledger, url) = new_ledger().await;
+    let (owner, url) = new_ledger().await;
     let name = url.rsplit("%3D").next().unwrap();
     let role = format!("role_{name}");
     let grants = format!(
@@ -149,6 +167,8 @@ async fn who_may_only_read_and_write_rows_uses_the_tables_that_are_there() {
     client(&url).await.batch_execute(&grants).await.unwrap();
     let (_, rest) = url.split_once('@').unwrap();
     let ledger = PostgresLedger::connect(&format!("postgres://{role}@{rest}")).await.unwrap();
+    let known = ledger.identity().await.unwrap();
+    assert_eq!(owner.identity().await.unwrap(), known);
     claim_new(&ledger, &payment(1)).await;
     ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
     assert!(ledger.lease(payment(1).id(), Owner([1; 16]), 1).await.unwrap());

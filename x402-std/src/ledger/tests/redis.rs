@@ -87,6 +87,24 @@ async fn a_killed_redis_forgets_nothing() {
     super::server::a_server_that_is_killed_forgets_nothing(&mut server, Arc::new(ledger)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_share_keys_are_told_the_same_ledger() {
+    let (ledger, url) = new_ledger().await;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                RedisLedger::connect(&url).await.unwrap().identity().await.unwrap()
+            })
+        })
+        .collect();
+    let known = ledger.identity().await.unwrap();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), known);
+    }
+    assert_ne!(new_ledger().await.0.identity().await.unwrap(), known);
+}
+
 /// A server that hangs is an error in time, and is used again once it goes on.
 #[tokio::test]
 async fn a_redis_that_hangs_is_an_error_in_time() {

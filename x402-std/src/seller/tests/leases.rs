@@ -1,7 +1,8 @@
 //! What a seller does with leases; and several sellers on one ledger.
 
 use super::*;
-use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, Owed, OwedAccount, Owner};
+use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerIdentity};
+use crate::ledger::{Owed, OwedAccount, Owner};
 
 /// A ledger whose leases are as the test wants them.
 #[derive(Default)]
@@ -115,6 +116,10 @@ impl Ledger for Leasing {
 
     fn held_draws(&self) -> BoxFuture<'_, Result<Vec<Draw>, LedgerError>> {
         self.memory.held_draws()
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<LedgerIdentity, LedgerError>> {
+        self.memory.identity()
     }
 
     fn lease(
