@@ -19,6 +19,7 @@ mod check;
 mod credit;
 mod held_back;
 mod import;
+mod look_up;
 mod losses;
 mod on_chain;
 mod options;

@@ -67,7 +67,9 @@ impl<B> PaymentBody<B> {
     }
 
     pub(super) fn relayed(pieces: mpsc::Receiver<Piece>, left: SizeHint) -> Self {
-        Self { kind: Kind::Relayed { relay: Relay { pieces, left, failure: None, is_over: false } } }
+        Self {
+            kind: Kind::Relayed { relay: Relay { pieces, left, failure: None, is_over: false } },
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use x402_core::state::State;
 use x402_core::wire::PaymentFlow;
 use x402_core::{Address, Amount, Error, Offer, Refusal, TransferMethod};
 
-use super::{Facilitator, Request, SettleAnswer};
+use super::{Caller, Facilitator, Request, SettleAnswer};
 use crate::BoxFuture;
 use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash};
 use crate::config::OwnedAsset;
@@ -94,7 +94,12 @@ impl Entrusted {
             (_, None) => offer.by_permit2(),
             (_, Some(facilitator)) => offer.up_to(facilitator),
         };
-        Some(Request::of(payment, &entry.wallet_signature, &offer, PaymentFlow::Authorization))
+        let request =
+            Request::of(payment, &entry.wallet_signature, &offer, PaymentFlow::Authorization);
+        // The ledger serves a payment once: whatever is asked for it is the same call again. No seller of
+        // a service's has a name with spaces.
+        let caller = Caller::named("in this process").with_key(&entry.id().to_bytes());
+        Some(request.by(caller))
     }
 
     /// The timeout of the offer that was paid for: buyers sign to its end, counted from then on, so it is
