@@ -94,12 +94,7 @@ impl Entrusted {
             (_, None) => offer.by_permit2(),
             (_, Some(facilitator)) => offer.up_to(facilitator),
         };
-        let request =
-            Request::of(payment, &entry.wallet_signature, &offer, PaymentFlow::Authorization);
-        // The ledger serves a payment once: whatever is asked for it is the same call again. No seller of
-        // a service's has a name with spaces.
-        let caller = Caller::named("in this process").with_key(&entry.id().to_bytes());
-        Some(request.by(caller))
+        Some(Request::of(payment, &entry.wallet_signature, &offer, PaymentFlow::Authorization))
     }
 
     /// The timeout of the offer that was paid for: buyers sign to its end, counted from then on, so it is
@@ -135,6 +130,10 @@ impl Entrusted {
         is_first: bool,
     ) -> Result<TxHash, Rejection> {
         let request = self.request(entry).ok_or(Refusal::Unavailable)?;
+        // The ledger serves a payment once: whatever is asked for it is the same call again. No seller of
+        // a service's has a name with spaces.
+        let caller = Caller::named("in this process").with_key(&entry.id().to_bytes());
+        let request = request.by(caller);
         let answer = match self.facilitator.settle(&request).await {
             Ok(answer) => answer,
             Err(error) => {
