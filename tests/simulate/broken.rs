@@ -37,6 +37,8 @@ pub(crate) enum Broken {
     Sync,
     /// A facilitator's word is taken without a look at the chain.
     Word,
+    /// A facilitator does not keep that it has said success.
+    Repeat,
 }
 
 impl Broken {
@@ -51,6 +53,7 @@ impl Broken {
             "nonce" => Self::Nonce,
             "sync" => Self::Sync,
             "word" => Self::Word,
+            "repeat" => Self::Repeat,
             other => panic!("nothing is broken by the name {other}"),
         }
     }
@@ -59,6 +62,7 @@ impl Broken {
     pub(crate) fn step(broken: Option<Self>, step: Step) -> Option<Step> {
         match (broken, step) {
             (Some(Self::Journal), Step::Journalled(_)) => None,
+            (Some(Self::Repeat), Step::Answered(..)) => None,
             (Some(Self::Unique), Step::Confirmed(Settlement { transaction, .. })) => {
                 Some(Step::Confirmed(Settlement { transaction, log: None }))
             }
@@ -77,6 +81,7 @@ impl Broken {
             Self::Watch => weather.deep_reorg = 20,
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
             Self::Sync => weather.file = 1,
+            Self::Repeat => (weather.engine, weather.entrusted) = (1, 0),
             Self::Word => (weather.entrusted, weather.engine, weather.lies) = (1, 0, 300),
         }
     }
