@@ -71,14 +71,14 @@ impl FacilitatorService {
         };
         let answer = match self.let_in(endpoint, &head) {
             Ok(caller) => self.go(endpoint, &head, caller, body).await,
-            Err(answer) => answer,
+            Err(answer) => *answer,
         };
         self.shared.metrics.request(endpoint, answer.status().as_u16());
         answer
     }
 
     /// Who asks; else the answer to what is not to be asked so, or by them.
-    fn let_in(&self, endpoint: &'static str, head: &Parts) -> Result<Caller, Answer> {
+    fn let_in(&self, endpoint: &'static str, head: &Parts) -> Result<Caller, Box<Answer>> {
         let is_post = matches!(endpoint, "verify" | "settle");
         let allowed = if is_post { "POST" } else { "GET, HEAD" };
         let is_allowed = match head.method {
@@ -89,7 +89,7 @@ impl FacilitatorService {
         if !is_allowed {
             let mut answer = fault(StatusCode::METHOD_NOT_ALLOWED, "there is no such method here");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-            return Err(answer);
+            return Err(answer.into());
         }
         if matches!(endpoint, "healthz" | "supported") {
             return Ok(Caller::default());
@@ -97,18 +97,18 @@ impl FacilitatorService {
         let Some(caller) = self.shared.sellers.find(&head.headers) else {
             let mut answer = fault(StatusCode::UNAUTHORIZED, "a bearer token is needed");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Err(answer);
+            return Err(answer.into());
         };
         if is_post && !is_json(&head.headers) {
             // A web page may send other types to this machine without being asked whether it may.
             let why = "the body has to be application/json";
-            return Err(fault(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+            return Err(fault(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into());
         }
         if endpoint != "settle" {
             return Ok(caller);
         }
         let caller = self.shared.sellers.with_key(caller, &head.headers);
-        caller.map_err(|why| fault(StatusCode::BAD_REQUEST, why))
+        caller.map_err(|why| fault(StatusCode::BAD_REQUEST, why).into())
     }
 
     async fn go<B>(&self, endpoint: &'static str, head: &Parts, caller: Caller, body: B) -> Answer
