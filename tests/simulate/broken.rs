@@ -39,6 +39,8 @@ pub(crate) enum Broken {
     Payer,
     /// A facilitator's word is taken without a look at the chain.
     Word,
+    /// A facilitator does not keep that it has said success.
+    Repeat,
 }
 
 impl Broken {
@@ -54,6 +56,7 @@ impl Broken {
             "sync" => Self::Sync,
             "payer" => Self::Payer,
             "word" => Self::Word,
+            "repeat" => Self::Repeat,
             other => panic!("nothing is broken by the name {other}"),
         }
     }
@@ -62,6 +65,7 @@ impl Broken {
     pub(crate) fn step(broken: Option<Self>, step: Step) -> Option<Step> {
         match (broken, step) {
             (Some(Self::Journal), Step::Journalled(_)) => None,
+            (Some(Self::Repeat), Step::Answered(..)) => None,
             (Some(Self::Unique), Step::Confirmed(Settlement { transaction, .. })) => {
                 Some(Step::Confirmed(Settlement { transaction, log: None }))
             }
@@ -81,6 +85,7 @@ impl Broken {
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
             Self::Sync => weather.file = 1,
             Self::Payer => (weather.observed, weather.engine) = (500, 0),
+            Self::Repeat => (weather.engine, weather.entrusted) = (1, 0),
             Self::Word => (weather.entrusted, weather.engine, weather.lies) = (1, 0, 300),
         }
     }

@@ -37,24 +37,39 @@ pub(crate) fn service(
 /// Whoever asks has it.
 const TOKEN_OF_CALLERS: &str = "a token";
 
+/// How many calls ask for the settlement of a payment, each with a key of its own.
+pub(crate) const fn calls_of(index: usize) -> usize {
+    if index.is_multiple_of(3) { 3 } else { 1 }
+}
+
 impl Stage {
-    /// One buyer: the same request until it is settled, or refused for good.
-    pub(crate) async fn buy(self: Arc<Self>, index: usize, service: FacilitatorService) {
+    /// One call: the same request with the same key until it is settled, or refused for good, or another
+    /// call was told success.
+    pub(crate) async fn buy(
+        self: Arc<Self>,
+        index: usize,
+        call: usize,
+        service: FacilitatorService,
+    ) {
         let pause = lock(&self.world).random.below(20_000);
         sleep(Duration::from_millis(pause)).await;
         loop {
             let patience = lock(&self.world).patience();
             let request = http::Request::post("/settle")
                 .header(AUTHORIZATION, format!("Bearer {TOKEN_OF_CALLERS}"))
+                .header("idempotency-key", format!("\"call-{call}\""))
                 .header(CONTENT_TYPE, "application/json");
             let body = Full::from(self.requests[index].clone());
             let answer = service.answer(request.body(body).unwrap());
             // The answer's body is whole once its head is there.
             let answer = match tokio::time::timeout(patience, answer).await {
-                Ok(answer) => Some(self.told(index, answer).await),
+                Ok(answer) => Some(self.told(index, call, answer).await),
                 Err(_) => None,
             };
             let Some(pause) = self.judge(index, answer) else { return };
+            if lock(&self.world).payments[index].served.is_some() {
+                return;
+            }
             sleep(Duration::from_millis(pause)).await;
         }
     }
@@ -63,6 +78,7 @@ impl Stage {
     async fn told(
         &self,
         index: usize,
+        call: usize,
         answer: http::Response<Full<bytes::Bytes>>,
     ) -> (StatusCode, bool, bytes::Bytes) {
         let price = crate::run::PRICE;
@@ -74,14 +90,17 @@ impl Stage {
         }
         let answer = SettleAnswer::parse(&body.to_bytes(), Version::V2).unwrap();
         let Some(reason) = answer.reason.as_deref() else {
-            lock(&self.world).is_told_to_be_settled_by(index, answer.transaction);
+            lock(&self.world).is_told_to_be_settled_by(index, call, answer.transaction);
             return (StatusCode::OK, true, text.into());
         };
         tracing::debug!(index, reason, message = answer.message, "not settled");
-        let is_final = !matches!(
-            Reason::parse(reason),
-            None | Some(Reason::SettlementPending | Reason::UnexpectedSettleError)
-        );
+        // That it was settled for another call is no refusal of the payment.
+        let is_anothers = answer.transaction.is_some() && calls_of(index) > 1;
+        let is_final = match Reason::parse(reason) {
+            None | Some(Reason::SettlementPending | Reason::UnexpectedSettleError) => false,
+            Some(Reason::NonceAlreadyUsed | Reason::Permit2Nonce) => !is_anothers,
+            Some(_) => true,
+        };
         let status =
             if is_final { StatusCode::PAYMENT_REQUIRED } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, is_final, text.into())
@@ -89,8 +108,14 @@ impl Stage {
 }
 
 impl World {
-    /// A buyer is told which transaction has settled.
-    fn is_told_to_be_settled_by(&mut self, index: usize, transaction: Option<TxHash>) {
+    /// A call is told success, and which transaction has settled.
+    fn is_told_to_be_settled_by(&mut self, index: usize, call: usize, transaction: Option<TxHash>) {
+        let first = *self.payments[index].told_to.get_or_insert(call);
+        if first != call {
+            self.violated(format!(
+                "I11: success is said for payment {index} to call {first} and to call {call}"
+            ));
+        }
         let terms = self.payments[index].terms;
         let has_moved = transaction.is_some_and(|hash| self.node.has_moved(hash.0, &terms));
         // One permit's transfer may pay for another's nonce that was burnt beside it, once.

@@ -16,7 +16,8 @@
 //! * I8: nobody is told to sign anew whose payment has arrived, or arrives after all, when the seller had
 //!   begun to settle it;
 //! * I9: what a ledger in a file has said is on the disk is there after a crash ([`store`]);
-//! * I10: what was paid for is not given to who reads the payment on the chain ([`observer`]).
+//! * I10: what was paid for is not given to who reads the payment on the chain ([`observer`]);
+//! * I11: a facilitator says success for a payment to one call ([`facilitator`]).
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test program exports nothing")]
 #![allow(clippy::cast_possible_truncation, reason = "a run is small")]
 

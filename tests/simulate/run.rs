@@ -30,7 +30,7 @@ use crate::broken::{Broken, Careless};
 use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
-use crate::facilitator::{Liar, service};
+use crate::facilitator::{Liar, calls_of, service};
 use crate::observer::key;
 use crate::signing::{Book, digest, identify, request, sign};
 use crate::store::Store;
@@ -274,8 +274,8 @@ impl Stage {
         if lock(&self.world).mode.is_engine {
             let service = service(&seller, account, self.offer.asset());
             for index in 0..self.payments.len() {
-                for _ in 0..self.racers() {
-                    tokio::spawn(Arc::clone(&self).buy(index, service.clone()));
+                for call in (0..calls_of(index)).flat_map(|call| vec![call; self.racers()]) {
+                    tokio::spawn(Arc::clone(&self).buy(index, call, service.clone()));
                 }
             }
             return resolve(&seller).await;

@@ -37,6 +37,8 @@ pub(crate) struct Payment {
     pub(crate) is_final: bool,
     /// The answer that its clients were given.
     pub(crate) served: Option<String>,
+    /// The call of a facilitator's that was told success.
+    pub(crate) told_to: Option<usize>,
     /// How many times in a row it was refused for good.
     pub(crate) refused: u32,
     /// It was refused for good after it was sent: its payer signs anew.

@@ -8,7 +8,9 @@ the engine, in process, or a client of somebody else's service.
 The messages are those of the x402 specification, section 7: `/verify`, `/settle`, `/supported`.
 */
 
+mod caller;
 mod entrusted;
+mod known;
 mod local;
 mod message;
 mod supported;
@@ -17,10 +19,13 @@ mod supported;
 mod tests;
 
 use core::fmt;
+use core::future::ready;
 
 use crate::BoxFuture;
 
+pub use caller::Caller;
 pub use entrusted::Entrusted;
+pub use known::{KnownSettlement, Sought};
 pub use local::{Kind, LocalFacilitator, ServedChain};
 pub use message::{Request, SettleAnswer, VerifyAnswer};
 pub use supported::{Supported, SupportedKind};
@@ -37,8 +42,9 @@ pub trait Facilitator: Send + Sync + 'static {
         request: &'a Request,
     ) -> BoxFuture<'a, Result<VerifyAnswer, FacilitatorError>>;
 
-    /// Moves the money of a payment. The same request again gives the same answer, or goes on from
-    /// where it stands.
+    /// Moves the money of a payment. It succeeds once: the same request again goes on from where the
+    /// payment stands, and once success was said it is refused, as used, with the transaction. Only
+    /// who shows that it is the same call again ([`Caller::with_key`]) is told the same.
     ///
     /// # Errors
     ///
@@ -47,6 +53,21 @@ pub trait Facilitator: Send + Sync + 'static {
         &'a self,
         request: &'a Request,
     ) -> BoxFuture<'a, Result<SettleAnswer, FacilitatorError>>;
+
+    /// What is known of the settlements that a caller has asked for: of nobody else's. Who does not know
+    /// says that there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`FacilitatorError`].
+    fn settlements<'a>(
+        &'a self,
+        sought: &'a Sought,
+        caller: &'a Caller,
+    ) -> BoxFuture<'a, Result<Vec<KnownSettlement>, FacilitatorError>> {
+        let _ = (sought, caller);
+        Box::pin(ready(Ok(Vec::new())))
+    }
 
     /// What can be settled.
     ///

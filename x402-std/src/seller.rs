@@ -20,6 +20,7 @@ mod claimant;
 mod credit;
 mod held_back;
 mod import;
+mod look_up;
 mod losses;
 mod on_chain;
 mod options;

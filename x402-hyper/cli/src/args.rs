@@ -170,7 +170,9 @@ The whole of a minimal file:
 Payments that are to be settled at the same time share a transaction, by Multicall3, each judged by its
 own transfer; max_batch, from 1 to 100, says how many (100). With 1, each has a transaction of its own.
 
-Who is to be reached from elsewhere needs a bearer token: token_file. A seller's file names it by
+Who is to be reached from elsewhere needs bearer tokens: token_file, with one token, or with a line
+NAME TOKEN for each seller. A payment's settlement succeeds once; what became of one tells
+GET /settlements/TRANSACTION, to the seller who asked for it. A seller's file names it by
 facilitator: {url: \"https://…\", token_file: ./token}.";
 
 /// Verify and settle payments for other sellers.

@@ -1,9 +1,10 @@
 //! `facilitator`: verifies and settles for others, by its file.
 
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
-use x402_hyper::facilitator::FacilitatorService;
+use x402_hyper::facilitator::{FacilitatorService, Sellers};
 use x402_std::Seller;
 use x402_std::chain::{Chain, Coalesced, RpcOptions};
 use x402_std::config::{FacilitatorConfig, ServedConfig};
@@ -22,7 +23,7 @@ const CROWD: Duration = Duration::from_millis(50);
 pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let config = FacilitatorConfig::load(&args.config);
     let config = config.map_err(|error| Failure::configuration(&error))?;
-    let token = config.token_file.as_deref().map(shop::read_token).transpose()?;
+    let sellers = config.token_file.as_deref().map(read_sellers).transpose()?;
     let options = SellerOptions {
         contract_wallets: config.contract_wallets,
         wallet_factories: config.wallet_factories.clone(),
@@ -64,10 +65,19 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         describe_account(chain).await;
     }
     let resolving = tokio::spawn(async move { shop::resolve(&seller).await });
-    let service = FacilitatorService::new(Arc::new(facilitator), token.as_deref());
+    let service =
+        FacilitatorService::with_sellers(Arc::new(facilitator), sellers.unwrap_or_default());
     service.serve(listener, stop).await;
     resolving.abort();
     Ok(Exit::Ok)
+}
+
+/// Those who are let in, by a file of tokens.
+fn read_sellers(path: &Path) -> Result<Sellers, Failure> {
+    let unreadable = |error: String| Failure::usage(error).at(path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    Sellers::parse(&text)
+        .map_err(|error| unreadable(error.to_string()).help("make a token: openssl rand -hex 32"))
 }
 
 /// What the file names has to be there: a seller who is told of a kind that reverts loses buyers by it.

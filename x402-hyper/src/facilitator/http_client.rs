@@ -10,8 +10,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{sleep, timeout};
-use x402_core::Reason;
+use x402_core::hex::Hex;
 use x402_core::wire::Version;
+use x402_core::{Reason, keccak256};
 use x402_std::facilitator::{
     FacilitatorError, Request as Asked, SettleAnswer, Supported, VerifyAnswer,
 };
@@ -33,6 +34,9 @@ pub struct HttpFacilitator {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     token: Option<HeaderValue>,
+    /// What makes the keys of our calls ours: buyers know the payments. Without randomness and without a
+    /// token there is none, and no keys.
+    secret: Option<[u8; 32]>,
     timeout: Duration,
 }
 
@@ -85,6 +89,9 @@ impl HttpFacilitator {
     /// The facilitator at this base URL: `/verify`, `/settle` and `/supported` are below it. `token` is
     /// sent as `Authorization: Bearer`.
     ///
+    /// A request to settle has an `Idempotency-Key` where its [`Caller`](x402_std::facilitator::Caller)
+    /// can repeat it: the same for each repetition, also after a restart if there is a token.
+    ///
     /// # Errors
     ///
     /// [`InvalidUrl`].
@@ -102,13 +109,15 @@ impl HttpFacilitator {
         if !is_safe || has_user || url.contains(['?', '#']) {
             return Err(InvalidUrl);
         }
+        let secret = secret_of(token);
         let bearer = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
         let mut token = bearer.transpose().map_err(|_| InvalidUrl)?;
         if let Some(token) = &mut token {
             token.set_sensitive(true);
         }
         let base = url.trim_end_matches('/').to_owned();
-        Ok(Self { client: client().ok_or(InvalidUrl)?, base, token, timeout: TIMEOUT })
+        let client = client().ok_or(InvalidUrl)?;
+        Ok(Self { client, base, token, secret, timeout: TIMEOUT })
     }
 
     /// Waits no longer for an answer than this (90 s).
@@ -118,17 +127,17 @@ impl HttpFacilitator {
         self
     }
 
-    async fn call(&self, method: Method, path: &str, body: &[u8]) -> Called {
-        let called = timeout(self.timeout, self.follow(method, path, body)).await;
+    async fn call(&self, method: Method, path: &str, asked: Option<&Asked>) -> Called {
+        let called = timeout(self.timeout, self.follow(method, path, asked)).await;
         called.unwrap_or_else(|_| Called::Unanswered("it took too long".to_owned()))
     }
 
-    async fn follow(&self, method: Method, path: &str, body: &[u8]) -> Called {
+    async fn follow(&self, method: Method, path: &str, asked: Option<&Asked>) -> Called {
         let Ok(mut uri) = format!("{}{path}", self.base).parse::<Uri>() else {
             return Called::Unsent("the URL is none".to_owned());
         };
         for _ in 0..=REDIRECTS {
-            let answer = match self.once(&method, &uri, body).await {
+            let answer = match self.once(&method, &uri, asked).await {
                 Called::Answered(answer) => answer,
                 called => return called,
             };
@@ -140,13 +149,17 @@ impl HttpFacilitator {
         Called::Unanswered("it redirects too often".to_owned())
     }
 
-    async fn once(&self, method: &Method, uri: &Uri, body: &[u8]) -> Called {
-        let mut request = Request::new(Full::from(body.to_vec()));
+    async fn once(&self, method: &Method, uri: &Uri, asked: Option<&Asked>) -> Called {
+        let body = asked.map(|asked| asked.as_bytes().to_vec()).unwrap_or_default();
+        let mut request = Request::new(Full::from(body));
         (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri.clone());
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
         if let Some(token) = &self.token {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        if let Some(key) = asked.and_then(|asked| self.key(asked)) {
+            request.headers_mut().insert("idempotency-key", key);
         }
         let answer = match self.client.request(request).await {
             Ok(answer) => answer,
@@ -163,6 +176,15 @@ impl HttpFacilitator {
         }
     }
 
+    /// By what the facilitator knows that a request repeats another of ours.
+    fn key(&self, asked: &Asked) -> Option<HeaderValue> {
+        let (secret, call) = (self.secret?, asked.caller().call()?);
+        let key = Hex(&keccak256(&[&secret, &call])).to_string();
+        let mut value = HeaderValue::try_from(format!("\"{key}\"")).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
     /// Asks, and reads the verdict. An answer of another status is one too, if it has the form and is
     /// a refusal.
     async fn ask<T: Verdict>(
@@ -171,7 +193,7 @@ impl HttpFacilitator {
         asked: &Asked,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<T, FacilitatorError> {
-        match self.call(Method::POST, path, asked.as_bytes()).await {
+        match self.call(Method::POST, path, Some(asked)).await {
             Called::Unsent(why) => Err(FacilitatorError::Unavailable(why)),
             Called::Unanswered(why) => Err(FacilitatorError::Unknown(why)),
             Called::Answered(answer) => match read(answer.body()) {
@@ -196,7 +218,7 @@ impl HttpFacilitator {
 
     async fn ask_supported(&self) -> Result<Supported, FacilitatorError> {
         for tries in 1.. {
-            let answer = match self.call(Method::GET, "/supported", &[]).await {
+            let answer = match self.call(Method::GET, "/supported", None).await {
                 Called::Answered(answer) => answer,
                 Called::Unsent(why) | Called::Unanswered(why) => {
                     return Err(FacilitatorError::Unavailable(why));
@@ -253,6 +275,17 @@ impl Facilitator for HttpFacilitator {
 fn is_pending(answer: &SettleAnswer) -> bool {
     let is_pending = answer.reason.as_deref() == Some(Reason::SettlementPending.as_str());
     is_pending && answer.transaction.is_some()
+}
+
+/// A secret of the seller's: of its token, so that it is the same after a restart, or else random.
+fn secret_of(token: Option<&str>) -> Option<[u8; 32]> {
+    match token {
+        Some(token) => Some(keccak256(&[b"x402 idempotency keys", token.as_bytes()])),
+        None => {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).is_ok().then_some(secret)
+        }
+    }
 }
 
 /// `None` where TLS cannot be set up.

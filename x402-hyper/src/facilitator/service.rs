@@ -3,20 +3,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use x402_core::keccak256;
 use x402_core::wire::WireError;
 use x402_std::Facilitator;
-use x402_std::facilitator::{FacilitatorError, Request as Asked};
+use x402_std::facilitator::{Caller, FacilitatorError, KnownSettlement, Request as Asked, Sought};
 
 use super::MAX_BODY;
 use super::metrics::Metrics;
+use super::sellers::Sellers;
 
 /// An answer of the service.
 pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Before what is known of a settlement.
+const SETTLEMENTS: &str = "/settlements/";
 
 /// The HTTP service of a facilitator. Clones share everything.
 #[derive(Clone)]
@@ -26,8 +30,7 @@ pub struct FacilitatorService {
 
 struct Shared {
     facilitator: Arc<dyn Facilitator>,
-    /// The hash of the token that callers need: hashes take as long to compare however they differ.
-    token: Option<[u8; 32]>,
+    sellers: Sellers,
     metrics: Metrics,
 }
 
@@ -38,12 +41,17 @@ impl fmt::Debug for FacilitatorService {
 }
 
 impl FacilitatorService {
-    /// A service before a facilitator. With a token, `/verify`, `/settle` and `/metrics` are answered
-    /// only to those who send it (`Authorization: Bearer …`).
+    /// A service before a facilitator, for one seller. With a token, all but `/supported` and `/healthz` is
+    /// answered only to who sends it (`Authorization: Bearer …`).
     #[must_use]
     pub fn new(facilitator: Arc<dyn Facilitator>, token: Option<&str>) -> Self {
-        let token = token.map(|token| keccak256(&[token.as_bytes()]));
-        Self { shared: Arc::new(Shared { facilitator, token, metrics: Metrics::default() }) }
+        Self::with_sellers(facilitator, token.map(Sellers::one).unwrap_or_default())
+    }
+
+    /// As [`Self::new`], for several sellers, each with a token of its own.
+    #[must_use]
+    pub fn with_sellers(facilitator: Arc<dyn Facilitator>, sellers: Sellers) -> Self {
+        Self { shared: Arc::new(Shared { facilitator, sellers, metrics: Metrics::default() }) }
     }
 
     /// Answers one request.
@@ -58,8 +66,19 @@ impl FacilitatorService {
             "/supported" => "supported",
             "/healthz" => "healthz",
             "/metrics" => "metrics",
+            path if path.starts_with(SETTLEMENTS) => "settlements",
             _ => return fault(StatusCode::NOT_FOUND, "there is nothing at this path"),
         };
+        let answer = match self.let_in(endpoint, &head) {
+            Ok(caller) => self.go(endpoint, &head, caller, body).await,
+            Err(answer) => *answer,
+        };
+        self.shared.metrics.request(endpoint, answer.status().as_u16());
+        answer
+    }
+
+    /// Who asks; else the answer to what is not to be asked so, or by them.
+    fn let_in(&self, endpoint: &'static str, head: &Parts) -> Result<Caller, Box<Answer>> {
         let is_post = matches!(endpoint, "verify" | "settle");
         let allowed = if is_post { "POST" } else { "GET, HEAD" };
         let is_allowed = match head.method {
@@ -67,53 +86,67 @@ impl FacilitatorService {
             Method::GET | Method::HEAD => !is_post,
             _ => false,
         };
-        let is_open = matches!(endpoint, "healthz" | "supported");
-        let answer = if !is_allowed {
+        if !is_allowed {
             let mut answer = fault(StatusCode::METHOD_NOT_ALLOWED, "there is no such method here");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-            answer
-        } else if !is_open && !self.is_let_in(&head.headers) {
+            return Err(answer.into());
+        }
+        if matches!(endpoint, "healthz" | "supported") {
+            return Ok(Caller::default());
+        }
+        let Some(caller) = self.shared.sellers.find(&head.headers) else {
             let mut answer = fault(StatusCode::UNAUTHORIZED, "a bearer token is needed");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            answer
-        } else if is_post && !is_json(&head.headers) {
-            // A web page may send other types to this machine without being asked whether it may.
-            fault(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json")
-        } else {
-            self.go(endpoint, body).await
+            return Err(answer.into());
         };
-        self.shared.metrics.request(endpoint, answer.status().as_u16());
-        answer
+        if is_post && !is_json(&head.headers) {
+            // A web page may send other types to this machine without being asked whether it may.
+            let why = "the body has to be application/json";
+            return Err(fault(StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into());
+        }
+        if endpoint != "settle" {
+            return Ok(caller);
+        }
+        let caller = self.shared.sellers.with_key(caller, &head.headers);
+        caller.map_err(|why| fault(StatusCode::BAD_REQUEST, why).into())
     }
 
-    fn is_let_in(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.shared.token else { return true };
-        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let sent = sent.and_then(|value| value.split_once(' '));
-        sent.is_some_and(|(scheme, sent)| {
-            scheme.eq_ignore_ascii_case("bearer") && keccak256(&[sent.trim().as_bytes()]) == *token
-        })
-    }
-
-    async fn go<B>(&self, endpoint: &'static str, body: B) -> Answer
+    async fn go<B>(&self, endpoint: &'static str, head: &Parts, caller: Caller, body: B) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
     {
         match endpoint {
             "healthz" => text("ok\n"),
             "metrics" => text(self.shared.metrics.to_text()),
+            "settlements" => self.look_up(head.uri.path(), &caller).await,
             "supported" => match self.shared.facilitator.supported().await {
                 Ok(supported) => json(StatusCode::OK, supported.to_json()),
                 Err(error) => no_verdict(&error),
             },
             "verify" => match read(body, "isValid", "invalidReason").await {
-                Ok(asked) => self.verify(&asked).await,
+                Ok(asked) => self.verify(&asked.by(caller)).await,
                 Err(answer) => answer,
             },
             _ => match read(body, "success", "errorReason").await {
-                Ok(asked) => self.settle(asked).await,
+                Ok(asked) => self.settle(asked.by(caller)).await,
                 Err(answer) => answer,
             },
+        }
+    }
+
+    /// What is known of the settlements that this seller has asked for.
+    async fn look_up(&self, path: &str, caller: &Caller) -> Answer {
+        let sought = path.strip_prefix(SETTLEMENTS).and_then(Sought::parse);
+        let Some(sought) = sought else {
+            let why = "name a transaction, or NETWORK/ASSET/PAYER/NONCE";
+            return fault(StatusCode::BAD_REQUEST, why);
+        };
+        match self.shared.facilitator.settlements(&sought, caller).await {
+            Ok(known) if known.is_empty() => {
+                fault(StatusCode::NOT_FOUND, "there is no such settlement of yours")
+            }
+            Ok(known) => json(StatusCode::OK, KnownSettlement::to_json(&known)),
+            Err(error) => no_verdict(&error),
         }
     }
 

@@ -18,6 +18,9 @@ use x402_std::{BoxFuture, Facilitator};
 
 use super::*;
 
+#[cfg(feature = "server")]
+mod once;
+
 const TOKEN: &str = "0123456789abcdef-token";
 const HASH: &str = "0x89c91c789e57059b17285e7ba1716a1f5ff4c5dace0ea5a5135f26158d0421b9";
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";

@@ -172,8 +172,8 @@ pub(crate) struct Shop {
     pub(crate) offer: Offer<'static>,
 }
 
-/// A ledger that takes its time to keep an answer.
-struct SlowLedger(MemoryLedger);
+/// A ledger that takes its time to keep an answer, and does not keep so many at first.
+struct SlowLedger(MemoryLedger, AtomicUsize);
 
 impl Ledger for SlowLedger {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {
@@ -184,6 +184,10 @@ impl Ledger for SlowLedger {
         Box::pin(async move {
             if matches!(step, Step::Answered(..)) {
                 tokio::time::sleep(Duration::from_millis(30)).await;
+                let refusals = self.1.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+                if refusals.is_ok() {
+                    return Err(LedgerError::Storage("the disk is full".into()));
+                }
             }
             self.0.apply(id, step).await
         })
@@ -283,7 +287,13 @@ impl Shop {
     }
 
     pub(crate) fn with_slow_ledger() -> Self {
-        Self::keeping(SlowLedger(MemoryLedger::new()))
+        Self::keeping(SlowLedger(MemoryLedger::new(), AtomicUsize::new(0)))
+    }
+
+    /// The first answer is not kept.
+    #[cfg(feature = "facilitator")]
+    pub(crate) fn with_full_ledger() -> Self {
+        Self::keeping(SlowLedger(MemoryLedger::new(), AtomicUsize::new(1)))
     }
 
     fn keeping(ledger: impl Ledger) -> Self {

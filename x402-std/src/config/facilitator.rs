@@ -37,8 +37,8 @@ pub struct FacilitatorConfig {
     pub listen: SocketAddr,
     /// Where payments are recorded.
     pub ledger: LedgerConfig,
-    /// The file with the bearer token that callers need; there has to be one where others than this
-    /// machine can call.
+    /// The file with the bearer tokens that callers need: one token, or `NAME TOKEN` in each line, for each
+    /// seller one or more; there has to be one where others than this machine can call.
     pub token_file: Option<PathBuf>,
     /// Whether payers may be contracts: not unless the file says so. What a contract says when a payment is
     /// tried, it need not say when the transaction is mined, which costs its gas all the same.

@@ -7,7 +7,7 @@ use x402_core::state::State;
 use x402_core::wire::PaymentFlow;
 use x402_core::{Address, Amount, Error, Offer, Refusal, TransferMethod};
 
-use super::{Facilitator, Request, SettleAnswer};
+use super::{Caller, Facilitator, Request, SettleAnswer};
 use crate::BoxFuture;
 use crate::chain::{Chain, ChainError, Outcome, Sent, Settlement, TxHash};
 use crate::config::OwnedAsset;
@@ -130,6 +130,10 @@ impl Entrusted {
         is_first: bool,
     ) -> Result<TxHash, Rejection> {
         let request = self.request(entry).ok_or(Refusal::Unavailable)?;
+        // The ledger serves a payment once: whatever is asked for it is the same call again. No seller of
+        // a service's has a name with spaces.
+        let caller = Caller::named("in this process").with_key(&entry.id().to_bytes());
+        let request = request.by(caller);
         let answer = match self.facilitator.settle(&request).await {
             Ok(answer) => answer,
             Err(error) => {

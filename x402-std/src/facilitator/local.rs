@@ -8,17 +8,18 @@ use x402_core::wire::{Version, WireError};
 use x402_core::{Address, Amount, Asset, ChainId, Error, Reason, Refusal, Requirements, Scheme};
 
 use super::VerifyAnswer;
-use super::{Facilitator, FacilitatorError, Request, SettleAnswer, Supported, SupportedKind};
+use super::{Caller, Facilitator, FacilitatorError, KnownSettlement, Request, SettleAnswer};
+use super::{Sought, Supported, SupportedKind};
 use crate::BoxFuture;
 use crate::chain::{Chain, ChainError};
 use crate::config::OwnedAsset;
-use crate::ledger::{RequestId, Settle};
-use crate::seller::{Admission, Presented, Purchase, Rejection, Replay, Seller};
+use crate::ledger::Settle;
+use crate::seller::{Admission, Presented, Purchase, Rejection, Replay, Seller, Ticket};
 
 /// The engine of a facilitator.
 ///
 /// It settles what its [`Seller`] can take, for whoever is to be paid, in the tokens that are
-/// listed. A payment is settled once: the same request again is told the same transaction.
+/// listed. A payment is settled once, for one [`Caller`], and success is said to one of its calls.
 pub struct LocalFacilitator {
     seller: Arc<Seller>,
     chains: Vec<ServedChain>,
@@ -173,9 +174,16 @@ impl LocalFacilitator {
                 return Ok(self.settle_nothing(&job, answer).await);
             }
         }
-        match self.admit(&job).await {
-            Ok(Admission::Serve(ticket)) => answer.transaction = ticket.receipt().transaction,
-            Ok(Admission::Replay(receipt, _)) => answer.transaction = receipt.transaction,
+        let caller = request.caller();
+        match self.admit(&job, caller).await {
+            Ok(Admission::Serve(ticket)) => say_success(ticket, caller, &mut answer).await,
+            Ok(Admission::Replay(receipt, kept)) => {
+                answer.transaction = receipt.transaction;
+                if !caller.is_told_by(&kept) {
+                    let (reason, message) = job.already_used();
+                    (answer.reason, answer.message, answer.amount) = (Some(reason), message, None);
+                }
+            }
             // Nothing is taken on trust here: it is settled first.
             Ok(Admission::Pledged(_)) => {
                 answer.reason = Some(Reason::UnexpectedSettleError.as_str().to_owned());
@@ -200,13 +208,14 @@ impl LocalFacilitator {
     }
 
     /// Takes the payment; waits where another request for it is being worked on.
-    async fn admit(&self, job: &Job) -> Result<Admission, Rejection> {
+    async fn admit(&self, job: &Job, caller: &Caller) -> Result<Admission, Rejection> {
         let deadline = tokio::time::Instant::now() + WAIT;
         loop {
             let Job { presented, requirements, amount, .. } = job;
+            let request = caller.request(requirements.pay_to, requirements.asset, *amount);
             // Who calls has neither the payer's secrets nor his key.
-            let (request, replay) = (job.request(), Replay::Anyone);
-            let purchase = Purchase { request, amount: *amount, settle: Settle::First, replay };
+            let (amount, settle, replay) = (*amount, Settle::First, Replay::Anyone);
+            let purchase = Purchase { request, amount, settle, replay };
             match self.seller.admit_for(presented, requirements, purchase).await {
                 Err(Rejection { refusal: Refusal::InFlight, .. })
                     if tokio::time::Instant::now() < deadline =>
@@ -219,11 +228,25 @@ impl LocalFacilitator {
     }
 }
 
+/// Success is kept before it is said: of all who ask, one is told. What cannot be kept is not said, and is
+/// owed still: the same seller may ask again.
+async fn say_success(ticket: Ticket, caller: &Caller, answer: &mut SettleAnswer) {
+    answer.transaction = ticket.receipt().transaction;
+    let id = ticket.id();
+    if let Err(error) = ticket.complete(caller.answer()).await {
+        tracing::error!(payment = %id, %error, "settled, and not kept: success is not said");
+        answer.reason = Some(Reason::SettlementPending.as_str().to_owned());
+        answer.message = "it is settled, and cannot be taken down yet: ask again".to_owned();
+        answer.amount = None;
+    }
+}
+
 impl Job {
-    /// What has to be the same for a second request to be the same.
-    fn request(&self) -> RequestId {
-        let Requirements { pay_to, asset, .. } = self.requirements;
-        RequestId::new("settle", &format!("{pay_to} {asset} {}", self.amount))
+    /// Why a second call has no success.
+    fn already_used(&self) -> (String, String) {
+        let error = Error::AuthorizationUsed;
+        let reason = error.facilitator_reason(&self.requirements.scheme, self.version);
+        (reason.as_str().to_owned(), "it was settled, and success was said to another call".into())
     }
 
     fn words(&self, rejection: &Rejection, otherwise: Reason) -> (String, String) {
@@ -362,6 +385,20 @@ impl Facilitator for LocalFacilitator {
         request: &'a Request,
     ) -> BoxFuture<'a, Result<SettleAnswer, FacilitatorError>> {
         Box::pin(self.move_money(request))
+    }
+
+    fn settlements<'a>(
+        &'a self,
+        sought: &'a Sought,
+        caller: &'a Caller,
+    ) -> BoxFuture<'a, Result<Vec<KnownSettlement>, FacilitatorError>> {
+        Box::pin(async move {
+            let entries = self.seller.recorded(sought).await;
+            let entries =
+                entries.map_err(|error| FacilitatorError::Unavailable(error.to_string()))?;
+            let known = entries.iter().filter(|entry| KnownSettlement::is_of(caller, entry));
+            Ok(known.map(KnownSettlement::of).collect())
+        })
     }
 
     fn supported(&self) -> BoxFuture<'_, Result<Supported, FacilitatorError>> {

@@ -5,12 +5,14 @@ use x402_core::wire::{
 };
 use x402_core::{Address, Amount, ChainId, Claimed, Offer};
 
+use super::Caller;
 use crate::chain::TxHash;
 
-/// What a facilitator is asked with: JSON that was read.
+/// What a facilitator is asked with: JSON that was read, and who asks.
 #[derive(Clone, Debug)]
 pub struct Request {
     json: Vec<u8>,
+    caller: Caller,
 }
 
 impl Request {
@@ -21,7 +23,7 @@ impl Request {
     /// [`WireError`], as [`FacilitatorRequest::parse`].
     pub fn parse(json: Vec<u8>) -> Result<Self, WireError> {
         FacilitatorRequest::parse(&json)?;
-        Ok(Self { json })
+        Ok(Self { json, caller: Caller::default() })
     }
 
     /// The request for a payment on the terms of an offer, in v2; `signature` is a contract's, for a
@@ -38,7 +40,19 @@ impl Request {
         let json = format!(
             r#"{{"x402Version":2,"paymentPayload":{payload},"paymentRequirements":{requirements}}}"#
         );
-        Self { json: json.into_bytes() }
+        Self { json: json.into_bytes(), caller: Caller::default() }
+    }
+
+    /// The same, asked by this caller.
+    #[must_use]
+    pub fn by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The JSON.

@@ -3,6 +3,7 @@
 
 mod entrusted;
 mod node;
+mod once;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -77,6 +78,14 @@ async fn chain(case: &Value, node: &Node) -> Arc<RpcChain> {
 }
 
 async fn facilitator(case: &Value, node: &Node) -> LocalFacilitator {
+    facilitator_on(Arc::new(MemoryLedger::new()), case, node).await
+}
+
+async fn facilitator_on(
+    ledger: Arc<dyn crate::Ledger>,
+    case: &Value,
+    node: &Node,
+) -> LocalFacilitator {
     let chain_id = chain_of(case);
     let terms = &case["paymentRequirements"];
     let address = Address::parse(terms["asset"].as_str().unwrap()).unwrap();
@@ -101,7 +110,7 @@ async fn facilitator(case: &Value, node: &Node) -> LocalFacilitator {
         clock: Arc::new(move || now),
         ..SellerOptions::of_facilitator()
     };
-    let seller = Seller::new(Arc::new(MemoryLedger::new()), chain, options);
+    let seller = Seller::new(ledger, chain, options);
     let assets = vec![asset];
     let kinds = vec![Kind::Eip3009, Kind::Permit2, Kind::Upto];
     LocalFacilitator::new(seller, vec![ServedChain { chain_id, account, assets, kinds }])
@@ -170,28 +179,6 @@ async fn judges_as_the_official_facilitator_does_or_says_why_not() {
 fn case(sdk: &Value, id: &str) -> Value {
     let cases = sdk["facilitatorCases"].as_array().unwrap();
     cases.iter().find(|case| case["id"] == id).unwrap().clone()
-}
-
-#[tokio::test]
-async fn settles_once_and_says_so_again() {
-    let case = case(&sdk(), "fs-01");
-    let node = Node::start(&case).await;
-    let facilitator = Arc::new(facilitator(&case, &node).await);
-    let request = request(&case);
-    let mut tasks = Vec::new();
-    for _ in 0..20 {
-        let (facilitator, request) = (Arc::clone(&facilitator), request.clone());
-        tasks.push(tokio::spawn(async move { facilitator.settle(&request).await.unwrap() }));
-    }
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(task.await.unwrap());
-    }
-    assert!(answers.iter().all(|answer| answer == &answers[0] && answer.reason.is_none()));
-    assert_eq!(node.sent(), 1);
-    // Who verifies now is told that it was used.
-    let verdict = facilitator.verify(&request).await.unwrap();
-    assert_eq!(verdict.reason.as_deref(), Some("invalid_exact_evm_nonce_already_used"));
 }
 
 #[tokio::test]

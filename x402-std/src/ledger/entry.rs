@@ -284,6 +284,21 @@ impl Entry {
         self.state == State::Failed && self.answer.is_some()
     }
 
+    /// Where it stands, in a word, as the books of a seller show it.
+    #[must_use]
+    pub fn standing(&self) -> &'static str {
+        match self.state {
+            _ if self.is_debt() => "unpaid",
+            State::Claimed => "claimed",
+            State::Worked => "owed",
+            State::Broadcast => "broadcast",
+            State::Pending => "pending",
+            State::Settled => "settled",
+            State::Served => "served",
+            State::Failed => "failed",
+        }
+    }
+
     /// Whether the chain still has something to say of it.
     #[must_use]
     pub fn is_open(&self) -> bool {

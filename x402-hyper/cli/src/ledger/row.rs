@@ -60,7 +60,7 @@ impl Row {
     }
 
     pub(super) fn state(&self) -> &'static str {
-        if self.entry.is_debt() { "unpaid" } else { name_of(self.entry.state) }
+        self.entry.standing()
     }
 
     /// The transaction that moved the money, or else the one that was sent last.
@@ -172,16 +172,4 @@ pub(super) fn object<const N: usize>(columns: [&str; N], fields: [String; N]) ->
         (name.to_owned(), value)
     });
     members.collect::<serde_json::Map<_, _>>().into()
-}
-
-pub(super) const fn name_of(state: State) -> &'static str {
-    match state {
-        State::Claimed => "claimed",
-        State::Worked => "owed",
-        State::Broadcast => "broadcast",
-        State::Pending => "pending",
-        State::Settled => "settled",
-        State::Served => "served",
-        State::Failed => "failed",
-    }
 }

@@ -130,6 +130,13 @@ fn request(body: &str) -> String {
     http::request("POST /settle", &[("Content-Type", "application/json".into())], body)
 }
 
+/// The same call each time, which nobody else can make.
+fn repeated(body: &str) -> String {
+    let key = hex::Hex(&x402_core::keccak256(&[body.as_bytes()])).to_string();
+    let fields = [("Content-Type", "application/json".into()), ("Idempotency-Key", key)];
+    http::request("POST /settle", &fields, body)
+}
+
 pub fn settle(to: SocketAddr, body: &str) -> Answer {
     http::exchange(to, &request(body))
 }
@@ -191,9 +198,39 @@ fn those_that_come_together_share_a_transaction_that_moves_each() {
         assert_eq!(service.moved_by(hash), named, "{hash}");
     }
     println!("40 payments in {} transactions", hashes.len());
-    // Whoever asks again is told the same.
-    assert_eq!(service.settle_all(&bodies), answers);
+    are_used(&service.settle_all(&bodies), &answers);
     assert_eq!(service.received(), 40 * PRICE);
+}
+
+/// Whoever asks again is told that it was settled, and by what.
+fn are_used(again: &[Value], answers: &[Value]) {
+    assert_eq!(again.len(), answers.len());
+    for (again, first) in again.iter().zip(answers) {
+        assert_eq!(again["success"], false, "{again}");
+        assert_eq!(again["errorReason"], "invalid_exact_evm_nonce_already_used");
+        assert_eq!(again["transaction"], first["transaction"]);
+    }
+}
+
+/// A seller that serves for each success must not be told it ten times for one payment.
+#[test]
+fn of_ten_that_settle_one_payment_at_once_one_is_told_success() {
+    let service = Service::open();
+    for nonce in 1..=5 {
+        let bodies = vec![body(BUYER_KEY, nonce, PRICE); 10];
+        let (good, rest): (Vec<_>, Vec<_>) =
+            service.settle_all(&bodies).into_iter().partition(|answer| answer["success"] == true);
+        assert_eq!(good.len(), 1, "{rest:?}");
+        are_used(&rest, &vec![good[0].clone(); 9]);
+        assert_eq!(service.received(), u128::from(nonce) * PRICE);
+        let hash = good[0]["transaction"].as_str().expect("a hash");
+        let known = http::exchange(
+            service.address,
+            &http::request(&format!("GET /settlements/{hash}"), &[], ""),
+        );
+        let known = &known.json()["settlements"][0];
+        assert_eq!((&known["state"], &known["successSaid"]), (&json!("served"), &json!(true)));
+    }
 }
 
 #[test]
@@ -226,7 +263,7 @@ fn a_member_that_reverts_has_not_paid_and_harms_no_other() {
         (&again["success"], &again["transaction"]),
         (&refused["success"], &refused["transaction"])
     );
-    assert_eq!(service.settle_all(&bodies[..12]), answers[..12]);
+    are_used(&service.settle_all(&bodies[..12]), &answers[..12]);
 }
 
 /// Repeats until the facilitator says that it is settled: what is lost on the way to the node is sent again
@@ -234,7 +271,7 @@ fn a_member_that_reverts_has_not_paid_and_harms_no_other() {
 fn insist(to: SocketAddr, body: &str) -> Value {
     let mut last = None;
     for _ in 0..1_200 {
-        if let Some(answer) = http::try_exchange(to, &request(body)) {
+        if let Some(answer) = http::try_exchange(to, &repeated(body)) {
             let answer = answer.json();
             if answer["success"] == true {
                 return answer;
@@ -260,7 +297,7 @@ fn who_is_killed_amid_settlements_settles_each_once() {
         let to = service.address;
         thread::scope(|scope| {
             for body in &bodies {
-                scope.spawn(move || http::try_exchange(to, &request(body)));
+                scope.spawn(move || http::try_exchange(to, &repeated(body)));
             }
             thread::sleep(instant);
             service.kill();

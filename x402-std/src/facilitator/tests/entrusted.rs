@@ -42,6 +42,8 @@ struct Scripted {
     verdict: VerifyAnswer,
     /// The timeouts that it was told.
     timeouts: Mutex<Vec<u32>>,
+    /// By which calls it was asked to settle.
+    calls: Mutex<Vec<Option<[u8; 32]>>>,
 }
 
 impl Facilitator for Scripted {
@@ -62,6 +64,7 @@ impl Facilitator for Scripted {
         let next = if does.len() > 1 { does.pop_front().unwrap() } else { does[0].clone() };
         let view = request.view().unwrap();
         self.timeouts.lock().unwrap().push(view.requirements.max_timeout_seconds);
+        self.calls.lock().unwrap().push(request.caller().call());
         let payer = view.payload.payment(Address::ZERO).unwrap().transfer.from();
         let mut answer = SettleAnswer {
             version: Version::V2,
@@ -211,6 +214,32 @@ async fn a_lost_answer_is_asked_for_again_and_is_never_a_failure() {
         }
         assert_eq!(shop.admit().await.unwrap(), HASH);
         assert_eq!(shop.state().await, State::Settled);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_asked_for_by_the_same_call_each_time() {
+    let shop = Shop::new(&[Does::Loses, Does::Loses, Does::Settles]);
+    for _ in 0..2 {
+        assert!(shop.admit().await.is_err());
+    }
+    assert!(shop.admit().await.is_ok() && shop.admit_of(8).await.is_ok());
+    let calls = shop.facilitator.calls.lock().unwrap().clone();
+    assert!(calls.len() == 4 && calls[0].is_some(), "{calls:?}");
+    assert!(calls[1] == calls[0] && calls[2] == calls[0] && calls[3] != calls[0], "{calls:?}");
+}
+
+/// Success was said to a call that nobody knows any more.
+#[tokio::test]
+async fn that_it_was_used_by_a_transaction_is_never_a_failure() {
+    let used: fn(&mut SettleAnswer) =
+        |answer| answer.reason = Some("invalid_exact_evm_nonce_already_used".into());
+    let shop = Shop::new(&[Does::Lies(used)]);
+    for later in [0, 60, 3_600] {
+        shop.now.store(NOW + later, Ordering::SeqCst);
+        let rejection = shop.admit().await.unwrap_err();
+        assert_eq!(rejection.refusal, Refusal::Pending, "{later}");
+        assert_eq!(shop.state().await, State::Pending);
     }
 }
 

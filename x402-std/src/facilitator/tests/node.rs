@@ -1,7 +1,7 @@
 //! A node that says what a case's `chainState` says, in JSON-RPC.
 
 use core::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use alloy_consensus::{Transaction as _, TxEnvelope};
@@ -43,6 +43,11 @@ impl Node {
         Self { url, chain, task }
     }
 
+    /// Whether it says nothing of what was mined.
+    pub(super) fn hides_receipts(&self) -> &AtomicBool {
+        &self.chain.hides_receipts
+    }
+
     /// How many transactions it was sent.
     pub(super) fn sent(&self) -> usize {
         self.chain.sent.load(Ordering::SeqCst)
@@ -79,6 +84,7 @@ struct Chain {
     /// What a transaction that settles logs.
     logs: Value,
     sent: AtomicUsize,
+    hides_receipts: AtomicBool,
     /// The hash of the transaction that was sent, and the contract that it calls.
     mined: Mutex<(String, String)>,
 }
@@ -113,6 +119,7 @@ impl Chain {
             payer: payer.to_lowercase(),
             logs: logs.into(),
             sent: AtomicUsize::new(0),
+            hides_receipts: AtomicBool::new(false),
             mined: Mutex::default(),
         }
     }
@@ -213,7 +220,7 @@ impl Chain {
 
     fn receipt(&self, hash: &str) -> Value {
         let (mined, to) = self.mined.lock().unwrap().clone();
-        if mined != hash {
+        if mined != hash || self.hides_receipts.load(Ordering::SeqCst) {
             return Value::Null;
         }
         let is_reverted = self.state["status"] == "reverted";
