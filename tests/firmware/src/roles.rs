@@ -82,7 +82,8 @@ pub fn resell<D: Dialects>() -> bool {
 }
 
 fn fresh(now: u64) -> FreshNonce {
-    FreshNonce { nonce: shop::nonce(now), clock: Clock::Now(Timestamp::from_secs(now)) }
+    let (nonce, clock) = (shop::nonce(now), Clock::Now(Timestamp::from_secs(now)));
+    FreshNonce { nonce, key: shop::key(now), clock }
 }
 
 fn limits() -> Limits {

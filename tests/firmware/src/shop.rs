@@ -72,5 +72,17 @@ pub fn signer() -> Result<Key, InvalidKey> {
 /// Unlike any before it, and no more than that: a device has a generator of random numbers.
 #[must_use]
 pub fn nonce(seconds: u64) -> Nonce {
-    Nonce::new(keccak256(&[&seconds.to_be_bytes(), &crate::instructions().to_be_bytes()]))
+    Nonce::new(unlike_any("nonce", seconds))
+}
+
+/// The key that goes with a payment, likewise.
+#[must_use]
+pub fn key(seconds: u64) -> [u8; 16] {
+    let [key @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = unlike_any("key", seconds);
+    key
+}
+
+fn unlike_any(purpose: &str, seconds: u64) -> [u8; 32] {
+    let (time, count) = (seconds.to_be_bytes(), crate::instructions().to_be_bytes());
+    keccak256(&[purpose.as_bytes(), &time, &count])
 }

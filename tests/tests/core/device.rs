@@ -99,7 +99,7 @@ fn limits() -> Limits<'static> {
 
 fn fresh(nonce: u8) -> FreshNonce {
     let clock = Clock::Now(Timestamp::from_secs(NOW));
-    FreshNonce { nonce: Nonce::new([nonce; 32]), clock }
+    FreshNonce { nonce: Nonce::new([nonce; 32]), key: [!nonce; 16], clock }
 }
 
 fn shop() -> Seller<Vartime, 4> {
@@ -444,6 +444,9 @@ fn the_same_payment_goes_out_until_it_is_answered() {
         }
         assert_eq!(buyer.is_owed_an_answer(), nonce < 3);
     }
+    // The key of the first: what is random is not taken anew with a payment that is kept.
+    let key = format!("\r\nIdempotency-Key: \"0x{}\"\r\n\r\n", "ff".repeat(16));
+    assert!(sent[1..].iter().all(|request| request.ends_with(key.as_bytes())));
     assert_eq!(sent.len(), 4);
     assert!(sent[1] == sent[2] && sent[2] == sent[3] && sent[0] != sent[1]);
     assert_eq!(buyer.spent(), Amount::from_units(10_000));
@@ -493,7 +496,7 @@ fn a_date_is_believed_within_its_bounds() {
         });
         let earliest = Timestamp::from_secs(1_789_997_600);
         let clock = Clock::Hint { earliest, latest: earliest.saturating_add(86_400) };
-        let fresh = FreshNonce { nonce: Nonce::new([7; 32]), clock };
+        let fresh = FreshNonce { nonce: Nonce::new([7; 32]), key: [8; 16], clock };
         let result = buyer.pay(&mut Connection::new(peer), &REQUEST, &fresh);
         if is_paid {
             assert!(result.is_ok(), "{date:?}");

@@ -65,6 +65,9 @@ pub enum Clock {
 pub struct FreshNonce {
     /// Random bytes, never used before.
     pub nonce: Nonce,
+    /// Other random bytes, which go to the seller alone: by them he knows that the same device asks again, and
+    /// not somebody who has read the payment on the chain.
+    pub key: [u8; 16],
     /// The time.
     pub clock: Clock,
 }
@@ -216,7 +219,7 @@ impl<'a, S: Signer, D: Dialects> Buyer<'a, S, D> {
         let digest = digest(&authorization, &self.domain);
         let signature = self.signer.sign(&digest).map_err(|_| BuyerError::Signer)?;
         let payment = SignedPayment { authorization, signature };
-        self.prepared = Some(Prepared { payment, dialect: choice.dialect });
+        self.prepared = Some(Prepared { payment, key: fresh.key, dialect: choice.dialect });
         (self.spent, self.last_nonce) = (spent, Some(fresh.nonce));
         Ok(())
     }

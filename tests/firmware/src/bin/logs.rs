@@ -69,7 +69,7 @@ fn buy() -> Option<()> {
     let mut buyer = Buyer::new(limits, signer, &mut buffer);
     let request = Request { method: "GET", target: "/", host: "device", fields: &[], body: b"" };
     let clock = Clock::Now(Timestamp::from_secs(NOW));
-    let fresh = FreshNonce { nonce: Nonce::new([7; 32]), clock };
+    let fresh = FreshNonce { nonce: Nonce::new([7; 32]), key: [7; 16], clock };
     let mut connection = Connection::new(Wire(
         b"HTTP/1.1 402 No\r\nX-Payment-Required: true\r\nX-Payment-Amount: 0.01\r\n\
           X-Payment-Asset: USDC\r\nX-Payment-Network: ethereum\r\n\

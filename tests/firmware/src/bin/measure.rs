@@ -130,7 +130,7 @@ fn sell(
 #[inline(never)]
 fn buy(buyer: &mut Buyer<'_, Key>, wire: &mut Connection<Memory>, nonce: u8) -> bool {
     let clock = Clock::Now(Timestamp::from_secs(NOW));
-    let fresh = FreshNonce { nonce: Nonce::new([nonce; 32]), clock };
+    let fresh = FreshNonce { nonce: Nonce::new([nonce; 32]), key: [nonce; 16], clock };
     matches!(buyer.pay(wire, &REQUEST, &fresh), Ok(Next::Answer(_)))
 }
 
@@ -245,7 +245,7 @@ fn all_refused(buyer: &mut Buyer<'_, Key>) -> bool {
     let limits = Limits { owed: Amount::ZERO, horizon_seconds: 0 };
     let seller = Seller::new(Recovery, Window::<1>::new(limits));
     let clock = Clock::Now(Timestamp::from_secs(NOW));
-    let fresh = FreshNonce { nonce: Nonce::new([9; 32]), clock };
+    let fresh = FreshNonce { nonce: Nonce::new([9; 32]), key: [9; 16], clock };
     ENDLESS.iter().all(|(begin, pattern)| {
         let endless = || Connection::new(Endless { begin, pattern, at: 0 });
         buyer.pay(&mut endless(), &REQUEST, &fresh).is_err()

@@ -85,7 +85,7 @@ impl embedded_io::Write for Required<'_> {
 #[inline(never)]
 fn refusal(buyer: &mut Buyer<'_, shop::Key>, required: Required<'static>) -> Option<BuyerError> {
     let clock = Clock::Now(Timestamp::ZERO);
-    let fresh = FreshNonce { nonce: Nonce::new([1; 32]), clock };
+    let fresh = FreshNonce { nonce: Nonce::new([1; 32]), key: [2; 16], clock };
     match buyer.pay(&mut Connection::new(required), &REQUEST, &fresh) {
         Err(DeviceError::Protocol(BuyerError::NoOffer)) => None,
         Err(DeviceError::Protocol(error)) => Some(error),

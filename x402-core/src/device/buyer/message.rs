@@ -7,6 +7,7 @@ use super::super::dialects::Dialects;
 use super::answer::Dialect;
 use crate::Asset;
 use crate::headers::{SignatureForm, SignedPayment};
+use crate::hex::Hex;
 use crate::plain::{Decimal, Plain};
 use crate::wire::base64::Base64;
 use crate::wire::{AuthorizationV1, AuthorizationV2};
@@ -20,7 +21,8 @@ pub struct Request<'a> {
     pub target: &'a str,
     /// The field `Host`.
     pub host: &'a str,
-    /// Other fields, names and values. The length of the body is told without them.
+    /// Other fields, names and values. The length of the body is told without them, and a payment has an
+    /// `Idempotency-Key` of its own.
     pub fields: &'a [(&'a str, &'a str)],
     /// The body; may be empty.
     pub body: &'a [u8],
@@ -42,6 +44,7 @@ impl Request<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prepared {
     pub(super) payment: SignedPayment,
+    pub(super) key: [u8; 16],
     pub(super) dialect: Dialect,
 }
 
@@ -72,6 +75,7 @@ impl<D: Dialects> fmt::Display for Message<'_, D> {
         }
         if let Some(payment) = &self.payment {
             payment.write::<D>(f)?;
+            write!(f, "Idempotency-Key: \"{}\"\r\n", Hex(&payment.prepared.key))?;
         }
         f.write_str("\r\n")
     }
