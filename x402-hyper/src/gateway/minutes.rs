@@ -9,6 +9,7 @@ use http::{request, response};
 use x402_core::tariff::Usage;
 use x402_core::{Amount, Price};
 use x402_std::config::OwnedTariff;
+use x402_std::ledger::Settle;
 
 use super::price::{field, set_amount};
 use super::tokens::charge;
@@ -52,6 +53,7 @@ impl Minutes {
         };
         let mut sale = self.sale.clone();
         set_amount(&mut sale, amount);
+        outlast(&mut sale, minutes.saturating_mul(60));
         sale.metering = Some(Arc::new(MinuteMetering {
             tariff: self.tariff.clone(),
             period: Period {
@@ -60,6 +62,20 @@ impl Minutes {
             },
         }));
         Quote::Paid(Arc::new(sale))
+    }
+}
+
+/// Asks for authorizations that are valid when the time is over, where the money moves after it: else who
+/// stayed to the end could not be charged.
+fn outlast(sale: &mut Sale, seconds: u64) {
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+    let is_later = sale.settle == Settle::Later;
+    for offer in &mut sale.offers {
+        let terms = offer.requirements();
+        if is_later || terms.scheme.name() == "upto" {
+            let timeout = terms.max_timeout_seconds.saturating_add(seconds);
+            *offer = offer.repriced(terms.amount, timeout);
+        }
     }
 }
 
@@ -122,9 +138,32 @@ impl Meter for MinuteMeter {
 
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroU32;
+
     use http::Request;
+    use x402_core::tariff::Model;
+    use x402_core::{Address, Asset, ChainId, Offer};
 
     use super::*;
+
+    #[test]
+    fn where_the_money_moves_later_the_validity_covers_the_time() {
+        let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+        let offer = Offer::new(usdc, Address::new([1; 20]), Amount::ZERO, 60);
+        let offers = vec![offer, offer.up_to(Address::new([2; 20]))];
+        let price = Price::parse("0.1").unwrap();
+        let model = Model::PerMinute { price, minimum_minutes: NonZeroU32::MIN };
+        let tariff = OwnedTariff::new(model, 6).unwrap();
+        for (settle, expected) in [(Settle::First, [60, 240]), (Settle::Later, [240, 240])] {
+            let sale = Sale { settle, offers: offers.clone(), ..Sale::default() };
+            let minutes = Minutes::new(sale, tariff.clone(), price);
+            let request = Request::get("/a").header(MINUTES, "3").body(()).unwrap();
+            let Quote::Paid(sale) = minutes.quote(&request.into_parts().0) else { panic!() };
+            let terms = sale.offers.iter().map(|offer| offer.requirements());
+            assert!(terms.clone().all(|terms| terms.amount == Amount::from_units(300_000)));
+            assert!(terms.map(|terms| terms.max_timeout_seconds).eq(expected), "{settle:?}");
+        }
+    }
 
     #[test]
     fn minutes_are_asked_for_in_a_field_or_the_query() {

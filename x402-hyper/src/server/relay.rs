@@ -2,6 +2,8 @@
 //! kept.
 
 use core::pin::{Pin, pin};
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -9,13 +11,13 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use x402_std::ledger::Answer;
 
 use super::body::Piece;
 use super::dialect;
 use super::future::Head;
-use super::gauge::Gauge;
+use super::gauge::{Gauge, from_now};
 use super::layer::Limits;
 use super::request_body::{Rest, Unhashed};
 use super::right::Right;
@@ -53,6 +55,8 @@ enum Pumped {
     /// Nobody is there any more for whom it was made.
     Abandoned,
     Broken,
+    /// It was not over when it had to be.
+    Late,
     Whole(Whole),
 }
 
@@ -79,7 +83,16 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         if !body.is_end_stream() {
             deliver(first.take());
         }
-        let pump = pump(body.as_mut(), &client.pieces, limits.kept, gauge.as_mut());
+        let has_begun = AtomicBool::new(false);
+        let (end, to) = (right.time_left(), &client.pieces);
+        let pump = pump(body.as_mut(), to, &has_begun, limits.kept, gauge.as_mut());
+        // Whether its client reads or not: else who does not would never pay.
+        let pump = async {
+            match end {
+                Some(end) => timeout_at(from_now(end), pump).await.unwrap_or(Pumped::Late),
+                None => pump.await,
+            }
+        };
         let (pumped, hash) = settle(pump, remains.hash(limits.body)).await;
         // Who has not ended his request when the answer breaks may have broken it, and has had what came of it.
         let has_left = first.is_none() && hash.is_none();
@@ -88,9 +101,10 @@ impl<B: Body<Data = Bytes>> Relay<B> {
             Pumped::Whole(whole) => (whole.kept, whole.last, true),
             // What has passed is to be paid.
             Pumped::Abandoned => (None, None, false),
+            Pumped::Late if has_begun.load(Relaxed) => (None, None, false),
             Pumped::Broken if has_passed || has_left => (None, None, false),
             // Not given: the work is owed still, or nothing is.
-            Pumped::Broken => return right.give_up().await,
+            Pumped::Broken | Pumped::Late => return right.give_up().await,
         };
         let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
         // A tunnel cannot be repeated.
@@ -156,6 +170,7 @@ pub(super) async fn settle<P>(
 async fn pump<A>(
     mut body: Pin<&mut A>,
     pieces: &mpsc::Sender<Piece>,
+    has_begun: &AtomicBool,
     limit: usize,
     mut gauge: Option<&mut Gauge>,
 ) -> Pumped
@@ -186,6 +201,7 @@ where
             whole.last = Some(frame);
             return Pumped::Whole(whole);
         }
+        has_begun.store(true, Relaxed);
         send(pieces, Piece::Frame(frame)).await;
     }
 }

@@ -1,5 +1,7 @@
 //! What entitles a request to the work.
 
+use core::time::Duration;
+
 use http::StatusCode;
 use x402_core::{Address, Amount, ChainId, PaymentId};
 use x402_std::ledger::{Answer, LedgerError};
@@ -36,6 +38,14 @@ impl Right {
             Self::Drawn(ticket) => ticket.payer(),
             Self::Paid(ticket) => ticket.receipt().payer,
             Self::Pledged(pledge) => pledge.payer(),
+        }
+    }
+
+    /// How long the answer may take, where what it costs is settled after it.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        match self {
+            Self::Pledged(pledge) if pledge.is_later() => Some(pledge.time_left()),
+            Self::Drawn(_) | Self::Paid(_) | Self::Pledged(_) => None,
         }
     }
 

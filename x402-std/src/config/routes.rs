@@ -10,7 +10,7 @@ use super::pricing::{check_amount, check_pricing};
 use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
 use super::tariff::Declarations;
-use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer};
+use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer, Upto};
 use crate::ledger::Settle;
 use crate::seller::Replay;
 
@@ -18,6 +18,8 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 
 /// For how long a buyer is asked to let an authorization be valid, unless the route says.
 const DEFAULT_TIMEOUT_SECONDS: u32 = 60;
+/// The same, where an answer is measured and the money moves after it: it has to be over by then.
+const MEASURED_TIMEOUT_SECONDS: u32 = 600;
 /// Shorter, it would be over before the money can have moved; longer, the buyer's money is bound
 /// for nothing.
 const TIMEOUT_SECONDS: core::ops::RangeInclusive<u32> = 10..=86_400;
@@ -55,8 +57,6 @@ fn check_route(
 ) -> Result<Route, Problem> {
     let path = check_path(&raw.path)?;
     let methods = raw.methods.as_ref().map_or(Ok(Vec::new()), check_methods)?;
-    let timeout = raw.timeout.as_ref();
-    let max_timeout_seconds = timeout.map_or(Ok(DEFAULT_TIMEOUT_SECONDS), check_timeout)?;
     let declared = Declarations::check(raw.facts.as_ref())?;
     let pricing = check_pricing(&raw.pricing, asset, &declared)?;
     let offers = raw.offers.iter().flatten().map(|offer| check_offer(offer, asset, has_chain));
@@ -86,6 +86,8 @@ fn check_route(
         let message = "an answer that is sold by the minute is not held until it is over";
         return Err(Problem::new(Origin::of(text), message, "write `settle: first` or `later`"));
     }
+    let timeout = raw.timeout.as_ref();
+    let max_timeout_seconds = timeout.map_or(Ok(default_timeout(settle, &pricing)), check_timeout)?;
     Ok(Route {
         path,
         methods,
@@ -99,6 +101,16 @@ fn check_route(
         discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
         payment_identifier: raw.payment_identifier.as_ref().map(check_identifier).transpose()?,
     })
+}
+
+fn default_timeout(settle: Settle, pricing: &Pricing) -> u32 {
+    match pricing {
+        Pricing::Paid(sold) if sold.tokens.is_some() => match (settle, sold.upto) {
+            (Settle::First | Settle::After, Upto::No) => DEFAULT_TIMEOUT_SECONDS,
+            _ => MEASURED_TIMEOUT_SECONDS,
+        },
+        Pricing::Paid(_) | Pricing::Free => DEFAULT_TIMEOUT_SECONDS,
+    }
 }
 
 fn check_replay(raw: &RawRoute, pricing: &Pricing) -> Result<Replay, Problem> {

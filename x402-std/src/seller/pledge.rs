@@ -1,6 +1,7 @@
 //! Payments that are good and are settled when the work is done.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
 
 use x402_core::{Address, Amount, Error, PaymentId};
@@ -8,6 +9,9 @@ use x402_core::{Address, Amount, Error, PaymentId};
 use super::resolve::Held;
 use super::{Guard, Receipt, Rejection, Seller, Steps};
 use crate::ledger::{Answer, Entry, Ledger, LedgerError, OwedAccount, Settle, Step};
+
+/// How long an answer may take at least that is given before the money moves, in seconds.
+const ANSWER_SECONDS: u64 = 10;
 
 /// A payment that is checked, recorded, and good as far as the chain knows, and whose money moves after
 /// the work.
@@ -54,6 +58,14 @@ impl Pledge {
     #[must_use]
     pub fn is_later(&self) -> bool {
         self.entry.settle == Settle::Later
+    }
+
+    /// How long the answer may take at most, from now on: what it costs has to be settled before the
+    /// authorization ends.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        let seconds = self.seller.owed_by(&self.entry).saturating_sub(self.seller.now());
+        Duration::from_secs(seconds)
     }
 
     /// Keeps the answer, and moves the money: what the work costs, by the scheme `upto`, or else all that
@@ -134,15 +146,21 @@ impl Seller {
         Ok(owed.sum <= most && self.has_time(entry))
     }
 
-    /// Whether a payment can wait for a batch, and be settled by another one should that fail.
+    /// Whether there is time for an answer before a payment has to be owed.
     fn has_time(&self, entry: &Entry) -> bool {
+        self.owed_by(entry) > self.now().saturating_add(ANSWER_SECONDS)
+    }
+
+    /// When a payment has to be owed at the latest, in Unix seconds, to wait for a batch and be settled by
+    /// another one should that fail.
+    fn owed_by(&self, entry: &Entry) -> u64 {
         const BATCHES: u64 = 3;
         let options = &self.options;
         let wait = options.later.max_delay.as_secs().saturating_add(1).saturating_mul(BATCHES);
         let margin = self.margin_seconds(entry.payment.chain_id());
         let margin = u64::from(margin).saturating_add(wait);
         let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
-        valid_before > (options.clock)().saturating_add(margin)
+        valid_before.saturating_sub(margin)
     }
 
     /// Tries once more to be paid for what was served.

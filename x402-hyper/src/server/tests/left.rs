@@ -110,6 +110,33 @@ async fn what_breaks_for_a_request_that_has_ended_is_not_the_clients_fault() {
     }
 }
 
+/// Else who stays until the authorization has ended, reading or not, is charged nothing.
+#[tokio::test(start_paused = true)]
+async fn what_is_paid_for_later_is_over_in_time_to_be_paid() {
+    for (is_measured, has_come) in [(true, true), (false, true), (true, false)] {
+        let shop = Shop::new();
+        let (pieces, answer) = mpsc::channel(4);
+        let answer = Arc::new(Mutex::new(Some(Channel(answer))));
+        let inner = move |_: Request<RequestBody<Channel>>| {
+            let answer = answer.lock().unwrap().take().unwrap();
+            ready(Ok::<_, Infallible>(Response::new(answer)))
+        };
+        let service = selling(&shop, Settle::Later, is_measured).layer(service_fn(inner));
+        let mut answer = service.oneshot(whole(&shop, 1)).await.unwrap().into_body();
+        if has_come {
+            pieces.send(Ok("the first of it".into())).await.unwrap();
+            assert!(answer.frame().await.unwrap().is_ok());
+        }
+        // The authorization is valid for a minute.
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert!(answer.frame().await.unwrap().is_err());
+        shop.seller.close_tab().await;
+        assert_eq!(shop.chain.broadcasts(), usize::from(has_come));
+        let left = if is_measured && has_come { 10_000 - 15 } else { 0 };
+        assert_eq!(metered::balance(&shop).await, left);
+    }
+}
+
 /// The service behind does not wait for the body: its work is done, and paid for.
 #[tokio::test(start_paused = true)]
 async fn who_leaves_the_request_open_has_used_the_payment() {

@@ -108,6 +108,25 @@ fn what_leaves_a_purse_is_not_given_to_whoever_has_the_bytes() {
 }
 
 #[test]
+fn what_is_measured_and_paid_for_later_has_time() {
+    let timeout = |text: &str| parse(text).unwrap().routes[0].max_timeout_seconds;
+    let settled = |model, settle: &str, more| {
+        priced(model, more).replace("    pricing:", &format!("    settle: {settle}\n    pricing:"))
+    };
+    for (text, seconds) in [
+        (settled("per_token", "first", ""), 60),
+        (settled("per_token", "later", ""), 600),
+        (settled("per_token", "first", ", upto: true"), 600),
+        (settled("per_request", "later", ""), 60),
+        // The minutes that are sold are asked for besides.
+        (settled("per_minute", "later", ""), 60),
+        (settled("per_token", "later\n    timeout: 90", ""), 90),
+    ] {
+        assert_eq!(timeout(&text), seconds, "{text}");
+    }
+}
+
+#[test]
 fn what_is_sold_by_the_minute_is_not_held() {
     let held = priced("per_minute", "").replace("    pricing:", "    settle: after\n    pricing:");
     expect(&held, 10, "is not held until it is over");
