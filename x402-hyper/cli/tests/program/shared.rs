@@ -82,7 +82,7 @@ impl Shops {
     }
 }
 
-/// The header fields of a payment of 0.01 USDC.
+/// The header fields of a payment of 0.01 USDC, and of who may ask again.
 fn payment(nonce: u64) -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
@@ -101,6 +101,7 @@ fn payment(nonce: u64) -> String {
     payment.emit(&usdc, SignatureForm::Packed, |field, value| {
         fields.push_str(&format!("{}: {value}\r\n", field.name()));
     });
+    fields.push_str(&format!("Idempotency-Key: \"the key of the payer's of {nonce}\"\r\n"));
     fields
 }
 

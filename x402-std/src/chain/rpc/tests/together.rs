@@ -10,7 +10,7 @@ use super::harness::{PAYEE, Trick, usdc};
 use super::*;
 use crate::chain::Coalesced;
 use crate::devnet;
-use crate::ledger::{Ledger, MemoryLedger, RequestId};
+use crate::ledger::{Ledger, MemoryLedger, RequestId, SecretHash};
 use crate::seller::{Admission, Presented, Rejection, Seller, SellerOptions, Together};
 
 /// A seller who is paid before the work, by many at once.
@@ -50,6 +50,8 @@ impl Crowded {
             transfer: *payment.transfer(),
             signature: Ok(*payment.signature().unwrap()),
         });
+        let secret = SecretHash::of_key("what nobody else can know");
+        let presented = Presented { secret, ..presented };
         seller.admit(&presented, offer.requirements(), RequestId([1; 32])).await
     }
 
