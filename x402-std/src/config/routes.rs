@@ -87,7 +87,8 @@ fn check_route(
         return Err(Problem::new(Origin::of(text), message, "write `settle: first` or `later`"));
     }
     let timeout = raw.timeout.as_ref();
-    let max_timeout_seconds = timeout.map_or(Ok(default_timeout(settle, &pricing)), check_timeout)?;
+    let max_timeout_seconds =
+        timeout.map_or(Ok(default_timeout(settle, &pricing)), check_timeout)?;
     Ok(Route {
         path,
         methods,
