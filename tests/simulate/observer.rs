@@ -9,10 +9,9 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 use x402_core::Signature;
 use x402_core::proof::{FIELD, PayerProof, ProofField};
-use x402_hyper::server::PaymentService;
 
 use crate::broken::Broken;
-use crate::run::{Served, Stage};
+use crate::run::{Sold, Stage};
 use crate::signing::signature;
 use crate::world::lock;
 
@@ -21,15 +20,12 @@ const ORIGIN: &str = "http://localhost";
 
 /// What shows to the seller who pays: no chain has it.
 pub(crate) fn key(index: usize) -> String {
-    format!("the key that payer {index} made up")
+    format!("the-key-that-payer-{index}-made-up")
 }
 
 impl Stage {
     /// Presents a payment that was sent to the chain, some times, with what can be made up.
-    pub(crate) async fn observe<S>(self: Arc<Self>, index: usize, service: PaymentService<S>)
-    where
-        PaymentService<S>: Served,
-    {
+    pub(crate) async fn observe(self: Arc<Self>, index: usize, service: Sold) {
         for _ in 0..4 {
             let pause = lock(&self.world).random.below(60_000);
             sleep(Duration::from_millis(pause)).await;

@@ -12,12 +12,12 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::sleep;
 use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
 use tower_layer::Layer as _;
-use tower_service::Service;
 use x402_core::secp256k1::K256Signer;
 use x402_core::state::State;
 use x402_core::{Address, Amount, Asset, ChainId, Offer, PaymentId};
-use x402_hyper::server::{PaymentBody, PaymentLayer, PaymentService, Quote, Sale};
+use x402_hyper::server::{PaymentBody, PaymentLayer, Quote, Sale};
 use x402_std::Seller;
 use x402_std::chain::{Chain, RpcChain, RpcOptions};
 use x402_std::config::OwnedAsset;
@@ -47,27 +47,8 @@ const BLOCK: Duration = Duration::from_secs(2);
 const END: u64 = 2 * 60 * 60;
 
 /// What is sold, as clients reach it.
-pub(crate) trait Served:
-    Service<
-        Request<Full<Bytes>>,
-        Response = Response<PaymentBody<Full<Bytes>>>,
-        Error = Infallible,
-        Future: Send,
-    > + Clone
-    + Send
-{
-}
-
-impl<S> Served for S where
-    S: Service<
-            Request<Full<Bytes>>,
-            Response = Response<PaymentBody<Full<Bytes>>>,
-            Error = Infallible,
-            Future: Send,
-        > + Clone
-        + Send
-{
-}
+pub(crate) type Sold =
+    BoxCloneSyncService<Request<Full<Bytes>>, Response<PaymentBody<Full<Bytes>>>, Infallible>;
 
 pub(crate) struct Ended {
     pub(crate) counts: Counts,
@@ -287,7 +268,7 @@ impl Stage {
         let layer = PaymentLayer::new(Arc::clone(&seller), pricing);
         let world = Arc::clone(&self.world);
         let work = move |request| work(Arc::clone(&world), request);
-        let service = layer.layer(tower::service_fn(work));
+        let service = BoxCloneSyncService::new(layer.layer(tower::service_fn(work)));
         for index in 0..self.payments.len() {
             for _ in 0..self.racers() {
                 tokio::spawn(Arc::clone(&self).client(index, service.clone()));
@@ -358,10 +339,7 @@ impl Stage {
     }
 
     /// One client: the same bytes until they are served, or refused for good.
-    async fn client<S>(self: Arc<Self>, index: usize, service: PaymentService<S>)
-    where
-        PaymentService<S>: Served,
-    {
+    async fn client(self: Arc<Self>, index: usize, service: Sold) {
         let pause = lock(&self.world).random.below(20_000);
         sleep(Duration::from_millis(pause)).await;
         loop {

@@ -443,9 +443,6 @@ const V1_PAYMENT: &str = "x-payment";
 const V2_PAYMENT: &str = "payment-signature";
 /// What a seller has signed of its price, in the header dialect: it goes back with the payment.
 const QUOTE: &str = "x-payment-quote";
-/// What goes with a payment and not to the chain: by it a seller knows the payer again. A request may have one
-/// of its own.
-const KEY: &str = "idempotency-key";
 
 #[cfg(test)]
 mod tests;

@@ -11,5 +11,7 @@ pub mod devnet;
 pub mod facilitator;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(any(feature = "client", feature = "facilitator", feature = "gateway", feature = "server"))]
+mod idempotency;
 #[cfg(feature = "server")]
 pub mod server;

@@ -274,10 +274,14 @@ impl Seller {
         by: &Claimant,
     ) -> Result<Admission, Rejection> {
         match self.known(checked.id()).await? {
-            Some(known) if known.is_given() => {
-                return self.again(known.signed_as(&entry)?, entry.request, by);
+            // Before its turn is taken: nobody who may not have it keeps its payer waiting.
+            Some(known) => {
+                let known = known.signed_as(&entry)?;
+                self.may_have(&known, entry.request, by)?;
+                if known.is_given() {
+                    return replay(known);
+                }
             }
-            Some(_) => {}
             None => self.hold_back(&entry).await?,
         }
         let guard = self.enter(checked.id()).await?;
@@ -304,8 +308,12 @@ impl Seller {
         error: Error,
         by: &Claimant,
     ) -> Result<Admission, Rejection> {
-        if let Some(known) = self.known(id).await?.filter(Entry::is_given) {
-            return self.again(known.of(&signed)?, request, by);
+        if let Some(known) = self.known(id).await? {
+            let known = known.of(&signed)?;
+            self.may_have(&known, request, by)?;
+            if known.is_given() {
+                return replay(known);
+            }
         }
         let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
@@ -346,17 +354,6 @@ impl Seller {
                 }
             }
         }
-    }
-
-    /// The answer again, for who may have it.
-    fn again(
-        &self,
-        entry: Entry,
-        request: RequestId,
-        by: &Claimant,
-    ) -> Result<Admission, Rejection> {
-        self.may_have(&entry, request, by)?;
-        replay(entry)
     }
 
     /// Refuses what was paid for to another request, and to who does not show to be its payer.
@@ -442,7 +439,9 @@ impl Seller {
 impl Entry {
     /// Whether its answer was given, or may have been.
     fn is_given(&self) -> bool {
-        let is_on_the_tab = self.is_owed() && !self.is_debt() && self.answer.is_some();
+        // What was paid, and is gone again, is not: its answer may not have been seen yet.
+        let is_trusted = self.settle == Settle::Later && !self.is_debt();
+        let is_on_the_tab = is_trusted && self.is_owed() && self.answer.is_some();
         self.state == State::Served || is_on_the_tab
     }
 

@@ -9,7 +9,8 @@ use x402_core::wire::base64::Base64;
 use x402_core::wire::{Answers, SignedPayload};
 
 use super::payment::field;
-use super::{ClientError, Dialect, KEY, QUOTE, Terms, V1_PAYMENT, V2_PAYMENT};
+use super::{ClientError, Dialect, QUOTE, Terms, V1_PAYMENT, V2_PAYMENT};
+use crate::idempotency;
 
 /// The payment for a request that has these fields of its own.
 pub(super) fn headers(
@@ -33,8 +34,8 @@ pub(super) fn headers(
         }
     };
     // Whoever reads the payment on the chain has all of it but this: by it the seller knows the payer.
-    if !own.contains_key(KEY) {
-        fields.push((KEY.to_owned(), format!("\"{}\"", random()?)));
+    if !own.contains_key(idempotency::NAME) {
+        fields.push((idempotency::NAME.to_owned(), format!("\"{}\"", random()?)));
     }
     let headers = fields.iter().map(|(name, value)| field(name, value)).collect::<Option<_>>();
     headers.ok_or(ClientError::Request("the asset's symbol is not ASCII"))

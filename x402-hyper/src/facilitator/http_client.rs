@@ -19,6 +19,7 @@ use x402_std::facilitator::{
 use x402_std::{BoxFuture, Facilitator};
 
 use super::MAX_BODY;
+use crate::idempotency;
 
 /// How long a call may take, as the official clients wait.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -89,7 +90,7 @@ impl HttpFacilitator {
     /// The facilitator at this base URL: `/verify`, `/settle` and `/supported` are below it. `token` is
     /// sent as `Authorization: Bearer`.
     ///
-    /// A request to settle has an `Idempotency-Key` where its [`Caller`](x402_std::facilitator::Caller)
+    /// A request has an `Idempotency-Key` where its [`Caller`](x402_std::facilitator::Caller)
     /// can repeat it: the same for each repetition, also after a restart if there is a token.
     ///
     /// # Errors
@@ -159,7 +160,7 @@ impl HttpFacilitator {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
         if let Some(key) = asked.and_then(|asked| self.key(asked)) {
-            request.headers_mut().insert("idempotency-key", key);
+            request.headers_mut().insert(idempotency::NAME, key);
         }
         let answer = match self.client.request(request).await {
             Ok(answer) => answer,

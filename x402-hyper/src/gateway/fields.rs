@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use x402_core::hex::Hex;
 use x402_core::{Address, PaymentId, keccak256};
 
+use crate::idempotency;
+
 /// Fields of one connection.
 const HOP_BY_HOP: [HeaderName; 11] = [
     CONNECTION,
@@ -60,7 +62,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const PAYER: HeaderName = HeaderName::from_static("x-payer");
 const PAYMENT_ID: HeaderName = HeaderName::from_static("x-payment-id");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(idempotency::NAME);
 
 /// Who asks.
 pub(super) struct Origin {

@@ -14,6 +14,8 @@ use x402_std::facilitator::SettleAnswer;
 use x402_std::ledger::SecretHash;
 use x402_std::seller::{Receipt, Rejection};
 
+use crate::idempotency;
+
 pub(super) use attached::{Attached, Resolved};
 pub(super) use challenge::{Terms, challenge};
 
@@ -34,10 +36,6 @@ pub(super) const CREDIT: &str = "X-Payment-Credit";
 /// When the pass ends, in Unix seconds; and what is left of the balance, in units of the asset.
 pub(super) const PASS_EXPIRES: &str = "X-Payment-Pass-Expires";
 pub(super) const BALANCE: &str = "X-Payment-Balance";
-
-/// What goes with a payment and never to the chain: who shows it again is its payer
-/// ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
-const KEY: &str = "Idempotency-Key";
 
 /// The fields that a script on another origin is let read, as `Access-Control-Expose-Headers`.
 pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -185,13 +183,14 @@ pub(super) fn size(headers: &HeaderMap) -> Option<usize> {
 /// Whether a field of what a payer has already, or asks for, is there more than once: none of them is
 /// taken in silence.
 pub(super) fn is_twice(headers: &HeaderMap) -> bool {
-    let names = [QUOTE, PASS, CREDIT, MINUTES, proof::FIELD, KEY];
+    let names = [QUOTE, PASS, CREDIT, MINUTES, proof::FIELD, idempotency::NAME];
     names.iter().any(|name| headers.get_all(*name).iter().count() > 1)
 }
 
-/// The secret that goes with a payment.
+/// What goes with a payment and never to the chain: who shows it again is its payer. A key of another form is
+/// the client's own business, and shows nothing.
 pub(super) fn secret(headers: &HeaderMap) -> Option<SecretHash> {
-    SecretHash::of_key(headers.get(KEY)?.to_str().ok()?)
+    SecretHash::of_key(&idempotency::read(headers).ok()??)
 }
 
 /// Removes every field of a payment from a request's head, or its trailers.

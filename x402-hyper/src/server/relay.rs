@@ -11,13 +11,13 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use x402_std::ledger::Answer;
 
 use super::body::Piece;
 use super::dialect;
 use super::future::Head;
-use super::gauge::{Gauge, from_now};
+use super::gauge::Gauge;
 use super::layer::Limits;
 use super::request_body::{Rest, Unhashed};
 use super::right::Right;
@@ -83,13 +83,15 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         if !body.is_end_stream() {
             deliver(first.take());
         }
-        let has_begun = AtomicBool::new(false);
-        let (end, to) = (right.time_left(), &client.pieces);
-        let pump = pump(body.as_mut(), to, &has_begun, limits.kept, gauge.as_mut());
+        // What goes through a tunnel is not seen here.
+        let has_begun = AtomicBool::new(status == StatusCode::SWITCHING_PROTOCOLS);
+        // Then the rest of the request is waited for.
+        let time = right.time_left().map(|left| left.saturating_sub(REST_TIME));
+        let pump = pump(body.as_mut(), &client.pieces, &has_begun, limits.kept, gauge.as_mut());
         // Whether its client reads or not: else who does not would never pay.
         let pump = async {
-            match end {
-                Some(end) => timeout_at(from_now(end), pump).await.unwrap_or(Pumped::Late),
+            match time {
+                Some(time) => timeout(time, pump).await.unwrap_or(Pumped::Late),
                 None => pump.await,
             }
         };

@@ -222,7 +222,9 @@ where
         request.extensions_mut().insert(right.paid());
         let period = metering.as_ref().and_then(|metering| metering.period());
         if let Some(period) = period {
-            request.extensions_mut().insert(Allowance::For(period.duration));
+            // A tunnel is not ended by who passes its answer on.
+            let time = right.time_left().unwrap_or(period.duration).min(period.duration);
+            request.extensions_mut().insert(Allowance::For(time));
         }
         let answer = match call(request).await {
             Ok(answer) => answer,

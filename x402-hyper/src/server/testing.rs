@@ -363,7 +363,7 @@ pub(crate) fn payment(offer: &Offer<'_>, nonce: u8) -> Vec<(&'static str, String
 
 /// What whoever presents a payment of that nonce again has, and no reader of the chain.
 pub(crate) fn secret(nonce: u8) -> String {
-    format!("the secret of the payer of {nonce}")
+    format!("the-secret-of-the-payer-of-{nonce}")
 }
 
 pub(crate) fn with(mut builder: Builder, fields: &[(&'static str, String)]) -> Builder {

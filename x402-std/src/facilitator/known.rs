@@ -1,10 +1,12 @@
 use serde_json::{Value, json};
 use x402_core::hex::{self, Hex};
-use x402_core::{Address, ChainId, Nonce};
+use x402_core::permit2::PERMIT2;
+use x402_core::{Address, ChainId, Nonce, PaymentId};
 
 use super::Caller;
 use crate::chain::TxHash;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, LedgerError};
+use crate::seller::Seller;
 
 /// Which settlements somebody asks about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +46,23 @@ impl Sought {
             from: Address::parse(from).ok()?,
             nonce: Nonce::parse(nonce).ok()?,
         })
+    }
+}
+
+impl Sought {
+    /// What a seller has recorded of them.
+    pub(super) async fn find(&self, seller: &Seller) -> Result<Vec<Entry>, LedgerError> {
+        let (chain_id, asset, from, nonce) = match *self {
+            Self::Transaction(hash) => return seller.recorded_with(hash).await,
+            Self::Payment { chain_id, asset, from, nonce } => (chain_id, asset, from, nonce),
+        };
+        let mut entries = Vec::new();
+        // The token keeps account of the nonce, or Permit2 does.
+        for contract in [asset, PERMIT2] {
+            let entry = seller.recorded(PaymentId { chain_id, contract, from, nonce }).await?;
+            entries.extend(entry.filter(|entry| entry.payment.asset() == asset));
+        }
+        Ok(entries)
     }
 }
 

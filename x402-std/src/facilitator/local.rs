@@ -393,7 +393,7 @@ impl Facilitator for LocalFacilitator {
         caller: &'a Caller,
     ) -> BoxFuture<'a, Result<Vec<KnownSettlement>, FacilitatorError>> {
         Box::pin(async move {
-            let entries = self.seller.recorded(sought).await;
+            let entries = sought.find(&self.seller).await;
             let entries =
                 entries.map_err(|error| FacilitatorError::Unavailable(error.to_string()))?;
             let known = entries.iter().filter(|entry| KnownSettlement::is_of(caller, entry));

@@ -68,14 +68,11 @@ impl SecretHash {
     /// How long a secret is at least, in characters: 128 bits in base64.
     pub const MIN_LEN: usize = 22;
 
-    /// Of what the field says, with or without its quotation marks
+    /// Of a key, as it is without its quotation marks
     /// ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)); `None` for what
     /// could be guessed.
     #[must_use]
-    pub fn of_key(field: &str) -> Option<Self> {
-        let field = field.trim();
-        let quoted = field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let key = quoted.unwrap_or(field);
+    pub fn of_key(key: &str) -> Option<Self> {
         (key.len() >= Self::MIN_LEN).then(|| Self(keccak256(&[key.as_bytes()])))
     }
 }

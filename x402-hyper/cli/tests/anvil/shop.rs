@@ -327,7 +327,7 @@ pub fn fields(
     });
     set(&mut fields, "X-Payment-Nonce", nonce);
     assert_eq!(fields.len(), 4);
-    fields.push(("Idempotency-Key", format!("\"the key of the payer's of {nonce}\"")));
+    fields.push(("Idempotency-Key", format!("\"the-key-of-the-payer-of-{nonce}\"")));
     fields
 }
 

@@ -74,7 +74,7 @@ fn pay(shop: &Shop, payment: Authorization, signature: &[u8]) -> Answer {
     let answers = Answers::V2 { accepted: &accepted, resource: "", extensions: "" };
     let transfer = Transfer::Eip3009(payment);
     let payload = Base64(SignedPayload { transfer: &transfer, signature, answers }).to_string();
-    let key = format!("the key of the payer's of {}", payment.nonce);
+    let key = format!("the-key-of-the-payer-of-{}", payment.nonce);
     shop.send(&[("PAYMENT-SIGNATURE", payload), ("Idempotency-Key", key)])
 }
 

@@ -101,7 +101,7 @@ fn payment(nonce: u64) -> String {
     payment.emit(&usdc, SignatureForm::Packed, |field, value| {
         fields.push_str(&format!("{}: {value}\r\n", field.name()));
     });
-    fields.push_str(&format!("Idempotency-Key: \"the key of the payer's of {nonce}\"\r\n"));
+    fields.push_str(&format!("Idempotency-Key: \"the-key-of-the-payer-of-{nonce}\"\r\n"));
     fields
 }
 

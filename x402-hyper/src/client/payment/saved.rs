@@ -9,7 +9,8 @@ use x402_core::{Address, Amount, ChainId, LogOrder, Nonce, Timestamp};
 use x402_std::config::OwnedAsset;
 
 use super::{LoadError, Payment, Status};
-use crate::client::{KEY, V1_PAYMENT, V2_PAYMENT, is_payment_field};
+use crate::client::{V1_PAYMENT, V2_PAYMENT, is_payment_field};
+use crate::idempotency;
 
 impl Payment {
     /// The payment and its request as a JSON text, to be kept for
@@ -104,9 +105,9 @@ impl Payment {
 pub(in crate::client) fn field(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     let name: HeaderName = name.parse().ok()?;
     let mut value: HeaderValue = value.parse().ok()?;
-    let secrets = [Field::Signature.name(), V1_PAYMENT, V2_PAYMENT, KEY];
+    let secrets = [Field::Signature.name(), V1_PAYMENT, V2_PAYMENT, idempotency::NAME];
     value.set_sensitive(secrets.iter().any(|secret| secret.eq_ignore_ascii_case(name.as_str())));
-    (is_payment_field(&name) || name == KEY).then_some((name, value))
+    (is_payment_field(&name) || name == idempotency::NAME).then_some((name, value))
 }
 
 /// The fields of the request itself: no payment is among them.

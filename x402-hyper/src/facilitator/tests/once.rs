@@ -83,6 +83,11 @@ async fn settle(
     (status, serde_json::from_slice(&body).unwrap())
 }
 
+fn succeeds(answer: &(u16, Value), transaction: &Value) -> bool {
+    let body = &answer.1;
+    answer.0 == 200 && body["success"] == json!(true) && body["transaction"] == *transaction
+}
+
 fn is_used(answer: &(u16, Value), transaction: &Value) -> bool {
     let body = &answer.1;
     let is_refused = (&body["success"], &body["errorReason"]) == (&json!(false), &json!(USED));
@@ -162,10 +167,7 @@ async fn what_was_pending_succeeds_once_for_its_seller() {
     shop.chain.does(Does::Settles);
     assert!(is_used(&settle(&service, Some(KIOSK), &[], 1).await, &json!("")));
     let again = settle(&service, Some(NEW), &[], 1).await;
-    assert_eq!(
-        (&again.1["success"], &again.1["transaction"]),
-        (&json!(true), &pending.1["transaction"])
-    );
+    assert!(succeeds(&again, &pending.1["transaction"]), "{again:?}");
     assert!(is_used(&settle(&service, Some(SHOP), &[], 1).await, &pending.1["transaction"]));
 }
 
@@ -177,10 +179,7 @@ async fn success_that_cannot_be_kept_is_not_said() {
     let reason = &first.1["errorReason"];
     assert_eq!((&first.1["success"], reason), (&json!(false), &json!("settlement_pending")));
     let again = settle(&service, Some(SHOP), &[], 1).await;
-    assert_eq!(
-        (&again.1["success"], &again.1["transaction"]),
-        (&json!(true), &first.1["transaction"])
-    );
+    assert!(succeeds(&again, &first.1["transaction"]), "{again:?}");
     assert!(is_used(&settle(&service, Some(SHOP), &[], 1).await, &first.1["transaction"]));
 }
 

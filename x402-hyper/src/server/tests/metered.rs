@@ -395,6 +395,19 @@ async fn a_pass_of_another_payee_is_refused() {
     assert_eq!((head.status, seen.runs()), (StatusCode::OK, 1));
 }
 
+/// Who ends a tunnel knows its time alone.
+#[tokio::test]
+async fn time_that_is_paid_for_later_is_over_before_the_authorization() {
+    for (settle, most) in [(Settle::First, 300), (Settle::Later, 59)] {
+        let (shop, seen) = (Shop::new(), Seen::default());
+        let service = sells(&shop, settle, minutes(5)).layer(echo(&seen));
+        assert_eq!(send(&service, paid(&shop, 1)).await.0.status, StatusCode::OK);
+        let told = seen.last().0.extensions.get::<Allowance>().copied().unwrap();
+        let Allowance::For(time) = told else { panic!("{told:?}") };
+        assert!(time.as_secs() <= most && time.as_secs() >= most / 2, "{settle:?}: {time:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_time_beyond_all_clocks_is_a_long_one() {
     let (shop, seen) = (Shop::new(), Seen::default());

@@ -174,9 +174,8 @@ async fn what_is_public_anyway_is_given_to_whoever_has_the_bytes() {
 fn a_key_has_128_bits_at_least() {
     let key = "abcdefghijklmnopqrstuv";
     assert!(SecretHash::of_key(key).is_some());
-    assert_eq!(SecretHash::of_key(&format!(" \"{key}\" ")), SecretHash::of_key(key));
-    assert_ne!(SecretHash::of_key(&format!("\"{key}")), SecretHash::of_key(key));
-    for short in ["", "\"\"", &key[1..], &format!("\"{}\"", &key[1..])] {
+    assert_ne!(SecretHash::of_key(&format!("{key}w")), SecretHash::of_key(key));
+    for short in ["", "\"\"", &key[1..]] {
         assert_eq!(SecretHash::of_key(short), None, "{short}");
     }
 }

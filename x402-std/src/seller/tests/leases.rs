@@ -187,6 +187,22 @@ async fn a_lease_is_given_back_before_the_next_is_taken() {
     assert_eq!(shop.chain.broadcasts.load(Ordering::SeqCst), 1);
 }
 
+/// Who reads a payment on the chain keeps its payer from nothing: he is refused before his turn.
+#[tokio::test]
+async fn who_may_not_have_it_takes_no_lease() {
+    let (shop, ledger) = shop();
+    let payment = shop.payment();
+    drop(shop.serve(&payment).await);
+    let before = ledger.counts();
+    let (request, terms) = (RequestId::new("POST", "/a"), shop.offer.requirements());
+    for seconds in [0, 600] {
+        shop.now.store(NOW + seconds, Ordering::SeqCst);
+        let refused = shop.seller.admit(&payment.into(), terms, request).await.unwrap_err();
+        assert_eq!(refused.refusal, Refusal::Unproven);
+    }
+    assert_eq!(ledger.counts(), before);
+}
+
 /// What is done is repeated to everybody at once, whoever has the lease.
 #[tokio::test]
 async fn an_answer_is_repeated_without_a_lease() {

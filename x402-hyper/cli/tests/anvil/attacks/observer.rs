@@ -51,7 +51,7 @@ fn present(shop: &Shop, line: &str, body: &str, read: &(Authorization, Fields)) 
     let forged = proof_by(&signer(PAYERS[1]), signed, "http://localhost");
     let guises: [Fields; 4] = [
         vec![],
-        vec![("Idempotency-Key", "a key that others have made up".into())],
+        vec![("Idempotency-Key", "a-key-that-others-have-made-up".into())],
         vec![("X-Payment-Id", signed.nonce.to_string())],
         vec![(FIELD, forged)],
     ];

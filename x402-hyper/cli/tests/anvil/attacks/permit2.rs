@@ -89,7 +89,7 @@ fn accepted(shop: &Shop, line: &str, body: &str) -> Value {
 
 /// A request that is paid by a permit.
 fn request(shop: &Shop, line: &str, body: &str, permit: &Permit) -> String {
-    let key = format!("the key of the payer's of {}", permit.nonce);
+    let key = format!("the-key-of-the-payer-of-{}", permit.nonce);
     http::request(line, &[paying(shop, line, body, permit), ("Idempotency-Key", key)], body)
 }
 
