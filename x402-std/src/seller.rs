@@ -439,8 +439,8 @@ impl Seller {
 impl Entry {
     /// Whether its answer was given, or may have been.
     fn is_given(&self) -> bool {
-        // What was paid, and is gone again, is not: its answer may not have been seen yet.
-        let is_trusted = self.settle == Settle::Later && !self.is_debt();
+        // By `after` no answer is given that is not paid, also where what was paid is gone again.
+        let is_trusted = self.settle != Settle::After && !self.is_debt();
         let is_on_the_tab = is_trusted && self.is_owed() && self.answer.is_some();
         self.state == State::Served || is_on_the_tab
     }

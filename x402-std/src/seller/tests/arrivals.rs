@@ -193,20 +193,28 @@ async fn a_chain_that_does_not_stand_goes_back_on_nothing() {
     assert_eq!(shop.seller.refundable(shop.account()).await.unwrap(), units(6_000));
 }
 
-/// Who pays before the answer may not have seen it yet: it is not given while nothing has arrived.
+/// By `after` its payer may not have seen the answer yet, and none is given that is not paid.
 #[tokio::test]
 async fn what_is_gone_again_is_given_once_it_has_come_again() {
     let shop = Shop::new(Script::default());
     let payment = shop.payment();
-    shop.served(&payment, 4_000).await;
+    let request = RequestId::new("POST", "/a");
+    let (amount, settle) = (shop.offer.requirements().amount, Settle::After);
+    let purchase = Purchase { request, amount, settle, replay: Replay::Payer };
+    let ask = || async {
+        let (presented, terms) = (secretly(&payment), shop.offer.requirements());
+        shop.seller.admit_for(&presented, terms, purchase).await
+    };
+    let Ok(Admission::Pledged(pledge)) = ask().await else { panic!() };
+    pledge.settle(answer(), amount).await.unwrap();
     shop.chain_is(5, 1, 0);
     assert_eq!(shop.seller.watch().await.unwrap(), 1);
     shop.set(&shop.chain.outcome, [Says::Nothing]);
     for _ in 0..2 {
-        assert_eq!(shop.refused(&payment).await.refusal, Refusal::Pending);
+        assert_eq!(ask().await.unwrap_err().refusal, Refusal::Pending);
     }
     shop.set(&shop.chain.outcome, [Says::Arrived]);
-    assert!(matches!(shop.admit(&payment, "/a").await, Ok(Admission::Replay(..))));
+    assert!(matches!(ask().await, Ok(Admission::Replay(..))));
     assert_eq!(shop.state(&payment).await, Some(State::Served));
 }
 
@@ -220,7 +228,7 @@ async fn what_the_chain_goes_back_on_is_settled_again_in_its_new_block() {
     let entry = shop.entry(&payment).await;
     assert!(entry.is_reversed && entry.settlement.is_none());
     assert_eq!((entry.state, shop.balance().await), (State::Pending, Amount::ZERO));
-    // Its payer has the answer again, for the money comes again.
+    // Its payer still has the answer that he was given.
     assert!(matches!(shop.admit(&payment, "/a").await, Ok(Admission::Replay(..))));
     assert_eq!(shop.seller.resolve_open().await.unwrap(), 0);
     let entry = shop.entry(&payment).await;
