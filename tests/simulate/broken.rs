@@ -33,6 +33,8 @@ pub(crate) enum Broken {
     Watch,
     /// An account nonce that is used up has another transaction sent.
     Nonce,
+    /// Nonces that no transaction has are left as they are.
+    Gaps,
     /// The disk says that it has what it has not.
     Sync,
     /// Whoever signs is taken for the payer.
@@ -53,6 +55,7 @@ impl Broken {
             "view" => Self::View,
             "watch" => Self::Watch,
             "nonce" => Self::Nonce,
+            "gaps" => Self::Gaps,
             "sync" => Self::Sync,
             "payer" => Self::Payer,
             "word" => Self::Word,
@@ -83,6 +86,9 @@ impl Broken {
             Self::View => (weather.lagging, weather.stranger) = (500, 300),
             Self::Watch => weather.deep_reorg = 20,
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
+            Self::Gaps => {
+                (weather.dropped, weather.stranger, weather.block_full) = (300, 800, 600);
+            }
             Self::Sync => weather.file = 1,
             Self::Payer => (weather.observed, weather.engine) = (500, 0),
             Self::Repeat => (weather.engine, weather.entrusted) = (1, 0),
@@ -92,7 +98,7 @@ impl Broken {
 
     /// Whether it is something about the chain.
     pub(crate) const fn is_of_chain(self) -> bool {
-        matches!(self, Self::Pairs | Self::Proof | Self::View | Self::Nonce)
+        matches!(self, Self::Pairs | Self::Proof | Self::View | Self::Nonce | Self::Gaps)
     }
 }
 
@@ -268,6 +274,13 @@ impl Chain for Careless {
 
     fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
         self.chain.block(number)
+    }
+
+    fn fill_gaps(&self) -> BoxFuture<'_, ()> {
+        match self.broken {
+            Broken::Gaps => Box::pin(async {}),
+            _ => self.chain.fill_gaps(),
+        }
     }
 
     fn token_balance(

@@ -17,7 +17,8 @@
 //!   begun to settle it;
 //! * I9: what a ledger in a file has said is on the disk is there after a crash ([`store`]);
 //! * I10: what was paid for is not given to who reads the payment on the chain ([`observer`]);
-//! * I11: a facilitator says success for a payment to one call ([`facilitator`]).
+//! * I11: a facilitator says success for a payment to one call ([`facilitator`]);
+//! * I12: no transaction of ours waits for ever for an account nonce that nobody has.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test program exports nothing")]
 #![allow(clippy::cast_possible_truncation, reason = "a run is small")]
 

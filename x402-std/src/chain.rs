@@ -366,6 +366,13 @@ pub trait Chain: Send + Sync + 'static {
         Box::pin(ready(Ok(None)))
     }
 
+    /// Uses up nonces of our account that no transaction has, and that others of ours wait behind in the
+    /// node's pool, where they were missing for so long that nobody sends them again. To be called now and
+    /// then: it asks the node where there is reason to think that some are missing.
+    fn fill_gaps(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
     /// How much of a token an account has, in atomic units. Here it is not known, and said to be
     /// enough for everything.
     ///

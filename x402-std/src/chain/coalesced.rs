@@ -261,6 +261,10 @@ impl Chain for Coalesced {
         self.shared.chain.block(number)
     }
 
+    fn fill_gaps(&self) -> BoxFuture<'_, ()> {
+        self.shared.chain.fill_gaps()
+    }
+
     fn token_balance(
         &self,
         asset: Address,

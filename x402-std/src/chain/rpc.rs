@@ -9,6 +9,7 @@ mod meter;
 mod node;
 mod nodes;
 mod proof;
+mod reason;
 mod receipt;
 mod send;
 mod start;
@@ -25,7 +26,7 @@ use core::fmt;
 use core::time::Duration;
 
 use alloy_primitives::U256;
-use x402_core::{Address, Amount, ChainId, Claimed, Error, TransferMethod, permit2};
+use x402_core::{Address, Amount, ChainId, Claimed, Error};
 
 use super::multicall;
 use super::{Block, Call, Chain, ChainError, Head, Journal, Outcome, PaidLog};
@@ -204,7 +205,7 @@ impl RpcChain {
             }
             Ok(_) => Ok(()),
             Err(fault) if fault.kind() == Some(Kind::Reverted) => {
-                let reason = reason(node, payment).await?;
+                let reason = self.reason(node, payment).await?;
                 tracing::debug!(payment = %payment.id(), %fault, %reason, "the token refuses");
                 Err(ChainError::Refused(reason))
             }
@@ -248,39 +249,6 @@ impl RpcChain {
             None => Ok(None),
         }
     }
-}
-
-/// Why the call reverts. The chain is asked, because a contract's own words are nowhere laid down.
-async fn reason(node: &Node, payment: &Claimed) -> Result<Error, ChainError> {
-    let is_permit = payment.transfer().method() == TransferMethod::Permit2;
-    if is_permit && node.code(evm(payment.target())).await?.is_empty() {
-        return Ok(Error::Method);
-    }
-    match node.is_used(payment, At::Latest).await {
-        Ok(false) => {}
-        Ok(true) => return Ok(Error::AuthorizationUsed),
-        // A token that cannot be asked for it has no authorizations.
-        Err(fault) if !is_permit && fault.kind() == Some(Kind::Reverted) => {
-            return Ok(Error::Method);
-        }
-        Err(fault) => return Err(fault.into()),
-    }
-    let (payer, token) = (evm(payment.payer()), evm(payment.asset()));
-    let value = U256::from_be_bytes(payment.amount().to_be_bytes());
-    let balance = Token::balanceOfCall { account: payer };
-    if node.read(token, balance, At::Latest).await? < value {
-        return Ok(Error::Balance);
-    }
-    if is_permit {
-        let spender = evm(permit2::PERMIT2);
-        let allowance = Token::allowanceCall { owner: payer, spender };
-        if node.read(token, allowance, At::Latest).await? < value {
-            return Ok(Error::Allowance);
-        }
-    }
-    // A contract's signature is judged by the contract, and that is what is left.
-    let is_wallet = !node.code(payer).await?.is_empty();
-    Ok(if is_wallet { Error::Signer } else { Error::Simulation })
 }
 
 async fn has_code(node: &Node, address: Address) -> Result<bool, ChainError> {
@@ -392,6 +360,10 @@ impl Chain for RpcChain {
 
     fn block(&self, number: u64) -> BoxFuture<'_, Result<Option<Block>, ChainError>> {
         Box::pin(self.ask(move |node| self.block_of(node, number)))
+    }
+
+    fn fill_gaps(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.fill_left_gaps())
     }
 
     fn token_balance(

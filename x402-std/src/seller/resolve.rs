@@ -62,6 +62,10 @@ impl Seller {
         while let Some(left) = tasks.join_next().await {
             open += still(left)?;
         }
+        // What was sent for a payment may wait in a pool when nothing of it is open any more.
+        for chain in self.rails.iter().filter_map(|(_, rail)| rail.chain()) {
+            chain.fill_gaps().await;
+        }
         Ok(open)
     }
 

@@ -72,6 +72,14 @@ impl State {
         self.remember(nonce, transaction);
     }
 
+    /// A node has a transaction of this nonce that was sent again: perhaps behind others that it lacks.
+    pub(super) fn note_waiting(&mut self, nonce: u64, transaction: TxHash) {
+        self.taken_to = self.taken_to.max(nonce.saturating_add(1));
+        if !self.taken.contains(&(nonce, transaction)) {
+            self.remember(nonce, transaction);
+        }
+    }
+
     /// Keeps the hash of what a node has taken, among those of the last ones.
     pub(super) fn remember(&mut self, nonce: u64, transaction: TxHash) {
         if self.taken.len() >= REMEMBERED {
@@ -108,6 +116,17 @@ impl Account {
     /// stops all that come after.
     pub(super) async fn turn(&self) -> Option<MutexGuard<'_, State>> {
         tokio::time::timeout(LONGEST_WAIT, self.state.lock()).await.ok()
+    }
+
+    /// As [`Self::turn`], where nobody has it.
+    pub(super) fn free_turn(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock().ok()
+    }
+
+    /// Whether a nonce may be missing below one that a node has taken.
+    pub(super) fn may_have_gaps(&self, state: &State) -> bool {
+        let is_doubtful = self.is_miscounted.load(Ordering::Relaxed) || state.short_since.is_some();
+        is_doubtful && state.taken_to > 0
     }
 
     /// Has the nonce read from the node before the next transaction. Waits for nobody's turn.

@@ -1,12 +1,14 @@
-//! Nonces that no transaction has any more: the chain went back, and a node forgot what it had taken.
+//! Nonces that no transaction has: the chain went back, a node forgot what it had taken, or of several
+//! that were journalled together one was not, and nothing was sent.
 //!
 //! Those behind a missing nonce wait until it is used, and with them their payers. The next transaction
 //! takes the first one that is missing; the others are used up by transactions that do nothing, once
-//! those to whom they belong had time to send again what they have journalled.
+//! those to whom they belong had time to send again what they have journalled. Where no next transaction
+//! comes, the first is used up as well.
 
 use super::RpcChain;
 use super::account::State;
-use super::fees::Fees;
+use super::fees::{FeeError, Fees};
 use super::node::Node;
 use crate::chain::TxHash;
 
@@ -14,13 +16,49 @@ use crate::chain::TxHash;
 const MOST: usize = 64;
 
 impl RpcChain {
-    /// Uses up the nonces behind `next` that the node lacks and that transactions of ours wait for. Where
-    /// it cannot, the next transaction tries again.
-    pub(super) async fn fill_gaps(&self, state: &mut State, node: &Node, next: u64, fees: Fees) {
+    /// As [`Chain::fill_gaps`](crate::chain::Chain::fill_gaps).
+    pub(super) async fn fill_left_gaps(&self) {
+        // Who has the turn looks himself.
+        let Some(mut state) = self.account.free_turn() else { return };
+        if !self.account.may_have_gaps(&state) {
+            return;
+        }
+        // Only the node knows.
+        state.next_nonce = None;
+        let filled = self.look_for_gaps(&mut state).await;
+        state.next_nonce = None;
+        if let Err(error) = filled {
+            tracing::debug!(%error, "whether nonces are missing is not known");
+        }
+    }
+
+    async fn look_for_gaps(&self, state: &mut State) -> Result<(), FeeError> {
+        let mut turn = self.nodes.turn();
+        loop {
+            match self.account.terms(state, turn.node(), 0).await {
+                Ok((first, fees)) => {
+                    self.fill_gaps_from(state, turn.node(), first, fees).await;
+                    return Ok(());
+                }
+                Err(error @ FeeError::Node(_)) if turn.passes(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Uses up the nonces from `first` on that the node lacks and that transactions of ours wait for.
+    /// Where it cannot, the next transaction tries again.
+    pub(super) async fn fill_gaps_from(
+        &self,
+        state: &mut State,
+        node: &Node,
+        first: u64,
+        fees: Fees,
+    ) {
         if !core::mem::take(&mut state.is_recounted) {
             return;
         }
-        if next >= state.taken_to {
+        if first >= state.taken_to {
             state.short_since = None;
             return;
         }
@@ -28,7 +66,7 @@ impl RpcChain {
         if since.elapsed() < self.account.hole_wait {
             return;
         }
-        for nonce in self.gaps(state, node, next).await {
+        for nonce in self.gaps(state, node, first).await {
             let nothing = self.account.sign_nothing(nonce, fees);
             match self.nodes.send(&nothing.raw).await {
                 Ok(_) => {
@@ -44,10 +82,10 @@ impl RpcChain {
         }
     }
 
-    /// The nonces behind `next` that are missing before one that waits.
-    async fn gaps(&self, state: &State, node: &Node, next: u64) -> Vec<u64> {
+    /// The nonces from `first` on that are missing before one that waits.
+    async fn gaps(&self, state: &State, node: &Node, first: u64) -> Vec<u64> {
         let (mut gaps, mut missing) = (Vec::new(), Vec::new());
-        for nonce in (next.saturating_add(1)..state.taken_to).take(MOST) {
+        for nonce in (first..state.taken_to).take(MOST) {
             let mut waits = false;
             for hash in hashes(state, nonce) {
                 match node.sending(hash).await {

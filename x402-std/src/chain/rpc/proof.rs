@@ -48,14 +48,20 @@ enum Flip {
 }
 
 impl RpcChain {
-    /// How things are now.
-    pub(super) async fn view(&self, node: &Node) -> Result<View, Fault> {
+    /// The newest block, no older than one that was seen.
+    pub(super) async fn newest(&self, node: &Node) -> Result<Header, Fault> {
         let mut head = node.known_header(At::Latest).await?;
         if self.heads.note(head.number()).is_err() {
             // Another question may have been answered in between, or another back end: once more.
             head = node.known_header(At::Latest).await?;
             self.heads.note(head.number())?;
         }
+        Ok(head)
+    }
+
+    /// How things are now.
+    pub(super) async fn view(&self, node: &Node) -> Result<View, Fault> {
+        let head = self.newest(node).await?;
         if self.options.confirmations <= 1 {
             return Ok(View { head, deep: head });
         }

@@ -79,7 +79,8 @@ impl RpcChain {
         loop {
             match self.account.terms(state, turn.node(), at_least).await {
                 Ok((nonce, fees)) => {
-                    self.fill_gaps(state, turn.node(), nonce, fees).await;
+                    let behind = nonce.saturating_add(1);
+                    self.fill_gaps_from(state, turn.node(), behind, fees).await;
                     return Ok((nonce, fees));
                 }
                 Err(error @ FeeError::Node(_)) if turn.passes(&error) => {}
@@ -262,6 +263,8 @@ impl RpcChain {
             return Ok(transaction.hash);
         };
         let Some(mut state) = self.account.turn().await else { return Ok(transaction.hash) };
+        // The node has it, from before a restart perhaps.
+        state.note_waiting(nonce, transaction.hash);
         let turn = self.nodes.turn();
         let fees = match self.account.raised(&mut state, turn.node(), offered).await {
             Ok(Some(fees)) => fees,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::harness::options;
+use super::harness::{SETTLER, options};
 use super::*;
 
 async fn send(shop: &Shop) -> (TxHash, Pages) {
@@ -64,6 +64,55 @@ async fn two_that_are_gone_do_not_hold_up_the_others() {
     // Those with the nonces 2 and 4, and the one that came.
     assert_eq!(shop.received(), 3 * PRICE);
     assert_eq!(send(&shop).await.1.nonces(), [5]);
+}
+
+#[tokio::test]
+async fn what_waits_is_mined_where_no_other_payment_comes() {
+    let mut shop = Shop::with(options()).await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let (first, _) = send(&shop).await;
+    let (_, second) = send(&shop).await;
+    drop_one(&shop, first);
+    let second = second.last();
+    shop.calls();
+    // There is no reason to look.
+    shop.chain.fill_gaps().await;
+    assert!(shop.calls().is_empty());
+    shop.again(&second).await.unwrap();
+    // The first may be sent again, and is not.
+    shop.chain.fill_gaps().await;
+    assert_eq!(shop.nonces()[2..], [1]);
+    shop.chain.account.hole_wait = Duration::ZERO;
+    shop.chain.fill_gaps().await;
+    assert_eq!(shop.nonces()[2..], [1, 0]);
+    shop.rpc("evm_mine", json!([]));
+    assert_eq!(shop.received(), PRICE);
+    // All is well, which is seen once.
+    shop.chain.fill_gaps().await;
+    shop.calls();
+    shop.chain.fill_gaps().await;
+    assert!(shop.calls().is_empty());
+    assert_eq!(send(&shop).await.1.nonces(), [2]);
+}
+
+/// It does not know which transactions wait until one of them is sent again.
+#[tokio::test]
+async fn what_waits_since_before_a_restart_is_mined() {
+    let mut shop = Shop::with(options()).await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let (first, _) = send(&shop).await;
+    let (_, second) = send(&shop).await;
+    drop_one(&shop, first);
+    let second = second.last();
+    shop.chain = shop.chain_of(&SETTLER).await;
+    shop.chain.account.hole_wait = Duration::ZERO;
+    shop.chain.fill_gaps().await;
+    assert_eq!(shop.nonces(), [0, 1]);
+    shop.again(&second).await.unwrap();
+    shop.chain.fill_gaps().await;
+    assert_eq!(shop.nonces()[2..], [1, 0]);
+    shop.rpc("evm_mine", json!([]));
+    assert_eq!(shop.received(), PRICE);
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
-use x402_core::Timestamp;
+use x402_core::{Signer as _, Timestamp};
 
-use super::harness::{SETTLER, STRANGER, Trick, options, signer};
+use super::harness::{BUYER, SETTLER, STRANGER, Trick, options, sends, signer};
 use super::*;
+use crate::devnet;
 
 fn mine(shop: &Shop, blocks: usize) {
     for _ in 0..blocks {
@@ -317,4 +318,33 @@ async fn a_transaction_whose_payment_another_has_settled_is_lost_with_its_nonce(
     let found = shop.chain.find(&payment, 0, &[]).await.unwrap();
     assert!(matches!(found, Usage::Settled(_, by) if by.transaction == theirs), "{found:?}");
     assert_eq!(pages.hashes(), [hash]);
+}
+
+/// What a back end shows that has not seen the newest block yet, beside one that has.
+#[tokio::test]
+async fn who_has_paid_is_not_told_that_he_cannot() {
+    let shop = Shop::open().await;
+    let balance =
+        shop.devnet.balance_of(devnet::USDC, *signer(&BUYER).address().as_bytes()).unwrap();
+    let payment = Buyer::default().pays(balance);
+    let call = call(&payment);
+    sends(&shop, &STRANGER, devnet::USDC, call.data.clone());
+    shop.front(|request, node| {
+        let call = &request["params"][0]["data"];
+        let is_of_use = call.as_str().is_some_and(|data| data.starts_with("0xe94a0102"));
+        match is_of_use && request["params"][1] == "latest" {
+            true => late(request, node, 1),
+            false => node(request),
+        }
+    });
+    let refused = shop.chain.simulate(&call).await.unwrap_err();
+    assert!(matches!(refused, ChainError::Refused(Error::AuthorizationUsed)), "{refused}");
+    // A node that is behind as a whole does not know.
+    shop.chain.head().await.unwrap();
+    shop.front(|request, node| match request["method"] == "eth_call" {
+        true => node(request),
+        false => late(request, node, 1),
+    });
+    let unknown = shop.chain.simulate(&call).await.unwrap_err();
+    assert!(matches!(unknown, ChainError::Unavailable(_)), "{unknown}");
 }
