@@ -29,6 +29,8 @@ pub(crate) struct Told {
     kept: Option<Amount>,
     /// What of its credit was drawn before it was taken back.
     pub(crate) consumed: Amount,
+    /// It was given up.
+    pub(crate) is_refused: bool,
 }
 
 /// What a step changes here.
@@ -39,6 +41,7 @@ pub(crate) enum Change {
     Arrived(Settlement),
     Short(Settlement, Amount),
     Reversed,
+    Refused,
 }
 
 impl Change {
@@ -48,6 +51,7 @@ impl Change {
             Step::Confirmed(settlement) => Self::Arrived(*settlement),
             Step::Short(settlement, arrived) => Self::Short(*settlement, *arrived),
             Step::Reversed => Self::Reversed,
+            Step::Refused | Step::Reverted => Self::Refused,
             _ => Self::Nothing,
         }
     }
@@ -56,7 +60,7 @@ impl Change {
 impl Told {
     pub(crate) const fn nothing(account: CreditAccount) -> Self {
         let (cost, received, kept, consumed) = (None, None, None, Amount::ZERO);
-        Self { account, cost, received, kept, consumed }
+        Self { account, cost, received, kept, consumed, is_refused: false }
     }
 
     /// What of it is the payer's now.
@@ -75,6 +79,7 @@ impl Books {
         let payment = &mut self.payments[index];
         match *change {
             Change::Nothing => {}
+            Change::Refused => payment.is_refused = true,
             Change::Cost(cost) => payment.cost = Some(cost),
             Change::Arrived(settlement) => {
                 payment.received = Some(Received::by(settlement, PRICE.into()));

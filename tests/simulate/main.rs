@@ -18,7 +18,9 @@
 //! * I9: what a ledger in a file has said is on the disk is there after a crash ([`store`]);
 //! * I10: what was paid for is not given to who reads the payment on the chain ([`observer`]);
 //! * I11: a facilitator says success for a payment to one call ([`facilitator`]);
-//! * I12: no transaction of ours waits for ever for an account nonce that nobody has.
+//! * I12: no transaction of ours waits for ever for an account nonce that nobody has;
+//! * I13: what a payer has under way, of work done before it is paid, is no more than he has had
+//!   ([`covered`]).
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test program exports nothing")]
 #![allow(clippy::cast_possible_truncation, reason = "a run is small")]
 
@@ -27,6 +29,7 @@ mod blocks;
 mod books;
 mod broken;
 mod counts;
+mod covered;
 mod disk;
 mod draws;
 mod facilitator;

@@ -64,6 +64,11 @@ impl Payment {
         Self { terms, valid_before, ..Self::default() }
     }
 
+    /// Its work is being done, or its answer is in the ledger.
+    pub(crate) const fn is_begun(&self) -> bool {
+        self.is_running || self.is_kept
+    }
+
     /// No node has any of its transactions any more.
     pub(crate) fn forget_taken(&mut self) {
         self.taken.clear();
@@ -364,6 +369,7 @@ impl World {
         if let Some(fault) = fault {
             self.violated(format!("I3: the work of payment {index} is begun, and {fault}"));
         }
+        self.look_at_cover(index);
         runs
     }
 
