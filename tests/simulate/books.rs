@@ -183,7 +183,11 @@ impl World {
                 true => told.received.is_some(),
                 false => self.is_in_chain(index),
             };
-            if let Some(answer) = payment.served.as_ref().filter(|_| moved) {
+            // What his broken requests have cost, only the seller knows.
+            if payment.is_cheat {
+                *right.entry(told.account).or_default() +=
+                    signed(told.credit().unwrap_or_default());
+            } else if let Some(answer) = payment.served.as_ref().filter(|_| moved) {
                 *right.entry(told.account).or_default() += i64(PRICE - cost_of(answer));
             }
         }

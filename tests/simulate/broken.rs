@@ -37,6 +37,8 @@ pub(crate) enum Broken {
     Gaps,
     /// A payer's balance is never too small for what is under way.
     Cover,
+    /// A request that its client broke off is taken for one that has ended.
+    Ending,
     /// The disk says that it has what it has not.
     Sync,
     /// Whoever signs is taken for the payer.
@@ -59,6 +61,7 @@ impl Broken {
             "nonce" => Self::Nonce,
             "gaps" => Self::Gaps,
             "cover" => Self::Cover,
+            "ending" => Self::Ending,
             "sync" => Self::Sync,
             "payer" => Self::Payer,
             "word" => Self::Word,
@@ -93,6 +96,9 @@ impl Broken {
                 (weather.dropped, weather.stranger, weather.block_full) = (300, 800, 600);
             }
             Self::Cover => (weather.poor, weather.entrusted, weather.engine) = (1_000, 0, 0),
+            Self::Ending => {
+                (weather.cheats, weather.unmeasured, weather.engine) = (500, 1, 0);
+            }
             Self::Sync => weather.file = 1,
             Self::Payer => (weather.observed, weather.engine) = (500, 0),
             Self::Repeat => (weather.engine, weather.entrusted) = (1, 0),

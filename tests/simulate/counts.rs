@@ -26,6 +26,8 @@ pub(crate) struct Counts {
     pub(crate) by_others: u64,
     /// Payments that were presented by who had read them on the chain.
     pub(crate) observed: u64,
+    /// How often a payer broke his request.
+    pub(crate) cheated: u64,
     /// Authorizations that were used together with the nonces of others.
     pub(crate) bundles: u64,
     /// What a facilitator said and did that was not so.
@@ -65,6 +67,7 @@ impl Counts {
         self.replaced += other.replaced;
         self.by_others += other.by_others;
         self.observed += other.observed;
+        self.cheated += other.cheated;
         self.bundles += other.bundles;
         self.lies += other.lies;
         self.reversed += other.reversed;

@@ -13,6 +13,7 @@
 //! each run, when nothing fails any more and each client has repeated its bytes. Besides:
 //!
 //! * I7: what the books call received is at most what the token moved to the payee ([`invariant`]);
+//! * I3, also for payers who break their own requests ([`cheat`]);
 //! * I8: nobody is told to sign anew whose payment has arrived, or arrives after all, when the seller had
 //!   begun to settle it;
 //! * I9: what a ledger in a file has said is on the disk is there after a crash ([`store`]);
@@ -28,6 +29,7 @@ mod backends;
 mod blocks;
 mod books;
 mod broken;
+mod cheat;
 mod counts;
 mod covered;
 mod disk;

@@ -1,6 +1,6 @@
 //! A chain of one token, one account of ours and many others', whose blocks may go again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alloy_consensus::{Transaction as _, TxEnvelope};
@@ -64,6 +64,8 @@ pub(crate) struct Node {
     mined: HashMap<Word, u64>,
     pub(crate) orphans: HashMap<Word, Arc<Block>>,
     pub(crate) pool: Vec<Sent>,
+    /// The transactions that it was sent in this life of the seller, whatever it said.
+    pub(crate) shown: BTreeSet<Word>,
     pub(crate) base_fee: u64,
     pub(crate) has_no_gas: bool,
     pub(crate) backends: Vec<Backend>,
@@ -99,6 +101,7 @@ impl Node {
             mined: HashMap::new(),
             orphans: HashMap::new(),
             pool: Vec::new(),
+            shown: BTreeSet::new(),
             base_fee: 1_000,
             has_no_gas: false,
             backends: vec![Backend::default()],
@@ -249,6 +252,7 @@ impl Node {
     /// We send one, to a node whose chain this is.
     pub(crate) fn send(&mut self, raw: &[u8], account: u64) -> Result<Word, (i64, &'static str)> {
         let hash = keccak256(&[raw]);
+        self.shown.insert(hash);
         let transaction = TxEnvelope::decode_2718_exact(raw).unwrap();
         let input = transaction.input().to_vec();
         let (acts, is_batch) = Act::read_all(&input).unwrap();

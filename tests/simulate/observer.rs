@@ -4,13 +4,14 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 use x402_core::Signature;
 use x402_core::proof::{FIELD, PayerProof, ProofField};
 
 use crate::broken::Broken;
+use crate::cheat::{Said, nothing};
 use crate::run::{Sold, Stage};
 use crate::signing::signature;
 use crate::world::lock;
@@ -47,7 +48,7 @@ impl Stage {
     }
 
     /// The payment, as it is on the chain, with something of one's own.
-    fn made_up(&self, index: usize) -> Request<Full<bytes::Bytes>> {
+    fn made_up(&self, index: usize) -> Request<Said> {
         let mut request = Request::get("/paid");
         for (name, value) in &self.payments[index] {
             request = request.header(*name, value);
@@ -58,7 +59,7 @@ impl Stage {
             1 => request.header("Idempotency-Key", key(index + 1)),
             _ => request.header(FIELD, self.forged(index)),
         };
-        request.body(Full::default()).unwrap()
+        request.body(nothing()).unwrap()
     }
 
     /// A proof with somebody's signature.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
@@ -27,6 +27,7 @@ use x402_std::seller::{Later, OnChain, Rail, SellerOptions, Together};
 
 use crate::books::Told;
 use crate::broken::{Broken, Careless};
+use crate::cheat::{Said, nothing};
 use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::draws::{Client, Order};
@@ -47,8 +48,7 @@ const BLOCK: Duration = Duration::from_secs(2);
 const END: u64 = 2 * 60 * 60;
 
 /// What is sold, as clients reach it.
-pub(crate) type Sold =
-    BoxCloneSyncService<Request<Full<Bytes>>, Response<PaymentBody<Full<Bytes>>>, Infallible>;
+pub(crate) type Sold = BoxCloneSyncService<Request<Said>, Response<PaymentBody<Said>>, Infallible>;
 
 pub(crate) struct Ended {
     pub(crate) counts: Counts,
@@ -191,6 +191,12 @@ impl Stage {
             let is_contested = world.chance(contested);
             world.orders.push(Order::new(account, nonce, is_contested));
         }
+        let permille = world.weather.cheats;
+        if !world.mode.is_engine {
+            for index in 0..count {
+                world.payments[index].is_cheat = world.chance(permille);
+            }
+        }
         let permille = world.weather.observed;
         let observed = (0..count).map(|_| world.chance(permille)).collect();
         let world = Arc::new(Mutex::new(world));
@@ -261,15 +267,21 @@ impl Stage {
             }
             return resolve(&seller).await;
         }
-        let settle = lock(&self.world).settle;
-        let sale =
-            Arc::new(Sale { settle, metering: Some(Arc::new(Costs)), ..Sale::from(self.offer) });
-        let pricing = move |_: &Parts| Quote::Paid(Arc::clone(&sale));
+        let (settle, is_measured) = {
+            let world = lock(&self.world);
+            (world.settle, world.mode.is_measured)
+        };
+        let metering = is_measured.then(|| Arc::new(Costs) as _);
+        let pricing = self.pricing(Sale { settle, metering, ..Sale::from(self.offer) });
         let layer = PaymentLayer::new(Arc::clone(&seller), pricing);
         let world = Arc::clone(&self.world);
         let work = move |request| work(Arc::clone(&world), request);
         let service = BoxCloneSyncService::new(layer.layer(tower::service_fn(work)));
         for index in 0..self.payments.len() {
+            if lock(&self.world).payments[index].is_cheat {
+                tokio::spawn(Arc::clone(&self).cheat(index, service.clone()));
+                continue;
+            }
             for _ in 0..self.racers() {
                 tokio::spawn(Arc::clone(&self).client(index, service.clone()));
             }
@@ -279,6 +291,20 @@ impl Stage {
         }
         self.draw(&seller);
         resolve(&seller).await;
+    }
+
+    /// One price for everything, which is another from some time on. What was paid before is served.
+    fn pricing(&self, sale: Sale) -> impl Fn(&Parts) -> Quote + Send + Sync + 'static {
+        let dear = Amount::from_units((2 * PRICE).into());
+        let dear = Offer::new(*self.offer.asset(), PAY_TO, dear, 60);
+        let dear = if lock(&self.world).mode.is_by_permit { dear.by_permit2() } else { dear };
+        let dear = Arc::new(Sale { offers: vec![dear], ..sale.clone() });
+        let (sale, world) = (Arc::new(sale), Arc::clone(&self.world));
+        move |_| {
+            let world = lock(&world);
+            let is_dear = world.dearer_from.is_some_and(|from| world.milliseconds() >= from);
+            Quote::Paid(Arc::clone(if is_dear { &dear } else { &sale }))
+        }
     }
 
     /// By which the money moves: transactions of our own, or a facilitator's.
@@ -350,7 +376,7 @@ impl Stage {
                     request = request.header(*name, value);
                 }
                 let request = request.header("Idempotency-Key", key(index));
-                let request = request.body(Full::default()).unwrap();
+                let request = request.body(nothing()).unwrap();
                 let Ok(answer) = service.clone().oneshot(request).await;
                 let (head, body) = answer.into_parts();
                 let body = body.collect().await.ok()?.to_bytes();

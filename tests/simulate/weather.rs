@@ -112,6 +112,12 @@ weather! {
     draw_contested: 500,
     /// Somebody reads a payment on the chain, and presents it.
     observed: 500,
+    /// A payer breaks his own requests.
+    cheats: 300,
+    /// Not zero where the price is what was paid, whatever the work has cost.
+    unmeasured: 1,
+    /// Not zero where the price doubles at some time.
+    dearer: 1,
 }
 
 impl Weather {

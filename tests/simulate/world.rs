@@ -1,7 +1,7 @@
 //! Everything that outlives the seller, and what must be true of it.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
@@ -51,10 +51,20 @@ pub(crate) struct Payment {
     runs: u32,
     /// The work was done once.
     is_done: bool,
+    /// Some of its answer has come to its client.
+    is_handed_over: bool,
     /// The answer is in the ledger.
     is_kept: bool,
     /// Something happened after which the work may be done again.
     is_excused: bool,
+    /// Its payer breaks his own requests.
+    pub(crate) is_cheat: bool,
+    /// How many he has sent.
+    pub(crate) attempts: usize,
+    /// Those that he has broken, by their numbers.
+    pub(crate) broken_off: BTreeSet<usize>,
+    /// He has had his tries.
+    pub(crate) has_cheated: bool,
     /// Account nonce and hash of each transaction that the node has taken for it.
     taken: Vec<(u64, [u8; 32])>,
 }
@@ -80,6 +90,7 @@ impl Payment {
 pub(crate) struct Mode {
     /// Payments are by Permit2.
     pub(crate) is_by_permit: bool,
+    pub(crate) is_measured: bool,
     /// The seller is a facilitator.
     pub(crate) is_engine: bool,
     /// The seller has a facilitator of somebody else's.
@@ -98,6 +109,8 @@ pub(crate) struct World {
     pub(crate) node: Node,
     /// What the payers have when the chain begins.
     pub(crate) balances: BTreeMap<Word, u128>,
+    /// When the price doubles, in milliseconds.
+    pub(crate) dearer_from: Option<u64>,
     /// What had been moved for good before it began again.
     pub(crate) moved_before: u128,
     pub(crate) has_restarted: bool,
@@ -145,6 +158,7 @@ impl World {
         let max_batch = 1 + random.below(8) as usize;
         let most_owed = 1 + random.below(4);
         let together = (random.below(2) == 1).then(|| random.below(5_000));
+        let dearer_from = (weather.dearer > 0).then(|| random.below(120_000));
         let traits = Traits {
             finality: 8 + random.below(17),
             knows_finalized: weather.no_finalized == 0,
@@ -163,6 +177,7 @@ impl World {
             stays_deep: weather.deep_reorg + weather.restarted == 0,
             node,
             balances: BTreeMap::new(),
+            dearer_from,
             moved_before: 0,
             has_restarted: false,
             has_overstated: false,
@@ -173,6 +188,7 @@ impl World {
             books: Books::default(),
             mode: Mode {
                 is_by_permit: weather.permit2 > 0,
+                is_measured: weather.unmeasured == 0,
                 is_engine: weather.engine > 0,
                 is_entrusted: weather.entrusted > 0,
             },
@@ -195,6 +211,7 @@ impl World {
     pub(crate) fn begin_life(&mut self, pause: u64) {
         self.before = self.milliseconds() + pause;
         self.life = Some(Instant::now());
+        self.node.shown.clear();
     }
 
     /// The seller is gone: what it was at may be done again, unless its answer is safe.
@@ -242,12 +259,15 @@ impl World {
     fn is_content(&self, index: usize) -> bool {
         let payment = &self.payments[index];
         let is_over = payment.refused >= 3 && self.now() > payment.valid_before + 60;
-        payment.served.is_some() || is_over && !self.has_to_be_served(index)
+        payment.has_cheated || payment.served.is_some() || is_over && !self.has_to_be_served(index)
     }
 
     /// Whether the money has moved when the seller had to look for it.
     fn has_to_be_served(&self, index: usize) -> bool {
-        self.is_in_chain(index) && !self.payments[index].is_early && !self.is_taken(index)
+        let payment = &self.payments[index];
+        // Who breaks his requests has what came of them.
+        let is_honest = !payment.is_cheat && !payment.is_early;
+        is_honest && self.is_in_chain(index) && !self.is_taken(index)
     }
 
     /// Whether nothing has failed for so long that every block from before is final.
@@ -364,6 +384,7 @@ impl World {
         payment.is_running = true;
         payment.is_excused = false;
         payment.is_done = false;
+        payment.is_handed_over = false;
         payment.runs += 1;
         let runs = payment.runs;
         if let Some(fault) = fault {
@@ -378,6 +399,20 @@ impl World {
         payment.is_running = false;
         payment.is_done = is_done;
         payment.is_excused |= !is_done;
+    }
+
+    /// The first of an answer has come to its client, and more is to come: by then the work is paid.
+    pub(crate) fn hands_over(&mut self, index: usize) {
+        let payment = &mut self.payments[index];
+        payment.is_handed_over = true;
+        payment.is_done = true;
+    }
+
+    /// An answer in parts has come to its end, or has broken. What is broken, or too late, and of which
+    /// nothing was handed over, is no work.
+    pub(crate) fn stream_ends(&mut self, index: usize, breaks: bool) {
+        let is_whole = self.settle == Settle::After && !breaks;
+        self.work_ends(index, is_whole || self.payments[index].is_handed_over);
     }
 
     pub(crate) fn excuse(&mut self, index: usize) {
@@ -451,7 +486,7 @@ impl World {
             self.counts.moved += u64::from(moved);
             self.counts.served += u64::from(is_served);
             let is_charged = is_in_chain && self.payments[index].was_turned_away;
-            if is_charged && self.stays_deep {
+            if is_charged && self.stays_deep && !self.payments[index].is_cheat {
                 self.charged_twice(index);
             }
             if self.has_to_be_served(index) && !is_served {
@@ -475,9 +510,11 @@ impl World {
         }
     }
 
-    /// Whether a transaction of ours waits in the pool.
+    /// Whether a transaction of ours waits in the pool that the seller has shown to the node in this life:
+    /// nobody knows of one before, whose payment is over.
     pub(crate) fn waits_for_ever(&self) -> bool {
-        self.node.pool.iter().any(|sent| sent.nonce.is_some())
+        let mut ours = self.node.pool.iter().filter(|sent| sent.nonce.is_some());
+        ours.any(|sent| self.node.shown.contains(&sent.hash))
     }
 }
 

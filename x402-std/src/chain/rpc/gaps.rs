@@ -4,7 +4,8 @@
 //! Those behind a missing nonce wait until it is used, and with them their payers. The next transaction
 //! takes the first one that is missing; the others are used up by transactions that do nothing, once
 //! those to whom they belong had time to send again what they have journalled. Where no next transaction
-//! comes, the first is used up as well.
+//! comes, the first is used up as well. What a process that has ended has sent for payments that are over
+//! is not known any more: it waits for the next payments, and nobody for it.
 
 use super::RpcChain;
 use super::account::State;
@@ -66,24 +67,35 @@ impl RpcChain {
         if since.elapsed() < self.account.hole_wait {
             return;
         }
-        for nonce in self.gaps(state, node, first).await {
-            let nothing = self.account.sign_nothing(nonce, fees);
-            match self.nodes.send(&nothing.raw).await {
-                Ok(_) => {
-                    tracing::warn!(
-                        nonce,
-                        transaction = %nothing.hash,
-                        "a transaction of ours is gone, and others wait for its nonce: it is used up"
-                    );
-                    state.remember(nonce, nothing.hash);
-                }
-                Err(fault) => tracing::warn!(nonce, %fault, "a missing nonce is not used up"),
-            }
+        let Some(gaps) = self.gaps(state, node, first).await else { return };
+        if gaps.is_empty() {
+            // Nothing that is known waits: it was mined, or is gone.
+            state.taken_to = first;
+            state.short_since = None;
+        }
+        for nonce in gaps {
+            self.fill_gap(state, nonce, fees).await;
         }
     }
 
-    /// The nonces from `first` on that are missing before one that waits.
-    async fn gaps(&self, state: &State, node: &Node, first: u64) -> Vec<u64> {
+    async fn fill_gap(&self, state: &mut State, nonce: u64, fees: Fees) {
+        let nothing = self.account.sign_nothing(nonce, fees);
+        match self.nodes.send(&nothing.raw).await {
+            Ok(_) => {
+                tracing::warn!(
+                    nonce,
+                    transaction = %nothing.hash,
+                    "a transaction of ours is gone, and others wait for its nonce: it is used up"
+                );
+                state.remember(nonce, nothing.hash);
+            }
+            Err(fault) => tracing::warn!(nonce, %fault, "a missing nonce is not used up"),
+        }
+    }
+
+    /// The nonces from `first` on that are missing before one that waits; `None` where nothing was found,
+    /// and not all was looked at.
+    async fn gaps(&self, state: &State, node: &Node, first: u64) -> Option<Vec<u64>> {
         let (mut gaps, mut missing) = (Vec::new(), Vec::new());
         for nonce in (first..state.taken_to).take(MOST) {
             let mut waits = false;
@@ -91,7 +103,7 @@ impl RpcChain {
                 match node.sending(hash).await {
                     Ok(found) => waits |= found.is_some(),
                     // Nothing is known of it: it is left alone, and what is behind it.
-                    Err(_) => return gaps,
+                    Err(_) => return Some(gaps).filter(|gaps| !gaps.is_empty()),
                 }
             }
             match waits {
@@ -99,7 +111,8 @@ impl RpcChain {
                 false => missing.push(nonce),
             }
         }
-        gaps
+        let is_all = usize::try_from(state.taken_to.saturating_sub(first)).is_ok_and(|all| all <= MOST);
+        Some(gaps).filter(|gaps| is_all || !gaps.is_empty())
     }
 }
 

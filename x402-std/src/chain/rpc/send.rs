@@ -106,10 +106,9 @@ impl RpcChain {
         answer: Result<TxHash, Fault>,
     ) -> Attempt {
         let unsent = |fault: Fault| Attempt::Failed(ChainError::Unsent(fault.to_string()));
-        let not_known = |fault: Fault| Attempt::Failed(unknown(fault));
         let fault = match answer {
             Ok(hash) if hash == transaction.hash => return self.taken(state, nonce, hash),
-            Ok(_) => return not_known(Fault::Malformed("the hash of another transaction")),
+            Ok(_) => Fault::Malformed("the hash of another transaction"),
             Err(fault) => fault,
         };
         match fault.kind() {
@@ -136,7 +135,11 @@ impl RpcChain {
                 state.next_nonce = Some(nonce);
                 unsent(fault)
             }
-            Some(Kind::Failure) | None => not_known(fault),
+            Some(Kind::Failure) | None => {
+                // The node may have it, and then behind others that it lacks.
+                state.note_waiting(nonce, transaction.hash);
+                Attempt::Failed(unknown(fault))
+            }
         }
     }
 
