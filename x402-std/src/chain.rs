@@ -367,8 +367,10 @@ pub trait Chain: Send + Sync + 'static {
     }
 
     /// Uses up nonces of our account that no transaction has, and that others of ours wait behind in the
-    /// node's pool, where they were missing for so long that nobody sends them again. To be called now and
-    /// then: it asks the node where there is reason to think that some are missing.
+    /// node's pool, where they were missing for so long that nobody sends them again, and those of
+    /// transactions that offer too little for their gas, where nobody raises that. To be called now and
+    /// then: it asks the node while something of ours is in no block, or where there is reason to think
+    /// that nonces are missing.
     fn fill_gaps(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
     }

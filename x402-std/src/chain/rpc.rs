@@ -13,6 +13,7 @@ mod reason;
 mod receipt;
 mod send;
 mod start;
+mod stuck;
 mod train;
 mod transport;
 mod url;

@@ -54,17 +54,29 @@ pub(super) struct State {
     pub(super) fees: FeeCache,
     /// The nonce behind the highest that a node has taken.
     pub(super) taken_to: u64,
-    /// What nodes have taken, with their nonces.
-    pub(super) taken: VecDeque<(u64, TxHash)>,
+    /// What nodes have taken.
+    pub(super) taken: VecDeque<Taken>,
+    /// How many of the account's nonces were seen to be used up.
+    pub(super) mined_to: u64,
+    /// The first nonce that is not used up, and since when it is that one.
+    pub(super) first: Option<(u64, Instant)>,
     /// Since when the node counts less than it has taken.
     pub(super) short_since: Option<Instant>,
     /// Whether the nonce was read from the node just now.
     pub(super) is_recounted: bool,
 }
 
+/// A transaction that a node has taken, or may have.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) nonce: u64,
+    pub(super) hash: TxHash,
+    pub(super) fees: Fees,
+}
+
 impl State {
     /// The node has taken a transaction of this nonce.
-    pub(super) fn note_taken(&mut self, nonce: u64, transaction: TxHash) {
+    pub(super) fn note_taken(&mut self, nonce: u64, transaction: &Transaction) {
         let next = nonce.saturating_add(1);
         self.taken_to = self.taken_to.max(next);
         // It may have filled a gap: then the next one may be taken already, and only the node knows.
@@ -72,20 +84,26 @@ impl State {
         self.remember(nonce, transaction);
     }
 
-    /// A node has a transaction of this nonce that was sent again: perhaps behind others that it lacks.
-    pub(super) fn note_waiting(&mut self, nonce: u64, transaction: TxHash) {
+    /// A node has a transaction that was sent again, or may have one: perhaps behind others that it lacks.
+    pub(super) fn note_waiting(&mut self, nonce: u64, transaction: &Transaction) {
         self.taken_to = self.taken_to.max(nonce.saturating_add(1));
-        if !self.taken.contains(&(nonce, transaction)) {
+        if !self.taken.iter().any(|taken| taken.hash == transaction.hash) {
             self.remember(nonce, transaction);
         }
     }
 
-    /// Keeps the hash of what a node has taken, among those of the last ones.
-    pub(super) fn remember(&mut self, nonce: u64, transaction: TxHash) {
+    /// Keeps what a node has taken, among the last ones.
+    pub(super) fn remember(&mut self, nonce: u64, transaction: &Transaction) {
+        let Some((_, fees)) = Account::terms_of(transaction) else { return };
         if self.taken.len() >= REMEMBERED {
             self.taken.pop_front();
         }
-        self.taken.push_back((nonce, transaction));
+        self.taken.push_back(Taken { nonce, hash: transaction.hash, fees });
+    }
+
+    /// What nodes have taken of a nonce.
+    pub(super) fn of_nonce(&self, nonce: u64) -> impl Iterator<Item = &Taken> {
+        self.taken.iter().filter(move |taken| taken.nonce == nonce)
     }
 }
 
@@ -129,6 +147,13 @@ impl Account {
         is_doubtful && state.taken_to > 0
     }
 
+    /// The fees for a transaction that is to take the place of one that offers nobody knows what: replacing
+    /// takes a tenth more, and who was left behind by the price offered far less than it is now.
+    pub(super) fn twice(&self, fees: Fees) -> Fees {
+        let max = fees.max.saturating_mul(2).min(self.options.max_fee_per_gas);
+        Fees { max, tip: fees.tip.saturating_mul(2).min(max) }
+    }
+
     /// Has the nonce read from the node before the next transaction. Waits for nobody's turn.
     pub(super) fn recount(&self) {
         self.is_miscounted.store(true, Ordering::Relaxed);
@@ -157,8 +182,7 @@ impl Account {
         node: &Node,
         at_least: u64,
     ) -> Result<(u64, Fees), FeeError> {
-        let (lifetime, cap) = (self.options.fee_cache, self.options.max_fee_per_gas);
-        let fees = state.fees.fees(node, lifetime, cap).await?;
+        let fees = self.fees(state, node).await?;
         if self.is_miscounted.swap(false, Ordering::Relaxed) {
             state.next_nonce = None;
         }
@@ -170,6 +194,12 @@ impl Account {
         };
         state.next_nonce = Some(nonce);
         Ok((nonce, fees))
+    }
+
+    /// The fees of the next transaction.
+    pub(super) async fn fees(&self, state: &mut State, node: &Node) -> Result<Fees, FeeError> {
+        let (lifetime, cap) = (self.options.fee_cache, self.options.max_fee_per_gas);
+        state.fees.fees(node, lifetime, cap).await
     }
 
     /// The nonce and the fees of a transaction of ours.

@@ -11,7 +11,6 @@ use super::RpcChain;
 use super::account::State;
 use super::fees::{FeeError, Fees};
 use super::node::Node;
-use crate::chain::TxHash;
 
 /// How many nonces are looked at, at most.
 const MOST: usize = 64;
@@ -21,6 +20,9 @@ impl RpcChain {
     pub(super) async fn fill_left_gaps(&self) {
         // Who has the turn looks himself.
         let Some(mut state) = self.account.free_turn() else { return };
+        if let Err(error) = self.free_first(&mut state).await {
+            tracing::debug!(%error, "whether a transaction of ours is stuck is not known");
+        }
         if !self.account.may_have_gaps(&state) {
             return;
         }
@@ -87,7 +89,7 @@ impl RpcChain {
                     transaction = %nothing.hash,
                     "a transaction of ours is gone, and others wait for its nonce: it is used up"
                 );
-                state.remember(nonce, nothing.hash);
+                state.remember(nonce, &nothing);
             }
             Err(fault) => tracing::warn!(nonce, %fault, "a missing nonce is not used up"),
         }
@@ -99,8 +101,8 @@ impl RpcChain {
         let (mut gaps, mut missing) = (Vec::new(), Vec::new());
         for nonce in (first..state.taken_to).take(MOST) {
             let mut waits = false;
-            for hash in hashes(state, nonce) {
-                match node.sending(hash).await {
+            for taken in state.of_nonce(nonce) {
+                match node.sending(taken.hash).await {
                     Ok(found) => waits |= found.is_some(),
                     // Nothing is known of it: it is left alone, and what is behind it.
                     Err(_) => return Some(gaps).filter(|gaps| !gaps.is_empty()),
@@ -111,13 +113,8 @@ impl RpcChain {
                 false => missing.push(nonce),
             }
         }
-        let is_all = usize::try_from(state.taken_to.saturating_sub(first)).is_ok_and(|all| all <= MOST);
+        let is_all =
+            usize::try_from(state.taken_to.saturating_sub(first)).is_ok_and(|all| all <= MOST);
         Some(gaps).filter(|gaps| is_all || !gaps.is_empty())
     }
-}
-
-/// The transactions of a nonce that a node has taken.
-fn hashes(state: &State, nonce: u64) -> impl Iterator<Item = TxHash> {
-    let of_nonce = state.taken.iter().filter(move |(taken, _)| *taken == nonce);
-    of_nonce.map(|(_, hash)| *hash)
 }

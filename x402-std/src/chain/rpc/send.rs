@@ -107,12 +107,12 @@ impl RpcChain {
     ) -> Attempt {
         let unsent = |fault: Fault| Attempt::Failed(ChainError::Unsent(fault.to_string()));
         let fault = match answer {
-            Ok(hash) if hash == transaction.hash => return self.taken(state, nonce, hash),
+            Ok(hash) if hash == transaction.hash => return self.taken(state, nonce, transaction),
             Ok(_) => Fault::Malformed("the hash of another transaction"),
             Err(fault) => fault,
         };
         match fault.kind() {
-            Some(Kind::AlreadyKnown) => self.taken(state, nonce, transaction.hash),
+            Some(Kind::AlreadyKnown) => self.taken(state, nonce, transaction),
             Some(Kind::NonceTooLow | Kind::Replacement) => {
                 Attempt::Again { at_least: nonce.saturating_add(1), why: fault }
             }
@@ -137,13 +137,13 @@ impl RpcChain {
             }
             Some(Kind::Failure) | None => {
                 // The node may have it, and then behind others that it lacks.
-                state.note_waiting(nonce, transaction.hash);
+                state.note_waiting(nonce, transaction);
                 Attempt::Failed(unknown(fault))
             }
         }
     }
 
-    fn taken(&self, state: &mut State, nonce: u64, transaction: TxHash) -> Attempt {
+    fn taken(&self, state: &mut State, nonce: u64, transaction: &Transaction) -> Attempt {
         state.note_taken(nonce, transaction);
         self.account.note_funds();
         Attempt::Taken
@@ -267,7 +267,7 @@ impl RpcChain {
         };
         let Some(mut state) = self.account.turn().await else { return Ok(transaction.hash) };
         // The node has it, from before a restart perhaps.
-        state.note_waiting(nonce, transaction.hash);
+        state.note_waiting(nonce, transaction);
         let turn = self.nodes.turn();
         let fees = match self.account.raised(&mut state, turn.node(), offered).await {
             Ok(Some(fees)) => fees,
@@ -281,7 +281,10 @@ impl RpcChain {
         journal.record(&raised).await.map_err(ChainError::Journal)?;
         tracing::info!(from = %transaction.hash, to = %raised.hash, fee = fees.max, "more gas is offered");
         match self.nodes.send(&raised.raw).await {
-            Ok(hash) if hash == raised.hash => Ok(hash),
+            Ok(hash) if hash == raised.hash => {
+                state.note_waiting(nonce, &raised);
+                Ok(hash)
+            }
             Ok(_) => Err(unknown(Fault::Malformed("the hash of another transaction"))),
             Err(fault) => match fault.kind() {
                 // One of the two is in a block.

@@ -1,8 +1,8 @@
 //! Nonces that are gone.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::harness::{SETTLER, options};
+use super::harness::{SETTLER, Trick, options};
 use super::*;
 
 async fn send(shop: &Shop) -> (TxHash, Pages) {
@@ -75,9 +75,9 @@ async fn what_waits_is_mined_where_no_other_payment_comes() {
     drop_one(&shop, first);
     let second = second.last();
     shop.calls();
-    // There is no reason to look.
+    // There is no reason to look, but for whether they are mined.
     shop.chain.fill_gaps().await;
-    assert!(shop.calls().is_empty());
+    assert_eq!(shop.calls(), ["eth_getTransactionCount"]);
     shop.again(&second).await.unwrap();
     // The first may be sent again, and is not.
     shop.chain.fill_gaps().await;
@@ -113,6 +113,50 @@ async fn what_waits_since_before_a_restart_is_mined() {
     assert_eq!(shop.nonces()[2..], [1, 0]);
     shop.rpc("evm_mine", json!([]));
     assert_eq!(shop.received(), PRICE);
+}
+
+fn tip(answer: &mut Value, wei: &str) {
+    for reward in answer["result"]["reward"].as_array_mut().unwrap() {
+        *reward = json!([wei]);
+    }
+}
+
+/// Its payment was settled by somebody else, so that nobody raises it.
+#[tokio::test]
+async fn what_offers_too_little_is_not_in_the_way_for_ever() {
+    for restarts in [false, true] {
+        let mut shop = Shop::with(RpcOptions { fee_cache: Duration::ZERO, ..options() }).await;
+        shop.rpc("evm_setAutomine", json!([false]));
+        let dear = || Trick::Edit(|answer| tip(answer, "0x3b9aca00"));
+        shop.play("eth_feeHistory", &[Trick::Edit(|answer| tip(answer, "0x1"))]);
+        let (left, _) = send(&shop).await;
+        if restarts {
+            shop.chain = shop.chain_of(&SETTLER).await;
+        }
+        shop.play("eth_feeHistory", &vec![dear(); 16]);
+        let (waits, _) = send(&shop).await;
+        // It may be raised, for a while.
+        for _ in 0..2 {
+            shop.chain.fill_gaps().await;
+        }
+        assert_eq!(shop.nonces(), [0, 1], "{restarts}");
+        shop.chain.account.hole_wait = Duration::ZERO;
+        shop.chain.fill_gaps().await;
+        assert_eq!(shop.nonces(), [0, 1, 0], "{restarts}");
+        // What is there now offers enough.
+        for _ in 0..3 {
+            shop.chain.fill_gaps().await;
+        }
+        assert_eq!(shop.nonces(), [0, 1, 0], "{restarts}");
+        shop.rpc("evm_mine", json!([]));
+        assert_eq!(shop.received(), PRICE, "{restarts}");
+        let found = |hash: TxHash| shop.rpc("eth_getTransactionReceipt", json!([hash.to_string()]));
+        assert!(found(left).is_null() && found(waits)["status"] == "0x1", "{restarts}");
+        shop.chain.fill_gaps().await;
+        shop.calls();
+        shop.chain.fill_gaps().await;
+        assert!(shop.calls().is_empty(), "{restarts}");
+    }
 }
 
 #[tokio::test]
