@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -299,16 +299,18 @@ struct Liar {
 }
 
 impl Liar {
-    fn start(node: Arc<Node>) -> Self {
+    fn start(node: &Arc<Node>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let bundle = Arc::<Mutex<Option<Bundle>>>::default();
         let sent = Arc::new(OnceLock::<String>::new());
         let shared = Arc::clone(&bundle);
+        // It listens for as long as the test's process, and must not keep the node for as long.
+        let node = Arc::downgrade(node);
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let (bundle, sent, node) =
-                    (Arc::clone(&shared), Arc::clone(&sent), Arc::clone(&node));
+                    (Arc::clone(&shared), Arc::clone(&sent), Weak::clone(&node));
                 thread::spawn(move || {
                     let mut request = [0; 16_384];
                     let count = stream.read(&mut request).unwrap_or(0);
@@ -318,6 +320,7 @@ impl Liar {
                             "scheme": "exact", "network": "eip155:1"}], "extensions": [], "signers": {}}),
                         Some("/verify") => json!({"isValid": true, "payer": BUYER}),
                         _ => {
+                            let node = node.upgrade().expect("a node");
                             let run =
                                 || bundle.lock().expect("it").as_ref().expect("one").run(&node);
                             json!({"success": true, "payer": BUYER, "network": "eip155:1",
@@ -343,7 +346,7 @@ fn of_nine_that_a_facilitator_calls_settled_the_one_that_the_chain_confirms_is_s
     let node = Arc::new(Node::start());
     node.mint(BUYER, 1_000_000);
     install_multicall(&node);
-    let liar = Liar::start(Arc::clone(&node));
+    let liar = Liar::start(&node);
     *liar.bundle.lock().expect("it") = Some(Bundle::new(1, PRICE, PAY_TO));
     let extra = format!("facilitator: {{url: \"http://{}\", confirm: chain}}\n", liar.address);
     let shop = Shop::on(node, Setup { extra, metered: "", ..Setup::default() });
