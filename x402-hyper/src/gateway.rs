@@ -178,7 +178,10 @@ impl Gateway {
     /// [`Router::of_seller`].
     pub fn new(config: &Config, seller: Arc<Seller>) -> Result<Self, GatewayError> {
         let router = Router::of_seller(config, &seller)?;
-        Self::with(router, &config.upstream, seller, GatewayOptions::default())
+        let gateway = Self::with(router, &config.upstream, seller, GatewayOptions::default())?;
+        let Some(time) = config.credit_expires else { return Ok(gateway) };
+        let layer = gateway.layer.credit_names_for(time);
+        Ok(Self { service: layer.layer(gateway.service.into_inner()), layer, ..gateway })
     }
 
     /// A gateway before `upstream`, with `router`'s prices.

@@ -234,7 +234,8 @@ mod tests {
         };
         let (payer, seller) = (Address::new([1; 20]), Address::new([2; 20]));
         let (chain_id, asset) = (config("").asset.chain_id, config("").asset.address);
-        let token = CreditToken { account: CreditAccount { payer, chain_id, asset, seller } };
+        let account = CreditAccount { payer, chain_id, asset, seller };
+        let token = CreditToken { account, generation: 0, made_at: 0 };
         let verify =
             |text: &str, keys: &TokenKeys| CreditToken::verify(text, keys, chain_id, asset, seller);
         let credit = token.sign(&keys("", &one).await);

@@ -163,7 +163,8 @@ fn the_secret_comes_from_a_file_or_a_variable() {
 
 /// A token, by which keys can be told apart.
 fn signed(config: &Config, name: &str) -> String {
-    CreditToken { account: ACCOUNT }.sign(&config.token_keys(name).unwrap().unwrap())
+    CreditToken { account: ACCOUNT, generation: 0, made_at: 0 }
+        .sign(&config.token_keys(name).unwrap().unwrap())
 }
 
 fn is_good(token: &str, config: &Config, name: &str) -> bool {
