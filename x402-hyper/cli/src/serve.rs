@@ -78,14 +78,8 @@ pub(crate) fn load(args: &ServeArgs) -> Result<Config, Failure> {
 /// The keys that sign quotes, passes and the names of balances: those of this gateway, by its name or else by
 /// its ledger.
 async fn token_keys(config: &Config, ledger: &dyn Ledger) -> Result<TokenKeys, Failure> {
-    let name = match config.gateway_name() {
-        Some(name) => name.to_owned(),
-        // A name has no blank.
-        None => format!("ledger {}", ledger.identity().await.map_err(Failure::failed)?),
-    };
-    let help = "name another file in secret_file, or set X402_SECRET";
-    let keys = config.token_keys(&name).map_err(|error| Failure::usage(error).help(help))?;
-    if let Some(keys) = keys {
+    let name = name(config, ledger).await?;
+    if let Some(keys) = kept_keys(config, &name)? {
         return Ok(keys);
     }
     if config.routes.iter().any(|route| is_metered(&route.pricing)) {
@@ -95,6 +89,21 @@ async fn token_keys(config: &Config, ledger: &dyn Ledger) -> Result<TokenKeys, F
     }
     let key = TokenKey::random().map_err(Failure::failed)?;
     Ok(TokenKeys::new(&name, &key, None))
+}
+
+/// What the gateway is called: by its name or else by its ledger.
+pub(crate) async fn name(config: &Config, ledger: &dyn Ledger) -> Result<String, Failure> {
+    Ok(match config.gateway_name() {
+        Some(name) => name.to_owned(),
+        // A name has no blank.
+        None => format!("ledger {}", ledger.identity().await.map_err(Failure::failed)?),
+    })
+}
+
+/// The keys of the gateway of that name that are there after it has ended, too.
+pub(crate) fn kept_keys(config: &Config, name: &str) -> Result<Option<TokenKeys>, Failure> {
+    let help = "name another file in secret_file, or set X402_SECRET";
+    config.token_keys(name).map_err(|error| Failure::usage(error).help(help))
 }
 
 /// Whether something is left for later of what is paid.
