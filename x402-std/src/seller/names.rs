@@ -167,7 +167,7 @@ impl Seller {
     }
 
     /// Whoever replaces a name may count on it that nothing is drawn by it any more.
-    async fn check_again(
+    pub(super) async fn check_again(
         &self,
         draw: &NamedDraw,
         ticket: Box<DrawTicket>,
