@@ -114,7 +114,7 @@ pub(super) const OUTDATED_NAMING: Notice = Notice {
     status: StatusCode::CONFLICT,
     reason: "credit_proof_used",
     message: "this proof, or a later one, was used before",
-    help: "sign anew, with the time of now: a proof is good once",
+    help: "sign anew, with a later time: a proof is good once",
 };
 pub(super) const NOTHING_NAMED: Notice = Notice {
     status: StatusCode::NOT_FOUND,

@@ -157,7 +157,7 @@ fn the_operator_and_the_payer_replace_the_name_of_a_credit() {
 }
 
 #[test]
-fn a_name_ends_when_the_file_says_so() {
+fn a_name_says_when_it_ends_where_the_file_does() {
     let books = Books::open();
     books.earn(1);
     let upstream = sell_tokens(&books, "credit_expires: 60\n");
@@ -171,6 +171,26 @@ fn a_name_ends_when_the_file_says_so() {
     let new = said["credit"].as_str().unwrap();
     assert_eq!(gateway.draw(new, 1).0, 200);
     assert_eq!(upstream.requests.lock().unwrap().len(), 1);
+    gateway.stop();
+}
+
+/// A proxy on this machine, whose client speaks plain HTTP to it.
+#[test]
+fn what_came_over_plain_http_is_no_name() {
+    let books = Books::open();
+    books.earn(1);
+    let upstream = sell_tokens(&books, "public_url: https://shop.example\n");
+    let name = rotate(&books);
+    let gateway = Gateway::start(&books);
+    let by = |proto: &str| {
+        let fields = format!("X-Forwarded-Proto: {proto}\r\nX-Payment-Nonce: 1\r\n");
+        gateway.ask(&format!("{fields}X-Payment-Credit: {name}\r\n"))
+    };
+    let (status, said) = by("http");
+    assert_eq!((status, &said["reason"]), (403, &"insecure_transport".into()));
+    assert!(said["help"].as_str().unwrap().contains("HTTPS"), "{said}");
+    assert_eq!(upstream.requests.lock().unwrap().len(), 0);
+    assert_eq!((by("https").0, upstream.requests.lock().unwrap().len()), (200, 1));
     gateway.stop();
 }
 
