@@ -370,7 +370,7 @@ pub(super) async fn names_of_a_balance_are_replaced_and_nothing_else(ledger: Arc
     assert_eq!(renew(free).await.unwrap(), last);
     // Neither the balance nor what is held of it is another, nor the names of other balances.
     assert_eq!(ledger.balances().await.unwrap(), [(account(1), units(600))]);
-    assert_eq!(ledger.held_draws().await.unwrap(), [held.clone()]);
+    assert_eq!(ledger.held_draws().await.unwrap(), core::slice::from_ref(&held));
     ledger.conclude(held.id, used(400)).await.unwrap();
     let elsewhere = CreditAccount { seller: account(1).payer, ..account(1) };
     for other in [account(2), elsewhere] {
