@@ -40,6 +40,9 @@ base path, and
 | `X-Forwarded-For` | the address the request came from, and nothing that the client says of itself |
 | `X-Forwarded-Host`, `X-Forwarded-Proto` | the host the client named; `http` |
 
+What the client, or a proxy before the gateway, says in `X-Forwarded-Proto` and `X-Forwarded-For` is looked at for one
+thing: whether the name of a balance may be taken and told, which others could read ([`Peer`](crate::server::Peer)).
+
 It does not see the fields of the connection and those that `Connection` names; those of the payment;
 `Expect`; fields by which a client would have it serve another path, or another method
 (`X-Original-URL`, `X-HTTP-Method-Override`, …); names with an underscore, which some servers cannot
