@@ -34,10 +34,10 @@ static THEIRS: LazyLock<hmac::Key> = LazyLock::new(|| {
     hmac::Key::new(hmac::HMAC_SHA256, gateway.as_ref())
 });
 
-/// The first of the kinds: a quote, a pass and a credit.
-const FIRST: u8 = 4;
+/// The kinds: a quote, a pass and a credit.
+const KINDS: [u8; 3] = [4, 5, 7];
 /// How much each of them says, in bytes, the kind before it not included.
-const LENGTHS: [usize; 3] = [152, 141, 68];
+const LENGTHS: [usize; 3] = [152, 141, 84];
 
 /// What a token is shown for, and when: all that it says itself, save for one bit that may be another.
 struct Shown {
@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
 fn said(kind: u8, mut cut: Cut<'_>) -> Vec<u8> {
     let Some(length) = LENGTHS.get(usize::from(kind % 4)) else { return cut.0.to_vec() };
     let kind = kind % 4;
-    let mut said = vec![FIRST + kind];
+    let mut said = vec![KINDS[usize::from(kind)]];
     said.resize_with(1 + length, || cut.byte());
     // A route has a name, of which quotes and passes have the hash.
     if kind < 2 {
@@ -152,7 +152,7 @@ fn check(token: &str, shown: &Shown, is_changed: bool) {
     let quoted = |keys: &TokenKeys| Quote::verify(token, keys, &route, &request, now);
     let passed = |keys: &TokenKeys| Pass::verify(token, keys, &route, now);
     let credited = |keys: &TokenKeys| CreditToken::verify(token, keys, chain_id, asset, seller);
-    let [quote, pass, credit] = [FIRST, FIRST + 1, FIRST + 2].map(|kind| open(token, kind));
+    let [quote, pass, credit] = [0, 1, 2].map(|kind| open(token, kind));
     check_one(token, quoted, |quote| quote.sign(&KEYS), &quote, |said| read_quote(said, shown));
     check_one(token, passed, |pass| pass.sign(&KEYS), &pass, |said| read_pass(said, shown));
     check_one(token, credited, |token| token.sign(&KEYS), &credit, |said| read_credit(said, shown));
@@ -230,15 +230,20 @@ fn read_pass(said: &[u8], shown: &Shown) -> Result<Pass, TokenError> {
 
 fn read_credit(said: &[u8], shown: &Shown) -> Result<CreditToken, TokenError> {
     let account = account(said);
+    let mut cut = Cut(&said[68..]);
+    let credit = CreditToken { account, generation: cut.number(), made_at: cut.number() };
+    let age = shown.now.saturating_sub(credit.made_at);
+    assert!(!credit.is_older_than(age, shown.now));
+    assert_eq!(credit.is_older_than(age.wrapping_sub(1), shown.now), age != 0);
     let is_shown = account == CreditAccount { payer: account.payer, ..shown.account };
-    if is_shown { Ok(CreditToken { account }) } else { Err(TokenError::OtherAccount) }
+    if is_shown { Ok(credit) } else { Err(TokenError::OtherAccount) }
 }
 
-/// What ring has signed of a kind.
-fn open(token: &str, kind: u8) -> Result<Vec<u8>, TokenError> {
+/// What ring has signed of a kind, by its place among them.
+fn open(token: &str, kind: usize) -> Result<Vec<u8>, TokenError> {
     let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).map_err(|_| TokenError::Malformed)?;
-    let length = 1 + LENGTHS[usize::from(kind - FIRST)];
-    if bytes.len() != length + 32 || bytes[0] != kind {
+    let length = 1 + LENGTHS[kind];
+    if bytes.len() != length + 32 || bytes[0] != KINDS[kind] {
         return Err(TokenError::Malformed);
     }
     let (said, mac) = bytes.split_at(length);

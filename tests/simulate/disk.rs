@@ -9,6 +9,7 @@ use x402_core::{Amount, ChainId, PaymentId};
 use x402_std::BoxFuture;
 use x402_std::chain::{Block, PaidLog, TxHash};
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
+use x402_std::ledger::{CreditNames, NameLedger, Renewal};
 use x402_std::ledger::{LedgerError, LedgerIdentity, Owed, OwedAccount, Settle, Step};
 
 use crate::books::Change;
@@ -105,6 +106,23 @@ impl Disk {
 
 fn failed() -> LedgerError {
     LedgerError::Storage("the disk fails".into())
+}
+
+impl NameLedger for Disk {
+    fn credit_names(
+        &self,
+        account: CreditAccount,
+    ) -> BoxFuture<'_, Result<CreditNames, LedgerError>> {
+        self.ledger.credit_names(account)
+    }
+
+    fn renew_names(
+        &self,
+        account: CreditAccount,
+        renewal: Renewal,
+    ) -> BoxFuture<'_, Result<CreditNames, LedgerError>> {
+        self.ledger.renew_names(account, renewal)
+    }
 }
 
 impl Ledger for Disk {

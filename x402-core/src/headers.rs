@@ -36,8 +36,10 @@ EIP-712 domain, with the offer's recipient as `to`: any x402 facilitator could s
 | `X-Payment-Quote` | of a 402: the price of this request, signed; sent back with the payment, it is kept |
 | `X-Payment-Minutes` | of a request for what is sold by the minute: how many, a decimal |
 | `X-Payment-Pass` | of an answer: time that was bought; sent with other requests for the same until `X-Payment-Pass-Expires` (Unix seconds) |
-| `X-Payment-Credit` | of an answer: the name of a balance; sent with `X-Payment-Nonce`, it pays for a request |
-| `X-Payment-Proof` | of a request: that its payer sends it, see [`proof`](crate::proof); needed where somebody else has settled the payment before |
+| `X-Payment-Credit` | of an answer: the name of a balance; sent with `X-Payment-Nonce`, it pays for a request. `new`, `signed` or `bearer` in its place, with `X-Payment-From` and `X-Payment-Proof`, ask for another name |
+| `X-Payment-Credit-Expires` | when that name ends, in Unix seconds, where it does by itself |
+| `X-Payment-Credit-Withheld` | why an answer does not tell it, and how to have it |
+| `X-Payment-Proof` | of a request: that its payer sends it, see [`proof`](crate::proof); needed where somebody else has settled the payment before, for a new name, and for draws that must be signed |
 | `X-Payment-Balance` | what is left of it, a decimal in units of the asset |
 
 Quotes, passes and credit are texts to whoever gets them, of letters, digits, `-` and `_`.

@@ -15,13 +15,18 @@ Payment: 0x<keccak256 of the payment's id, 64 hex digits>
 Time: 1790000000
 ```
 
-It travels as `X-Payment-Proof: 1790000000:0x<r || s || v, 130 hex digits>`.
+It travels as `X-Payment-Proof: 1790000000:0x<r || s || v, 130 hex digits>`; so does what a payer says of a
+balance of his, [`CreditProof`].
 */
+
+mod credit;
 
 use core::fmt::{self, Write as _};
 
 use crate::hex::{self, Hex};
 use crate::{Address, Digest, PaymentId, Recover, Signature, keccak256};
+
+pub use credit::{CreditProof, CreditStatement, DrawnRequest};
 
 /// The name of the field.
 pub const FIELD: &str = "X-Payment-Proof";

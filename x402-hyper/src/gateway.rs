@@ -40,6 +40,9 @@ base path, and
 | `X-Forwarded-For` | the address the request came from, and nothing that the client says of itself |
 | `X-Forwarded-Host`, `X-Forwarded-Proto` | the host the client named; `http` |
 
+What the client, or a proxy before the gateway, says in `X-Forwarded-Proto` and `X-Forwarded-For` is looked at for one
+thing: whether the name of a balance may be taken and told, which others could read ([`Peer`](crate::server::Peer)).
+
 It does not see the fields of the connection and those that `Connection` names; those of the payment;
 `Expect`; fields by which a client would have it serve another path, or another method
 (`X-Original-URL`, `X-HTTP-Method-Override`, …); names with an underscore, which some servers cannot
@@ -178,7 +181,10 @@ impl Gateway {
     /// [`Router::of_seller`].
     pub fn new(config: &Config, seller: Arc<Seller>) -> Result<Self, GatewayError> {
         let router = Router::of_seller(config, &seller)?;
-        Self::with(router, &config.upstream, seller, GatewayOptions::default())
+        let gateway = Self::with(router, &config.upstream, seller, GatewayOptions::default())?;
+        let Some(time) = config.credit_expires else { return Ok(gateway) };
+        let layer = gateway.layer.credit_names_for(time);
+        Ok(Self { service: layer.layer(gateway.service.into_inner()), layer, ..gateway })
     }
 
     /// A gateway before `upstream`, with `router`'s prices.

@@ -134,7 +134,11 @@ Offers may be ceilings ([`Sale::metering`]): what an answer costs is measured wh
 * A payment by the scheme `exact` pays the ceiling. What is not used is credit, in the ledger; the answer
   names it, where the layer [signs](PaymentLayer::signing): `X-Payment-Credit`. A request with that field
   and a nonce (`X-Payment-Nonce`, as a payment has) is paid for out of it, and charged once for each nonce;
-  `X-Payment-Balance` says what is left.
+  `X-Payment-Balance` says what is left. A name ends when it is replaced
+  ([`Seller::replace_names`](x402_std::Seller::replace_names)), by its payer too, who sends
+  `X-Payment-Credit: new` with a [signature](x402_core::proof::CreditProof), or `signed` for draws that need
+  one; and when it is too old ([`PaymentLayer::credit_names_for`]). Where others could read along ([`Peer`])
+  it is neither taken nor told.
 * By the scheme `upto` no more moves than was used.
 * An answer that breaks off, or a stream whose client hangs up, costs what has passed.
 * Where it is time that is sold ([`Period`]), the answer ends with it; a stream of events with an event
@@ -165,6 +169,7 @@ more, whatever the price is by then. Without it, and after that, the price is th
 |---|---|
 | 400 | the payment cannot be read; a body broke off; or the request cannot be priced |
 | 402 | a price, and what was wrong with the payment that was sent, if one was |
+| 403 | the name of a balance was replaced, is too old, came in the clear, or needs a signature |
 | 404, 405 | [`Quote::Absent`], [`Quote::MethodNotAllowed`] |
 | 409 | the payment was used, or is not shown to be the client's own |
 | 413, 431 | a body to be compared, or a payment, is too large |
@@ -187,7 +192,9 @@ mod gauge;
 mod held;
 mod layer;
 mod metering;
+mod naming;
 mod passing;
+mod peer;
 mod prepared;
 mod pricing;
 mod relay;
@@ -215,6 +222,7 @@ pub use computed::Computed;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
 pub use metering::{Meter, Metering, Passage, Period};
+pub use peer::Peer;
 pub use pricing::{Pricing, Quote, Sale};
 pub use request_body::RequestBody;
 pub use service::PaymentService;

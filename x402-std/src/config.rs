@@ -21,6 +21,9 @@ default: not_found
 `chain` also takes `confirmations`, `finality` and `log_range`, numbers of blocks, and its `rpc` may be a
 list: the nodes are asked in that order, each where those before it do not answer or are behind.
 
+`credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
+kept, and owed as before. Without it a name is good until it is replaced.
+
 The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
 [`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the
 file, the line and the column, what is wrong there, and what to write instead. No error, and nothing
@@ -95,6 +98,8 @@ pub struct Config {
     pub secret: Option<KeySource>,
     /// What the gateway is called: what it signs is good at those of the same name, and of the same key.
     pub name: Option<String>,
+    /// For how long the name of a balance is good, from its making; `None` for as long as it is not replaced.
+    pub credit_expires: Option<Duration>,
     /// How payments are settled whose answers are given before.
     pub later: LaterConfig,
     /// Where the gateway's metrics can be read, if anywhere.

@@ -8,6 +8,7 @@ mod identity;
 mod lease;
 mod logs;
 mod memory;
+mod names;
 mod owed;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -33,6 +34,7 @@ pub use entry::{Answer, Entry, Identifier, RequestId, SecretHash, Settle, Step};
 pub use identity::LedgerIdentity;
 pub use lease::Owner;
 pub use memory::MemoryLedger;
+pub use names::{CreditNames, DrawRule, NameLedger, Renewal};
 pub use owed::{Owed, OwedAccount};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresLedger;
@@ -53,7 +55,7 @@ pub use redis::RedisLedger;
 /// It keeps the balances, too, of those who paid more than was used. With the very step that makes a
 /// payment [`State::Served`](x402_core::state::State::Served), its credit is in the balance: never
 /// twice, as no step leads there from there, and never lost.
-pub trait Ledger: Send + Sync + 'static {
+pub trait Ledger: NameLedger {
     /// Records a payment for one caller, if it is not recorded yet: an [`Entry::new`].
     ///
     /// The record need not be safe before the payment's next step is: until then nothing is sent, and no
@@ -331,6 +333,9 @@ pub enum LedgerError {
     /// Another process has the ledger open.
     #[error("another process has the ledger open: {0}")]
     Locked(String),
+    /// A proof of the payer's is not later than the last that was used.
+    #[error("a later proof was used before, or this one")]
+    Outdated,
     /// The payment or the draw is not recorded.
     #[error("it is not in the ledger")]
     Missing,

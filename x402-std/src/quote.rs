@@ -14,10 +14,12 @@ another one of the same seller, with other prices, another ledger or another net
 |---|---|
 | [`Quote`] | this request to this route costs so much, in this asset, paid to that account, until then |
 | [`Pass`] | this payer has paid for this route, at so much a minute, in this asset, to that account, until then |
-| [`CreditToken`] | this payer has a balance with this seller, in this asset |
+| [`CreditToken`] | this payer has a balance with this seller, in this asset; and when it was made |
 
 They are no secrets between buyer and seller, and whoever holds a pass or a credit's token is taken for
-its payer: they go over TLS, and into no log.
+its payer, unless the payer has asked that draws be signed: they go over TLS, and into no log. The name of
+a balance is good until it is replaced ([`CreditNames`](crate::ledger::CreditNames)), or too old for its
+seller.
 
 ```
 use x402_core::{Address, Amount, ChainId};
@@ -49,15 +51,16 @@ assert_eq!(verify(&quote.request, &test_network), Err(TokenError::Forged));
 # Format
 
 ```text
-kind (1: 4 quote, 5 pass, 6 credit) || what it says || HMAC-SHA256 of all that (32)
+kind (1: 4 quote, 5 pass, 7 credit) || what it says || HMAC-SHA256 of all that (32)
 quote:  chain id (8) || asset (20) || pay to (20) || route (32) || amount (32) || request (32) || expires at (8)
 pass:   chain id (8) || asset (20) || pay to (20) || route (32) || amount (32) || unit (1: 1 a minute)
         || payer (20) || until (8)
-credit: payer (20) || chain id (8) || asset (20) || seller (20)
+credit: payer (20) || chain id (8) || asset (20) || seller (20) || generation (8) || made at (8)
 ```
 
 Numbers are big-endian, times in seconds since 1970. The kinds 1, 2 and 3 are those of earlier versions,
-which did not say for which gateway they are, and are not read.
+which did not say for which gateway they are, and 6 is that of names that could not be replaced: they are
+not read.
 
 The HMAC's key is an HMAC-SHA256 of `x402 gateway, 1: ` and the gateway's name, in UTF-8, under the
 seller's key.

@@ -27,8 +27,8 @@ use crate::simulate::SimulateArgs;
 
 pub(crate) use import::LedgerImport;
 pub(crate) use ledger::{
-    FormatArg, LedgerArgs, LedgerCommand, LedgerCredits, LedgerExport, LedgerForgive, LedgerList,
-    LedgerRefund, LedgerResolve, LedgerShow, LedgerSource,
+    CreditsCommand, CreditsRotate, FormatArg, LedgerArgs, LedgerCommand, LedgerCredits,
+    LedgerExport, LedgerForgive, LedgerList, LedgerRefund, LedgerResolve, LedgerShow, LedgerSource,
 };
 
 const EXIT_CODES: &str = "\

@@ -4,6 +4,7 @@ mod credits;
 mod import;
 mod print;
 mod refund;
+mod rotate;
 mod row;
 
 use std::path::PathBuf;

@@ -60,7 +60,8 @@ fn opened(config: &Config) -> [String; 3] {
     let nodes = nodes.map(|url| url.expose()).collect::<Vec<_>>().join(" ");
     let addresses = (config.listen, config.metrics, &config.upstream, config.pay_to);
     let parties = (&config.asset, &config.facilitator, &config.chain, &config.chains);
-    let rules = (config.contract_wallets, &config.wallet_factories, config.later);
+    let rules =
+        (config.contract_wallets, &config.wallet_factories, config.later, config.credit_expires);
     // The ledger's URL is hidden where it is shown, so it is compared as what it is.
     let ledger = match &config.ledger {
         LedgerConfig::Postgres(url) | LedgerConfig::Redis(url) => url.expose(),

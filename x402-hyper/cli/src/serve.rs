@@ -78,14 +78,8 @@ pub(crate) fn load(args: &ServeArgs) -> Result<Config, Failure> {
 /// The keys that sign quotes, passes and the names of balances: those of this gateway, by its name or else by
 /// its ledger.
 async fn token_keys(config: &Config, ledger: &dyn Ledger) -> Result<TokenKeys, Failure> {
-    let name = match config.gateway_name() {
-        Some(name) => name.to_owned(),
-        // A name has no blank.
-        None => format!("ledger {}", ledger.identity().await.map_err(Failure::failed)?),
-    };
-    let help = "name another file in secret_file, or set X402_SECRET";
-    let keys = config.token_keys(&name).map_err(|error| Failure::usage(error).help(help))?;
-    if let Some(keys) = keys {
+    let name = name(config, ledger).await?;
+    if let Some(keys) = kept_keys(config, &name)? {
         return Ok(keys);
     }
     if config.routes.iter().any(|route| is_metered(&route.pricing)) {
@@ -95,6 +89,21 @@ async fn token_keys(config: &Config, ledger: &dyn Ledger) -> Result<TokenKeys, F
     }
     let key = TokenKey::random().map_err(Failure::failed)?;
     Ok(TokenKeys::new(&name, &key, None))
+}
+
+/// What the gateway is called: by its name or else by its ledger.
+pub(crate) async fn name(config: &Config, ledger: &dyn Ledger) -> Result<String, Failure> {
+    Ok(match config.gateway_name() {
+        Some(name) => name.to_owned(),
+        // A name has no blank.
+        None => format!("ledger {}", ledger.identity().await.map_err(Failure::failed)?),
+    })
+}
+
+/// The keys of the gateway of that name that are there after it has ended, too.
+pub(crate) fn kept_keys(config: &Config, name: &str) -> Result<Option<TokenKeys>, Failure> {
+    let help = "name another file in secret_file, or set X402_SECRET";
+    config.token_keys(name).map_err(|error| Failure::usage(error).help(help))
 }
 
 /// Whether something is left for later of what is paid.
@@ -234,7 +243,8 @@ mod tests {
         };
         let (payer, seller) = (Address::new([1; 20]), Address::new([2; 20]));
         let (chain_id, asset) = (config("").asset.chain_id, config("").asset.address);
-        let token = CreditToken { account: CreditAccount { payer, chain_id, asset, seller } };
+        let account = CreditAccount { payer, chain_id, asset, seller };
+        let token = CreditToken { account, generation: 0, made_at: 0 };
         let verify =
             |text: &str, keys: &TokenKeys| CreditToken::verify(text, keys, chain_id, asset, seller);
         let credit = token.sign(&keys("", &one).await);

@@ -1,6 +1,5 @@
 use core::convert::Infallible;
 use core::error::Error;
-use core::net::IpAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
@@ -25,7 +24,7 @@ use super::fields::{self, Origin};
 use super::timed::{Timed, TooSlow};
 use super::tunnel::{self, Tunnel, Tunnelled};
 use super::{GatewayError, GatewayOptions};
-use crate::server::{Allowance, Notice, Paid, RequestBody, from_now};
+use crate::server::{Allowance, Notice, Paid, Peer, RequestBody, from_now};
 
 /// For how long a connection is kept for the next request: less than the five seconds after which
 /// many servers hang up, so that no request is sent just then.
@@ -49,10 +48,6 @@ struct Address {
     base_path: String,
     host: HeaderValue,
 }
-
-/// The address of the client, in a request's extensions.
-#[derive(Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
 
 /// The place that a connection takes, in its requests' extensions.
 #[derive(Clone)]

@@ -17,10 +17,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::proxy::{Peer, Proxy, ProxyBody, Seat};
+use super::proxy::{Proxy, ProxyBody, Seat};
 use super::timed::{Timed, TimedIo};
 use super::{Gateway, Prices, tunnel};
-use crate::server::{Notice, PaymentBody, PaymentService, has_payment};
+use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
 
 /// How long to wait with the next connection when the last could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -62,6 +62,12 @@ pub(super) const LARGE_UNPRICED: Notice = Notice {
     message: "the request's body is too large to be priced",
     help: "nothing was charged: send less",
 };
+pub(super) const LARGE_SIGNED: Notice = Notice {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    reason: "invalid_body",
+    message: "the request's body is too large to be compared with what its payer has signed",
+    help: "nothing was drawn: send less, or pay",
+};
 pub(super) const LARGE_PAYMENT: Notice = Notice {
     status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     reason: "invalid_payload",
@@ -73,6 +79,48 @@ pub(super) const STRANGE_CREDIT: Notice = Notice {
     reason: "invalid_credit",
     message: "X-Payment-Credit names no balance that can pay for this",
     help: "send it as this seller has told it, or leave it out and pay",
+};
+pub(super) const REPLACED_CREDIT: Notice = Notice {
+    status: StatusCode::FORBIDDEN,
+    reason: "credit_replaced",
+    message: "the name of the balance was replaced, and is good no more",
+    help: "use the new name; who has lost it sends X-Payment-Credit: new with X-Payment-From and X-Payment-Proof, or pays: the answer tells it",
+};
+pub(super) const EXPIRED_CREDIT: Notice = Notice {
+    status: StatusCode::FORBIDDEN,
+    reason: "credit_expired",
+    message: "the name of the balance has expired; the balance is there still",
+    help: "send X-Payment-Credit: new with X-Payment-From and X-Payment-Proof, or pay: the answer tells a new name",
+};
+pub(super) const UNSIGNED_CREDIT: Notice = Notice {
+    status: StatusCode::FORBIDDEN,
+    reason: "credit_signature_required",
+    message: "draws on this balance need a signature of its payer's, and there is none for this request, here and now",
+    help: "send X-Payment-Proof: the payer's signature over this request, its body and its nonce, a minute old at most",
+};
+pub(super) const INSECURE_CREDIT: Notice = Notice {
+    status: StatusCode::FORBIDDEN,
+    reason: "insecure_transport",
+    message: "the name of a balance is neither taken nor told over plain HTTP: others could read it",
+    help: "send it over HTTPS, and ask there for a new name if this one was sent in the clear: X-Payment-Credit: new",
+};
+pub(super) const UNPROVEN_NAMING: Notice = Notice {
+    status: StatusCode::FORBIDDEN,
+    reason: "invalid_credit_proof",
+    message: "X-Payment-Proof is no signature of X-Payment-From for a new name of his credit, here and now",
+    help: "sign the text for this origin, the network, asset and payee of the price, and the present time",
+};
+pub(super) const OUTDATED_NAMING: Notice = Notice {
+    status: StatusCode::CONFLICT,
+    reason: "credit_proof_used",
+    message: "this proof, or a later one, was used before",
+    help: "sign anew, with a later time: a proof is good once",
+};
+pub(super) const NOTHING_NAMED: Notice = Notice {
+    status: StatusCode::NOT_FOUND,
+    reason: "no_credit",
+    message: "X-Payment-From has no credit here in what this is paid with",
+    help: "pay: what is not used is credit, and the answer tells its name",
 };
 /// What is said in place of a 402 of the service behind. Buyers pay anew at every 402: this one would have
 /// them pay for what they have paid for, or somebody else.
@@ -164,12 +212,21 @@ pub(super) struct Asked {
     pub(super) dialect: Dialect,
     /// How its price is signed, if it is.
     pub(super) quoting: Option<Quoting>,
+    /// Whether others could read the request on its way, and can read the answer.
+    pub(super) is_exposed: bool,
 }
 
 impl Asked {
     /// The sale at the price that was quoted, where that quote is good.
     pub(super) fn redeem(&self, quote: Option<&str>) -> Option<Sale> {
         self.quoting.as_ref()?.redeem(&self.sale, quote?)
+    }
+
+    /// The origin that was asked, as the client knows it.
+    pub(super) fn origin(&self) -> Option<&str> {
+        let (scheme, rest) = self.url.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        self.url.get(..scheme.len() + "://".len() + authority.len())
     }
 }
 
@@ -289,6 +346,11 @@ fn bare(refusal: &Refusal) -> Response<Bytes> {
     json(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), body)
 }
 
+/// An answer of the layer's own that is no refusal.
+pub(super) fn said(body: &serde_json::Value) -> Response<Bytes> {
+    json(StatusCode::OK, body.to_string())
+}
+
 fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
@@ -363,7 +425,7 @@ pub(super) fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
 
 /// What an answer that was not kept has handed out: its payer may not have seen it.
 pub(super) fn handed_out(answer: &Answer, headers: &mut HeaderMap) {
-    for name in [dialect::PASS, dialect::PASS_EXPIRES, dialect::CREDIT] {
+    for name in [dialect::PASS, dialect::PASS_EXPIRES, dialect::CREDIT, dialect::CREDIT_EXPIRES] {
         let mut kept = answer.headers.iter();
         let value = kept.find(|(kept, _)| kept.eq_ignore_ascii_case(name));
         if let Some(value) = value.and_then(|(_, value)| core::str::from_utf8(value).ok()) {
@@ -420,6 +482,14 @@ mod tests {
             LARGE_UNPRICED,
             METHOD,
             STRANGE_CREDIT,
+            REPLACED_CREDIT,
+            EXPIRED_CREDIT,
+            UNSIGNED_CREDIT,
+            INSECURE_CREDIT,
+            UNPROVEN_NAMING,
+            OUTDATED_NAMING,
+            NOTHING_NAMED,
+            LARGE_SIGNED,
             UPSTREAM_PRICE,
         ] {
             let body = notice.answer().into_body();

@@ -35,6 +35,9 @@ pub(super) const PASS: &str = "X-Payment-Pass";
 pub(super) const CREDIT: &str = "X-Payment-Credit";
 /// When the pass ends, in Unix seconds; and what is left of the balance, in units of the asset.
 pub(super) const PASS_EXPIRES: &str = "X-Payment-Pass-Expires";
+/// When the name of the balance ends, in Unix seconds; and why it is not told.
+pub(super) const CREDIT_EXPIRES: &str = "X-Payment-Credit-Expires";
+pub(super) const CREDIT_WITHHELD: &str = "X-Payment-Credit-Withheld";
 pub(super) const BALANCE: &str = "X-Payment-Balance";
 
 /// The fields that a script on another origin is let read, as `Access-Control-Expose-Headers`.
@@ -43,7 +46,7 @@ pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
      X-Payment-Recipient, X-Payment-Timeout, X-Payment-Error, X-Payment-Status, \
      X-Payment-Transaction, X-Payment-Payer, X-PAYMENT-RESPONSE, PAYMENT-REQUIRED, \
      PAYMENT-RESPONSE, X-Payment-Quote, X-Payment-Pass, X-Payment-Pass-Expires, X-Payment-Credit, \
-     X-Payment-Balance",
+     X-Payment-Credit-Expires, X-Payment-Credit-Withheld, X-Payment-Balance",
 );
 
 /// The fields that an answer depends on, as `Vary`.
@@ -155,6 +158,16 @@ fn settlement(
     }
 }
 
+/// Takes the name of a balance out of a head that others could read on its way, and says how to have it.
+pub(super) fn withhold(headers: &mut HeaderMap) {
+    if headers.remove(CREDIT).is_some() {
+        headers.remove(CREDIT_EXPIRES);
+        let why = "insecure_transport: ask for it over HTTPS with X-Payment-Credit: new, \
+                   X-Payment-From and X-Payment-Proof";
+        tell(headers, CREDIT_WITHHELD, why);
+    }
+}
+
 /// That nothing was charged.
 pub(super) fn not_charged(headers: &mut HeaderMap) {
     insert(headers, Field::Status, "not-charged");
@@ -237,6 +250,8 @@ fn of_answer() -> impl Iterator<Item = &'static str> {
         PASS,
         PASS_EXPIRES,
         CREDIT,
+        CREDIT_EXPIRES,
+        CREDIT_WITHHELD,
         BALANCE,
     ];
     Field::OF_ANSWER.into_iter().map(Field::name).chain(others)

@@ -39,6 +39,8 @@ pub(super) struct Limits {
     pub(super) body: u64,
     pub(super) body_time: Duration,
     pub(super) alone: Duration,
+    /// For how long, in seconds, the name of a balance is good; `None` for as long as it is not replaced.
+    pub(super) name_life: Option<u64>,
 }
 
 /// Counts a paid request as being worked on, until dropped.
@@ -53,6 +55,7 @@ impl PaymentLayer {
             body: 64 << 20,
             body_time: Duration::from_secs(30),
             alone: Duration::from_secs(300),
+            name_life: None,
         };
         let busy = Arc::new(watch::Sender::new(0));
         let (pricing, prepared) = (Arc::new(pricing), Arc::new(Prepared::new()));
@@ -101,6 +104,14 @@ impl PaymentLayer {
     #[must_use]
     pub const fn finish_within(mut self, time: Duration) -> Self {
         self.shared.limits.alone = time;
+        self
+    }
+
+    /// Takes the name of a balance for so long from its making, to the second (without end). Who pays has a new
+    /// one told, and who signs for it; the balance itself stays.
+    #[must_use]
+    pub const fn credit_names_for(mut self, time: Duration) -> Self {
+        self.shared.limits.name_life = Some(time.as_secs());
         self
     }
 

@@ -20,6 +20,7 @@ use super::dialect::{self, Attached, Dialect, Resolved};
 use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::passing::Passing;
+use super::peer::is_exposed;
 use super::pricing::{Quote, Sale};
 use super::request_body::RequestBody;
 use super::source::Source;
@@ -93,13 +94,16 @@ impl Shared {
     pub(super) fn decide(&self, head: &mut Parts, quote: Quote, body: Option<&[u8]>) -> Decision {
         let decision = match quote {
             // The payment's fields are still needed.
-            Quote::ByBody(limit) => return Decision::ByBody(limit),
+            Quote::ByBody(limit) => Decision::ByBody(limit),
             Quote::Absent => Decision::Own(answer::ABSENT.answer()),
             Quote::Free => Decision::Free,
             Quote::MethodNotAllowed(allow) => Decision::Own(answer::method_not_allowed(allow)),
             Quote::Paid(sale) => self.charge(head, sale, body),
             Quote::Unpriced(why) => Decision::Own(answer::unpriced(&why)),
         };
+        if matches!(decision, Decision::ByBody(_)) {
+            return decision;
+        }
         dialect::strip_request(&mut head.headers);
         if head.method != Method::HEAD {
             return decision;
@@ -115,7 +119,8 @@ impl Shared {
         let signing = self.tokens.as_ref().zip(self.pricing.fields());
         let quoting = signing.map(|(tokens, fields)| tokens.quoting(head, body, fields, now));
         let url = url(head, &sale.base_url);
-        Asked { sale, url, dialect: Dialect::Headers, quoting }
+        let is_exposed = is_exposed(head, &sale.base_url);
+        Asked { sale, url, dialect: Dialect::Headers, quoting, is_exposed }
     }
 
     fn charge(&self, head: &mut Parts, sale: Arc<Sale>, body: Option<&[u8]>) -> Decision {
@@ -150,7 +155,7 @@ impl Shared {
             Ok(resolved) => resolved,
             Err(error) => return refuse(error, &asked),
         };
-        presented.proof = proof(head, &asked.url);
+        presented.proof = proof(head, &asked);
         presented.secret = dialect::secret(&head.headers);
         let is_ceiling = matches!(offer.requirements().scheme, Scheme::Upto { .. });
         let purchase = Purchase {
@@ -208,11 +213,9 @@ pub(super) fn target(head: &Parts) -> &str {
 }
 
 /// What shows that the request comes from the payer himself.
-fn proof(head: &Parts, url: &str) -> Option<Proof> {
+fn proof(head: &Parts, asked: &Asked) -> Option<Proof> {
     let value = head.headers.get(proof::FIELD)?.to_str().ok()?.to_owned();
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    Some(Proof { origin: format!("{scheme}://{authority}"), value })
+    Some(Proof { origin: asked.origin()?.to_owned(), value })
 }
 
 /// The URL that was asked for, as far as it can be known behind others' proxies.

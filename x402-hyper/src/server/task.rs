@@ -12,12 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use x402_core::{ChainId, Offer, Refusal, Scheme};
 use x402_std::ledger::Answer;
-use x402_std::seller::{Admission, Drawn, Presented, Purchase, Receipt};
+use x402_std::seller::{Admission, DrawRefusal, Drawn, NamedDraw, Presented, Purchase, Receipt};
 
 use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE};
+use super::answer::{REPLACED_CREDIT, UNSIGNED_CREDIT};
 use super::body::Piece;
 use super::dialect;
-use super::drawing::Drawing;
+use super::drawing::{Drawing, Naming};
 use super::future::{Head, Receiver};
 use super::gauge::{Gauge, Until};
 use super::held::{Held, Settled, Unsettled};
@@ -45,6 +46,8 @@ pub(super) struct Order {
 /// What a request is paid with.
 pub(super) enum Means {
     Credit(Drawing),
+    /// Nothing: its payer wants the name of a balance.
+    Naming(Naming),
     Payment(Box<Presented>),
 }
 
@@ -130,7 +133,8 @@ where
         F: Future<Output = Result<Response<A>, E>>,
     {
         let admitted = match &self.order.means {
-            Means::Credit(drawing) => self.draw(*drawing).await,
+            Means::Credit(drawing) => self.draw(drawing).await,
+            Means::Naming(naming) => Err(self.rename(naming).await),
             Means::Payment(payment) => self.admit(payment).await,
         };
         match admitted {
@@ -154,18 +158,23 @@ where
         }
     }
 
-    async fn draw(&self, drawing: Drawing) -> Result<Admitted, Response<Bytes>> {
+    async fn draw(&self, drawing: &Drawing) -> Result<Admitted, Response<Bytes>> {
         let Order { offer, purchase, asked, .. } = &*self.order;
-        let Drawing { account, nonce } = drawing;
+        let Drawing { name, nonce, signed } = drawing.clone();
         let Purchase { request, amount, .. } = *purchase;
-        match self.shared.seller.draw(account, *nonce.as_bytes(), request, amount).await {
+        let draw = NamedDraw { name, nonce: *nonce.as_bytes(), request, amount, signed };
+        match self.shared.seller.draw_by(&draw).await {
             Ok(Drawn::Serve(ticket)) => Ok(Admitted::Work(Right::Drawn(ticket))),
             Ok(Drawn::Replay { answer, .. }) => {
-                let receipt = Receipt { payer: account.payer, transaction: None };
+                let receipt = Receipt { payer: name.account.payer, transaction: None };
                 Ok(Admitted::Again(receipt, answer))
             }
             Ok(Drawn::Short(balance)) => Err(answer::short(balance, asked, offer)),
-            Err(rejection) => Err(answer::rejected(&rejection, asked, Some(offer))),
+            Err(DrawRefusal::Replaced) => Err(REPLACED_CREDIT.answer()),
+            Err(DrawRefusal::Unsigned) => Err(UNSIGNED_CREDIT.answer()),
+            Err(DrawRefusal::Rejected(rejection)) => {
+                Err(answer::rejected(&rejection, asked, Some(offer)))
+            }
         }
     }
 
@@ -180,6 +189,7 @@ where
         if answer.body.is_none() {
             let mut refused = refuse(Refusal::Served);
             answer::handed_out(&answer, refused.headers_mut());
+            self.withhold(refused.headers_mut());
             return self.own(refused);
         }
         // Of a request that never ended nobody knows which body it had: it is the same by all that is known.
@@ -194,6 +204,7 @@ where
                     let dialect = asked.dialect;
                     let headers = answer.headers_mut();
                     answer::receipt(headers, &receipt, chain_id, dialect, None);
+                    self.withhold(headers);
                     answer
                 }
                 None => refuse(Refusal::Served),
@@ -243,11 +254,12 @@ where
         let gauge = metering.as_ref();
         let mut gauge = gauge.map(|metering| Gauge::begin(&**metering, &head, right.amount()));
         if let (Some(gauge), Some(metering)) = (&mut gauge, &metering)
-            && self.hand_out(&right, &**metering, &mut head)
+            && self.hand_out(&right, &**metering, &mut head).await
         {
             gauge.sell();
         }
         let kept = answer::kept(&head.headers);
+        self.withhold(&mut head.headers);
         let chain_id = right.chain_id();
         if !right.is_earned_by(head.status) {
             self.give_up(right, &mut head.headers).await;
@@ -296,7 +308,7 @@ where
     /// Says what is left of the balance that was drawn on.
     async fn tell_balance(&self, headers: &mut HeaderMap) {
         if let Means::Credit(drawing) = &self.order.means
-            && let Ok(balance) = self.shared.seller.balance(drawing.account).await
+            && let Ok(balance) = self.shared.seller.balance(drawing.name.account).await
         {
             dialect::balance(balance, &self.order.offer, headers);
         }
@@ -312,7 +324,7 @@ where
 
     /// Hands out what was bought beforehand: a pass for time, or the name of the balance that the unused
     /// rest goes to. Says whether all of it is gone by that.
-    fn hand_out(
+    async fn hand_out(
         &self,
         right: &Right,
         metering: &dyn Metering,
@@ -332,7 +344,7 @@ where
         }
         // By `upto` no more moves than is used, unless it was moved before.
         if matches!(offer.requirements().scheme, Scheme::Exact(_)) || right.is_paid() {
-            dialect::tell(headers, dialect::CREDIT, &tokens.credit(payer, offer));
+            self.tell_name(tokens, payer, headers).await;
         }
         false
     }

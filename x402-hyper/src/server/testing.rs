@@ -17,6 +17,7 @@ use x402_std::chain::{
     Block, Call, ChainError, Journal, Outcome, PaidLog, Sent, Transaction, TxHash,
 };
 use x402_std::ledger::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Ledger};
+use x402_std::ledger::{CreditNames, NameLedger, Renewal};
 use x402_std::ledger::{LedgerError, LedgerIdentity, MemoryLedger, Owed, OwedAccount, Step};
 use x402_std::quote::{TokenKey, TokenKeys};
 use x402_std::seller::{Later, SellerOptions};
@@ -174,6 +175,23 @@ pub(crate) struct Shop {
 
 /// A ledger that takes its time to keep an answer, and does not keep so many at first.
 struct SlowLedger(MemoryLedger, AtomicUsize);
+
+impl NameLedger for SlowLedger {
+    fn credit_names(
+        &self,
+        account: CreditAccount,
+    ) -> BoxFuture<'_, Result<CreditNames, LedgerError>> {
+        self.0.credit_names(account)
+    }
+
+    fn renew_names(
+        &self,
+        account: CreditAccount,
+        renewal: Renewal,
+    ) -> BoxFuture<'_, Result<CreditNames, LedgerError>> {
+        self.0.renew_names(account, renewal)
+    }
+}
 
 impl Ledger for SlowLedger {
     fn claim(&self, entry: Entry) -> BoxFuture<'_, Result<Claiming, LedgerError>> {

@@ -132,6 +132,7 @@ mod claimed;
 mod dialects;
 mod left;
 mod metered;
+mod names;
 mod official;
 mod quoted;
 mod settling;

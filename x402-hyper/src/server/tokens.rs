@@ -73,25 +73,23 @@ impl Tokens {
         (pass.sign(&self.0), pass.until)
     }
 
-    /// The name of a payer's balance, in the asset of an offer.
-    pub(super) fn credit(&self, payer: Address, offer: &Offer<'_>) -> String {
-        let terms = offer.requirements();
-        let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
-        CreditToken { account: CreditAccount { payer, chain_id, asset, seller } }.sign(&self.0)
+    /// The name of a balance as a text.
+    pub(super) fn name(&self, name: &CreditToken) -> String {
+        name.sign(&self.0)
     }
 
-    /// The balance of that name, and the offer of a sale that it can pay for.
+    /// The name that a text is, and the offer of a sale that it can pay for.
     pub(super) fn account(
         &self,
         text: &str,
         sale: &Sale,
-    ) -> Result<(CreditAccount, Offer<'static>), TokenError> {
+    ) -> Result<(CreditToken, Offer<'static>), TokenError> {
         let mut refused = TokenError::OtherAccount;
         for offer in &sale.offers {
             let terms = offer.requirements();
             let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
             match CreditToken::verify(text, &self.0, chain_id, asset, seller) {
-                Ok(token) => return Ok((token.account, *offer)),
+                Ok(token) => return Ok((token, *offer)),
                 Err(error) => refused = error,
             }
         }
@@ -105,6 +103,12 @@ impl Tokens {
         let is_paid = sale.offers.iter().any(|offer| pass.is_for(offer));
         if is_paid { Ok(pass) } else { Err(TokenError::OtherAccount) }
     }
+}
+
+/// A payer's balance, in the asset of an offer.
+pub(super) fn account(payer: Address, offer: &Offer<'_>) -> CreditAccount {
+    let terms = offer.requirements();
+    CreditAccount { payer, chain_id: terms.chain_id, asset: terms.asset, seller: terms.pay_to }
 }
 
 impl Quoting {

@@ -7,9 +7,11 @@ use http::{Request, Response};
 use http_body::Body;
 
 use super::BoxError;
-use super::answer::{ABSENT, BROKEN_BODY, LARGE_UNPRICED};
+use super::answer::{ABSENT, BROKEN_BODY, LARGE_SIGNED, LARGE_UNPRICED};
+use super::drawing::{self, BodyHash};
 use super::future::{Head, Receiver};
 use super::layer::Shared;
+use super::pricing::Quote;
 use super::request_body::RequestBody;
 use super::service::Decision;
 use super::source::{Source, Unreadable};
@@ -48,17 +50,32 @@ async fn weigh<A, B, C, E, F>(
     F: Future<Output = Result<Response<A>, E>> + Send + 'static,
 {
     let (mut head, body) = request.into_parts();
+    // Where its payer has signed for the body it was read for that, perhaps for nothing else.
+    let is_signed = drawing::is_signed(&head.headers);
+    let quote = is_signed.then(|| shared.pricing.quote(&head));
+    let quote = quote.filter(|quote| !matches!(quote, Quote::ByBody(_)));
     let data = match Source::read(body, limit, shared.limits.body_time).await {
         Ok(data) => data,
         Err(Unreadable::Broken) => return client.head(Ok(Head::Own(BROKEN_BODY.answer()))),
-        Err(Unreadable::TooLarge) => return client.head(Ok(Head::Own(LARGE_UNPRICED.answer()))),
+        Err(Unreadable::TooLarge) => {
+            let notice = if quote.is_some() { LARGE_SIGNED } else { LARGE_UNPRICED };
+            return client.head(Ok(Head::Own(notice.answer())));
+        }
     };
-    let quote = shared.pricing.quote_body(&head, &data);
-    let decision = shared.decide(&mut head, quote, Some(&data));
+    if is_signed {
+        head.extensions.insert(BodyHash::of(&data));
+    }
+    let decision = match quote {
+        Some(quote) => shared.decide(&mut head, quote, None),
+        None => {
+            let quote = shared.pricing.quote_body(&head, &data);
+            shared.decide(&mut head, quote, Some(&data))
+        }
+    };
     let request = Request::from_parts(head, Source::Held { data });
     match decision {
         Decision::Own(answer) => client.head(Ok(Head::Own(answer))),
-        // It was read, and still has no price: nothing is given away.
+        // It was read, and still is to be read: nothing is given away.
         Decision::ByBody(_) => client.head(Ok(Head::Own(ABSENT.answer()))),
         Decision::Free => {
             let answer = call(request.map(RequestBody::free)).await;

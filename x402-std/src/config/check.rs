@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::asset::{check_asset, find_asset};
 use super::error::{Origin, Problem};
-use super::later::check_later;
+use super::later::{check_credit_expires, check_later};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
@@ -160,6 +160,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let routes = check_routes(raw.routes, &asset, &has_chain)?;
     check_recipient(pay_to, &routes)?;
     let later = check_later(raw.later)?;
+    let credit_expires = check_credit_expires(raw.credit_expires.as_ref())?;
     let metrics = raw.metrics.map(|text| check_listen(&text.into())).transpose()?;
     let default = check_default(raw.default)?;
     Ok(Config {
@@ -176,6 +177,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         ledger,
         secret,
         name,
+        credit_expires,
         later,
         metrics,
         routes,

@@ -1,4 +1,4 @@
-//! What is said of the payments that are settled later, in batches.
+//! What is said of the payments that are settled later, in batches; and for how long names of credit are good.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -17,6 +17,8 @@ use crate::seller::Later;
 const BATCH: RangeInclusive<u64> = 1..=100;
 /// In seconds. What waits longer than a minute is likely to end meanwhile.
 const DELAY: RangeInclusive<u64> = 0..=60;
+/// In seconds: a minute is what a signature lasts, and ten years are for ever.
+const NAME_LIFE: RangeInclusive<u64> = 60..=315_360_000;
 /// Whole units of the asset that one payer may owe, unless the file says.
 const OWED: &str = "1";
 
@@ -40,6 +42,11 @@ pub(super) fn check_later(raw: Option<RawLater>) -> Result<LaterConfig, Problem>
         None => Price::parse(OWED).map_err(|_| Problem::new(Origin::Whole, "no price", ""))?,
     };
     Ok(LaterConfig { max_batch, max_delay: Duration::from_secs(max_delay), max_owed })
+}
+
+pub(super) fn check_credit_expires(raw: Option<&Text>) -> Result<Option<Duration>, Problem> {
+    let seconds = raw.map(|text| check_number(text, NAME_LIFE, "a time in seconds")).transpose()?;
+    Ok(seconds.map(Duration::from_secs))
 }
 
 fn check_number(text: &Text, range: RangeInclusive<u64>, what: &str) -> Result<u64, Problem> {

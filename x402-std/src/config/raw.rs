@@ -29,6 +29,7 @@ pub(super) struct RawConfig {
     pub(super) later: Option<RawLater>,
     pub(super) ledger: Option<Text>,
     pub(super) metrics: Option<Text>,
+    pub(super) credit_expires: Option<Text>,
     pub(super) secret_file: Option<Text>,
     pub(super) name: Option<Text>,
     pub(super) public_url: Option<Text>,

@@ -1,5 +1,6 @@
 mod credits;
 mod logs;
+mod names;
 mod owed;
 
 use core::fmt;
@@ -13,7 +14,7 @@ use super::logs::PaidRow;
 use super::logs::{Paying, filled_in};
 use super::owed::Owing;
 use super::{Claiming, Conclusion, CreditAccount, Draw, DrawId, Drawing, Entry, Identifier};
-use super::{Ledger, LedgerError, LedgerIdentity, Owed, OwedAccount, PaidBy, Step};
+use super::{CreditNames, Ledger, LedgerError, LedgerIdentity, Owed, OwedAccount, PaidBy, Step};
 use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
@@ -38,6 +39,7 @@ struct Entries {
     identified: HashMap<Identifier, PaymentId>,
     sweeper: Sweeper,
     credits: Credits,
+    names: HashMap<CreditAccount, CreditNames>,
     logs: Logs,
 }
 

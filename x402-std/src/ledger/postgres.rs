@@ -2,6 +2,7 @@ mod convert;
 mod credits;
 mod identity;
 mod logs;
+mod names;
 mod owed;
 mod pool;
 mod rows;

@@ -2,6 +2,7 @@ mod convert;
 mod credits;
 mod file;
 mod logs;
+mod names;
 mod owed;
 mod pen;
 
@@ -24,6 +25,7 @@ use crate::BoxFuture;
 use crate::chain::{Block, PaidLog, TxHash};
 use credits::Credits;
 use logs::Logs;
+use names::Names;
 use owed::Owings;
 use pen::{OnDisk, Pen};
 
@@ -331,6 +333,7 @@ struct Tables<'t> {
     identified: Table<'t, &'static [u8; 32], Key>,
     owings: Owings<'t>,
     credits: Credits<'t>,
+    names: Names<'t>,
     logs: Logs<'t>,
 }
 
@@ -343,6 +346,7 @@ impl<'t> Tables<'t> {
             identified: writing.open_table(IDENTIFIED).map_err(storage)?,
             owings: Owings::open(writing)?,
             credits: Credits::open(writing)?,
+            names: Names::open(writing)?,
             logs: Logs::open(writing)?,
         })
     }

@@ -2,6 +2,7 @@ mod check;
 mod convert;
 mod credits;
 mod logs;
+mod names;
 mod owed;
 mod scripts;
 mod server;

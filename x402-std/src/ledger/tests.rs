@@ -455,9 +455,11 @@ mod credit;
 use credit::{
     a_balance_that_cannot_be_counted_is_an_error, a_draw_is_concluded_once,
     a_draw_is_made_once_and_only_of_what_is_there, balances_are_as_a_plain_model_says,
-    done_draws_are_forgotten_in_time_and_held_ones_never, of_draws_that_race_none_overdraws,
+    done_draws_are_forgotten_in_time_and_held_ones_never,
+    names_of_a_balance_are_replaced_and_nothing_else, of_draws_that_race_none_overdraws,
     of_those_who_race_for_one_draw_one_wins, of_those_who_race_to_conclude_one_wins,
-    what_is_not_used_is_credit_once, work_that_costs_more_than_was_paid_is_refused,
+    of_those_who_replace_names_at_once_each_has_another, what_is_not_used_is_credit_once,
+    work_that_costs_more_than_was_paid_is_refused,
 };
 
 /// Leases of ledgers that several processes share.
@@ -515,6 +517,8 @@ macro_rules! suite {
         done_draws_are_forgotten_in_time_and_held_ones_never
         a_balance_that_cannot_be_counted_is_an_error
         balances_are_as_a_plain_model_says
+        names_of_a_balance_are_replaced_and_nothing_else
+        of_those_who_replace_names_at_once_each_has_another
         a_log_pays_for_one_payment
         what_is_settled_by_a_word_records_and_blocks_nothing
         of_those_who_race_for_a_log_one_wins

@@ -14,7 +14,7 @@ const MAC_LEN: usize = 32;
 pub(super) enum Kind {
     Quote = 4,
     Pass = 5,
-    Credit = 6,
+    Credit = 7,
 }
 
 /// How long the text is of a token that says so many bytes.

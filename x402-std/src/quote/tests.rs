@@ -64,7 +64,7 @@ impl Random {
             asset: self.address(),
             seller: self.address(),
         };
-        CreditToken { account }
+        CreditToken { account, generation: self.number(), made_at: self.number() }
     }
 }
 
@@ -251,6 +251,24 @@ fn what_earlier_versions_signed_and_other_units_are_malformed() {
     assert_eq!(Pass::verify(hours, &keys(), &route, NOW - 1), Err(TokenError::Malformed));
 }
 
+/// One of a version that could not replace it, made as those below.
+#[test]
+fn a_name_that_could_not_be_replaced_is_not_read() {
+    let derived = TokenKey::derive(b"a secret of many bytes").unwrap();
+    let derived = TokenKeys::new("gateway of Zürich", &derived, None);
+    let old = "BgMDAwMDAwMDAwMDAwMDAwMDAwMDAAAAAAAAIQUBAQEBAQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgICAgICiTufHajfdWr7XCfuyQYAMhcZoeL8-K_cEVPlr4gbT30";
+    let [asset, seller] = [1, 2].map(|byte| Address::new([byte; 20]));
+    let read = CreditToken::verify(old, &derived, ChainId::new(8453), asset, seller);
+    assert_eq!(read, Err(TokenError::Malformed));
+}
+
+#[test]
+fn a_name_is_as_old_as_it_says() {
+    let credit = CreditToken { made_at: NOW, ..Random(10).credit() };
+    assert!(!credit.is_older_than(60, NOW + 60) && credit.is_older_than(60, NOW + 61));
+    assert!(!credit.is_older_than(0, NOW) && !credit.is_older_than(0, NOW - 1), "another's clock");
+}
+
 /// Made with the modules `hmac`, `hashlib` and `base64` of Python 3.
 #[test]
 fn tokens_are_those_of_another_implementation() {
@@ -268,7 +286,7 @@ fn tokens_are_those_of_another_implementation() {
     let (route, price) = (RouteHash::of(" /api/stream/ *"), Amount::from_units(5_000_000));
     let pass = Pass { chain_id, asset, pay_to, route, price, payer, until: NOW };
     let account = CreditAccount { payer, chain_id, asset, seller: pay_to };
-    let credit = CreditToken { account };
+    let credit = CreditToken { account, generation: 3, made_at: NOW };
     let derived = TokenKey::derive(b"a secret of many bytes").unwrap();
     let derived = TokenKeys::new("gateway of Zürich", &derived, None);
     assert_eq!(
@@ -281,6 +299,6 @@ fn tokens_are_those_of_another_implementation() {
     );
     assert_eq!(
         credit.sign(&derived),
-        "BgMDAwMDAwMDAwMDAwMDAwMDAwMDAAAAAAAAIQUBAQEBAQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgICAgICiTufHajfdWr7XCfuyQYAMhcZoeL8-K_cEVPlr4gbT30"
+        "BwMDAwMDAwMDAwMDAwMDAwMDAwMDAAAAAAAAIQUBAQEBAQEBAQEBAQEBAQEBAQEBAQICAgICAgICAgICAgICAgICAgICAAAAAAAAAAMAAAAAZVPxAMGHORZxvZf05RlDIyP_w6PXnDHhR_mtK7x1LP0Q-ZTA"
     );
 }

@@ -20,6 +20,7 @@ mod claimed;
 mod credit;
 mod imports;
 mod leases;
+mod names;
 mod pledges;
 mod redeemed;
 mod refund;

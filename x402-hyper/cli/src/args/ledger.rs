@@ -15,12 +15,15 @@ Examples:
   x402 ledger resolve --config x402.yaml --payment 0x89c91c789e57059b --accept 0x<transaction>
   x402 ledger forgive 0x89c91c789e57059b --config x402.yaml
   x402 ledger credits --config x402.yaml
+  x402 ledger credits rotate 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml
   x402 ledger refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml --key-file pay_to.key
   x402 ledger import handed-out.txt --config x402.yaml
 
 list, show, export and credits read a file as it is, also while its gateway runs. resolve asks the chain
 what became of everything that is open, which a gateway that runs does by itself; it needs the file
-alone. With --accept it takes the operator's word for what the token's logs do not say: which transaction
+alone. credits rotate ends the names by which a payer's credit is drawn on, and tells a new one; what is
+in the balance, and held of it, stays. It needs a file alone, too, and the key or the secret of the
+gateway, which signs names. With --accept resolve takes the operator's word for what the token's logs do not say: which transaction
 of somebody else's has paid for a payment. So does forgive, by which a payer who was served and did not pay (settle: later) may buy again;
 and so does refund. It needs the key of pay_to, which signs, and that of the account that pays the gas.
 So does import: each line is a payment that a device has served (0x and the hex of its record). It is
@@ -139,9 +142,35 @@ pub(crate) struct LedgerForgive {
 
 /// List what payers have paid and not used, and what of it is held for work that is under way.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct LedgerCredits {
+    #[command(subcommand)]
+    pub(crate) command: Option<CreditsCommand>,
     #[command(flatten)]
     pub(crate) source: LedgerSource,
+    /// How to print them: a table on a terminal, CSV elsewhere, unless it is said.
+    #[arg(long)]
+    pub(crate) format: Option<FormatArg>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CreditsCommand {
+    Rotate(CreditsRotate),
+}
+
+/// Replace the names of a payer's credit: the old ones are refused from now on, and the new ones are told,
+/// which are for the payer alone. The credit itself stays.
+#[derive(Args, Debug)]
+pub(crate) struct CreditsRotate {
+    /// The payer's address.
+    #[arg(value_name = "PAYER")]
+    pub(crate) payer: String,
+    /// The gateway's configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The ledger, instead of what the file says.
+    #[arg(long, env = "X402_LEDGER", hide_env_values = true, value_name = "FILE|URL")]
+    pub(crate) ledger: Option<String>,
     /// How to print them: a table on a terminal, CSV elsewhere, unless it is said.
     #[arg(long)]
     pub(crate) format: Option<FormatArg>,

@@ -9,11 +9,14 @@ use x402_std::config::OwnedAsset;
 use x402_std::ledger::{CreditAccount, LedgerError};
 
 use super::row::{in_words, name_and_decimals, object};
-use super::{locate, open, print};
-use crate::args::LedgerCredits;
+use super::{locate, open, print, rotate};
+use crate::args::{CreditsCommand, LedgerCredits};
 use crate::exit::{Exit, Failure};
 
 pub(super) async fn run(args: LedgerCredits) -> Result<Exit, Failure> {
+    if let Some(CreditsCommand::Rotate(args)) = args.command {
+        return rotate::run(args).await;
+    }
     let (ledger, assets) = locate(&args.source)?;
     let ledger = open(&ledger).await?;
     let rows = read(&*ledger, &assets).await.map_err(Failure::failed)?;
@@ -23,7 +26,7 @@ pub(super) async fn run(args: LedgerCredits) -> Result<Exit, Failure> {
 
 /// What is shown of a balance.
 pub(super) struct Credit {
-    account: CreditAccount,
+    pub(super) account: CreditAccount,
     symbol: String,
     decimals: Option<u8>,
     balance: Amount,
@@ -31,7 +34,17 @@ pub(super) struct Credit {
 }
 
 async fn read(ledger: &dyn Ledger, assets: &[OwnedAsset]) -> Result<Vec<Credit>, LedgerError> {
+    read_with(ledger, assets, Vec::new()).await
+}
+
+/// All that is in a balance or held, and these accounts, whether something is or not.
+pub(super) async fn read_with(
+    ledger: &dyn Ledger,
+    assets: &[OwnedAsset],
+    known: Vec<CreditAccount>,
+) -> Result<Vec<Credit>, LedgerError> {
     let mut all: BTreeMap<CreditAccount, (Amount, Amount)> = BTreeMap::new();
+    all.extend(known.into_iter().map(|account| (account, Default::default())));
     for (account, balance) in ledger.balances().await? {
         all.entry(account).or_default().0 = balance;
     }

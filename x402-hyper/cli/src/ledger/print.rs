@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use serde_json::Value;
 
 use super::credits::Credit;
+use super::rotate::Renamed;
 use super::row::{COLUMNS, Row};
 use crate::args::FormatArg;
 use crate::output;
@@ -24,6 +25,15 @@ pub(super) fn credits(rows: &[Credit], format: Option<FormatArg>) {
         FormatArg::Table => aligned(Credit::TITLES, rows.iter().map(Credit::cells)),
         FormatArg::Csv => csv(Credit::COLUMNS, rows.iter().map(Credit::fields)),
         FormatArg::Json => output::line(rows.iter().map(Credit::json).collect::<Value>()),
+    }
+}
+
+/// As [`rows`], of balances with new names.
+pub(super) fn renamed(rows: &[Renamed], format: Option<FormatArg>) {
+    match format.unwrap_or_else(default_format) {
+        FormatArg::Table => aligned(Renamed::TITLES, rows.iter().map(Renamed::cells)),
+        FormatArg::Csv => csv(Renamed::COLUMNS, rows.iter().map(Renamed::fields)),
+        FormatArg::Json => output::line(rows.iter().map(Renamed::json).collect::<Value>()),
     }
 }
 

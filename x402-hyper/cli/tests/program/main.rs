@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test program exports nothing")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod credit;
 mod demo;
 mod import;
 mod ledger;

@@ -18,22 +18,22 @@ use crate::process::{Ended, Running, run_with};
 use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange};
 
 /// Accounts 1 and 2 of the development mnemonic: the payer, and who is paid.
-const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+pub const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const SELLER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
 const SELLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 /// What one payment leaves: 0.0037 of 0.01 USDC.
 const CREDIT: u128 = 3_700;
 
 /// A chain, and the books of a seller whose gateway does not run.
-struct Books {
+pub struct Books {
     chain: Chain,
     folder: tempfile::TempDir,
-    config: PathBuf,
-    seller: String,
+    pub config: PathBuf,
+    pub seller: String,
 }
 
 impl Books {
-    fn open() -> Self {
+    pub fn open() -> Self {
         Self::of(SELLER_KEY)
     }
 
@@ -62,7 +62,7 @@ impl Books {
     }
 
     /// A payment that was served and cost less than was paid.
-    fn earn(&self, number: u8) -> String {
+    pub fn earn(&self, number: u8) -> String {
         let buyer = K256Signer::from_bytes(&hex::decode(BUYER_KEY).unwrap()).unwrap();
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let seller = Address::parse(&self.seller).unwrap();
@@ -102,7 +102,7 @@ impl Books {
         id.to_string()
     }
 
-    fn ledger(&self, args: &[&str], key: &str) -> Ended {
+    pub fn ledger(&self, args: &[&str], key: &str) -> Ended {
         self.ledger_by(&self.config, args, key)
     }
 
@@ -120,7 +120,7 @@ impl Books {
     }
 
     /// Balance and what is held, in atomic units.
-    fn credit(&self) -> Option<(u128, u128)> {
+    pub fn credit(&self) -> Option<(u128, u128)> {
         let listed = self.ledger(&["credits", "--format", "json"], "").succeeded();
         let listed: Value = serde_json::from_str(&listed).unwrap();
         let rows = listed.as_array().unwrap();

@@ -220,6 +220,50 @@ fn what_a_killed_gateway_on_redis_owes_the_other_does() {
     what_a_killed_gateway_owes_the_other_does(&new_redis());
 }
 
+/// The gateway runs on, and is not asked.
+fn a_name_that_is_replaced_is_refused_at_once(ledger: &str) {
+    const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+    let chain = Chain::start();
+    let upstream = Scripted::start(|_, _| answer("200 OK", "", "served"));
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), chain.address, upstream.address);
+    let file = config.to_str().unwrap();
+    let env = [("X402_KEY", SETTLER_KEY), ("X402_SECRET", SECRET), ("X402_LEDGER", ledger)];
+    let mut gateway = Running::start(&["serve", "--config", file], &env);
+    let line = gateway.line("listening on http://");
+    let address = line.split(['/', ',']).nth(2).unwrap().parse().unwrap();
+    let payer = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    // The other gateway's machine has another key for the gas, and the secret.
+    let rotate = || {
+        let args = ["ledger", "credits", "rotate", payer, "--config", file, "--format", "json"];
+        let env = [("X402_KEY", SECOND_KEY), ("X402_SECRET", SECRET), ("X402_LEDGER", ledger)];
+        let said = run_with(&args, &env, folder.path()).succeeded();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        said[0]["name"].as_str().unwrap().to_owned()
+    };
+    let draw = |name: &str| {
+        let fields = format!("X-Payment-Credit: {name}\r\nX-Payment-Nonce: 1\r\n");
+        exchange(address, "/api/analyze", &fields, "some words")
+    };
+    let first = rotate();
+    // It is a name, and there is nothing to be drawn.
+    assert_eq!(draw(&first).0, 402);
+    let second = rotate();
+    let (status, said) = draw(&first);
+    assert!(status == 403 && said.contains("credit_replaced"), "{said}");
+    assert_eq!(draw(&second).0, 402);
+}
+
+#[test]
+fn a_name_that_is_replaced_in_postgres_is_refused_at_once() {
+    a_name_that_is_replaced_is_refused_at_once(&new_postgres());
+}
+
+#[test]
+fn a_name_that_is_replaced_in_redis_is_refused_at_once() {
+    a_name_that_is_replaced_is_refused_at_once(&new_redis());
+}
+
 #[test]
 fn a_ledger_that_cannot_be_reached_is_said_without_its_url() {
     let chain = Chain::start();

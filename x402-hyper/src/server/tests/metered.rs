@@ -52,11 +52,11 @@ pub(super) fn bytewise(period: Option<Period>) -> Option<Arc<dyn Metering>> {
     Some(Arc::new(Bytewise(period)))
 }
 
-fn paid(shop: &Shop, nonce: u8) -> Request<Full<Bytes>> {
+pub(super) fn paid(shop: &Shop, nonce: u8) -> Request<Full<Bytes>> {
     shop.paid("POST", "/a", nonce).body(full("words")).unwrap()
 }
 
-fn account(shop: &Shop) -> CreditAccount {
+pub(super) fn account(shop: &Shop) -> CreditAccount {
     let terms = shop.offer.requirements();
     let (chain_id, asset, seller) = (terms.chain_id, terms.asset, terms.pay_to);
     CreditAccount { payer: payer(), chain_id, asset, seller }
@@ -66,7 +66,12 @@ pub(super) async fn balance(shop: &Shop) -> u128 {
     shop.seller.balance(account(shop)).await.unwrap().to_string().parse().unwrap()
 }
 
-fn drawing(credit: &str, nonce: &str, path: &str) -> Request<Full<Bytes>> {
+/// As it is told first.
+pub(super) fn name(shop: &Shop) -> CreditToken {
+    CreditToken { account: account(shop), generation: 0, made_at: NOW }
+}
+
+pub(super) fn drawing(credit: &str, nonce: &str, path: &str) -> Request<Full<Bytes>> {
     let request = Request::post(path).header("X-Payment-Credit", credit);
     let request = match nonce {
         "" => request,
@@ -80,7 +85,7 @@ async fn what_is_not_used_is_credit() {
     for settle in [Settle::First, Settle::After, Settle::Later] {
         let (shop, seen) = (Shop::new(), Seen::default());
         let service = sells(&shop, settle, None).layer(echo(&seen));
-        let credit = CreditToken { account: account(&shop) }.sign(&keys());
+        let credit = name(&shop).sign(&keys());
         for _ in 0..3 {
             let (head, body) = send(&service, paid(&shop, 1)).await;
             assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
@@ -141,8 +146,8 @@ async fn what_names_no_balance_draws_nothing() {
     let (head, _) = send(&service, paid(&shop, 1)).await;
     let credit = text(&head.headers, "x-payment-credit").to_owned();
     let other = CreditAccount { seller: payer(), ..account(&shop) };
-    let foreign = CreditToken { account: other }.sign(&keys());
-    let forged = CreditToken { account: account(&shop) }.sign(&keys_of("another"));
+    let foreign = CreditToken { account: other, ..name(&shop) }.sign(&keys());
+    let forged = name(&shop).sign(&keys_of("another"));
     let mut beside = drawing(&credit, "", "/a");
     for (name, value) in shop.payment(2) {
         beside.headers_mut().insert(name, value.parse().unwrap());
@@ -180,7 +185,7 @@ async fn what_is_there_twice_is_refused() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
     let pass = pass(&shop, 9).sign(&keys());
-    let credit = CreditToken { account: account(&shop) }.sign(&keys());
+    let credit = name(&shop).sign(&keys());
     for (name, value) in [
         ("X-Payment-Pass", pass.as_str()),
         ("X-Payment-Credit", credit.as_str()),
@@ -233,7 +238,7 @@ async fn credit_is_drawn_at_the_price_that_was_quoted() {
 }
 
 /// A service that answers with a body in pieces, once.
-fn pieces(
+pub(super) fn pieces(
     content_type: &'static str,
 ) -> (mpsc::Sender<Result<Bytes, std::io::Error>>, impl Pieces) {
     let (sender, body) = mpsc::channel(4);
@@ -246,7 +251,7 @@ fn pieces(
     (sender, service)
 }
 
-trait Pieces: Svc<Full<Bytes>, Channel> {}
+pub(super) trait Pieces: Svc<Full<Bytes>, Channel> {}
 impl<S: Svc<Full<Bytes>, Channel>> Pieces for S {}
 
 async fn settled(shop: &Shop, credit: u128) {

@@ -59,6 +59,25 @@ fn tokens_are_counted_where_the_file_says() {
 }
 
 #[test]
+fn a_name_of_credit_ends_when_the_file_says() {
+    let expires = |more: &str| {
+        parse(&format!("{}{more}", priced("per_token", ""))).map(|config| config.credit_expires)
+    };
+    assert_eq!(expires("").unwrap(), None);
+    for seconds in [60, 86_400, 315_360_000] {
+        let said = expires(&format!("\ncredit_expires: {seconds}\n")).unwrap();
+        assert_eq!(said, Some(core::time::Duration::from_secs(seconds)));
+    }
+    for wrong in ["0", "59", "315360001", "1h", "-60", "60.0", "''"] {
+        let error = expires(&format!("\ncredit_expires: {wrong}\n")).unwrap_err().to_string();
+        assert!(
+            error.contains("is not a time in seconds") && error.contains("from 60 to"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_ceiling_may_be_signed_where_the_file_says() {
     for model in ["per_token", "per_minute"] {
         for (more, upto) in [
@@ -163,7 +182,8 @@ fn the_secret_comes_from_a_file_or_a_variable() {
 
 /// A token, by which keys can be told apart.
 fn signed(config: &Config, name: &str) -> String {
-    CreditToken { account: ACCOUNT }.sign(&config.token_keys(name).unwrap().unwrap())
+    CreditToken { account: ACCOUNT, generation: 0, made_at: 0 }
+        .sign(&config.token_keys(name).unwrap().unwrap())
 }
 
 fn is_good(token: &str, config: &Config, name: &str) -> bool {

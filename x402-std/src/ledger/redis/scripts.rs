@@ -19,6 +19,7 @@ balances          hash: the balance of each account, if it is not zero, as 0x an
 draw:<id>         the bytes of a draw
 held              set of the ids of the draws that are held
 done              sorted set of the ids of those that are not, by the Unix second from which they may go
+names             hash: which names of each balance are good, where they were ever replaced
 format            the format of all this
 identity          which ledger it is
 ```

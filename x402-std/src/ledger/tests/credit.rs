@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use x402_core::Claimed;
 
 use super::*;
-use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, DrawState, Drawing};
+use crate::ledger::{Conclusion, CreditAccount, CreditNames, Draw, DrawId, DrawRule, DrawState};
+use crate::ledger::{Drawing, Renewal};
 
 pub(super) fn units(units: u128) -> Amount {
     Amount::from_units(units)
@@ -338,6 +339,69 @@ pub(super) async fn a_balance_that_cannot_be_counted_is_an_error(ledger: Arc<dyn
     assert!(ledger.find_draw(all.id).await.unwrap().unwrap().is_held());
     ledger.conclude(all.id, used(1)).await.unwrap();
     assert_eq!(balance(ledger, 1).await, Amount::MAX);
+}
+
+pub(super) async fn names_of_a_balance_are_replaced_and_nothing_else(ledger: Arc<dyn Ledger>) {
+    let ledger = &*ledger;
+    let names = async |payer| ledger.credit_names(account(payer)).await.unwrap();
+    assert_eq!(names(1).await, CreditNames::default());
+    earn(ledger, 1, 1, units(1_000)).await;
+    let held = draw(1, 1, 400);
+    drawn(ledger, &held).await;
+    let renew = async |renewal| ledger.renew_names(account(1), renewal).await;
+    let renewed = renew(Renewal::default()).await.unwrap();
+    assert_eq!((renewed.generation, renewed.rule, renewed.proved_at), (1, DrawRule::Name, 0));
+    assert_eq!(names(1).await, renewed);
+    // What draws need stays as it is, until somebody says so; so does the time of the last proof.
+    let signed = Renewal { rule: Some(DrawRule::Signature), proved_at: Some(NOW) };
+    let renewed = renew(signed).await.unwrap();
+    let expected = CreditNames { generation: 2, rule: DrawRule::Signature, proved_at: NOW };
+    assert_eq!(renewed, expected);
+    let renewed = renew(Renewal::default()).await.unwrap();
+    assert_eq!(renewed, CreditNames { generation: 3, ..expected });
+    // A proof is good once, and none that is older is good after it.
+    for (rule, time) in [(None, NOW), (Some(DrawRule::Name), NOW), (None, NOW - 1), (None, 0)] {
+        let again = renew(Renewal { rule, proved_at: Some(time) }).await;
+        assert!(matches!(again, Err(LedgerError::Outdated)), "{again:?}");
+    }
+    assert_eq!(names(1).await, renewed, "nothing has changed");
+    let free = Renewal { rule: Some(DrawRule::Name), proved_at: Some(NOW + 1) };
+    let last = CreditNames { generation: 4, rule: DrawRule::Name, proved_at: NOW + 1 };
+    assert_eq!(renew(free).await.unwrap(), last);
+    // Neither the balance nor what is held of it is another, nor the names of other balances.
+    assert_eq!(ledger.balances().await.unwrap(), [(account(1), units(600))]);
+    assert_eq!(ledger.held_draws().await.unwrap(), core::slice::from_ref(&held));
+    ledger.conclude(held.id, used(400)).await.unwrap();
+    let elsewhere = CreditAccount { seller: account(1).payer, ..account(1) };
+    for other in [account(2), elsewhere] {
+        assert_eq!(ledger.credit_names(other).await.unwrap(), CreditNames::default());
+    }
+    // Of a balance that is used up they are remembered, and payments are what they were.
+    drawn(ledger, &draw(1, 2, 600)).await;
+    assert!(ledger.balances().await.unwrap().is_empty());
+    assert_eq!(names(1).await, last);
+    let ids = ledger.ids().await.unwrap();
+    assert_eq!((ids.len(), open_ids(ledger).await.len()), (1, 0));
+}
+
+pub(super) async fn of_those_who_replace_names_at_once_each_has_another(ledger: Arc<dyn Ledger>) {
+    let renewed = race(8, |_| {
+        let ledger = Arc::clone(&ledger);
+        async move { ledger.renew_names(account(1), Renewal::default()).await.unwrap().generation }
+    });
+    let mut renewed = renewed.await;
+    renewed.sort_unstable();
+    assert_eq!(renewed, (1..=8).collect::<Vec<_>>());
+    // A proof that comes eight times is good once.
+    let proved = race(8, |number| {
+        let (ledger, rule) = (Arc::clone(&ledger), (number % 2 == 0).then_some(DrawRule::Name));
+        async move { ledger.renew_names(account(1), Renewal { rule, proved_at: Some(NOW) }).await }
+    });
+    let proved = proved.await;
+    let refused = proved.iter().filter(|one| matches!(one, Err(LedgerError::Outdated))).count();
+    assert_eq!((proved.iter().filter(|one| one.is_ok()).count(), refused), (1, 7), "{proved:?}");
+    let names = ledger.credit_names(account(1)).await.unwrap();
+    assert_eq!((names.generation, names.proved_at), (9, NOW));
 }
 
 /// Numbers that look random (xorshift), the same in every run.

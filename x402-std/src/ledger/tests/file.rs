@@ -16,6 +16,7 @@ use super::{
 };
 use crate::chain::{Block, PaidLog, Settlement, TxHash};
 use crate::ledger::{Answer, Conclusion, Owed, OwedAccount, RedbLedger, Settle};
+use crate::ledger::{CreditAccount, CreditNames, NameLedger as _, Renewal};
 
 pub(super) fn new_ledger() -> (RedbLedger, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -48,6 +49,30 @@ async fn expect_all(ledger: &RedbLedger) {
         assert_eq!(entry.answer, is_answered.then(answer));
     }
     assert_eq!(open_ids(ledger).await.len(), 4);
+}
+
+/// Also those of a file whose version knew of none.
+#[tokio::test]
+async fn what_holds_for_names_is_in_the_file() {
+    let (ledger, folder) = new_ledger();
+    let path = folder.path().join("x402.redb");
+    let account = draw(1, 0, 0).account;
+    drop(ledger);
+    let database = Database::open(&path).unwrap();
+    let writing = database.begin_write().unwrap();
+    let names = TableDefinition::<&[u8; CreditAccount::LEN], &[u8]>::new("credit names");
+    assert!(writing.delete_table(names).unwrap());
+    writing.commit().unwrap();
+    drop(database);
+    let ledger = RedbLedger::open(&path).unwrap();
+    assert_eq!(ledger.credit_names(account).await.unwrap(), CreditNames::default());
+    let renewed = ledger.renew_names(account, Renewal::default()).await.unwrap();
+    assert_eq!(renewed.generation, 1);
+    let copy = RedbLedger::open_copy(&path).unwrap();
+    assert_eq!(copy.credit_names(account).await.unwrap(), renewed);
+    drop(ledger);
+    let ledger = RedbLedger::open(&path).unwrap();
+    assert_eq!(ledger.credit_names(account).await.unwrap(), renewed);
 }
 
 /// A file of an earlier version, which did not say which ledger it is, says so from then on.

@@ -97,7 +97,7 @@ async fn an_old_file_is_converted_and_kept_as_it_was() {
     let ledger = RedbLedger::open(&path).unwrap();
     nothing_is_lost(&ledger).await;
     drop(ledger);
-    assert_eq!(format(&path), (5, 15));
+    assert_eq!(format(&path), (5, 16));
     // As it was: the version before reads it, and this one converts it again.
     let kept = kept(&path);
     assert_eq!(format(&kept), (4, 11));

@@ -14,7 +14,7 @@ use super::{
     Claiming, DAY, Entry, Ledger, LedgerError, NOW, REQUEST, State, Step, claim_new, payment,
     state, transaction,
 };
-use crate::ledger::{Draw, DrawId, Drawing, Settle};
+use crate::ledger::{Draw, DrawId, Drawing, Renewal, Settle};
 
 /// Longer than a server takes to start on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -159,6 +159,7 @@ pub(super) async fn a_server_that_is_killed_forgets_nothing(
     claim_new(&*ledger, &first).await;
     ledger.apply(first.id(), Step::Journalled(transaction(1))).await.unwrap();
     earn(&*ledger, 1, 1, units(1_000_000)).await;
+    let names = ledger.renew_names(draw(1, 0, 0).account, Renewal::default()).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let draws = tokio::spawn(draw_until(Arc::clone(&stop), Arc::clone(&ledger)));
     let tasks: Vec<_> = (1..=8_u128)
@@ -209,6 +210,7 @@ pub(super) async fn a_server_that_is_killed_forgets_nothing(
         assert_eq!(state(&*ledger, payment(number).id()).await, State::Claimed);
     }
     sums_are_those_of_the_entries(&*ledger).await;
+    assert_eq!(ledger.credit_names(draw(1, 0, 0).account).await.unwrap(), names);
     let held = ledger.held_draws().await.unwrap();
     assert!(drawn.iter().all(|id| held.iter().any(|held| held.id == *id)));
     // What it was not said of may be held too; then it is taken as well.

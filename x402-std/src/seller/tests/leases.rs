@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerIdentity};
-use crate::ledger::{Owed, OwedAccount, Owner};
+use crate::ledger::{CreditNames, NameLedger, Owed, OwedAccount, Owner, Renewal};
 
 /// A ledger whose leases are as the test wants them.
 #[derive(Default)]
@@ -22,6 +22,23 @@ impl Leasing {
 
     fn say(&self, next: impl IntoIterator<Item = Result<bool, LedgerError>>) {
         self.next.lock().unwrap().extend(next);
+    }
+}
+
+impl NameLedger for Leasing {
+    fn credit_names(
+        &self,
+        account: CreditAccount,
+    ) -> BoxFuture<'_, Result<CreditNames, LedgerError>> {
+        self.memory.credit_names(account)
+    }
+
+    fn renew_names(
+        &self,
+        account: CreditAccount,
+        renewal: Renewal,
+    ) -> BoxFuture<'_, Result<CreditNames, LedgerError>> {
+        self.memory.renew_names(account, renewal)
     }
 }
 
