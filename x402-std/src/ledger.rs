@@ -17,6 +17,7 @@ mod redb;
 mod redis;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
+mod returned;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -40,12 +41,15 @@ pub use postgres::PostgresLedger;
 pub use redb::RedbLedger;
 #[cfg(feature = "redis")]
 pub use redis::RedisLedger;
+pub use returned::Returned;
 
 /// The record of payments, keyed by [`PaymentId`].
 ///
 /// An entry is made by [`Ledger::claim`], atomically and durably, and moves on by
 /// [`Ledger::apply`], along [`x402_core::state`]. It is kept until it can do no harm to forget it:
-/// at least until [`Entry::keep_until`].
+/// at least until [`Entry::keep_until`], and while it is open, or paid and not served
+/// ([`Entry::is_unserved`]). So a ledger grows with what was paid and nobody has come for: with nothing that
+/// costs its payer nothing.
 ///
 /// Beside the payments it keeps what each payer owes: with the very step that changes an entry, the sum
 /// is another, so that to ask for it costs the same whether one payment is owed or thousands.

@@ -8,7 +8,8 @@ answer that was given before, or a [`Rejection`]. Where the money is to move aft
 is for after a crash: it asks the chain what became of everything that was under way.
 
 What was paid and not used is the payer's credit: it pays for other requests by [`Seller::draw`], or is
-given back by [`Seller::refund`].
+given back by [`Seller::refund`]. What was paid and never served waits for its payer, or is given back by
+[`Seller::credit_unserved`] or [`Seller::refund_unserved`].
 */
 
 mod accept;
@@ -33,6 +34,7 @@ mod tab;
 mod ticket;
 mod together;
 mod under_way;
+mod unserved;
 mod watch;
 mod working;
 
@@ -356,12 +358,14 @@ impl Seller {
         }
     }
 
-    /// Refuses what was paid for to another request, and to who does not show to be its payer.
+    /// Refuses what was paid for to another request, and to who does not show to be its payer; and what is
+    /// given back to everybody.
     fn may_have(&self, entry: &Entry, request: RequestId, by: &Claimant) -> Result<(), Rejection> {
         if entry.request != request {
             return Err(Refusal::Conflict.into());
         }
         match by.may_have(entry, self) {
+            true if entry.returned.is_some() => Err(Refusal::Returned.into()),
             true => Ok(()),
             false => Err(Refusal::Unproven.into()),
         }

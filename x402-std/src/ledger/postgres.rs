@@ -29,12 +29,14 @@ use schema::Prepared;
 const ATTEMPTS: usize = 8;
 
 /// Forgets a few payments whose time is over, by the caller's clock and by the server's: one gateway
-/// whose clock is ahead must not forget what the others still need. What is open is never over. With
+/// whose clock is ahead must not forget what the others still need. What is open is never over, and neither
+/// is what is settled and not served (3, in the second byte of an entry; the versions before gave it a time). With
 /// them go leases that ran out: their holders crashed; and logs that are too old to pay for anything.
 const SWEEP: &str = "
     WITH old AS (
         SELECT id FROM x402_entries
         WHERE NOT open AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
+            AND get_byte(entry, 1) <> 3
         ORDER BY due LIMIT 16 FOR UPDATE SKIP LOCKED
     ), forgotten AS (
         DELETE FROM x402_entries WHERE id IN (SELECT id FROM old) RETURNING id

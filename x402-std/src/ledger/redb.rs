@@ -493,6 +493,7 @@ impl<'t> Tables<'t> {
             Ok(None) => return Ok(()),
             Ok(Some(entry)) if entry.is_over(now) => return self.remove(key, time, &entry),
             Ok(Some(entry)) if entry.keep_until() >= now => entry.keep_until(),
+            // It is open, or paid and not served.
             Ok(Some(_)) => now.saturating_add(SWEEP_AGAIN_SECONDS),
             // One damaged entry must not stop all other payments.
             Err(LedgerError::Corrupt) => now.saturating_add(SWEEP_AGAIN_SECONDS),

@@ -254,7 +254,7 @@ impl RedisLedger {
         moved: &Moved,
         owing: &[&[u8]],
     ) -> Result<u8, LedgerError> {
-        let (new, due) = (encoding::encode(entry), to_score(entry.keep_until()));
+        let (new, due) = (encoding::encode(entry), to_score(entry.due()));
         let paying = logs::arguments(&Paying::stepped(before, Some(entry)));
         let paying = paying.each_ref().map(String::as_bytes);
         let own = [old, &new, stage(entry).as_bytes(), due.as_bytes()];
@@ -416,7 +416,7 @@ fn stage(entry: &Entry) -> &'static str {
     }
 }
 
-/// Unix seconds as the server can count them: a double is exact up to here.
+/// Unix seconds as the server can count them: a double is exact up to here, which is never.
 fn to_score(seconds: u64) -> String {
     seconds.min(1 << 53).to_string()
 }

@@ -56,7 +56,7 @@ impl Row {
 
     /// Whether the money has arrived.
     pub(super) const fn is_received(&self) -> bool {
-        matches!(self.entry.state, State::Settled | State::Served)
+        matches!(self.entry.state, State::Settled | State::Served | State::Returned)
     }
 
     pub(super) fn state(&self) -> &'static str {
@@ -86,7 +86,12 @@ impl Row {
         if self.entry.is_reversed {
             return format!("{state} (reversed)");
         }
-        if self.is_by_word() { format!("{state} (by word)") } else { state.to_owned() }
+        match (self.entry.state == State::Settled, self.is_by_word()) {
+            (false, false) => state.to_owned(),
+            (false, true) => format!("{state} (by word)"),
+            (true, false) => format!("{state} (not served)"),
+            (true, true) => format!("{state} (by word, not served)"),
+        }
     }
 
     /// What was paid and not used, in atomic units and in units of the asset, if there is any.

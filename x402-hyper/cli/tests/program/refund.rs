@@ -18,22 +18,22 @@ use crate::process::{Ended, Running, run_with};
 use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange};
 
 /// Accounts 1 and 2 of the development mnemonic: the payer, and who is paid.
-const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-const SELLER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
-const SELLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+pub const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+pub const SELLER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+pub const SELLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 /// What one payment leaves: 0.0037 of 0.01 USDC.
 const CREDIT: u128 = 3_700;
 
 /// A chain, and the books of a seller whose gateway does not run.
-struct Books {
-    chain: Chain,
-    folder: tempfile::TempDir,
-    config: PathBuf,
-    seller: String,
+pub struct Books {
+    pub chain: Chain,
+    pub folder: tempfile::TempDir,
+    pub config: PathBuf,
+    pub seller: String,
 }
 
 impl Books {
-    fn open() -> Self {
+    pub fn open() -> Self {
         Self::of(SELLER_KEY)
     }
 
@@ -48,7 +48,7 @@ impl Books {
     }
 
     /// Has the buyer pay 0.01 USDC for something that costs all of it: by a gateway, which then ends.
-    fn sell(&self) {
+    pub fn sell(&self) {
         let upstream = Scripted::start(|_, _| answer("200 OK", "", "served"));
         write(self.folder.path(), &self.seller, self.chain.address, upstream.address);
         let args = ["serve", "--config", self.config.to_str().unwrap()];
@@ -63,6 +63,13 @@ impl Books {
 
     /// A payment that was served and cost less than was paid.
     fn earn(&self, number: u8) -> String {
+        let body = Some(b"served".to_vec());
+        let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
+        self.paid(number, Some(Step::Answered(answer, Amount::from_units(10_000 - CREDIT))))
+    }
+
+    /// A payment that has arrived, and whatever came after.
+    pub fn paid(&self, number: u8, then: Option<Step>) -> String {
         let buyer = K256Signer::from_bytes(&hex::decode(BUYER_KEY).unwrap()).unwrap();
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let seller = Address::parse(&self.seller).unwrap();
@@ -82,27 +89,24 @@ impl Books {
         let payment = Payment { chain_id: usdc.chain_id, asset: usdc.address, transfer, signature };
         let checked = terms.check(&payment, &Moment::at(now), &K256).unwrap();
         let id = checked.id();
-        let body = Some(b"served".to_vec());
-        let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
         let transaction = Transaction { hash: TxHash([number; 32]), raw: vec![number] };
         let steps = [
             Step::Journalled(transaction),
             Step::Confirmed(Settlement { transaction: TxHash([number; 32]), log: None }),
-            Step::Answered(answer, Amount::from_units(10_000 - CREDIT)),
         ];
         let ledger = RedbLedger::open(self.folder.path().join("x402.redb")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let entry = Entry::new(&checked, RequestId([1; 32]), now).unwrap();
             drop(ledger.claim(entry).await.unwrap());
-            for step in steps {
+            for step in steps.into_iter().chain(then) {
                 ledger.apply(id, step).await.unwrap();
             }
         });
         id.to_string()
     }
 
-    fn ledger(&self, args: &[&str], key: &str) -> Ended {
+    pub fn ledger(&self, args: &[&str], key: &str) -> Ended {
         self.ledger_by(&self.config, args, key)
     }
 
@@ -120,7 +124,7 @@ impl Books {
     }
 
     /// Balance and what is held, in atomic units.
-    fn credit(&self) -> Option<(u128, u128)> {
+    pub fn credit(&self) -> Option<(u128, u128)> {
         let listed = self.ledger(&["credits", "--format", "json"], "").succeeded();
         let listed: Value = serde_json::from_str(&listed).unwrap();
         let rows = listed.as_array().unwrap();
@@ -129,16 +133,16 @@ impl Books {
         rows.first().map(|row| (units(row, "amount_units"), units(row, "held_units")))
     }
 
-    fn balances(&self) -> [u128; 2] {
+    pub fn balances(&self) -> [u128; 2] {
         [BUYER, &self.seller].map(|owner| self.chain.balance(owner))
     }
 }
 
-fn nobody() -> SocketAddr {
+pub fn nobody() -> SocketAddr {
     "127.0.0.1:9".parse().unwrap()
 }
 
-fn write(folder: &Path, seller: &str, chain: SocketAddr, upstream: SocketAddr) -> PathBuf {
+pub fn write(folder: &Path, seller: &str, chain: SocketAddr, upstream: SocketAddr) -> PathBuf {
     let path = config(folder, chain, upstream);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(PAY_TO, seller)).unwrap();
@@ -183,7 +187,7 @@ fn credit_is_shown_and_given_back_once() {
     assert_eq!(books.ledger(&["list"], "").succeeded().lines().count(), 4);
 }
 
-fn moved([buyer, seller]: [u128; 2], units: u128) -> [u128; 2] {
+pub fn moved([buyer, seller]: [u128; 2], units: u128) -> [u128; 2] {
     [buyer + units, seller - units]
 }
 
@@ -224,15 +228,15 @@ fn what_cannot_be_refunded_is_said_before_anything_is_drawn() {
 }
 
 /// A node that stands before the chain, and keeps the answer to a transaction to itself.
-struct Silent {
-    node: Scripted,
-    sent: mpsc::Receiver<()>,
-    open: Arc<AtomicBool>,
+pub struct Silent {
+    pub node: Scripted,
+    pub sent: mpsc::Receiver<()>,
+    pub open: Arc<AtomicBool>,
 }
 
 impl Silent {
     /// The transaction gets to the chain, or not even that.
-    fn before(chain: SocketAddr, passes_on: bool) -> Self {
+    pub fn before(chain: SocketAddr, passes_on: bool) -> Self {
         let (tell, sent) = mpsc::channel();
         let open = Arc::new(AtomicBool::new(false));
         let is_open = Arc::clone(&open);
