@@ -90,7 +90,7 @@ impl DrawTicket {
 
 /// A draw as others name payments, for whom it is not to be told apart from one. The seller is no
 /// contract that keeps nonces, so no payment is called the same.
-const fn name(draw: &Draw) -> PaymentId {
+pub(super) const fn name(draw: &Draw) -> PaymentId {
     let CreditAccount { payer, chain_id, seller, .. } = draw.account;
     PaymentId { chain_id, contract: seller, from: payer, nonce: Nonce::new(draw.id.0) }
 }
@@ -142,10 +142,12 @@ impl Seller {
     }
 
     /// Puts back into their balances what is held for work that nobody does any more, for the process that did
-    /// it has ended, or has given it up. Returns these draws. Refunds that were begun stay
-    /// ([`Self::open_refunds`]).
+    /// it has ended, or has given it up: a hold ends with the lease of its holder. Returns these draws. Refunds
+    /// that were begun stay ([`Self::open_refunds`]), and so does what is done.
     ///
-    /// It is the operator's to ask for: until then the same request with the same nonce is admitted again.
+    /// To be called when a seller starts, and now and then after. Until then the same request with the same
+    /// nonce is admitted again; afterwards it draws anew. Who was robbed of his lease, for he could not renew
+    /// it, cannot keep his answer any more, and does not give its end.
     ///
     /// # Errors
     ///

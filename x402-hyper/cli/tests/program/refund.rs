@@ -294,20 +294,42 @@ fn a_refund_that_was_killed_is_gone_on_with_and_paid_once() {
     assert_eq!(books.balances(), moved(before, 2 * CREDIT));
 }
 
+impl Books {
+    /// Credit of 0.0037 USDC, of which 0.003 are held by a gateway that has crashed.
+    fn hold(&self) {
+        self.earn(1);
+        let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+        let [payer, seller] = [BUYER, &self.seller].map(|text| Address::parse(text).unwrap());
+        let account = CreditAccount { payer, chain_id: usdc.chain_id, asset: usdc.address, seller };
+        let (request, amount) = (RequestId::new("GET", "/"), Amount::from_units(3_000));
+        let ledger = RedbLedger::open(self.folder.path().join("x402.redb")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let drawn = runtime.block_on(ledger.draw(Draw::new(account, [9; 32], request, amount, 1)));
+        assert_eq!(drawn.unwrap(), Drawing::New);
+        drop(ledger);
+        assert_eq!(self.credit(), Some((CREDIT - 3_000, 3_000)));
+    }
+}
+
+#[test]
+fn what_a_gateway_that_crashed_held_is_credit_again_when_it_starts() {
+    let books = Books::open();
+    books.hold();
+    let args = ["serve", "--config", books.config.to_str().unwrap()];
+    let mut gateway = Running::start(&args, &[("X402_KEY", SETTLER_KEY)]);
+    gateway.line("listening on http://");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while books.credit() != Some((CREDIT, 0)) {
+        assert!(std::time::Instant::now() < deadline, "it is held still");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(gateway.interrupt().code, 0);
+}
+
 #[test]
 fn what_a_gateway_that_crashed_held_is_credit_again_where_the_operator_says_so() {
     let books = Books::open();
-    books.earn(1);
-    let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
-    let [payer, seller] = [BUYER, &books.seller].map(|text| Address::parse(text).unwrap());
-    let account = CreditAccount { payer, chain_id: usdc.chain_id, asset: usdc.address, seller };
-    let (request, amount) = (RequestId::new("GET", "/"), Amount::from_units(3_000));
-    let ledger = RedbLedger::open(books.folder.path().join("x402.redb")).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let drawn = runtime.block_on(ledger.draw(Draw::new(account, [9; 32], request, amount, 1)));
-    assert_eq!(drawn.unwrap(), Drawing::New);
-    drop(ledger);
-    assert_eq!(books.credit(), Some((CREDIT - 3_000, 3_000)));
+    books.hold();
     let resolved = books.ledger(&["resolve"], "").succeeded();
     assert!(resolved.starts_with(&format!("0.003 USDC are credit of {BUYER} again")), "{resolved}");
     assert!(resolved.ends_with("nothing is open\n"), "{resolved}");
