@@ -116,6 +116,10 @@ impl Books {
         let account = draw.account;
         match conclusion {
             Conclusion::Used(used, answer) => draw.state = DrawState::Done { used, answer },
+            Conclusion::Followed(answer) => {
+                let DrawState::Done { used, .. } = draw.state else { panic!("{draw:?}") };
+                draw.state = DrawState::Done { used, answer };
+            }
             Conclusion::Returned => drop(self.draws.remove(&id)),
         }
         account

@@ -65,8 +65,10 @@ pub enum Event {
     TimedOut,
     /// The token would refuse it, and nothing was sent.
     Refused,
-    /// The answer is complete.
+    /// The answer is complete; or its head, by which all that was paid for is handed out.
     Answered,
+    /// The body of an answer whose head was kept is complete.
+    Followed,
     /// The chain went back on the block in which the money had arrived.
     Reversed,
     /// The seller gives up what is owed for it.
@@ -105,7 +107,7 @@ impl State {
             (Broadcast | Pending, Event::TimedOut) => Pending,
             // What the work was done for is not released: its payer has had it.
             (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,
-            (Settled, Event::Answered) => Served,
+            (Settled, Event::Answered) | (Served, Event::Followed) => Served,
             // The work was under way when the chain went back on the payment: its answer is kept.
             (Broadcast, Event::Answered) => Broadcast,
             (Pending, Event::Answered) => Pending,
@@ -163,15 +165,15 @@ mod tests {
     #[test]
     fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
         use Event::{
-            Answered, Confirmed, Forgiven, Journalled, Refused, Returned, Reversed, Reverted,
-            TimedOut, Worked,
+            Answered, Confirmed, Followed, Forgiven, Journalled, Refused, Returned, Reversed,
+            Reverted, TimedOut, Worked,
         };
         let events = [Answered, Confirmed, Forgiven, Journalled, Refused, Reversed, Reverted];
-        for event in events.into_iter().chain([Returned, TimedOut, Worked]) {
+        for event in events.into_iter().chain([Followed, Returned, TimedOut, Worked]) {
             assert!(State::Worked.on(event) != Ok(Transition::Release));
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
-            assert_eq!(State::Served.on(event).is_ok(), event == Reversed);
+            assert_eq!(State::Served.on(event).is_ok(), matches!(event, Followed | Reversed));
             assert_eq!(State::Returned.on(event).is_ok(), matches!(event, Returned | Reversed));
             assert_eq!(
                 State::Settled.on(event).is_ok(),

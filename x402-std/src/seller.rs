@@ -8,8 +8,7 @@ answer that was given before, or a [`Rejection`]. Where the money is to move aft
 is for after a crash: it asks the chain what became of everything that was under way.
 
 What was paid and not used is the payer's credit: it pays for other requests by [`Seller::draw`], or is
-given back by [`Seller::refund`]. What was paid and never served waits for its payer, or is given back by
-[`Seller::credit_unserved`] or [`Seller::refund_unserved`].
+given back by [`Seller::refund`]. What was never served waits for its payer, or is given back, as [`Seller::unserved`] says.
 */
 
 mod accept;
@@ -19,6 +18,7 @@ mod batch;
 mod check;
 mod claimant;
 mod credit;
+mod handed_out;
 mod held_back;
 mod import;
 mod look_up;
@@ -62,6 +62,7 @@ pub use admission::{Admission, Presented, Purchase, Receipt, Rejection, Replay};
 pub(crate) use arrival::{Found, find_use, record};
 pub use claimant::Proof;
 pub use credit::{DrawTicket, Drawn};
+pub use handed_out::HandedOut;
 pub use import::{Import, Imported, Standing};
 pub use losses::LossLimits;
 pub use on_chain::OnChain;
@@ -358,8 +359,7 @@ impl Seller {
         }
     }
 
-    /// Refuses what was paid for to another request, and to who does not show to be its payer; and what is
-    /// given back to everybody.
+    /// Refuses what was paid for to another request, to who does not show to be its payer, and if given back.
     fn may_have(&self, entry: &Entry, request: RequestId, by: &Claimant) -> Result<(), Rejection> {
         if entry.request != request {
             return Err(Refusal::Conflict.into());

@@ -94,6 +94,11 @@ pub struct Answer {
 impl Answer {
     /// In the place of the hash of a body that nobody has seen the end of.
     pub const NOT_KNOWN: [u8; 32] = [0; 32];
+
+    /// Whether its body is kept with it.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.body.is_some()
+    }
 }
 
 /// When the money of a payment moves.
@@ -137,6 +142,8 @@ pub enum Step {
     /// [`Event::Answered`], with the answer, and with what the work costs: what was moved beyond that is
     /// credit.
     Answered(Answer, Amount),
+    /// [`Event::Followed`]: the answer again, with its body, where that of a kept one was not there yet.
+    Followed(Answer),
     /// [`Event::Forgiven`]: the answer goes, and nothing is owed for it.
     Forgiven,
     /// [`Event::Returned`]: what has arrived is given back, so or so, and nothing is to be served for it.
@@ -154,6 +161,7 @@ impl Step {
             Self::Reversed => Event::Reversed,
             Self::Refused => Event::Refused,
             Self::Answered(..) => Event::Answered,
+            Self::Followed(_) => Event::Followed,
             Self::Forgiven => Event::Forgiven,
             Self::Returned(_) => Event::Returned,
         }
@@ -406,6 +414,9 @@ impl Entry {
             {
                 Err(IllegalTransition { state: self.state, event })
             }
+            Event::Followed if self.answer.as_ref().is_none_or(Answer::is_whole) => {
+                Err(IllegalTransition { state: self.state, event })
+            }
             Event::Reversed if self.is_short() => State::Settled.on(event),
             Event::Confirmed | Event::Journalled if self.is_short() => {
                 Err(IllegalTransition { state: self.state, event })
@@ -455,6 +466,7 @@ impl Entry {
                 }
             }
             Step::Answered(answer, used) => self.serve(answer, used)?,
+            Step::Followed(answer) => self.answer = Some(answer),
             Step::Short(settlement, arrived) => {
                 self.settlement = Some(settlement);
                 // Of what was credit before, the rest was drawn and is gone.

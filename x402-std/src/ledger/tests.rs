@@ -91,7 +91,7 @@ async fn open_ids(ledger: &dyn Ledger) -> Vec<PaymentId> {
 }
 
 /// Every step, with its name.
-fn steps() -> [(&'static str, Step); 10] {
+fn steps() -> [(&'static str, Step); 11] {
     [
         ("worked", Step::Worked(answer(), Amount::from_units(10_000))),
         ("journalled", Step::Journalled(transaction(1))),
@@ -103,6 +103,7 @@ fn steps() -> [(&'static str, Step); 10] {
         ("credited", Step::Returned(Returned::Credited)),
         ("refunding", Step::Returned(Returned::Refunding)),
         ("refunded", Step::Returned(Returned::Refunded(TxHash([3; 32])))),
+        ("followed", Step::Followed(answer())),
     ]
 }
 
@@ -118,6 +119,7 @@ fn ways() -> [(State, Vec<Step>); 9] {
         (_, answered),
         (_, credited),
         (_, refunding),
+        _,
         _,
     ] = steps();
     [
@@ -475,7 +477,8 @@ use credit::{
     a_draw_is_made_once_and_only_of_what_is_there, balances_are_as_a_plain_model_says,
     done_draws_are_forgotten_in_time_and_held_ones_never, of_draws_that_race_none_overdraws,
     of_those_who_race_for_one_draw_one_wins, of_those_who_race_to_conclude_one_wins,
-    what_is_not_used_is_credit_once, work_that_costs_more_than_was_paid_is_refused,
+    the_body_of_an_answer_follows_once, what_is_not_used_is_credit_once,
+    work_that_costs_more_than_was_paid_is_refused,
 };
 
 /// What was paid and never served.
@@ -539,6 +542,7 @@ macro_rules! suite {
         of_those_who_race_to_conclude_one_wins
         done_draws_are_forgotten_in_time_and_held_ones_never
         a_balance_that_cannot_be_counted_is_an_error
+        the_body_of_an_answer_follows_once
         balances_are_as_a_plain_model_says
         a_log_pays_for_one_payment
         what_is_settled_by_a_word_records_and_blocks_nothing

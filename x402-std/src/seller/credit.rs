@@ -33,7 +33,7 @@ pub enum Drawn {
 #[derive(Debug)]
 #[must_use]
 pub struct DrawTicket {
-    seller: Arc<Seller>,
+    pub(super) seller: Arc<Seller>,
     draw: Draw,
     _guard: Guard,
 }

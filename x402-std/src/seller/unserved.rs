@@ -10,7 +10,8 @@ use crate::ledger::{CreditAccount, Draw, DrawId, DrawState, Entry, LedgerError, 
 
 impl Seller {
     /// What was paid and not served, nor given back ([`Entry::is_unserved`]), the oldest first: what is being
-    /// served at this time, too. Reads all payments.
+    /// served at this time, too. Reads all payments. It ends by being served, by [`Self::credit_unserved`], or by
+    /// [`Self::refund_unserved`].
     ///
     /// # Errors
     ///
