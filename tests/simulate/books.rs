@@ -29,6 +29,8 @@ pub(crate) struct Told {
     kept: Option<Amount>,
     /// What of its credit was drawn before it was taken back.
     pub(crate) consumed: Amount,
+    /// What of it was set off against credit, for it is owed.
+    set_off: Amount,
 }
 
 /// What a step changes here.
@@ -39,6 +41,7 @@ pub(crate) enum Change {
     Arrived(Settlement),
     Short(Settlement, Amount),
     Reversed,
+    SetOff,
 }
 
 impl Change {
@@ -48,6 +51,7 @@ impl Change {
             Step::Confirmed(settlement) => Self::Arrived(*settlement),
             Step::Short(settlement, arrived) => Self::Short(*settlement, *arrived),
             Step::Reversed => Self::Reversed,
+            Step::SetOff => Self::SetOff,
             _ => Self::Nothing,
         }
     }
@@ -55,8 +59,16 @@ impl Change {
 
 impl Told {
     pub(crate) const fn nothing(account: CreditAccount) -> Self {
-        let (cost, received, kept, consumed) = (None, None, None, Amount::ZERO);
-        Self { account, cost, received, kept, consumed }
+        let (cost, received, kept) = (None, None, None);
+        let (consumed, set_off) = (Amount::ZERO, Amount::ZERO);
+        Self { account, cost, received, kept, consumed, set_off }
+    }
+
+    /// What of it is owed, once it is a debt.
+    fn outstanding(&self) -> Option<Amount> {
+        let paid = Amount::from_units(PRICE.into());
+        let credit = self.kept.or_else(|| paid.checked_sub(self.cost?))?;
+        paid.checked_sub(credit)?.checked_sub(self.set_off)
     }
 
     /// What of it is the payer's now.
@@ -78,6 +90,7 @@ impl Books {
             Change::Cost(cost) => payment.cost = Some(cost),
             Change::Arrived(settlement) => {
                 payment.received = Some(Received::by(settlement, PRICE.into()));
+                payment.set_off = Amount::ZERO;
             }
             Change::Short(settlement, arrived) => {
                 payment.received = Some(Received::by(settlement, units(arrived)));
@@ -92,6 +105,10 @@ impl Books {
                 }
                 payment.received = None;
             }
+            Change::SetOff => {
+                let taken = payment.outstanding().unwrap_or_default().min(balance);
+                payment.set_off = payment.set_off.checked_add(taken).unwrap();
+            }
         }
         account
     }
@@ -101,6 +118,8 @@ impl Books {
         let balance = self.balance(&draw.account).unwrap_or_default();
         let right = match self.draws.get(&draw.id) {
             Some(known) => Drawing::Known(Box::new(known.clone())),
+            // Which debts there are, the ledger says.
+            None if matches!(drawing, Drawing::Owing(_)) => return None,
             None if balance < draw.amount => Drawing::Short(balance),
             None => Drawing::New,
         };
@@ -140,12 +159,14 @@ impl Books {
         let credit = payments.flat_map(|payment| [payment.credit(), Some(payment.consumed)]);
         let credit =
             credit.flatten().fold(Amount::ZERO, |sum, credit| sum.checked_add(credit).unwrap());
+        let payments = self.payments.iter().filter(|payment| payment.account == *account);
+        let set_off = payments.map(|payment| payment.set_off);
         let draws = self.draws.values().filter(|draw| draw.account == *account);
         let taken = draws.map(|draw| match &draw.state {
             DrawState::Held => draw.amount,
             DrawState::Done { used, .. } => *used,
         });
-        { taken }.try_fold(credit, Amount::checked_sub)
+        taken.chain(set_off).try_fold(credit, Amount::checked_sub)
     }
 }
 
@@ -176,6 +197,7 @@ impl World {
         for (index, payment) in self.payments.iter().enumerate() {
             let told = &self.books.payments[index];
             *consumed.entry(told.account).or_default() += signed(told.consumed);
+            *right.entry(told.account).or_default() -= signed(told.set_off);
             // What was final before the chain began again may have been taken for lost, and of a
             // permit's transfer the books say whose it is.
             let moved = match payment.is_final || self.mode.is_by_permit {

@@ -73,6 +73,8 @@ pub enum Event {
     Reversed,
     /// The seller gives up what is owed for it.
     Forgiven,
+    /// What is owed for it is set off against its payer's credit.
+    SetOff,
     /// What has arrived is given back instead of an answer, or that goes on.
     Returned,
 }
@@ -113,7 +115,7 @@ impl State {
             (Pending, Event::Answered) => Pending,
             // It may be mined again, or sent again; if not, it is owed.
             (Settled | Served | Returned, Event::Reversed) => Pending,
-            (Failed, Event::Forgiven) => Failed,
+            (Failed, Event::Forgiven | Event::SetOff) => Failed,
             (Settled | Returned, Event::Returned) => Returned,
             _ => return Err(IllegalTransition { state: self, event }),
         };
@@ -166,10 +168,10 @@ mod tests {
     fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
         use Event::{
             Answered, Confirmed, Followed, Forgiven, Journalled, Refused, Returned, Reversed,
-            Reverted, TimedOut, Worked,
+            Reverted, SetOff, TimedOut, Worked,
         };
         let events = [Answered, Confirmed, Forgiven, Journalled, Refused, Reversed, Reverted];
-        for event in events.into_iter().chain([Followed, Returned, TimedOut, Worked]) {
+        for event in events.into_iter().chain([Followed, Returned, SetOff, TimedOut, Worked]) {
             assert!(State::Worked.on(event) != Ok(Transition::Release));
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
@@ -181,7 +183,7 @@ mod tests {
             );
             assert_eq!(
                 State::Failed.on(event).is_ok(),
-                matches!(event, Confirmed | Forgiven | Journalled)
+                matches!(event, Confirmed | Forgiven | Journalled | SetOff)
             );
         }
         assert_eq!(State::Claimed.on(Refused), Ok(Transition::Release));

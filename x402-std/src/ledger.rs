@@ -18,6 +18,7 @@ mod redis;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
 mod returned;
+mod set_off;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -215,7 +216,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>>;
 
     /// Takes an amount from a balance and records the draw, a [`Draw::new`], as held: both or neither.
-    /// A balance is never less than nothing.
+    /// A balance is never less than nothing. Nothing is drawn while its payer has debts with the same seller,
+    /// in the same token, that are [outstanding](Entry::outstanding): they are set off first ([`Step::SetOff`]).
     ///
     /// Returns once the change is safe. Of callers that race with the same draw, exactly one is given
     /// [`Drawing::New`].

@@ -30,6 +30,7 @@ mod rail;
 mod redeem;
 mod refund;
 mod resolve;
+mod set_off;
 mod tab;
 mod ticket;
 mod together;
@@ -70,8 +71,10 @@ pub(crate) use on_chain::since;
 pub(crate) use options::system_time;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
+use pledge::pledged;
 pub use rail::{Moved, Rail, Steps};
 pub use refund::{RefundError, Refunded, Refunder};
+pub use set_off::SetOff;
 pub use ticket::Ticket;
 
 /// A seller: chains to be paid on, and a memory of what was paid.
@@ -470,10 +473,6 @@ impl Entry {
         let is_same = self.payment.transfer() == signed;
         is_same.then_some(self).ok_or_else(|| Error::AuthorizationUsed.into())
     }
-}
-
-fn pledged(seller: Arc<Seller>, entry: Entry, guard: Guard) -> Admission {
-    Admission::Pledged(Box::new(Pledge::new(seller, entry, guard)))
 }
 
 /// The answer to a payment whose work is done.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use x402_core::hex::Hex;
-use x402_core::{Address, Amount, ChainId, Claimed, keccak256};
+use x402_core::{Address, Amount, ChainId, Claimed, PaymentId, keccak256};
 
 use super::{Answer, Entry, LedgerError, RequestId};
 
@@ -183,6 +183,9 @@ pub enum Drawing {
     Known(Box<Draw>),
     /// The balance is smaller, namely this: nothing was taken.
     Short(Amount),
+    /// There is credit, and these payments are debts that it has to be set off against first: nothing was
+    /// taken.
+    Owing(Vec<PaymentId>),
 }
 
 /// How a draw ends.

@@ -29,7 +29,7 @@ status (2) || hash of the request's body (32)
 The members are what later versions add to an entry without another format: the tags ascend, and one that
 is not known makes the entry unreadable. There is 1, the hash of the secret that the payer sent with the
 payment (32); and 7, how it was given back: 0, as credit; 1, a refund was begun; 2 || the hash (32) of the
-transaction that gave it back. Meant are 2, what the entry was admitted for (time, fields, price); 3, whose lease
+transaction that gave it back; and 8, what of it was set off against credit (32). Meant are 2, what the entry was admitted for (time, fields, price); 3, whose lease
 a hold ends with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
 
 The states are 0 claimed, 1 broadcast, 2 pending, 3 settled, 4 served, 5 failed, 6 worked, 7 returned. Databases
@@ -55,6 +55,7 @@ const DRAW_FORMAT: u8 = 1;
 /// The tags of an entry's members.
 const SECRET: u8 = 1;
 const RETURNED: u8 = 7;
+const SET_OFF: u8 = 8;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
@@ -82,7 +83,9 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     out.bytes(&[u8::from(entry.is_reversed)]);
     out.option(entry.answer.as_ref(), Writer::answer);
     out.bytes(&entry.credit.to_be_bytes());
-    out.bytes(&[u8::from(entry.secret.is_some()) + u8::from(entry.returned.is_some())]);
+    let is_set_off = entry.set_off != Amount::ZERO;
+    let members = [entry.secret.is_some(), entry.returned.is_some(), is_set_off];
+    out.bytes(&[members.map(u8::from).iter().sum()]);
     if let Some(SecretHash(secret)) = &entry.secret {
         out.bytes(&[SECRET]);
         out.sized(secret);
@@ -90,6 +93,10 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     if let Some(returned) = entry.returned {
         out.bytes(&[RETURNED]);
         out.sized(&encode_returned(returned));
+    }
+    if is_set_off {
+        out.bytes(&[SET_OFF]);
+        out.sized(&entry.set_off.to_be_bytes());
     }
     out.0
 }
@@ -241,6 +248,7 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         is_reversed: has_logs && input.flag()?,
         answer: input.option(Reader::answer)?,
         credit: input.amount()?,
+        set_off: Amount::ZERO,
         returned: None,
     };
     if has_logs {
@@ -328,6 +336,9 @@ impl<'a> Reader<'a> {
             match tag {
                 SECRET if last < tag => entry.secret = Some(SecretHash(value.try_into().ok()?)),
                 RETURNED if last < tag => entry.returned = Some(decode_returned(value)?),
+                SET_OFF if last < tag => {
+                    entry.set_off = Amount::from_be_bytes(value.try_into().ok()?);
+                }
                 _ => return None,
             }
             last = tag;
@@ -400,8 +411,9 @@ mod tests {
         let credited = Entry { secret: None, ..returned(Returned::Credited) };
         let refunded = returned(Returned::Refunded(TxHash([2; 32])));
         let refunding = returned(Returned::Refunding);
+        let set_off = Entry { set_off: Amount::from_units(7), ..refunded.clone() };
         let all = [claimed, broadcast, served, wallet, named, secret, bodiless, owed];
-        all.into_iter().chain([credited, refunding, refunded]).collect()
+        all.into_iter().chain([credited, refunding, refunded, set_off]).collect()
     }
 
     fn draws() -> [Draw; 2] {
@@ -516,7 +528,7 @@ mod tests {
     fn the_format_before_is_read() {
         for mut entry in entries() {
             entry.is_reversed = false;
-            (entry.secret, entry.returned) = (None, None);
+            (entry.secret, entry.returned, entry.set_off) = (None, None, Amount::ZERO);
             let log = entry.settlement.as_mut().and_then(|settlement| settlement.log.take());
             let credit_and_members = 32 + 1;
             entry.answer = None;

@@ -146,6 +146,9 @@ pub enum Step {
     Followed(Answer),
     /// [`Event::Forgiven`]: the answer goes, and nothing is owed for it.
     Forgiven,
+    /// [`Event::SetOff`]: what is [outstanding](Entry::outstanding) is taken out of the payer's balance, as far
+    /// as there is credit. Should it be paid after all, that is credit again.
+    SetOff,
     /// [`Event::Returned`]: what has arrived is given back, so or so, and nothing is to be served for it.
     Returned(Returned),
 }
@@ -163,6 +166,7 @@ impl Step {
             Self::Answered(..) => Event::Answered,
             Self::Followed(_) => Event::Followed,
             Self::Forgiven => Event::Forgiven,
+            Self::SetOff => Event::SetOff,
             Self::Returned(_) => Event::Returned,
         }
     }
@@ -202,6 +206,8 @@ pub struct Entry {
     pub answer: Option<Answer>,
     /// What of the amount the work did not cost: the payer's, once the payment is served.
     pub credit: Amount,
+    /// What of it was set off against credit, for it is a debt.
+    pub set_off: Amount,
     /// How it was given back, if it was not served and never will be.
     pub returned: Option<Returned>,
 }
@@ -234,6 +240,7 @@ impl Entry {
             is_reversed: false,
             answer: None,
             credit: Amount::ZERO,
+            set_off: Amount::ZERO,
             returned: None,
         })
     }
@@ -306,6 +313,7 @@ impl Entry {
     #[must_use]
     pub fn standing(&self) -> &'static str {
         match self.state {
+            _ if self.is_set_off() => "set off",
             _ if self.is_debt() => "unpaid",
             State::Claimed => "claimed",
             State::Worked => "owed",
@@ -341,17 +349,6 @@ impl Entry {
         self.settle == Settle::Later || self.is_reversed
     }
 
-    /// How much is owed for it, in atomic units.
-    #[must_use]
-    pub fn owed(&self) -> Amount {
-        match (self.is_owed(), self.is_reversed) {
-            (false, _) => Amount::ZERO,
-            (true, false) => self.payment.amount(),
-            // What of it was credit has been taken back out of the balance.
-            (true, true) => self.payment.amount().checked_sub(self.credit).unwrap_or_default(),
-        }
-    }
-
     /// The transaction that moved the money.
     #[must_use]
     pub fn settled_by(&self) -> Option<TxHash> {
@@ -370,7 +367,8 @@ impl Entry {
     /// What goes to a balance with the step that has led here from `before`: what was earned there is in it
     /// already.
     pub(crate) fn earned_since(&self, before: &Self) -> Option<(CreditAccount, Amount)> {
-        self.earned().filter(|_| before.earned().is_none())
+        let earned = self.earned().filter(|_| before.earned().is_none());
+        self.with_set_off(before, earned)
     }
 
     /// Whether what has arrived was another value than was signed: the authorization is used.
@@ -397,13 +395,6 @@ impl Entry {
         valid_before.max(self.claimed_at.saturating_add(Self::KEEP_SECONDS))
     }
 
-    /// What a step of this entry's takes out of a balance again, of that which is in it: where the step
-    /// is [`Step::Reversed`], the credit that the payment had left.
-    #[must_use]
-    pub(crate) fn withdraws(&self, step: &Step) -> Option<(CreditAccount, Amount)> {
-        self.earned().filter(|_| matches!(step, Step::Reversed))
-    }
-
     /// Where an event leads. What has arrived short is as what has arrived, in that it can be reversed and
     /// that nothing else is to come of the same authorization. Of what is under way only that is answered
     /// which had arrived.
@@ -412,6 +403,9 @@ impl Entry {
             Event::Answered
                 if self.returned.is_some() || self.state != State::Settled && !self.is_reversed =>
             {
+                Err(IllegalTransition { state: self.state, event })
+            }
+            Event::SetOff if self.outstanding() == Amount::ZERO => {
                 Err(IllegalTransition { state: self.state, event })
             }
             Event::Followed if self.answer.as_ref().is_none_or(Answer::is_whole) => {
@@ -457,6 +451,7 @@ impl Entry {
             Step::Confirmed(settlement) => {
                 self.settlement = Some(settlement);
                 self.is_reversed = false;
+                self.set_off = Amount::ZERO;
                 // The work was done before, or the payment given back.
                 let answered = self.answer.is_some().then_some(Event::Answered);
                 if let Some(event) = answered.or(self.returned.map(|_| Event::Returned))
@@ -489,7 +484,7 @@ impl Entry {
                 }
                 self.give_back(returned);
             }
-            Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
+            Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused | Step::SetOff => {}
         }
         Ok(Some(self))
     }

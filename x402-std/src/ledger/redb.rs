@@ -263,7 +263,7 @@ impl Ledger for RedbLedger {
     }
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
-        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.credits.draw(&draw)))
+        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.draw(&draw)))
     }
 
     fn conclude(
@@ -373,17 +373,19 @@ impl<'t> Tables<'t> {
         let before = self.entry(&key)?.ok_or(LedgerError::Missing)?;
         let withdrawn = before.withdraws(&step);
         let mut after = before.clone().after(step)?;
-        if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
-            // What was drawn meanwhile is owed.
-            entry.credit = credit.min(self.credits.balance(&account)?);
+        let mut taken = None;
+        if let (Some((account, most)), Some(entry)) = (withdrawn, &mut after) {
+            let amount = most.min(self.credits.balance(&account)?);
+            entry.withdrawn(amount);
+            taken = Some((account, amount));
         }
         let paying = Paying::stepped(&before, after.as_ref());
         let owing = Owing::stepped(&before, after.as_ref());
         // First: these are what can fail, and of the first two the tables are only read here.
         self.logs.check(&paying)?;
         let owed = self.owings.sum_after(&owing)?;
-        if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
-            self.credits.withdraw(&account, entry.credit)?;
+        if let Some((account, amount)) = taken {
+            self.credits.withdraw(&account, amount)?;
         }
         if let Some((account, credit)) =
             after.as_ref().and_then(|after| after.earned_since(&before))

@@ -91,7 +91,7 @@ async fn open_ids(ledger: &dyn Ledger) -> Vec<PaymentId> {
 }
 
 /// Every step, with its name.
-fn steps() -> [(&'static str, Step); 11] {
+fn steps() -> [(&'static str, Step); 12] {
     [
         ("worked", Step::Worked(answer(), Amount::from_units(10_000))),
         ("journalled", Step::Journalled(transaction(1))),
@@ -104,6 +104,7 @@ fn steps() -> [(&'static str, Step); 11] {
         ("refunding", Step::Returned(Returned::Refunding)),
         ("refunded", Step::Returned(Returned::Refunded(TxHash([3; 32])))),
         ("followed", Step::Followed(answer())),
+        ("set off", Step::SetOff),
     ]
 }
 
@@ -119,8 +120,7 @@ fn ways() -> [(State, Vec<Step>); 9] {
         (_, answered),
         (_, credited),
         (_, refunding),
-        _,
-        _,
+        ..,
     ] = steps();
     [
         (State::Claimed, vec![]),
@@ -481,6 +481,13 @@ use credit::{
     work_that_costs_more_than_was_paid_is_refused,
 };
 
+/// Debts, set off against credit.
+mod set_off;
+use set_off::{
+    of_draws_and_set_offs_that_race_nothing_is_taken_twice, what_is_owed_elsewhere_is_not_set_off,
+    what_is_owed_is_set_off_before_anything_is_drawn, what_was_taken_back_is_set_off_once,
+};
+
 /// What was paid and never served.
 mod unserved;
 use unserved::{
@@ -556,6 +563,10 @@ macro_rules! suite {
         what_is_reversed_takes_its_credit_back
         what_has_arrived_short_is_credit_once
         of_reversals_and_draws_that_race_none_overdraws
+        what_is_owed_is_set_off_before_anything_is_drawn
+        what_is_owed_elsewhere_is_not_set_off
+        what_was_taken_back_is_set_off_once
+        of_draws_and_set_offs_that_race_nothing_is_taken_twice
         what_was_paid_and_not_served_is_never_forgotten
         what_was_not_served_is_given_back_once
         of_those_who_race_to_end_it_one_wins

@@ -121,7 +121,8 @@ impl Seller {
 
     /// Takes an amount from a balance for a request, and holds it until the work is done. The nonce is
     /// the payer's, and means to draws what a payment's means to payments: the same request with the
-    /// same nonce is served once, and charged once. It is remembered for a day at least.
+    /// same nonce is served once, and charged once. It is remembered for a day at least. What the payer owes
+    /// ([`Self::set_off`]) is set off first.
     ///
     /// Everything happens in a task of its own: this future may be dropped at any time.
     ///
@@ -178,7 +179,7 @@ impl Seller {
             return replay(done, request);
         }
         let guard = self.enter(name(&draw)).await?;
-        let drawing = self.ledger.draw(draw.clone()).await;
+        let drawing = self.draw_what_is_left(&draw).await;
         match drawing.map_err(|error| Rejection::unavailable(&error))? {
             Drawing::New => {
                 tracing::info!(draw = %draw.id, payer = %draw.account.payer, "drawn");
@@ -189,6 +190,7 @@ impl Seller {
             }
             Drawing::Known(known) => replay(*known, request),
             Drawing::Short(balance) => Ok(Drawn::Short(balance)),
+            Drawing::Owing(_) => Err(Refusal::Unavailable.into()),
         }
     }
 }

@@ -59,6 +59,9 @@ pub enum RefundError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The payer owes so much for what he was served, which what he is to be given has to be set off against.
+    #[error("its payer owes for what was served and not paid")]
+    Owing(Amount),
     /// The token lacks `transferWithAuthorization`.
     #[error("the token lacks transferWithAuthorization")]
     Permit2,

@@ -24,6 +24,7 @@ mod pledges;
 mod redeemed;
 mod refund;
 mod resolved;
+mod set_off;
 mod under_way;
 mod unserved;
 

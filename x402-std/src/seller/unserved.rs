@@ -64,12 +64,24 @@ impl Seller {
             if !self.is_final(&entry).await? {
                 return Err(RefundError::NotFinal(Amount::ZERO));
             }
+            let owed = self.outstanding(&draw.account).await?;
+            if owed != Amount::ZERO {
+                return Err(RefundError::Owing(owed));
+            }
             self.ledger.apply(id, Step::Returned(Returned::Refunding)).await?;
         }
         let transaction = self.send_back(&draw, by).await.map_err(RefundError::Rejected)?;
         self.ledger.apply(id, Step::Returned(Returned::Refunded(transaction))).await?;
         tracing::info!(payment = %id, payer = %draw.account.payer, %transaction, "not served: refunded");
         Ok(Refunded { draw: draw.id, amount: draw.amount, transaction })
+    }
+
+    /// What is owed that credit of this account is set off against.
+    async fn outstanding(&self, account: &CreditAccount) -> Result<Amount, LedgerError> {
+        let open = self.ledger.open_entries().await?;
+        let due = open.iter().filter(|entry| entry.is_due_from(account)).map(Entry::outstanding);
+        let sum = { due }.try_fold(Amount::ZERO, Amount::checked_add);
+        sum.ok_or(LedgerError::Overflow)
     }
 
     /// The payment, if it is unserved, and nobody serves it while the guard is there.

@@ -146,7 +146,8 @@ pub(crate) struct LedgerForgive {
     pub(crate) source: LedgerSource,
 }
 
-/// List what payers have paid and not used, and what of it is held for work that is under way.
+/// List what payers have paid and not used, what of it is held for work that is under way, and what they owe
+/// that it is set off against before any of it is drawn or given back.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerCredits {
     #[command(flatten)]
@@ -156,8 +157,8 @@ pub(crate) struct LedgerCredits {
     pub(crate) format: Option<FormatArg>,
 }
 
-/// Give a payer's credit back on the chain, or a payment that was not served; or go on with what was begun,
-/// without paying twice.
+/// Give a payer's credit back on the chain, without what he owes, or a payment that was not served; or go on
+/// with what was begun, without paying twice.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerRefund {
     /// The payer's address.

@@ -8,8 +8,9 @@ use x402_std::Seller;
 use x402_std::config::{FacilitatorChoice, LedgerConfig, OwnedAsset};
 use x402_std::key::SecretKey;
 use x402_std::ledger::{CreditAccount, Entry};
-use x402_std::seller::{RefundError, Refunded, Refunder, Rejection};
+use x402_std::seller::{RefundError, Refunded, Refunder, Rejection, SetOff};
 
+use super::row::{in_words, name_and_decimals};
 use super::{in_memory, load, unserved};
 use crate::args::LedgerRefund;
 use crate::exit::{Exit, Failure};
@@ -65,6 +66,7 @@ struct Till<'a> {
 
 impl Till<'_> {
     async fn refund(&self, payer: Address, amount: Option<&str>) -> Result<Exit, Failure> {
+        self.set_off(payer).await?;
         let mut open = self.seller.open_refunds().await.map_err(Failure::failed)?;
         let mut credits = self.seller.credits_of(payer).await.map_err(Failure::failed)?;
         open.retain(|draw| draw.account.payer == payer);
@@ -117,6 +119,21 @@ impl Till<'_> {
             say(&account, &asset, self.seller.refund(account, amount, by).await)?;
         }
         Ok(Exit::Ok)
+    }
+
+    /// What the payer owes is not given back.
+    async fn set_off(&self, payer: Address) -> Result<(), Failure> {
+        for SetOff { payment, account, amount } in
+            self.seller.set_off(payer).await.map_err(Failure::failed)?
+        {
+            let (symbol, decimals) =
+                name_and_decimals(account.chain_id, account.asset, self.assets);
+            let amount = in_words(amount, account.asset, (&symbol, decimals));
+            output::note(format_args!(
+                "{amount} of the credit are set off against what is owed for {payment}"
+            ));
+        }
+        Ok(())
     }
 
     /// Gives a payment back that was not served.

@@ -11,7 +11,7 @@ use x402_std::ledger::Entry;
 use crate::time::rfc3339;
 
 /// The columns of an export, in their order.
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "id",
     "state",
     "claimed_at",
@@ -30,6 +30,7 @@ pub(super) const COLUMNS: [&str; 18] = [
     "log",
     "by_word",
     "reversed",
+    "set_off_units",
 ];
 
 pub(super) struct Row {
@@ -101,12 +102,17 @@ impl Row {
         (credit != Amount::ZERO).then(|| (credit.to_string(), amount))
     }
 
+    /// What of it was set off against credit, if anything was.
+    fn set_off(&self) -> Option<Amount> {
+        Some(self.entry.set_off).filter(|units| *units != Amount::ZERO)
+    }
+
     fn status(&self) -> Option<u16> {
         self.entry.answer.as_ref().map(|answer| answer.status)
     }
 
     /// In the order of [`COLUMNS`]; empty for what is not there.
-    pub(super) fn fields(&self) -> [String; 18] {
+    pub(super) fn fields(&self) -> [String; 19] {
         let payment = &self.entry.payment;
         let log = self.log();
         [
@@ -128,6 +134,7 @@ impl Row {
             log.map(|log| log.position.to_string()).unwrap_or_default(),
             self.is_by_word().to_string(),
             self.entry.is_reversed.to_string(),
+            self.set_off().map(|units| units.to_string()).unwrap_or_default(),
         ]
     }
 

@@ -76,6 +76,9 @@ pub(super) fn failed(error: &RefundError) -> Failure {
             return Failure::failed("the chain may still go back on the payment").help(LATER);
         }
         RefundError::Unserved(_) => LIST,
+        RefundError::Owing(_) => {
+            "`x402 ledger resolve --credit ID` makes it credit, which what is owed is set off against"
+        }
         _ => "the same command goes on with it, and gives it back once",
     };
     Failure::failed(error).help(text)

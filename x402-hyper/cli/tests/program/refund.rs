@@ -12,7 +12,8 @@ use x402_core::{Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, O
 use x402_core::{Signer as _, Timestamp, Transfer, hex};
 use x402_std::Ledger as _;
 use x402_std::chain::{Settlement, Transaction, TxHash};
-use x402_std::ledger::{Answer, CreditAccount, Draw, Drawing, Entry, RedbLedger, RequestId, Step};
+use x402_std::ledger::{Answer, CreditAccount, Draw, Drawing, Entry, RedbLedger};
+use x402_std::ledger::{RequestId, Settle, Step};
 
 use crate::process::{Ended, Running, run_with};
 use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange};
@@ -70,6 +71,21 @@ impl Books {
 
     /// A payment that has arrived, and whatever came after.
     pub fn paid(&self, number: u8, then: Option<Step>) -> String {
+        let transaction = Transaction { hash: TxHash([number; 32]), raw: vec![number] };
+        let steps = [
+            Step::Journalled(transaction),
+            Step::Confirmed(Settlement { transaction: TxHash([number; 32]), log: None }),
+        ];
+        self.enter(number, Settle::First, steps.into_iter().chain(then))
+    }
+
+    /// A payment of 0.01 USDC, and what has become of it.
+    pub fn enter(
+        &self,
+        number: u8,
+        settle: Settle,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> String {
         let buyer = K256Signer::from_bytes(&hex::decode(BUYER_KEY).unwrap()).unwrap();
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let seller = Address::parse(&self.seller).unwrap();
@@ -89,17 +105,12 @@ impl Books {
         let payment = Payment { chain_id: usdc.chain_id, asset: usdc.address, transfer, signature };
         let checked = terms.check(&payment, &Moment::at(now), &K256).unwrap();
         let id = checked.id();
-        let transaction = Transaction { hash: TxHash([number; 32]), raw: vec![number] };
-        let steps = [
-            Step::Journalled(transaction),
-            Step::Confirmed(Settlement { transaction: TxHash([number; 32]), log: None }),
-        ];
         let ledger = RedbLedger::open(self.folder.path().join("x402.redb")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let entry = Entry::new(&checked, RequestId([1; 32]), now).unwrap();
-            drop(ledger.claim(entry).await.unwrap());
-            for step in steps.into_iter().chain(then) {
+            drop(ledger.claim(Entry { settle, ..entry }).await.unwrap());
+            for step in steps {
                 ledger.apply(id, step).await.unwrap();
             }
         });
@@ -162,7 +173,7 @@ fn credit_is_shown_and_given_back_once() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown["credit_units"], &shown["credit"]), (&"3700".into(), &"0.0037".into()));
     let listed = books.ledger(&["credits"], "").succeeded();
-    let row = format!(",USDC,{SELLER},7400,0.0074,0,0\n");
+    let row = format!(",USDC,{SELLER},7400,0.0074,0,0,0,0\n");
     assert!(listed.contains(&row) && listed.lines().nth(1).unwrap().starts_with(BUYER), "{listed}");
     let table = books.ledger(&["credits", "--format", "table"], "").succeeded();
     assert!(table.starts_with("payer ") && table.contains("  0.0074 USDC  "), "{table}");
@@ -355,4 +366,31 @@ fn a_seller_who_has_not_the_money_is_told_and_the_amount_stays_set_aside() {
     let refunded = books.ledger(&["refund", BUYER], &key).succeeded();
     assert!(refunded.starts_with("refunded 0.0037 USDC to "), "{refunded}");
     assert_eq!((books.balances(), books.credit()), (moved(before, CREDIT), None));
+}
+
+/// He was served for 0.002 USDC by a payment that the chain did not take, and has paid two others.
+#[test]
+fn what_is_owed_is_set_off_before_credit_is_given_back() {
+    let books = Books::open();
+    books.sell();
+    books.earn(1);
+    let head = Answer { status: 200, headers: Vec::new(), body: None, request_body: [0; 32] };
+    let steps = [Step::Worked(head, Amount::from_units(2_000)), Step::Refused];
+    let debt = books.enter(2, Settle::Later, steps);
+    let listed = books.ledger(&["credits"], "").succeeded();
+    assert!(listed.ends_with(",3700,0.0037,0,0,2000,0.002\n"), "{listed}");
+    let before = books.balances();
+    let refunded = books.refund();
+    let said = format!("0.002 USDC of the credit are set off against what is owed for {debt}");
+    assert!(refunded.stderr.contains(&said), "{refunded:?}");
+    assert!(refunded.succeeded().starts_with(&format!("refunded 0.0017 USDC to {BUYER}: 0x")));
+    assert_eq!((books.balances(), books.credit()), (moved(before, 1_700), None));
+    let exported = books.ledger(&["export", "--format", "json"], "").succeeded();
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let row = exported.as_array().unwrap().iter().find(|row| row["id"] == *debt).unwrap();
+    assert_eq!((&row["state"], &row["set_off_units"]), (&"set off".into(), &"2000".into()));
+    // It is none any more: what he has paid and not been served is given back as it is.
+    let unserved = books.paid(3, None);
+    books.ledger(&["resolve", "--credit", &unserved], "").succeeded();
+    assert_eq!(books.credit(), Some((10_000, 0)));
 }

@@ -352,13 +352,20 @@ pub(super) static OWES: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// draw, account, amount, now -> new | known, draw | short, balance
+/// draw, account, amount, now, payer, whether credit is owed, the payer's debts -> new | known, draw |
+/// short, balance | owing | others (there are other debts)
 pub(super) static DRAW: LazyLock<Script> = LazyLock::new(|| {
     with_functions(
         "
     local known = redis.call('GET', KEYS[1])
     if known then return {'known', known} end
+    local debts = ARGV[1] .. 'debts:' .. ARGV[7]
+    if redis.call('SCARD', debts) ~= #ARGV - 8 then return {'others'} end
+    for at = 9, #ARGV do
+        if redis.call('SISMEMBER', debts, ARGV[at]) == 0 then return {'others'} end
+    end
     local before = balance(KEYS[2], ARGV[4])
+    if ARGV[8] ~= '' and before ~= zero then return {'owing'} end
     local after = sum(before, ARGV[5], -1)
     if not after then return {'short', before} end
     redis.call('SET', KEYS[1], ARGV[3])

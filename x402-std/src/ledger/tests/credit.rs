@@ -446,6 +446,7 @@ pub(super) async fn balances_are_as_a_plain_model_says(ledger: Arc<dyn Ledger>) 
                     Drawing::New => "new",
                     Drawing::Known(_) => "known",
                     Drawing::Short(_) => "short",
+                    Drawing::Owing(_) => "owing",
                 };
                 (said, model.draw(&draw, amount))
             }
