@@ -31,6 +31,8 @@ pub(crate) struct Told {
     pub(crate) consumed: Amount,
     /// It was given up.
     pub(crate) is_refused: bool,
+    /// What of it was set off against credit, for it is owed.
+    set_off: Amount,
 }
 
 /// What a step changes here.
@@ -42,6 +44,7 @@ pub(crate) enum Change {
     Short(Settlement, Amount),
     Reversed,
     Refused,
+    SetOff,
 }
 
 impl Change {
@@ -52,6 +55,7 @@ impl Change {
             Step::Short(settlement, arrived) => Self::Short(*settlement, *arrived),
             Step::Reversed => Self::Reversed,
             Step::Refused | Step::Reverted => Self::Refused,
+            Step::SetOff => Self::SetOff,
             _ => Self::Nothing,
         }
     }
@@ -59,8 +63,16 @@ impl Change {
 
 impl Told {
     pub(crate) const fn nothing(account: CreditAccount) -> Self {
-        let (cost, received, kept, consumed) = (None, None, None, Amount::ZERO);
-        Self { account, cost, received, kept, consumed, is_refused: false }
+        let (cost, received, kept) = (None, None, None);
+        let (consumed, set_off) = (Amount::ZERO, Amount::ZERO);
+        Self { account, cost, received, kept, consumed, is_refused: false, set_off }
+    }
+
+    /// What of it is owed, once it is a debt.
+    fn outstanding(&self) -> Option<Amount> {
+        let paid = Amount::from_units(PRICE.into());
+        let credit = self.kept.or_else(|| paid.checked_sub(self.cost?))?;
+        paid.checked_sub(credit)?.checked_sub(self.set_off)
     }
 
     /// What of it is the payer's now.
@@ -83,6 +95,7 @@ impl Books {
             Change::Cost(cost) => payment.cost = Some(cost),
             Change::Arrived(settlement) => {
                 payment.received = Some(Received::by(settlement, PRICE.into()));
+                payment.set_off = Amount::ZERO;
             }
             Change::Short(settlement, arrived) => {
                 payment.received = Some(Received::by(settlement, units(arrived)));
@@ -97,6 +110,10 @@ impl Books {
                 }
                 payment.received = None;
             }
+            Change::SetOff => {
+                let taken = payment.outstanding().unwrap_or_default().min(balance);
+                payment.set_off = payment.set_off.checked_add(taken).unwrap();
+            }
         }
         account
     }
@@ -106,6 +123,8 @@ impl Books {
         let balance = self.balance(&draw.account).unwrap_or_default();
         let right = match self.draws.get(&draw.id) {
             Some(known) => Drawing::Known(Box::new(known.clone())),
+            // Which debts there are, the ledger says.
+            None if matches!(drawing, Drawing::Owing(_)) => return None,
             None if balance < draw.amount => Drawing::Short(balance),
             None => Drawing::New,
         };
@@ -121,6 +140,10 @@ impl Books {
         let account = draw.account;
         match conclusion {
             Conclusion::Used(used, answer) => draw.state = DrawState::Done { used, answer },
+            Conclusion::Followed(answer) => {
+                let DrawState::Done { used, .. } = draw.state else { panic!("{draw:?}") };
+                draw.state = DrawState::Done { used, answer };
+            }
             Conclusion::Returned => drop(self.draws.remove(&id)),
         }
         account
@@ -141,12 +164,14 @@ impl Books {
         let credit = payments.flat_map(|payment| [payment.credit(), Some(payment.consumed)]);
         let credit =
             credit.flatten().fold(Amount::ZERO, |sum, credit| sum.checked_add(credit).unwrap());
+        let payments = self.payments.iter().filter(|payment| payment.account == *account);
+        let set_off = payments.map(|payment| payment.set_off);
         let draws = self.draws.values().filter(|draw| draw.account == *account);
         let taken = draws.map(|draw| match &draw.state {
             DrawState::Held => draw.amount,
             DrawState::Done { used, .. } => *used,
         });
-        { taken }.try_fold(credit, Amount::checked_sub)
+        taken.chain(set_off).try_fold(credit, Amount::checked_sub)
     }
 }
 
@@ -177,6 +202,7 @@ impl World {
         for (index, payment) in self.payments.iter().enumerate() {
             let told = &self.books.payments[index];
             *consumed.entry(told.account).or_default() += signed(told.consumed);
+            *right.entry(told.account).or_default() -= signed(told.set_off);
             // What was final before the chain began again may have been taken for lost, and of a
             // permit's transfer the books say whose it is.
             let moved = match payment.is_final || self.mode.is_by_permit {

@@ -24,6 +24,8 @@ pub enum Refusal {
     Payment(Error),
     /// A transaction was sent and its outcome is not known yet: never a reason to pay again.
     Pending,
+    /// The payment was not served, and what it has moved is given back: as credit, or on the chain.
+    Returned,
     /// The payment was served, and its answer was too large to be kept.
     Served,
     /// The token moved another value than was signed. What has arrived is the payer's credit.
@@ -48,6 +50,7 @@ impl Refusal {
             Self::Conflict
             | Self::IdentifierTaken
             | Self::InFlight
+            | Self::Returned
             | Self::Served
             | Self::Unproven => 409,
             Self::Payment(error) => error.status(),
@@ -63,6 +66,7 @@ impl Refusal {
             Self::Conflict
             | Self::IdentifierTaken
             | Self::InFlight
+            | Self::Returned
             | Self::Served
             | Self::Unproven => "409",
             Self::Payment(error) => match error.status() {
@@ -81,7 +85,7 @@ impl Refusal {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Conflict | Self::InFlight | Self::Served | Self::Unproven => {
+            Self::Conflict | Self::InFlight | Self::Returned | Self::Served | Self::Unproven => {
                 Reason::NonceAlreadyUsed
             }
             Self::IdentifierTaken => Reason::InvalidPayload,
@@ -96,7 +100,7 @@ impl Refusal {
     pub(crate) const fn reason_text(&self) -> &'static str {
         match self {
             Self::Payment(error) => error.reason_text(),
-            Self::Conflict | Self::InFlight | Self::Served | Self::Unproven => {
+            Self::Conflict | Self::InFlight | Self::Returned | Self::Served | Self::Unproven => {
                 Reason::NonceAlreadyUsed.as_str()
             }
             Self::IdentifierTaken => Reason::InvalidPayload.as_str(),
@@ -123,6 +127,9 @@ impl Refusal {
             Self::InFlight => "wait, and send the same request with the same payment",
             Self::Payment(error) => error.help(),
             Self::Pending => "do not pay again: send the same request with the same payment later",
+            Self::Returned => of_chain(
+                "look at your credit with the seller and at your account; a new request is a new payment",
+            ),
             Self::Served => {
                 "the answer was given once and is not kept; a new request is a new payment"
             }
@@ -196,6 +203,9 @@ impl fmt::Display for Refusal {
             Self::Payment(error) => return error.fmt(f),
             Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
             Self::HeldBack => of_chain("your earlier payment for this request is under way"),
+            Self::Returned => of_chain(
+                "the payment was not served, and the seller gives it back, as credit or on the chain",
+            ),
             Self::Served => "the payment was served before",
             Self::Short => of_chain("the token moved another value than was signed"),
             Self::TooSoon(_) => {
@@ -249,6 +259,7 @@ mod tests {
             Refusal::Unproven,
             Refusal::Pending,
             Refusal::Short,
+            Refusal::Returned,
             Refusal::Served,
             Refusal::TooSoon(60),
             Refusal::Unavailable,

@@ -10,12 +10,14 @@ Claimed --journalled--> Broadcast --confirmed--> Settled --answered--> Served
    |                 '-- refused --> Failed    '-- journalled --> Broadcast
    '-- refused --> (released)
 
-Settled | Served --reversed--> Pending
+Settled --returned--> Returned
+
+Settled | Served | Returned --reversed--> Pending
 ```
 
 The work is done when the money has arrived, or before: then its answer is kept first ([`State::Worked`]),
 and the payment that follows is never forgotten, whatever becomes of it. What is settled and has its
-answer is served.
+answer is served. What has arrived and was never served is kept until it is: or until it is given back.
 
 A payment is journalled (raw transaction and hash, safe on disk) before it is broadcast, so that
 whatever happens next can be found out. What is unknown is not failed: it is [`State::Pending`], and
@@ -40,6 +42,9 @@ pub enum State {
     Settled,
     /// The answer has been given.
     Served,
+    /// The money has arrived, no answer was given, and none is owed any more: it is given back, as credit or
+    /// on the chain.
+    Returned,
     /// The chain said no. Should the money arrive later all the same, it is settled.
     Failed,
 }
@@ -60,12 +65,18 @@ pub enum Event {
     TimedOut,
     /// The token would refuse it, and nothing was sent.
     Refused,
-    /// The answer is complete.
+    /// The answer is complete; or its head, by which all that was paid for is handed out.
     Answered,
+    /// The body of an answer whose head was kept is complete.
+    Followed,
     /// The chain went back on the block in which the money had arrived.
     Reversed,
     /// The seller gives up what is owed for it.
     Forgiven,
+    /// What is owed for it is set off against its payer's credit.
+    SetOff,
+    /// What has arrived is given back instead of an answer, or that goes on.
+    Returned,
 }
 
 /// What an event makes of a payment.
@@ -85,7 +96,7 @@ impl State {
     ///
     /// [`IllegalTransition`] for an event that cannot happen here: the caller has lost count.
     pub const fn on(self, event: Event) -> Result<Transition, IllegalTransition> {
-        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled, Worked};
+        use State::{Broadcast, Claimed, Failed, Pending, Returned, Served, Settled, Worked};
         let to = match (self, event) {
             (Claimed, Event::Refused) => return Ok(Transition::Release),
             (Claimed, Event::Worked) => Worked,
@@ -98,13 +109,14 @@ impl State {
             (Broadcast | Pending, Event::TimedOut) => Pending,
             // What the work was done for is not released: its payer has had it.
             (Broadcast | Pending, Event::Reverted) | (Worked, Event::Refused) => Failed,
-            (Settled, Event::Answered) => Served,
+            (Settled, Event::Answered) | (Served, Event::Followed) => Served,
             // The work was under way when the chain went back on the payment: its answer is kept.
             (Broadcast, Event::Answered) => Broadcast,
             (Pending, Event::Answered) => Pending,
             // It may be mined again, or sent again; if not, it is owed.
-            (Settled | Served, Event::Reversed) => Pending,
-            (Failed, Event::Forgiven) => Failed,
+            (Settled | Served | Returned, Event::Reversed) => Pending,
+            (Failed, Event::Forgiven | Event::SetOff) => Failed,
+            (Settled | Returned, Event::Returned) => Returned,
             _ => return Err(IllegalTransition { state: self, event }),
         };
         Ok(Transition::To(to))
@@ -115,7 +127,7 @@ impl State {
     pub const fn is_open(self) -> bool {
         match self {
             Self::Claimed | Self::Worked | Self::Broadcast | Self::Pending => true,
-            Self::Settled | Self::Served | Self::Failed => false,
+            Self::Settled | Self::Served | Self::Returned | Self::Failed => false,
         }
     }
 }
@@ -155,18 +167,23 @@ mod tests {
     #[test]
     fn what_was_sent_is_never_released_and_what_is_over_stays_over() {
         use Event::{
-            Answered, Confirmed, Forgiven, Journalled, Refused, Reversed, Reverted, TimedOut,
-            Worked,
+            Answered, Confirmed, Followed, Forgiven, Journalled, Refused, Returned, Reversed,
+            Reverted, SetOff, TimedOut, Worked,
         };
         let events = [Answered, Confirmed, Forgiven, Journalled, Refused, Reversed, Reverted];
-        for event in events.into_iter().chain([TimedOut, Worked]) {
+        for event in events.into_iter().chain([Followed, Returned, SetOff, TimedOut, Worked]) {
             assert!(State::Worked.on(event) != Ok(Transition::Release));
             assert!(State::Broadcast.on(event) != Ok(Transition::Release));
             assert!(State::Pending.on(event) != Ok(Transition::Release));
-            assert_eq!(State::Served.on(event).is_ok(), event == Reversed);
+            assert_eq!(State::Served.on(event).is_ok(), matches!(event, Followed | Reversed));
+            assert_eq!(State::Returned.on(event).is_ok(), matches!(event, Returned | Reversed));
+            assert_eq!(
+                State::Settled.on(event).is_ok(),
+                matches!(event, Answered | Returned | Reversed)
+            );
             assert_eq!(
                 State::Failed.on(event).is_ok(),
-                matches!(event, Confirmed | Forgiven | Journalled)
+                matches!(event, Confirmed | Forgiven | Journalled | SetOff)
             );
         }
         assert_eq!(State::Claimed.on(Refused), Ok(Transition::Release));

@@ -170,7 +170,7 @@ impl<const N: usize> Window<N> {
     pub fn owed(&self, payer: Address, chain_id: ChainId, asset: Address) -> Option<Amount> {
         let owes = |slot: &&Slot| {
             (slot.from, slot.chain_id, slot.asset) == (payer, chain_id, asset)
-                && !matches!(slot.state, State::Settled | State::Served)
+                && !matches!(slot.state, State::Settled | State::Served | State::Returned)
         };
         self.held().filter(owes).try_fold(Amount::ZERO, |sum, slot| sum.checked_add(slot.value))
     }

@@ -18,6 +18,8 @@ mod redb;
 mod redis;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
+mod returned;
+mod set_off;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -42,12 +44,15 @@ pub use postgres::PostgresLedger;
 pub use redb::RedbLedger;
 #[cfg(feature = "redis")]
 pub use redis::RedisLedger;
+pub use returned::Returned;
 
 /// The record of payments, keyed by [`PaymentId`].
 ///
 /// An entry is made by [`Ledger::claim`], atomically and durably, and moves on by
 /// [`Ledger::apply`], along [`x402_core::state`]. It is kept until it can do no harm to forget it:
-/// at least until [`Entry::keep_until`].
+/// at least until [`Entry::keep_until`], and while it is open, or paid and not served
+/// ([`Entry::is_unserved`]). So a ledger grows with what was paid and nobody has come for: with nothing that
+/// costs its payer nothing.
 ///
 /// Beside the payments it keeps what each payer owes: with the very step that changes an entry, the sum
 /// is another, so that to ask for it costs the same whether one payment is owed or thousands.
@@ -213,7 +218,8 @@ pub trait Ledger: NameLedger {
     fn balances(&self) -> BoxFuture<'_, Result<Vec<(CreditAccount, Amount)>, LedgerError>>;
 
     /// Takes an amount from a balance and records the draw, a [`Draw::new`], as held: both or neither.
-    /// A balance is never less than nothing.
+    /// A balance is never less than nothing. Nothing is drawn while its payer has debts with the same seller,
+    /// in the same token, that are [outstanding](Entry::outstanding): they are set off first ([`Step::SetOff`]).
     ///
     /// Returns once the change is safe. Of callers that race with the same draw, exactly one is given
     /// [`Drawing::New`].

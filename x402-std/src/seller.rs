@@ -8,7 +8,7 @@ answer that was given before, or a [`Rejection`]. Where the money is to move aft
 is for after a crash: it asks the chain what became of everything that was under way.
 
 What was paid and not used is the payer's credit: it pays for other requests by [`Seller::draw`], or is
-given back by [`Seller::refund`].
+given back by [`Seller::refund`]. What was never served waits for its payer, or is given back, as [`Seller::unserved`] says.
 */
 
 mod accept;
@@ -18,6 +18,7 @@ mod batch;
 mod check;
 mod claimant;
 mod credit;
+mod handed_out;
 mod held_back;
 mod import;
 mod look_up;
@@ -30,10 +31,12 @@ mod rail;
 mod redeem;
 mod refund;
 mod resolve;
+mod set_off;
 mod tab;
 mod ticket;
 mod together;
 mod under_way;
+mod unserved;
 mod watch;
 mod working;
 
@@ -61,6 +64,7 @@ pub use admission::{Admission, Presented, Purchase, Receipt, Rejection, Replay};
 pub(crate) use arrival::{Found, find_use, record};
 pub use claimant::Proof;
 pub use credit::{DrawTicket, Drawn};
+pub use handed_out::HandedOut;
 pub use import::{Import, Imported, Standing};
 pub use losses::LossLimits;
 pub use names::{DrawRefusal, NamedDraw, RenameRefusal, SignedDraw};
@@ -69,8 +73,10 @@ pub(crate) use on_chain::since;
 pub(crate) use options::system_time;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
+use pledge::pledged;
 pub use rail::{Moved, Rail, Steps};
 pub use refund::{RefundError, Refunded, Refunder};
+pub use set_off::SetOff;
 pub use ticket::Ticket;
 
 /// A seller: chains to be paid on, and a memory of what was paid.
@@ -358,12 +364,13 @@ impl Seller {
         }
     }
 
-    /// Refuses what was paid for to another request, and to who does not show to be its payer.
+    /// Refuses what was paid for to another request, to who does not show to be its payer, and if given back.
     fn may_have(&self, entry: &Entry, request: RequestId, by: &Claimant) -> Result<(), Rejection> {
         if entry.request != request {
             return Err(Refusal::Conflict.into());
         }
         match by.may_have(entry, self) {
+            true if entry.returned.is_some() => Err(Refusal::Returned.into()),
             true => Ok(()),
             false => Err(Refusal::Unproven.into()),
         }
@@ -468,10 +475,6 @@ impl Entry {
         let is_same = self.payment.transfer() == signed;
         is_same.then_some(self).ok_or_else(|| Error::AuthorizationUsed.into())
     }
-}
-
-fn pledged(seller: Arc<Seller>, entry: Entry, guard: Guard) -> Admission {
-    Admission::Pledged(Box::new(Pledge::new(seller, entry, guard)))
 }
 
 /// The answer to a payment whose work is done.

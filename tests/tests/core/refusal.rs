@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Refusal> {
         Refusal::Unproven,
         Refusal::Pending,
         Refusal::Short,
+        Refusal::Returned,
         Refusal::Served,
         Refusal::TooSoon(60),
         Refusal::Unavailable,

@@ -6,6 +6,7 @@ mod print;
 mod refund;
 mod rotate;
 mod row;
+mod unserved;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use x402_core::hex::Hex;
 use x402_std::Ledger;
 use x402_std::chain::TxHash;
 use x402_std::config::{Config, LedgerConfig, Overrides, OwnedAsset};
-use x402_std::ledger::{CreditAccount, Entry, LedgerError, RedbLedger, Step};
+use x402_std::ledger::{CreditAccount, Entry, LedgerError, RedbLedger, Returned, Step};
 
 use crate::args::{
     LedgerCommand, LedgerExport, LedgerForgive, LedgerList, LedgerResolve, LedgerShow, LedgerSource,
@@ -41,7 +42,7 @@ pub(crate) async fn run(command: LedgerCommand) -> Result<Exit, Failure> {
 
 async fn list(args: LedgerList) -> Result<Exit, Failure> {
     let mut rows = read(&args.source).await?;
-    rows.retain(|row| !args.open || row.entry.is_open());
+    rows.retain(|row| !args.open || row.entry.is_open() || row.entry.is_unserved());
     rows.retain(|row| args.state.is_none_or(|state| row.entry.state == state.into()));
     let old = args.limit.map_or(0, |limit| rows.len().saturating_sub(limit));
     print::rows(rows.get(old..).unwrap_or_default(), args.format);
@@ -69,6 +70,9 @@ async fn show(args: LedgerShow) -> Result<Exit, Failure> {
         object["earlier_transactions"] = replaced.collect();
         let body = row.entry.answer.as_ref().and_then(|answer| answer.body.as_ref());
         object["answer_bytes"] = body.map(Vec::len).into();
+        if let Some(Returned::Refunded(transaction)) = row.entry.returned {
+            object["refunded_by"] = transaction.to_string().into();
+        }
         if let Some((units, amount)) = row.credit() {
             object["credit_units"] = units.into();
             object["credit"] = amount.into();
@@ -129,10 +133,17 @@ async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     if let (Some(payment), Some(transaction)) = (&args.payment, &args.accept) {
         return accept(&shop, payment, transaction).await;
     }
+    if let Some(payment) = &args.credit {
+        return unserved::credit(&shop, &config, payment).await;
+    }
     shop.seller.watch().await.map_err(Failure::failed)?;
     let open = shop.seller.resolve_open().await.map_err(Failure::failed)?;
     release_holds(&shop, &config).await?;
+    let unserved = unserved::list(&shop, &config).await?;
     if open == 0 {
+        if unserved != 0 {
+            return Ok(Exit::Ok);
+        }
         output::line("nothing is open");
         return Ok(Exit::Ok);
     }

@@ -79,7 +79,8 @@ impl Shop {
     }
 }
 
-/// Looks after payments that are under way, at once and from then on. Never ends.
+/// Looks after payments that are under way, and holds whose holders are gone, at once and from then on. Never
+/// ends.
 pub(crate) async fn resolve(seller: &Arc<Seller>) {
     let mut clock = tokio::time::interval(RESOLVE_EVERY);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -89,6 +90,17 @@ pub(crate) async fn resolve(seller: &Arc<Seller>) {
             Ok(0) => {}
             Ok(reversed) => tracing::error!(reversed, "payments that the chain went back on"),
             Err(error) => tracing::warn!(%error, "what was settled cannot be watched"),
+        }
+        match seller.release_holds().await {
+            Ok(released) if released.is_empty() => {}
+            Ok(released) => {
+                let draws = released.len();
+                tracing::info!(
+                    draws,
+                    "what was held for work that nobody does any more is credit again"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "what is held of credit cannot be looked after"),
         }
         match seller.resolve_open().await {
             Ok(0) => {}

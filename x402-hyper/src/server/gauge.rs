@@ -67,6 +67,11 @@ impl Gauge {
         self.is_sold = true;
     }
 
+    /// Whether what it bought is handed out with the head.
+    pub(super) const fn is_sold(&self) -> bool {
+        self.is_sold
+    }
+
     pub(super) fn feed(&mut self, data: &[u8]) {
         self.has_passed |= !data.is_empty();
         self.meter.feed(data);

@@ -12,7 +12,8 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use x402_std::ledger::Answer;
+use x402_core::PaymentId;
+use x402_std::ledger::{Answer, LedgerError};
 
 use super::body::Piece;
 use super::dialect;
@@ -20,7 +21,7 @@ use super::future::Head;
 use super::gauge::Gauge;
 use super::layer::Limits;
 use super::request_body::{Rest, Unhashed};
-use super::right::Right;
+use super::right::{Begun, Right};
 use super::task::Client;
 use super::{BoxError, answer};
 
@@ -78,15 +79,26 @@ impl<B: Body<Data = Bytes>> Relay<B> {
         let head = Head::Relayed(Response::from_parts(head, body.size_hint()));
         let mut body = pin!(body);
         let mut first = Some(First { client: client.head, head });
+        let (id, amount) = (right.id(), right.amount());
+        // Then the rest of the request is waited for.
+        let time = right.time_left().map(|left| left.saturating_sub(REST_TIME));
         // The end of an answer waits until it is kept, so that whoever has seen it can have it
         // again. Without a body, its head is its end.
-        if !body.is_end_stream() {
+        let is_empty = body.is_end_stream();
+        let begun = match gauge.as_ref().is_some_and(Gauge::is_sold) && !is_empty {
+            // Before anybody has what is handed out by the head.
+            true => right.hand_out(begun(status, &kept)).await,
+            false => Ok(Begun::Owed(right)),
+        };
+        let right = match begun {
+            Ok(right) => right,
+            Err(error) => return refuse(id, error, first, &client.pieces).await,
+        };
+        if !is_empty {
             deliver(first.take());
         }
         // What goes through a tunnel is not seen here.
         let has_begun = AtomicBool::new(status == StatusCode::SWITCHING_PROTOCOLS);
-        // Then the rest of the request is waited for.
-        let time = right.time_left().map(|left| left.saturating_sub(REST_TIME));
         let pump = pump(body.as_mut(), &client.pieces, &has_begun, limits.kept, gauge.as_mut());
         // Whether its client reads or not: else who does not would never pay.
         let pump = async {
@@ -108,20 +120,13 @@ impl<B: Body<Data = Bytes>> Relay<B> {
             // Not given: the work is owed still, or nothing is.
             Pumped::Broken | Pumped::Late => return right.give_up().await,
         };
-        let cost = gauge.map_or(right.amount(), |gauge| gauge.cost(status, is_whole));
+        let cost = gauge.map_or(amount, |gauge| gauge.cost(status, is_whole));
         // A tunnel cannot be repeated.
         let body = body.filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
         let request_body = hash.unwrap_or(Answer::NOT_KNOWN);
         let answer = Answer { status: status.as_u16(), headers: kept, body, request_body };
-        let id = right.id();
         if let Err(error) = right.keep(answer, cost).await {
-            // What is not kept is not given either: else its repetition would be work of its own,
-            // and one payment had bought two.
-            tracing::error!(payment = %id, %error, "the answer is not kept");
-            if let Some(First { client, .. }) = first {
-                drop(client.send(Ok(Head::Own(answer::broken()))));
-            }
-            return send(&client.pieces, Piece::Failed(error.into())).await;
+            return refuse(id, error, first, &client.pieces).await;
         }
         if !is_whole {
             return;
@@ -143,6 +148,27 @@ impl<B: Body<Data = Bytes>> Remains<B> {
         };
         rest.hash(limit).await.inspect_err(|error: &Unhashed| tracing::debug!(?error)).ok()
     }
+}
+
+/// The head of an answer whose body is to follow.
+fn begun(status: StatusCode, kept: &[(String, Vec<u8>)]) -> Answer {
+    let (status, headers) = (status.as_u16(), kept.to_vec());
+    Answer { status, headers, body: None, request_body: Answer::NOT_KNOWN }
+}
+
+/// What is not kept is not given either: else its repetition would be work of its own, and one payment had
+/// bought two.
+async fn refuse<A, E>(
+    id: PaymentId,
+    error: LedgerError,
+    first: Option<First<A, E>>,
+    pieces: &mpsc::Sender<Piece>,
+) {
+    tracing::error!(payment = %id, %error, "the answer is not kept");
+    if let Some(First { client, .. }) = first {
+        drop(client.send(Ok(Head::Own(answer::broken()))));
+    }
+    send(pieces, Piece::Failed(error.into())).await;
 }
 
 /// Waits for the answer, and meanwhile, and a little longer, for the hash of the request's body:

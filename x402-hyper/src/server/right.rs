@@ -5,7 +5,7 @@ use core::time::Duration;
 use http::StatusCode;
 use x402_core::{Address, Amount, ChainId, PaymentId};
 use x402_std::ledger::{Answer, LedgerError};
-use x402_std::seller::{DrawTicket, Pledge, Receipt, Ticket};
+use x402_std::seller::{DrawTicket, HandedOut, Pledge, Receipt, Ticket};
 
 use super::Paid;
 
@@ -98,8 +98,18 @@ impl Right {
         }
     }
 
+    /// Keeps the head of an answer that hands out all that was paid for. Nothing is where the money is not
+    /// there yet.
+    pub(super) async fn hand_out(self, head: Answer) -> Result<Begun, LedgerError> {
+        Ok(match self {
+            Self::Drawn(ticket) => Begun::HandedOut(ticket.hand_out(head).await?),
+            Self::Paid(ticket) => Begun::HandedOut(ticket.hand_out(head).await?),
+            Self::Pledged(_) => Begun::Owed(self),
+        })
+    }
+
     /// Keeps the answer: the work is done, and costs so much.
-    pub(super) async fn keep(self, answer: Answer, cost: Amount) -> Result<(), LedgerError> {
+    async fn keep(self, answer: Answer, cost: Amount) -> Result<(), LedgerError> {
         match self {
             Self::Drawn(ticket) => ticket.complete(answer, cost).await,
             Self::Paid(ticket) => ticket.complete_for(answer, cost).await,
@@ -113,6 +123,41 @@ impl Right {
             Self::Drawn(ticket) => ticket.release().await,
             Self::Paid(_) => {}
             Self::Pledged(pledge) => pledge.release().await,
+        }
+    }
+}
+
+/// A right whose answer is under way.
+#[allow(clippy::large_enum_variant, reason = "as of a right")]
+pub(super) enum Begun {
+    /// What it is for was handed out, which is kept.
+    HandedOut(HandedOut),
+    /// Nothing is kept yet.
+    Owed(Right),
+}
+
+impl Begun {
+    /// Keeps the answer, which costs so much. Of what was handed out, all that can be lost is that a
+    /// repetition is given the body again.
+    pub(super) async fn keep(self, answer: Answer, cost: Amount) -> Result<(), LedgerError> {
+        match self {
+            Self::HandedOut(handed_out) => {
+                if answer.body.is_some()
+                    && let Err(error) = handed_out.follow(answer).await
+                {
+                    tracing::warn!(%error, "the body of an answer is not kept");
+                }
+                Ok(())
+            }
+            Self::Owed(right) => right.keep(answer, cost).await,
+        }
+    }
+
+    /// The work is not done.
+    pub(super) async fn give_up(self) {
+        match self {
+            Self::HandedOut(_) => {}
+            Self::Owed(right) => right.give_up().await,
         }
     }
 }

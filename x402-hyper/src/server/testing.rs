@@ -309,7 +309,6 @@ impl Shop {
     }
 
     /// The first answer is not kept.
-    #[cfg(feature = "facilitator")]
     pub(crate) fn with_full_ledger() -> Self {
         Self::keeping(SlowLedger(MemoryLedger::new(), AtomicUsize::new(1)))
     }

@@ -258,7 +258,7 @@ impl Job {
                 Scheme::Upto { .. } => Reason::UptoTransactionFailed,
             },
             (Refusal::Payment(error), None) => error.facilitator_reason(scheme, self.version),
-            (Refusal::Conflict | Refusal::Served | Refusal::Unproven, _) => {
+            (Refusal::Conflict | Refusal::Returned | Refusal::Served | Refusal::Unproven, _) => {
                 Error::AuthorizationUsed.facilitator_reason(scheme, self.version)
             }
             // Without a hash it is no `settlement_pending`.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use x402_core::hex::Hex;
-use x402_core::{Address, Amount, ChainId, Claimed, keccak256};
+use x402_core::{Address, Amount, ChainId, Claimed, PaymentId, keccak256};
 
 use super::{Answer, Entry, LedgerError, RequestId};
 
@@ -152,18 +152,24 @@ impl Draw {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Concluded`] where it has ended before, [`LedgerError::Amount`] where more was
-    /// used than is held.
+    /// [`LedgerError::Concluded`] where it has ended before, or where no body is to follow;
+    /// [`LedgerError::Amount`] where more was used than is held.
     pub fn after(self, conclusion: Conclusion) -> Result<(Option<Self>, Amount), LedgerError> {
-        if !self.is_held() {
-            return Err(LedgerError::Concluded);
-        }
-        match conclusion {
-            Conclusion::Used(used, answer) => {
+        let done = match &self.state {
+            DrawState::Held => None,
+            DrawState::Done { used, answer } => Some((*used, !answer.is_whole())),
+        };
+        match (done, conclusion) {
+            (None, Conclusion::Used(used, answer)) => {
                 let rest = self.amount.checked_sub(used).ok_or(LedgerError::Amount)?;
                 Ok((Some(Self { state: DrawState::Done { used, answer }, ..self }), rest))
             }
-            Conclusion::Returned => Ok((None, self.amount)),
+            (None, Conclusion::Returned) => Ok((None, self.amount)),
+            (Some((used, true)), Conclusion::Followed(answer)) => {
+                let state = DrawState::Done { used, answer };
+                Ok((Some(Self { state, ..self }), Amount::ZERO))
+            }
+            _ => Err(LedgerError::Concluded),
         }
     }
 }
@@ -177,6 +183,9 @@ pub enum Drawing {
     Known(Box<Draw>),
     /// The balance is smaller, namely this: nothing was taken.
     Short(Amount),
+    /// There is credit, and these payments are debts that it has to be set off against first: nothing was
+    /// taken.
+    Owing(Vec<PaymentId>),
 }
 
 /// How a draw ends.
@@ -184,6 +193,8 @@ pub enum Drawing {
 pub enum Conclusion {
     /// The work is done, and so much was used. The rest goes back.
     Used(Amount, Answer),
+    /// The answer again, with its body, where that of a kept one was not there yet.
+    Followed(Answer),
     /// No work was done: everything goes back, and the draw is forgotten.
     Returned,
 }

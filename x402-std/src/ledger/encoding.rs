@@ -28,8 +28,12 @@ status (2) || hash of the request's body (32)
 
 The members are what later versions add to an entry without another format: the tags ascend, and one that
 is not known makes the entry unreadable. There is 1, the hash of the secret that the payer sent with the
-payment (32). Meant are 2, what the entry was admitted for (time, fields, price); 3, whose lease a hold ends
-with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
+payment (32); and 7, how it was given back: 0, as credit; 1, a refund was begun; 2 || the hash (32) of the
+transaction that gave it back; and 8, what of it was set off against credit (32). Meant are 2, what the entry was admitted for (time, fields, price); 3, whose lease
+a hold ends with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
+
+The states are 0 claimed, 1 broadcast, 2 pending, 3 settled, 4 served, 5 failed, 6 worked, 7 returned. Databases
+look at that byte, so that they forget nothing that is settled and not served.
 
 Format 6 is read, too: it has neither a log, nor "reversed", nor members.
 
@@ -42,7 +46,7 @@ use x402_core::{Amount, Claimed};
 
 use crate::chain::{Block, PaidLog, Settlement, Transaction, TxHash};
 use crate::ledger::{Answer, CreditAccount, Draw, DrawId, DrawState, Entry, Identifier};
-use crate::ledger::{LedgerError, RequestId, SecretHash, Settle};
+use crate::ledger::{LedgerError, RequestId, Returned, SecretHash, Settle};
 
 const FORMAT: u8 = 7;
 /// The format before, which did not know of logs.
@@ -50,6 +54,8 @@ const WITHOUT_LOGS: u8 = 6;
 const DRAW_FORMAT: u8 = 1;
 /// The tags of an entry's members.
 const SECRET: u8 = 1;
+const RETURNED: u8 = 7;
+const SET_OFF: u8 = 8;
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(512));
@@ -77,10 +83,20 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     out.bytes(&[u8::from(entry.is_reversed)]);
     out.option(entry.answer.as_ref(), Writer::answer);
     out.bytes(&entry.credit.to_be_bytes());
-    out.bytes(&[u8::from(entry.secret.is_some())]);
+    let is_set_off = entry.set_off != Amount::ZERO;
+    let members = [entry.secret.is_some(), entry.returned.is_some(), is_set_off];
+    out.bytes(&[members.map(u8::from).iter().sum()]);
     if let Some(SecretHash(secret)) = &entry.secret {
         out.bytes(&[SECRET]);
         out.sized(secret);
+    }
+    if let Some(returned) = entry.returned {
+        out.bytes(&[RETURNED]);
+        out.sized(&encode_returned(returned));
+    }
+    if is_set_off {
+        out.bytes(&[SET_OFF]);
+        out.sized(&entry.set_off.to_be_bytes());
     }
     out.0
 }
@@ -121,6 +137,7 @@ const fn encode_state(state: State) -> u8 {
         State::Served => 4,
         State::Failed => 5,
         State::Worked => 6,
+        State::Returned => 7,
     }
 }
 
@@ -133,6 +150,24 @@ const fn decode_state(byte: u8) -> Option<State> {
         4 => State::Served,
         5 => State::Failed,
         6 => State::Worked,
+        7 => State::Returned,
+        _ => return None,
+    })
+}
+
+fn encode_returned(returned: Returned) -> Vec<u8> {
+    match returned {
+        Returned::Credited => vec![0],
+        Returned::Refunding => vec![1],
+        Returned::Refunded(TxHash(hash)) => [&[2], &hash[..]].concat(),
+    }
+}
+
+fn decode_returned(bytes: &[u8]) -> Option<Returned> {
+    Some(match bytes {
+        [0] => Returned::Credited,
+        [1] => Returned::Refunding,
+        [2, hash @ ..] => Returned::Refunded(TxHash(hash.try_into().ok()?)),
         _ => return None,
     })
 }
@@ -213,9 +248,11 @@ fn read_entry(input: &mut Reader<'_>) -> Option<Entry> {
         is_reversed: has_logs && input.flag()?,
         answer: input.option(Reader::answer)?,
         credit: input.amount()?,
+        set_off: Amount::ZERO,
+        returned: None,
     };
     if has_logs {
-        entry.secret = input.secret()?;
+        input.members(&mut entry)?;
     }
     input.0.is_empty().then_some(entry)
 }
@@ -290,13 +327,23 @@ impl<'a> Reader<'a> {
         Some(PaidLog { block, position: u32::from_be_bytes(self.array()?) })
     }
 
-    /// The members: there may be one.
-    #[allow(clippy::option_option, reason = "as of `option`")]
-    fn secret(&mut self) -> Option<Option<SecretHash>> {
-        self.option(|input| {
-            let [SECRET] = input.array()? else { return None };
-            input.sized()?.try_into().ok().map(SecretHash)
-        })
+    fn members(&mut self, entry: &mut Entry) -> Option<()> {
+        let [count] = self.array()?;
+        let mut last = 0;
+        for _ in 0..count {
+            let [tag] = self.array()?;
+            let value = self.sized()?;
+            match tag {
+                SECRET if last < tag => entry.secret = Some(SecretHash(value.try_into().ok()?)),
+                RETURNED if last < tag => entry.returned = Some(decode_returned(value)?),
+                SET_OFF if last < tag => {
+                    entry.set_off = Amount::from_be_bytes(value.try_into().ok()?);
+                }
+                _ => return None,
+            }
+            last = tag;
+        }
+        Some(())
     }
 
     fn hashes(&mut self) -> Option<Vec<TxHash>> {
@@ -355,7 +402,18 @@ mod tests {
         let mut owed = claimed.clone();
         (owed.state, owed.settle, owed.answer) = (State::Worked, Settle::Later, Some(answer()));
         owed.credit = Amount::from_units(1 << 100);
-        vec![claimed, broadcast, served, wallet, named, secret, bodiless, owed]
+        let returned = |kind| Entry {
+            state: State::Returned,
+            returned: Some(kind),
+            answer: None,
+            ..secret.clone()
+        };
+        let credited = Entry { secret: None, ..returned(Returned::Credited) };
+        let refunded = returned(Returned::Refunded(TxHash([2; 32])));
+        let refunding = returned(Returned::Refunding);
+        let set_off = Entry { set_off: Amount::from_units(7), ..refunded.clone() };
+        let all = [claimed, broadcast, served, wallet, named, secret, bodiless, owed];
+        all.into_iter().chain([credited, refunding, refunded, set_off]).collect()
     }
 
     fn draws() -> [Draw; 2] {
@@ -382,11 +440,13 @@ mod tests {
 
     #[test]
     fn every_state_reads_back() {
-        use State::{Broadcast, Claimed, Failed, Pending, Served, Settled, Worked};
-        for state in [Claimed, Broadcast, Pending, Settled, Served, Failed, Worked] {
+        use State::{Broadcast, Claimed, Failed, Pending, Returned, Served, Settled, Worked};
+        for state in [Claimed, Broadcast, Pending, Settled, Served, Failed, Worked, Returned] {
             assert_eq!(decode_state(encode_state(state)), Some(state));
         }
-        assert_eq!(decode_state(7), None);
+        assert_eq!(decode_state(8), None);
+        // As the scripts of the databases have it.
+        assert_eq!(encode_state(Settled), 3);
         for settle in [Settle::First, Settle::After, Settle::Later] {
             assert_eq!(decode_settle(encode_settle(settle)), Some(settle));
         }
@@ -468,7 +528,7 @@ mod tests {
     fn the_format_before_is_read() {
         for mut entry in entries() {
             entry.is_reversed = false;
-            entry.secret = None;
+            (entry.secret, entry.returned, entry.set_off) = (None, None, Amount::ZERO);
             let log = entry.settlement.as_mut().and_then(|settlement| settlement.log.take());
             let credit_and_members = 32 + 1;
             entry.answer = None;

@@ -5,7 +5,7 @@ use x402_core::hex::Hex;
 use x402_core::state::{Event, IllegalTransition, State, Transition};
 use x402_core::{Address, Amount, Checked, Claimed, PaymentId, keccak256};
 
-use super::{CreditAccount, LedgerError};
+use super::{CreditAccount, LedgerError, Returned};
 use crate::chain::{Settlement, Transaction, TxHash};
 
 /// Which request a payment was presented with: a hash of its method, target and whatever else must
@@ -94,6 +94,11 @@ pub struct Answer {
 impl Answer {
     /// In the place of the hash of a body that nobody has seen the end of.
     pub const NOT_KNOWN: [u8; 32] = [0; 32];
+
+    /// Whether its body is kept with it.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.body.is_some()
+    }
 }
 
 /// When the money of a payment moves.
@@ -137,8 +142,15 @@ pub enum Step {
     /// [`Event::Answered`], with the answer, and with what the work costs: what was moved beyond that is
     /// credit.
     Answered(Answer, Amount),
+    /// [`Event::Followed`]: the answer again, with its body, where that of a kept one was not there yet.
+    Followed(Answer),
     /// [`Event::Forgiven`]: the answer goes, and nothing is owed for it.
     Forgiven,
+    /// [`Event::SetOff`]: what is [outstanding](Entry::outstanding) is taken out of the payer's balance, as far
+    /// as there is credit. Should it be paid after all, that is credit again.
+    SetOff,
+    /// [`Event::Returned`]: what has arrived is given back, so or so, and nothing is to be served for it.
+    Returned(Returned),
 }
 
 impl Step {
@@ -152,7 +164,10 @@ impl Step {
             Self::Reversed => Event::Reversed,
             Self::Refused => Event::Refused,
             Self::Answered(..) => Event::Answered,
+            Self::Followed(_) => Event::Followed,
             Self::Forgiven => Event::Forgiven,
+            Self::SetOff => Event::SetOff,
+            Self::Returned(_) => Event::Returned,
         }
     }
 }
@@ -191,6 +206,10 @@ pub struct Entry {
     pub answer: Option<Answer>,
     /// What of the amount the work did not cost: the payer's, once the payment is served.
     pub credit: Amount,
+    /// What of it was set off against credit, for it is a debt.
+    pub set_off: Amount,
+    /// How it was given back, if it was not served and never will be.
+    pub returned: Option<Returned>,
 }
 
 impl Entry {
@@ -221,6 +240,8 @@ impl Entry {
             is_reversed: false,
             answer: None,
             credit: Amount::ZERO,
+            set_off: Amount::ZERO,
+            returned: None,
         })
     }
 
@@ -273,18 +294,26 @@ impl Entry {
     /// Whether its identifier can be given to another payment: its money will not arrive, as far as
     /// is known, and no work was done for it.
     pub(crate) fn frees_identifier(&self) -> bool {
-        self.state == State::Failed && self.answer.is_none()
+        match self.state {
+            State::Failed => self.answer.is_none(),
+            State::Returned => true,
+            _ => false,
+        }
     }
 
-    /// Whether the work was done and the chain did not take the payment: it may take it another time.
+    /// Whether the work was done, or the payment given back, and the chain did not take it: it may take it
+    /// another time.
     pub(crate) fn is_unpaid(&self) -> bool {
-        self.state == State::Failed && self.answer.is_some()
+        // What is in the balance still was taken out of it again.
+        let is_gone = self.returned.is_some() && self.credit < self.payment.amount();
+        self.state == State::Failed && (self.answer.is_some() || is_gone)
     }
 
     /// Where it stands, in a word, as the books of a seller show it.
     #[must_use]
     pub fn standing(&self) -> &'static str {
         match self.state {
+            _ if self.is_set_off() => "set off",
             _ if self.is_debt() => "unpaid",
             State::Claimed => "claimed",
             State::Worked => "owed",
@@ -292,6 +321,7 @@ impl Entry {
             State::Pending => "pending",
             State::Settled => "settled",
             State::Served => "served",
+            State::Returned => self.returned.map_or("returned", Returned::standing),
             State::Failed => "failed",
         }
     }
@@ -319,17 +349,6 @@ impl Entry {
         self.settle == Settle::Later || self.is_reversed
     }
 
-    /// How much is owed for it, in atomic units.
-    #[must_use]
-    pub fn owed(&self) -> Amount {
-        match (self.is_owed(), self.is_reversed) {
-            (false, _) => Amount::ZERO,
-            (true, false) => self.payment.amount(),
-            // What of it was credit has been taken back out of the balance.
-            (true, true) => self.payment.amount().checked_sub(self.credit).unwrap_or_default(),
-        }
-    }
-
     /// The transaction that moved the money.
     #[must_use]
     pub fn settled_by(&self) -> Option<TxHash> {
@@ -337,10 +356,10 @@ impl Entry {
     }
 
     /// What goes to a balance with the step that has led here: the credit of a payment that is served,
-    /// or what has arrived instead of one.
+    /// all of one that was given back so, or what has arrived instead of one.
     #[must_use]
     pub fn earned(&self) -> Option<(CreditAccount, Amount)> {
-        let is_earned = self.state == State::Served || self.is_short();
+        let is_earned = matches!(self.state, State::Served | State::Returned) || self.is_short();
         let is_earned = is_earned && self.credit != Amount::ZERO;
         is_earned.then(|| (CreditAccount::of(&self.payment), self.credit))
     }
@@ -348,7 +367,8 @@ impl Entry {
     /// What goes to a balance with the step that has led here from `before`: what was earned there is in it
     /// already.
     pub(crate) fn earned_since(&self, before: &Self) -> Option<(CreditAccount, Amount)> {
-        self.earned().filter(|_| before.earned().is_none())
+        let earned = self.earned().filter(|_| before.earned().is_none());
+        self.with_set_off(before, earned)
     }
 
     /// Whether what has arrived was another value than was signed: the authorization is used.
@@ -359,22 +379,20 @@ impl Entry {
     /// Whether nobody needs it any more, at this time in Unix seconds.
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
-        !self.is_open() && self.keep_until() < now
+        !self.is_open() && self.due() < now
+    }
+
+    /// From when on, in Unix seconds, it may be forgotten, unless it is open; what is never to be, never.
+    pub(crate) fn due(&self) -> u64 {
+        if self.is_unserved() { u64::MAX } else { self.keep_until() }
     }
 
     /// Until when, in Unix seconds, the entry must be kept at least: while the authorization is valid,
-    /// and a day.
+    /// and a day. What is open, or paid and not served, is kept longer.
     #[must_use]
     pub fn keep_until(&self) -> u64 {
         let valid_before = self.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
         valid_before.max(self.claimed_at.saturating_add(Self::KEEP_SECONDS))
-    }
-
-    /// What a step of this entry's takes out of a balance again, of that which is in it: where the step
-    /// is [`Step::Reversed`], the credit that the payment had left.
-    #[must_use]
-    pub(crate) fn withdraws(&self, step: &Step) -> Option<(CreditAccount, Amount)> {
-        self.earned().filter(|_| matches!(step, Step::Reversed))
     }
 
     /// Where an event leads. What has arrived short is as what has arrived, in that it can be reversed and
@@ -382,7 +400,15 @@ impl Entry {
     /// which had arrived.
     fn on(&self, event: Event) -> Result<Transition, IllegalTransition> {
         match event {
-            Event::Answered if self.state != State::Settled && !self.is_reversed => {
+            Event::Answered
+                if self.returned.is_some() || self.state != State::Settled && !self.is_reversed =>
+            {
+                Err(IllegalTransition { state: self.state, event })
+            }
+            Event::SetOff if self.outstanding() == Amount::ZERO => {
+                Err(IllegalTransition { state: self.state, event })
+            }
+            Event::Followed if self.answer.as_ref().is_none_or(Answer::is_whole) => {
                 Err(IllegalTransition { state: self.state, event })
             }
             Event::Reversed if self.is_short() => State::Settled.on(event),
@@ -400,7 +426,8 @@ impl Entry {
     /// [`LedgerError::Illegal`] for a step that cannot be taken from here, [`LedgerError::Amount`] for
     /// work that costs more than was paid.
     pub fn after(mut self, step: Step) -> Result<Option<Self>, LedgerError> {
-        let Transition::To(state) = self.on(step.event())? else { return Ok(None) };
+        let (from, event) = (self.state, step.event());
+        let Transition::To(state) = self.on(event)? else { return Ok(None) };
         if matches!(step, Step::JournalledAnew(_))
             || self.state == State::Failed && state == State::Broadcast
         {
@@ -424,14 +451,17 @@ impl Entry {
             Step::Confirmed(settlement) => {
                 self.settlement = Some(settlement);
                 self.is_reversed = false;
-                // The work was done before.
-                if self.answer.is_some()
-                    && let Transition::To(state) = self.state.on(Event::Answered)?
+                self.set_off = Amount::ZERO;
+                // The work was done before, or the payment given back.
+                let answered = self.answer.is_some().then_some(Event::Answered);
+                if let Some(event) = answered.or(self.returned.map(|_| Event::Returned))
+                    && let Transition::To(state) = self.state.on(event)?
                 {
                     self.state = state;
                 }
             }
             Step::Answered(answer, used) => self.serve(answer, used)?,
+            Step::Followed(answer) => self.answer = Some(answer),
             Step::Short(settlement, arrived) => {
                 self.settlement = Some(settlement);
                 // Of what was credit before, the rest was drawn and is gone.
@@ -442,13 +472,19 @@ impl Entry {
                 self.is_reversed = true;
             }
             Step::Forgiven => {
-                self.answer = None;
+                (self.answer, self.returned) = (None, None);
                 // What has arrived short is in the balance, and stays there.
                 if self.settlement.is_none() {
                     self.credit = Amount::ZERO;
                 }
             }
-            Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused => {}
+            Step::Returned(returned) => {
+                if !returned.follows(self.returned) {
+                    return Err(IllegalTransition { state: from, event }.into());
+                }
+                self.give_back(returned);
+            }
+            Step::Entrusted | Step::TimedOut | Step::Reverted | Step::Refused | Step::SetOff => {}
         }
         Ok(Some(self))
     }

@@ -109,16 +109,17 @@ impl MemoryLedger {
         let before = entries.by_id.get(&id).ok_or(LedgerError::Missing)?;
         let withdrawn = before.withdraws(&step);
         let mut after = before.clone().after(step)?;
-        if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
-            // What was drawn meanwhile is owed.
-            entry.credit = credit.min(entries.credits.balance(&account));
-        }
+        let withdrawn = withdrawn.map(|(account, most)| {
+            let taken = most.min(entries.credits.balance(&account));
+            after.iter_mut().for_each(|entry| entry.withdrawn(taken));
+            (account, taken)
+        });
         let paying = Paying::stepped(before, after.as_ref());
         entries.logs.check(&paying)?;
         let owing = Owing::stepped(before, after.as_ref());
         let owed = entries.owings.sum_after(&owing)?;
-        if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
-            entries.credits.withdraw(account, entry.credit)?;
+        if let Some((account, taken)) = withdrawn {
+            entries.credits.withdraw(account, taken)?;
         }
         if let Some((account, credit)) = after.as_ref().and_then(|after| after.earned_since(before))
         {
@@ -166,6 +167,12 @@ impl Entries {
         let holder = entry.identifier.and_then(|identifier| self.identified.get(&identifier));
         let holder = holder.and_then(|id| self.by_id.get(id));
         holder.is_some_and(|holder| !holder.frees_identifier())
+    }
+
+    /// The payments for which credit of this account is owed.
+    fn due_from(&self, account: &CreditAccount) -> Vec<PaymentId> {
+        let entry = |id: &PaymentId| self.by_id.get(id).filter(|entry| entry.is_due_from(account));
+        self.owings.debts_of(&account.payer).filter_map(entry).map(Entry::id).collect()
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -301,7 +308,11 @@ impl Ledger for MemoryLedger {
     }
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
-        Box::pin(async move { self.lock().credits.draw(draw, self.capacity) })
+        Box::pin(async move {
+            let mut entries = self.lock();
+            let due = entries.due_from(&draw.account);
+            entries.credits.draw(draw, due, self.capacity)
+        })
     }
 
     fn conclude(

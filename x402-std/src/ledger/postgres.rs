@@ -30,12 +30,14 @@ use schema::Prepared;
 const ATTEMPTS: usize = 8;
 
 /// Forgets a few payments whose time is over, by the caller's clock and by the server's: one gateway
-/// whose clock is ahead must not forget what the others still need. What is open is never over. With
+/// whose clock is ahead must not forget what the others still need. What is open is never over, and neither
+/// is what is settled and not served (3, in the second byte of an entry; the versions before gave it a time). With
 /// them go leases that ran out: their holders crashed; and logs that are too old to pay for anything.
 const SWEEP: &str = "
     WITH old AS (
         SELECT id FROM x402_entries
         WHERE NOT open AND due < LEAST($1, EXTRACT(EPOCH FROM now())::bigint)
+            AND get_byte(entry, 1) <> 3
         ORDER BY due LIMIT 16 FOR UPDATE SKIP LOCKED
     ), forgotten AS (
         DELETE FROM x402_entries WHERE id IN (SELECT id FROM old) RETURNING id
@@ -419,8 +421,8 @@ async fn apply(client: &mut Client, key: &[u8], step: Step) -> Result<(), Ledger
     let before = decode(&row)?;
     let withdrawn = before.withdraws(&step);
     let after = before.clone().after(step)?;
-    if let (Some((account, credit)), Some(entry)) = (withdrawn, &after) {
-        take_back(&transaction, key, &before, entry, &account, credit).await?;
+    if let (Some(withdrawn), Some(entry)) = (withdrawn, &after) {
+        take_out(&transaction, key, &before, entry, withdrawn).await?;
         return transaction.commit().await.map_err(storage);
     }
     match &after {
@@ -458,24 +460,24 @@ async fn write(
     }
 }
 
-/// Writes an entry whose credit goes out of the balance again, as far as it is there; the rest is owed. What
+/// Writes an entry with which something goes out of a balance, as far as it is there; the rest is owed. What
 /// is owed is locked before the balance, as everywhere.
-async fn take_back(
+async fn take_out(
     transaction: &Transaction<'_>,
     key: &[u8],
     before: &Entry,
     after: &Entry,
-    account: &CreditAccount,
-    credit: Amount,
+    (account, most): (CreditAccount, Amount),
 ) -> Result<(), LedgerError> {
     let owed = owed::lock(transaction, &OwedAccount::of(&before.payment)).await?;
-    let balance = credits::lock(transaction, account).await?;
-    let after = Entry { credit: credit.min(balance), ..after.clone() };
+    let balance = credits::lock(transaction, &account).await?;
+    let (taken, mut after) = (most.min(balance), after.clone());
+    after.withdrawn(taken);
     write(transaction, key, before, &after).await?;
     let owing = Owing::stepped(before, Some(&after));
     owed::set(transaction, &owing, owing.sum_after(owed)?).await?;
-    let rest = balance.checked_sub(after.credit).ok_or(LedgerError::Amount)?;
-    credits::set(transaction, account, rest).await
+    let rest = balance.checked_sub(taken).ok_or(LedgerError::Amount)?;
+    credits::set(transaction, &account, rest).await
 }
 
 /// What is written here counts on locks on rows, whatever the server's own default is.

@@ -265,7 +265,7 @@ impl Ledger for RedbLedger {
     }
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
-        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.credits.draw(&draw)))
+        Box::pin(self.pen.write(OnDisk::Now, move |tables| tables.draw(&draw)))
     }
 
     fn conclude(
@@ -377,17 +377,19 @@ impl<'t> Tables<'t> {
         let before = self.entry(&key)?.ok_or(LedgerError::Missing)?;
         let withdrawn = before.withdraws(&step);
         let mut after = before.clone().after(step)?;
-        if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
-            // What was drawn meanwhile is owed.
-            entry.credit = credit.min(self.credits.balance(&account)?);
+        let mut taken = None;
+        if let (Some((account, most)), Some(entry)) = (withdrawn, &mut after) {
+            let amount = most.min(self.credits.balance(&account)?);
+            entry.withdrawn(amount);
+            taken = Some((account, amount));
         }
         let paying = Paying::stepped(&before, after.as_ref());
         let owing = Owing::stepped(&before, after.as_ref());
         // First: these are what can fail, and of the first two the tables are only read here.
         self.logs.check(&paying)?;
         let owed = self.owings.sum_after(&owing)?;
-        if let (Some((account, _)), Some(entry)) = (withdrawn, &after) {
-            self.credits.withdraw(&account, entry.credit)?;
+        if let Some((account, amount)) = taken {
+            self.credits.withdraw(&account, amount)?;
         }
         if let Some((account, credit)) =
             after.as_ref().and_then(|after| after.earned_since(&before))
@@ -497,6 +499,7 @@ impl<'t> Tables<'t> {
             Ok(None) => return Ok(()),
             Ok(Some(entry)) if entry.is_over(now) => return self.remove(key, time, &entry),
             Ok(Some(entry)) if entry.keep_until() >= now => entry.keep_until(),
+            // It is open, or paid and not served.
             Ok(Some(_)) => now.saturating_add(SWEEP_AGAIN_SECONDS),
             // One damaged entry must not stop all other payments.
             Err(LedgerError::Corrupt) => now.saturating_add(SWEEP_AGAIN_SECONDS),

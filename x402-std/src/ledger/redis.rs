@@ -187,18 +187,18 @@ impl RedisLedger {
             let before = encoding::decode(&old)?;
             let withdrawn = before.withdraws(step);
             let mut after = before.clone().after(step.clone())?;
-            let mut balance = None;
-            if let (Some((account, credit)), Some(entry)) = (withdrawn, &mut after) {
-                let there = credits::balance(&self.server, &account).await?;
-                // What was drawn meanwhile is owed.
-                entry.credit = credit.min(there);
-                balance = Some((account, there));
+            let mut taken = None;
+            if let (Some((account, most)), Some(entry)) = (withdrawn, &mut after) {
+                let balance = credits::balance(&self.server, &account).await?;
+                let amount = most.min(balance);
+                entry.withdrawn(amount);
+                taken = Some(Taken { account, balance, amount });
             }
             let owing = owed::arguments(&Owing::stepped(&before, after.as_ref()));
             let owing = owing.each_ref().map(String::as_bytes);
             let done = match &after {
                 Some(entry) => {
-                    let moved = Moved::of(&before, entry, balance);
+                    let moved = Moved::of(&before, entry, taken);
                     self.swap(&id, &old, &before, entry, &moved, &owing).await?
                 }
                 None => {
@@ -213,6 +213,13 @@ impl RedisLedger {
     }
 }
 
+/// What a step takes out of a balance, and what was found there.
+struct Taken {
+    account: CreditAccount,
+    balance: Amount,
+    amount: Amount,
+}
+
 /// What a step puts into a balance, and what it takes out.
 #[derive(Default)]
 struct Moved {
@@ -224,13 +231,12 @@ struct Moved {
 }
 
 impl Moved {
-    /// `balance` is what was found in the account that the step takes the entry's credit out of.
-    fn of(before: &Entry, after: &Entry, balance: Option<(CreditAccount, Amount)>) -> Self {
+    fn of(before: &Entry, after: &Entry, taken: Option<Taken>) -> Self {
         let digits = credits::digits;
-        if let Some((account, balance)) = balance {
-            let of = if after.credit == balance { digits(balance) } else { String::new() };
+        if let Some(Taken { account, balance, amount }) = taken {
+            let of = if amount == balance { digits(balance) } else { String::new() };
             let account = hex(&account.to_bytes());
-            let (earned, withdrawn) = (digits(Amount::ZERO), digits(after.credit));
+            let (earned, withdrawn) = (digits(Amount::ZERO), digits(amount));
             return Self { account, earned, withdrawn, of };
         }
         let Some((account, credit)) = after.earned_since(before) else { return Self::default() };
@@ -255,7 +261,7 @@ impl RedisLedger {
         moved: &Moved,
         owing: &[&[u8]],
     ) -> Result<u8, LedgerError> {
-        let (new, due) = (encoding::encode(entry), to_score(entry.keep_until()));
+        let (new, due) = (encoding::encode(entry), to_score(entry.due()));
         let paying = logs::arguments(&Paying::stepped(before, Some(entry)));
         let paying = paying.each_ref().map(String::as_bytes);
         let own = [old, &new, stage(entry).as_bytes(), due.as_bytes()];
@@ -355,7 +361,7 @@ impl Ledger for RedisLedger {
     }
 
     fn draw(&self, draw: Draw) -> BoxFuture<'_, Result<Drawing, LedgerError>> {
-        Box::pin(self.server.call(async move { credits::draw(&self.server, &draw).await }))
+        Box::pin(self.server.call(async move { self.draw_now(&draw).await }))
     }
 
     fn conclude(
@@ -417,7 +423,7 @@ fn stage(entry: &Entry) -> &'static str {
     }
 }
 
-/// Unix seconds as the server can count them: a double is exact up to here.
+/// Unix seconds as the server can count them: a double is exact up to here, which is never.
 fn to_score(seconds: u64) -> String {
     seconds.min(1 << 53).to_string()
 }

@@ -11,7 +11,8 @@ use x402_core::{
 };
 
 use super::{
-    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, MemoryLedger, Owner, RequestId, Step,
+    Answer, Claiming, Entry, Identifier, Ledger, LedgerError, MemoryLedger, Owner, RequestId,
+    Returned, Step,
 };
 use crate::chain::{Settlement, Transaction, TxHash};
 
@@ -90,7 +91,7 @@ async fn open_ids(ledger: &dyn Ledger) -> Vec<PaymentId> {
 }
 
 /// Every step, with its name.
-fn steps() -> [(&'static str, Step); 7] {
+fn steps() -> [(&'static str, Step); 12] {
     [
         ("worked", Step::Worked(answer(), Amount::from_units(10_000))),
         ("journalled", Step::Journalled(transaction(1))),
@@ -99,11 +100,16 @@ fn steps() -> [(&'static str, Step); 7] {
         ("reverted", Step::Reverted),
         ("refused", Step::Refused),
         ("answered", Step::Answered(answer(), Amount::from_units(10_000))),
+        ("credited", Step::Returned(Returned::Credited)),
+        ("refunding", Step::Returned(Returned::Refunding)),
+        ("refunded", Step::Returned(Returned::Refunded(TxHash([3; 32])))),
+        ("followed", Step::Followed(answer())),
+        ("set off", Step::SetOff),
     ]
 }
 
 /// The steps that lead to each state from a new claim.
-fn ways() -> [(State, Vec<Step>); 7] {
+fn ways() -> [(State, Vec<Step>); 9] {
     let [
         (_, worked),
         (_, journalled),
@@ -112,6 +118,9 @@ fn ways() -> [(State, Vec<Step>); 7] {
         (_, reverted),
         _,
         (_, answered),
+        (_, credited),
+        (_, refunding),
+        ..,
     ] = steps();
     [
         (State::Claimed, vec![]),
@@ -119,7 +128,9 @@ fn ways() -> [(State, Vec<Step>); 7] {
         (State::Broadcast, vec![journalled.clone()]),
         (State::Pending, vec![journalled.clone(), timed_out.clone()]),
         (State::Settled, vec![journalled.clone(), timed_out, confirmed.clone()]),
-        (State::Served, vec![journalled.clone(), confirmed, answered]),
+        (State::Served, vec![journalled.clone(), confirmed.clone(), answered]),
+        (State::Returned, vec![journalled.clone(), confirmed.clone(), credited]),
+        (State::Returned, vec![journalled.clone(), confirmed, refunding]),
         (State::Failed, vec![journalled, reverted]),
     ]
 }
@@ -289,19 +300,21 @@ async fn all_are_listed_in_order(ledger: Arc<dyn Ledger>) {
 }
 
 async fn what_is_over_is_forgotten_in_time(ledger: Arc<dyn Ledger>) {
-    let [settled, open, long] = [payment(1), payment(2), payment_until(3, NOW + 3 * DAY)];
-    for payment in [&settled, &open, &long] {
+    let [served, open, long] = [payment(1), payment(2), payment_until(3, NOW + 3 * DAY)];
+    for payment in [&served, &open, &long] {
         claim_new(&*ledger, payment).await;
         ledger.apply(payment.id(), Step::Journalled(transaction(1))).await.unwrap();
     }
-    for payment in [&settled, &long] {
+    for payment in [&served, &long] {
         ledger.apply(payment.id(), Step::Confirmed(settlement(1))).await.unwrap();
+        let answered = Step::Answered(answer(), Amount::from_units(10_000));
+        ledger.apply(payment.id(), answered).await.unwrap();
     }
     let is_known = async |payment: &Checked| ledger.find(payment.id()).await.unwrap().is_some();
     let _ = ledger.claim(Entry::new(&payment(10), REQUEST, NOW + DAY).unwrap()).await.unwrap();
-    assert!(is_known(&settled).await, "kept for a day");
+    assert!(is_known(&served).await, "kept for a day");
     let _ = ledger.claim(Entry::new(&payment(11), REQUEST, NOW + DAY + 61).unwrap()).await.unwrap();
-    assert!(!is_known(&settled).await, "a day is over");
+    assert!(!is_known(&served).await, "a day is over");
     assert!(is_known(&open).await, "the chain has not said");
     assert!(is_known(&long).await, "the authorization is valid");
     let _ = ledger.claim(Entry::new(&payment(12), REQUEST, NOW + 3 * DAY).unwrap()).await.unwrap();
@@ -358,7 +371,7 @@ async fn an_identifier_has_one_payment_that_has_not_failed(ledger: Arc<dyn Ledge
     ledger.apply(payment(1).id(), Step::Refused).await.unwrap();
     assert_eq!(claim(3, 1).await, "new");
     // What has failed leaves it to another, and does not take it away again.
-    let [journalled, confirmed] = [steps()[1].1.clone(), steps()[3].1.clone()];
+    let [journalled, confirmed, answered] = [1, 3, 6].map(|index| steps()[index].1.clone());
     ledger.apply(payment(3).id(), journalled).await.unwrap();
     assert_eq!(claim(4, 1).await, "taken");
     ledger.apply(payment(3).id(), Step::Reverted).await.unwrap();
@@ -370,11 +383,18 @@ async fn an_identifier_has_one_payment_that_has_not_failed(ledger: Arc<dyn Ledge
     assert_eq!(claim(5, 1).await, "new");
     ledger.apply(payment(5).id(), Step::Journalled(transaction(1))).await.unwrap();
     ledger.apply(payment(5).id(), Step::Confirmed(settlement(1))).await.unwrap();
+    ledger.apply(payment(5).id(), answered).await.unwrap();
     let later = |number, now| Entry { claimed_at: now, ..identified(number, 1) };
     let taken = ledger.claim(later(6, NOW + DAY)).await.unwrap();
     assert!(matches!(taken, Claiming::Taken), "{taken:?}");
     let _ = ledger.claim(Entry::new(&payment(7), REQUEST, NOW + DAY + 61).unwrap()).await.unwrap();
     assert!(matches!(ledger.claim(later(6, NOW + DAY + 61)).await.unwrap(), Claiming::New(_)));
+    // What is given back leaves it to another at once.
+    assert_eq!(claim(8, 8).await, "new");
+    ledger.apply(payment(8).id(), Step::Confirmed(settlement(1))).await.unwrap();
+    assert_eq!(claim(9, 8).await, "taken");
+    ledger.apply(payment(8).id(), Step::Returned(Returned::Credited)).await.unwrap();
+    assert_eq!(claim(9, 8).await, "new");
 }
 
 async fn of_those_who_race_for_an_identifier_one_wins(ledger: Arc<dyn Ledger>) {
@@ -458,8 +478,22 @@ use credit::{
     done_draws_are_forgotten_in_time_and_held_ones_never,
     names_of_a_balance_are_replaced_and_nothing_else, of_draws_that_race_none_overdraws,
     of_those_who_race_for_one_draw_one_wins, of_those_who_race_to_conclude_one_wins,
-    of_those_who_replace_names_at_once_each_has_another, what_is_not_used_is_credit_once,
-    work_that_costs_more_than_was_paid_is_refused,
+    of_those_who_replace_names_at_once_each_has_another, the_body_of_an_answer_follows_once,
+    what_is_not_used_is_credit_once, work_that_costs_more_than_was_paid_is_refused,
+};
+
+/// Debts, set off against credit.
+mod set_off;
+use set_off::{
+    of_draws_and_set_offs_that_race_nothing_is_taken_twice, what_is_owed_elsewhere_is_not_set_off,
+    what_is_owed_is_set_off_before_anything_is_drawn, what_was_taken_back_is_set_off_once,
+};
+
+/// What was paid and never served.
+mod unserved;
+use unserved::{
+    of_those_who_race_to_end_it_one_wins, what_was_given_back_and_is_reversed_is_owed,
+    what_was_not_served_is_given_back_once, what_was_paid_and_not_served_is_never_forgotten,
 };
 
 /// Leases of ledgers that several processes share.
@@ -516,6 +550,7 @@ macro_rules! suite {
         of_those_who_race_to_conclude_one_wins
         done_draws_are_forgotten_in_time_and_held_ones_never
         a_balance_that_cannot_be_counted_is_an_error
+        the_body_of_an_answer_follows_once
         balances_are_as_a_plain_model_says
         names_of_a_balance_are_replaced_and_nothing_else
         of_those_who_replace_names_at_once_each_has_another
@@ -531,6 +566,14 @@ macro_rules! suite {
         what_is_reversed_takes_its_credit_back
         what_has_arrived_short_is_credit_once
         of_reversals_and_draws_that_race_none_overdraws
+        what_is_owed_is_set_off_before_anything_is_drawn
+        what_is_owed_elsewhere_is_not_set_off
+        what_was_taken_back_is_set_off_once
+        of_draws_and_set_offs_that_race_nothing_is_taken_twice
+        what_was_paid_and_not_served_is_never_forgotten
+        what_was_not_served_is_given_back_once
+        of_those_who_race_to_end_it_one_wins
+        what_was_given_back_and_is_reversed_is_owed
     })* };
 }
 

@@ -33,7 +33,7 @@ pub enum Drawn {
 #[derive(Debug)]
 #[must_use]
 pub struct DrawTicket {
-    seller: Arc<Seller>,
+    pub(super) seller: Arc<Seller>,
     draw: Draw,
     _guard: Guard,
 }
@@ -90,7 +90,7 @@ impl DrawTicket {
 
 /// A draw as others name payments, for whom it is not to be told apart from one. The seller is no
 /// contract that keeps nonces, so no payment is called the same.
-const fn name(draw: &Draw) -> PaymentId {
+pub(super) const fn name(draw: &Draw) -> PaymentId {
     let CreditAccount { payer, chain_id, seller, .. } = draw.account;
     PaymentId { chain_id, contract: seller, from: payer, nonce: Nonce::new(draw.id.0) }
 }
@@ -121,7 +121,8 @@ impl Seller {
 
     /// Takes an amount from a balance for a request, and holds it until the work is done. The nonce is
     /// the payer's, and means to draws what a payment's means to payments: the same request with the
-    /// same nonce is served once, and charged once. It is remembered for a day at least.
+    /// same nonce is served once, and charged once. It is remembered for a day at least. What the payer owes
+    /// ([`Self::set_off`]) is set off first.
     ///
     /// Everything happens in a task of its own: this future may be dropped at any time.
     ///
@@ -142,10 +143,12 @@ impl Seller {
     }
 
     /// Puts back into their balances what is held for work that nobody does any more, for the process that did
-    /// it has ended, or has given it up. Returns these draws. Refunds that were begun stay
-    /// ([`Self::open_refunds`]).
+    /// it has ended, or has given it up: a hold ends with the lease of its holder. Returns these draws. Refunds
+    /// that were begun stay ([`Self::open_refunds`]), and so does what is done.
     ///
-    /// It is the operator's to ask for: until then the same request with the same nonce is admitted again.
+    /// To be called when a seller starts, and now and then after. Until then the same request with the same
+    /// nonce is admitted again; afterwards it draws anew. Who was robbed of his lease, for he could not renew
+    /// it, cannot keep his answer any more, and does not give its end.
     ///
     /// # Errors
     ///
@@ -176,7 +179,7 @@ impl Seller {
             return replay(done, request);
         }
         let guard = self.enter(name(&draw)).await?;
-        let drawing = self.ledger.draw(draw.clone()).await;
+        let drawing = self.draw_what_is_left(&draw).await;
         match drawing.map_err(|error| Rejection::unavailable(&error))? {
             Drawing::New => {
                 tracing::info!(draw = %draw.id, payer = %draw.account.payer, "drawn");
@@ -187,6 +190,7 @@ impl Seller {
             }
             Drawing::Known(known) => replay(*known, request),
             Drawing::Short(balance) => Ok(Drawn::Short(balance)),
+            Drawing::Owing(_) => Err(Refusal::Unavailable.into()),
         }
     }
 }

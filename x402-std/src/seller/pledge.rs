@@ -7,7 +7,7 @@ use std::sync::Arc;
 use x402_core::{Address, Amount, Error, PaymentId};
 
 use super::resolve::Held;
-use super::{Guard, Receipt, Rejection, Seller, Steps};
+use super::{Admission, Guard, Receipt, Rejection, Seller, Steps};
 use crate::ledger::{Answer, Entry, Ledger, LedgerError, OwedAccount, Settle, Step};
 
 /// How long an answer may take at least that is given before the money moves, in seconds.
@@ -115,6 +115,10 @@ impl Pledge {
     }
 }
 
+pub(super) fn pledged(seller: Arc<Seller>, entry: Entry, guard: Guard) -> Admission {
+    Admission::Pledged(Box::new(Pledge::new(seller, entry, guard)))
+}
+
 /// Keeps the answer in the ledger, and gives the entry as it is then, but for the body of the answer:
 /// many may wait to be settled.
 pub(super) async fn keep(
@@ -168,10 +172,16 @@ impl Seller {
         let _guard = self.enter(debt).await.map_err(|_| Rejection::from(Error::Owing))?;
         let now = self.ledger.find(debt).await;
         let now = now.map_err(|error| Rejection::unavailable(&error))?;
-        let Some(debt) = now.filter(Entry::is_debt) else { return Ok(()) };
+        let now = now.filter(|debt| debt.outstanding() != Amount::ZERO);
+        let Some(debt) = now else { return Ok(()) };
         match self.follow(&debt).await {
             Ok(_) => Ok(()),
             Err(rejection) => {
+                // What his credit covers is no reason to refuse him.
+                let is_set_off = self.is_set_off(debt.id()).await;
+                if is_set_off.map_err(|error| Rejection::unavailable(&error))? {
+                    return Ok(());
+                }
                 tracing::info!(payment = %debt.id(), payer = %debt.payment.payer(), "owed still");
                 Err(Rejection { transaction: rejection.transaction, ..Error::Owing.into() })
             }

@@ -59,6 +59,9 @@ pub enum RefundError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The payer owes so much for what he was served, which what he is to be given has to be set off against.
+    #[error("its payer owes for what was served and not paid")]
+    Owing(Amount),
     /// The token lacks `transferWithAuthorization`.
     #[error("the token lacks transferWithAuthorization")]
     Permit2,
@@ -69,10 +72,13 @@ pub enum RefundError {
     /// The balance is smaller, namely this: nothing was taken.
     #[error("the balance is smaller")]
     Short(Amount),
+    /// The payment is not one that was paid and not served; this is where it stands.
+    #[error("the payment is {0}: only what was paid and not served is given back")]
+    Unserved(&'static str),
 }
 
 /// What is in the place of a request. None of HTTP is called so: a target has no blank in it.
-fn request() -> RequestId {
+pub(super) fn request() -> RequestId {
     RequestId::new("x402", "ledger refund")
 }
 
@@ -204,7 +210,11 @@ impl Seller {
     }
 
     /// Asked before anything is drawn.
-    fn may_refund(&self, account: &CreditAccount, by: Refunder<'_>) -> Result<(), RefundError> {
+    pub(super) fn may_refund(
+        &self,
+        account: &CreditAccount,
+        by: Refunder<'_>,
+    ) -> Result<(), RefundError> {
         self.rail(account.chain_id).map_err(RefundError::Rejected)?;
         by.check(account)
     }
@@ -236,7 +246,11 @@ impl Seller {
 
     /// Settles the payment beside the seller's books, which are of what comes in. What is to be
     /// remembered of it, the draw and the token remember.
-    async fn send_back(&self, draw: &Draw, by: Refunder<'_>) -> Result<TxHash, Rejection> {
+    pub(super) async fn send_back(
+        &self,
+        draw: &Draw,
+        by: Refunder<'_>,
+    ) -> Result<TxHash, Rejection> {
         let entry = by.entry(draw, &self.moment(draw.account.chain_id))?;
         let (ledger, id) = (MemoryLedger::new(), entry.id());
         let worked = || Step::Worked(note(String::new()), draw.amount);

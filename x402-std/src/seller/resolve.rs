@@ -81,6 +81,8 @@ impl Seller {
                 open += 1;
             } else if entry.is_debt() && self.has_ended(&entry) {
                 // Nobody can submit it any more: it is for the operator to see to.
+            } else if entry.is_set_off() {
+                self.look_whether_paid(entry.id()).await?;
             } else {
                 // What was sent for all is not sent again for some: the others' would be lost.
                 let is_together = is_sent && count > 1;

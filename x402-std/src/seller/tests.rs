@@ -25,7 +25,9 @@ mod pledges;
 mod redeemed;
 mod refund;
 mod resolved;
+mod set_off;
 mod under_way;
+mod unserved;
 
 const NOW: u64 = 1_790_000_000;
 const PAYER_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";

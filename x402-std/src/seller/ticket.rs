@@ -12,7 +12,7 @@ use crate::ledger::{Answer, Entry, LedgerError, Step};
 #[derive(Debug)]
 #[must_use]
 pub struct Ticket {
-    seller: Arc<Seller>,
+    pub(super) seller: Arc<Seller>,
     id: PaymentId,
     receipt: Receipt,
     /// What was paid.

@@ -232,7 +232,11 @@ impl Seller {
             let known = known.map_err(|error| Rejection::unavailable(&error))?;
             let is_under_way = known.is_some_and(|known| match known.state {
                 State::Worked | State::Broadcast | State::Pending => !known.is_owed(),
-                State::Claimed | State::Settled | State::Served | State::Failed => false,
+                State::Claimed
+                | State::Settled
+                | State::Served
+                | State::Returned
+                | State::Failed => false,
             });
             if !is_under_way {
                 over.insert(id);

@@ -13,10 +13,12 @@ Examples:
   x402 ledger export --config x402.yaml --from 2026-09-01 --to 2026-10-01 > september.csv
   x402 ledger resolve --config x402.yaml
   x402 ledger resolve --config x402.yaml --payment 0x89c91c789e57059b --accept 0x<transaction>
+  x402 ledger resolve --config x402.yaml --credit 0x89c91c789e57059b
   x402 ledger forgive 0x89c91c789e57059b --config x402.yaml
   x402 ledger credits --config x402.yaml
   x402 ledger credits rotate 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml
   x402 ledger refund 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --config x402.yaml --key-file pay_to.key
+  x402 ledger refund 0x7099… --payment 0x89c91c789e57059b --config x402.yaml --key-file pay_to.key
   x402 ledger import handed-out.txt --config x402.yaml
 
 list, show, export and credits read a file as it is, also while its gateway runs. resolve asks the chain
@@ -30,6 +32,8 @@ So does import: each line is a payment that a device has served (0x and the hex 
 checked as if it came in a request, recorded as owed, and settled together with the others. Unless
 all lines are good, nothing is imported; --skip-bad passes over those that are not. A line that was
 imported before does nothing. 0: all are settled; 1: one is refused; 5: one is pending, see resolve.
+What was paid and never served stays, however old it is, until its payer comes back and is served, or resolve
+--credit makes it his credit, or refund --payment gives it back on the chain: one of these, and once.
 A URL with a password belongs in the file, or in X402_LEDGER: others can read a flag.";
 
 /// Look at the books: what was paid, what is open.
@@ -71,7 +75,8 @@ pub(crate) struct LedgerList {
     /// Those in this state only.
     #[arg(long)]
     pub(crate) state: Option<StateArg>,
-    /// Those only of which the chain still has to say what became of them.
+    /// Those only that are not over: of which the chain still has to say what became of them, and those that
+    /// were paid and not served, nor given back.
     #[arg(long)]
     pub(crate) open: bool,
     /// The last so many.
@@ -108,8 +113,8 @@ pub(crate) struct LedgerExport {
     pub(crate) format: FormatArg,
 }
 
-/// Ask the chain what became of everything that is open, and put back what is held of payers' credit for
-/// work that nobody does any more.
+/// Ask the chain what became of everything that is open, put back what is held of payers' credit for
+/// work that nobody does any more, and list what was paid and not served.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerResolve {
     /// The gateway's configuration file.
@@ -125,6 +130,10 @@ pub(crate) struct LedgerResolve {
     /// The id of that payment, as `x402 ledger list --open` has it.
     #[arg(long, value_name = "ID", requires = "accept")]
     pub(crate) payment: Option<String>,
+    /// Make the payment with this id its payer's credit, all of it: one that was paid and not served. It is
+    /// not served from then on.
+    #[arg(long, value_name = "ID", conflicts_with = "accept")]
+    pub(crate) credit: Option<String>,
     /// Take a public development key, on a chain that is not on this machine.
     #[arg(long)]
     pub(crate) allow_dev_key: bool,
@@ -140,7 +149,8 @@ pub(crate) struct LedgerForgive {
     pub(crate) source: LedgerSource,
 }
 
-/// List what payers have paid and not used, and what of it is held for work that is under way.
+/// List what payers have paid and not used, what of it is held for work that is under way, and what they owe
+/// that it is set off against before any of it is drawn or given back.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct LedgerCredits {
@@ -176,7 +186,8 @@ pub(crate) struct CreditsRotate {
     pub(crate) format: Option<FormatArg>,
 }
 
-/// Give a payer's credit back on the chain; or go on with what was begun, without paying twice.
+/// Give a payer's credit back on the chain, without what he owes, or a payment that was not served; or go on
+/// with what was begun, without paying twice.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerRefund {
     /// The payer's address.
@@ -188,6 +199,10 @@ pub(crate) struct LedgerRefund {
     /// So much only, in units of the asset: 0.05.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) amount: Option<String>,
+    /// No credit, but this payment, all of it: one that was paid and not served, by its id. It is not served
+    /// from then on.
+    #[arg(long, value_name = "ID", conflicts_with = "amount")]
+    pub(crate) payment: Option<String>,
     /// The file with the key of pay_to; without it, X402_REFUND_KEY has the key.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -220,6 +235,8 @@ pub(crate) enum StateArg {
     Pending,
     Settled,
     Served,
+    /// It was not served, and is given back.
+    Returned,
     Failed,
 }
 
@@ -232,6 +249,7 @@ impl From<StateArg> for x402_core::state::State {
             StateArg::Pending => Self::Pending,
             StateArg::Settled => Self::Settled,
             StateArg::Served => Self::Served,
+            StateArg::Returned => Self::Returned,
             StateArg::Failed => Self::Failed,
         }
     }

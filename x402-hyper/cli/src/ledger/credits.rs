@@ -6,7 +6,7 @@ use serde_json::Value;
 use x402_core::Amount;
 use x402_std::Ledger;
 use x402_std::config::OwnedAsset;
-use x402_std::ledger::{CreditAccount, LedgerError};
+use x402_std::ledger::{CreditAccount, Entry, LedgerError};
 
 use super::row::{in_words, name_and_decimals, object};
 use super::{locate, open, print, rotate};
@@ -31,6 +31,8 @@ pub(super) struct Credit {
     decimals: Option<u8>,
     balance: Amount,
     held: Amount,
+    /// Of payments that were served and not paid, and not set off yet.
+    owed: Amount,
 }
 
 async fn read(ledger: &dyn Ledger, assets: &[OwnedAsset]) -> Result<Vec<Credit>, LedgerError> {
@@ -52,16 +54,21 @@ pub(super) async fn read_with(
         let (_, held) = all.entry(draw.account).or_default();
         *held = held.checked_add(draw.amount).ok_or(LedgerError::Overflow)?;
     }
+    let debts = ledger.open_entries().await?;
     let rows = all.into_iter().map(|(account, (balance, held))| {
+        let of_account = |entry: &&Entry| CreditAccount::of(&entry.payment) == account;
+        let due = debts.iter().filter(of_account).map(Entry::outstanding);
+        let owed = { due }.try_fold(Amount::ZERO, Amount::checked_add);
+        let owed = owed.ok_or(LedgerError::Overflow)?;
         let (symbol, decimals) = name_and_decimals(account.chain_id, account.asset, assets);
-        Credit { account, symbol, decimals, balance, held }
+        Ok(Credit { account, symbol, decimals, balance, held, owed })
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 impl Credit {
     /// The columns of an export, in their order.
-    pub(super) const COLUMNS: [&'static str; 9] = [
+    pub(super) const COLUMNS: [&'static str; 11] = [
         "payer",
         "chain",
         "asset",
@@ -71,9 +78,11 @@ impl Credit {
         "amount",
         "held_units",
         "held",
+        "owed_units",
+        "owed",
     ];
     /// The titles of [`Self::cells`].
-    pub(super) const TITLES: [&'static str; 4] = ["payer", "credit", "held", "pay to"];
+    pub(super) const TITLES: [&'static str; 5] = ["payer", "credit", "held", "owed", "pay to"];
 
     /// In units of the asset, where its decimals are known.
     fn decimal(&self, amount: Amount) -> String {
@@ -82,7 +91,7 @@ impl Credit {
     }
 
     /// In the order of [`Self::COLUMNS`]; empty for what is not known.
-    pub(super) fn fields(&self) -> [String; 9] {
+    pub(super) fn fields(&self) -> [String; 11] {
         let CreditAccount { payer, chain_id, asset, seller } = self.account;
         [
             payer.to_string(),
@@ -94,13 +103,16 @@ impl Credit {
             self.decimal(self.balance),
             self.held.to_string(),
             self.decimal(self.held),
+            self.owed.to_string(),
+            self.decimal(self.owed),
         ]
     }
 
-    pub(super) fn cells(&self) -> [String; 4] {
+    pub(super) fn cells(&self) -> [String; 5] {
         let CreditAccount { payer, seller, asset, .. } = self.account;
         let amount = |amount| in_words(amount, asset, (&self.symbol, self.decimals));
-        [payer.to_string(), amount(self.balance), amount(self.held), seller.to_string()]
+        let [balance, held, owed] = [self.balance, self.held, self.owed].map(amount);
+        [payer.to_string(), balance, held, owed, seller.to_string()]
     }
 
     pub(super) fn json(&self) -> Value {

@@ -7,10 +7,11 @@ use x402_core::{Address, Amount, Asset, Error, Price, Refusal, Signer as _};
 use x402_std::Seller;
 use x402_std::config::{FacilitatorChoice, LedgerConfig, OwnedAsset};
 use x402_std::key::SecretKey;
-use x402_std::ledger::CreditAccount;
-use x402_std::seller::{RefundError, Refunded, Refunder, Rejection};
+use x402_std::ledger::{CreditAccount, Entry};
+use x402_std::seller::{RefundError, Refunded, Refunder, Rejection, SetOff};
 
-use super::{in_memory, load};
+use super::row::{in_words, name_and_decimals};
+use super::{in_memory, load, unserved};
 use crate::args::LedgerRefund;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -18,6 +19,7 @@ use crate::shop::{self, Shop};
 
 /// The variable with the key of the address that was paid.
 const KEY: &str = "X402_REFUND_KEY";
+const KEY_OF_PAY_TO: &str = "a refund is signed with the key of pay_to";
 const AGAIN: &str = "the amount is set aside; the same command goes on with it, and pays it once";
 
 pub(super) async fn run(args: LedgerRefund) -> Result<Exit, Failure> {
@@ -37,7 +39,12 @@ pub(super) async fn run(args: LedgerRefund) -> Result<Exit, Failure> {
     let assets = shop::assets_of(&config);
     let shop = Shop::open(&config, args.allow_dev_key).await?;
     let till = Till { seller: &shop.seller, assets: &assets, key: &key };
-    till.refund(payer, args.amount.as_deref()).await
+    match &args.payment {
+        Some(payment) => {
+            till.refund_payment(payer, unserved::find(&*shop.ledger, payment).await?).await
+        }
+        None => till.refund(payer, args.amount.as_deref()).await,
+    }
 }
 
 /// The key of the address that was paid: from the file, or from the variable.
@@ -59,6 +66,7 @@ struct Till<'a> {
 
 impl Till<'_> {
     async fn refund(&self, payer: Address, amount: Option<&str>) -> Result<Exit, Failure> {
+        self.set_off(payer).await?;
         let mut open = self.seller.open_refunds().await.map_err(Failure::failed)?;
         let mut credits = self.seller.credits_of(payer).await.map_err(Failure::failed)?;
         open.retain(|draw| draw.account.payer == payer);
@@ -73,8 +81,7 @@ impl Till<'_> {
         }
         if let (Some(account), true) = (all.first(), open.is_empty() && credits.is_empty()) {
             let message = format!("the key is that of {ours}, and {} was paid", account.seller);
-            let help = "a refund is signed with the key of pay_to";
-            return Err(Failure::usage(message).help(help));
+            return Err(Failure::usage(message).help(KEY_OF_PAY_TO));
         }
         let asked = amount.map(Price::parse).transpose().map_err(|error| wrong(&error))?;
         let credits = match asked {
@@ -85,7 +92,7 @@ impl Till<'_> {
         };
         if open.is_empty() && credits.is_empty() {
             output::line("there is nothing to refund");
-            return Ok(Exit::Ok);
+            return self.note_unserved(payer).await;
         }
         let mut is_left = asked.is_some() && !open.is_empty();
         for draw in open {
@@ -110,6 +117,54 @@ impl Till<'_> {
             }
             let by = Refunder { asset: &asset, key: self.key };
             say(&account, &asset, self.seller.refund(account, amount, by).await)?;
+        }
+        Ok(Exit::Ok)
+    }
+
+    /// What the payer owes is not given back.
+    async fn set_off(&self, payer: Address) -> Result<(), Failure> {
+        for SetOff { payment, account, amount } in
+            self.seller.set_off(payer).await.map_err(Failure::failed)?
+        {
+            let (symbol, decimals) =
+                name_and_decimals(account.chain_id, account.asset, self.assets);
+            let amount = in_words(amount, account.asset, (&symbol, decimals));
+            output::note(format_args!(
+                "{amount} of the credit are set off against what is owed for {payment}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Gives a payment back that was not served.
+    async fn refund_payment(&self, payer: Address, entry: Entry) -> Result<Exit, Failure> {
+        let (account, id) = (CreditAccount::of(&entry.payment), entry.id());
+        if account.payer != payer {
+            return Err(Failure::usage(format!("{id} was paid by {}", account.payer))
+                .help("name who has paid before --payment"));
+        }
+        let asset = self.asset(&account)?;
+        let by = Refunder { asset: &asset, key: self.key };
+        let refunded = self.seller.refund_unserved(id, by).await;
+        let refunded = refunded.map_err(|error| match error {
+            RefundError::Rejected(rejection) if rejection.refusal != Refusal::InFlight => {
+                rejected(&account, &asset, &rejection)
+            }
+            error @ RefundError::Key(_) => Failure::usage(error).help(KEY_OF_PAY_TO),
+            error => unserved::failed(&error),
+        })?;
+        tell(&account, &asset, &refunded);
+        Ok(Exit::Ok)
+    }
+
+    /// What the payer has paid and not been served is no credit: it may be served yet.
+    async fn note_unserved(&self, payer: Address) -> Result<Exit, Failure> {
+        let unserved = self.seller.unserved().await.map_err(Failure::failed)?;
+        for entry in unserved.iter().filter(|entry| entry.payment.payer() == payer) {
+            let id = entry.id();
+            output::note(format_args!(
+                "{id} was paid and is not served: --payment {id} refunds it"
+            ));
         }
         Ok(Exit::Ok)
     }
@@ -184,7 +239,7 @@ fn say(
     asset: &Asset<'_>,
     refunded: Result<Refunded, RefundError>,
 ) -> Result<(), Failure> {
-    let Refunded { amount, transaction, .. } = refunded.map_err(|error| match error {
+    let refunded = refunded.map_err(|error| match error {
         RefundError::Short(balance) => short(asset, balance),
         RefundError::NotFinal(refundable) => {
             let refundable = refundable.to_price(asset.decimals);
@@ -198,10 +253,14 @@ fn say(
         error @ RefundError::Ledger(_) => Failure::failed(error).help(AGAIN),
         error => Failure::usage(error),
     })?;
-    let amount = amount.to_price(asset.decimals);
-    let payer = account.payer;
-    output::line(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
+    tell(account, asset, &refunded);
     Ok(())
+}
+
+fn tell(account: &CreditAccount, asset: &Asset<'_>, refunded: &Refunded) {
+    let Refunded { amount, transaction, .. } = refunded;
+    let (amount, payer) = (amount.to_price(asset.decimals), account.payer);
+    output::line(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
 }
 
 fn rejected(account: &CreditAccount, asset: &Asset<'_>, rejection: &Rejection) -> Failure {

@@ -11,7 +11,7 @@ use x402_std::ledger::Entry;
 use crate::time::rfc3339;
 
 /// The columns of an export, in their order.
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "id",
     "state",
     "claimed_at",
@@ -30,6 +30,7 @@ pub(super) const COLUMNS: [&str; 18] = [
     "log",
     "by_word",
     "reversed",
+    "set_off_units",
 ];
 
 pub(super) struct Row {
@@ -56,7 +57,7 @@ impl Row {
 
     /// Whether the money has arrived.
     pub(super) const fn is_received(&self) -> bool {
-        matches!(self.entry.state, State::Settled | State::Served)
+        matches!(self.entry.state, State::Settled | State::Served | State::Returned)
     }
 
     pub(super) fn state(&self) -> &'static str {
@@ -86,7 +87,12 @@ impl Row {
         if self.entry.is_reversed {
             return format!("{state} (reversed)");
         }
-        if self.is_by_word() { format!("{state} (by word)") } else { state.to_owned() }
+        match (self.entry.state == State::Settled, self.is_by_word()) {
+            (false, false) => state.to_owned(),
+            (false, true) => format!("{state} (by word)"),
+            (true, false) => format!("{state} (not served)"),
+            (true, true) => format!("{state} (by word, not served)"),
+        }
     }
 
     /// What was paid and not used, in atomic units and in units of the asset, if there is any.
@@ -96,12 +102,17 @@ impl Row {
         (credit != Amount::ZERO).then(|| (credit.to_string(), amount))
     }
 
+    /// What of it was set off against credit, if anything was.
+    fn set_off(&self) -> Option<Amount> {
+        Some(self.entry.set_off).filter(|units| *units != Amount::ZERO)
+    }
+
     fn status(&self) -> Option<u16> {
         self.entry.answer.as_ref().map(|answer| answer.status)
     }
 
     /// In the order of [`COLUMNS`]; empty for what is not there.
-    pub(super) fn fields(&self) -> [String; 18] {
+    pub(super) fn fields(&self) -> [String; 19] {
         let payment = &self.entry.payment;
         let log = self.log();
         [
@@ -123,6 +134,7 @@ impl Row {
             log.map(|log| log.position.to_string()).unwrap_or_default(),
             self.is_by_word().to_string(),
             self.entry.is_reversed.to_string(),
+            self.set_off().map(|units| units.to_string()).unwrap_or_default(),
         ]
     }
 

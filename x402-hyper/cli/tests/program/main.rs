@@ -14,6 +14,7 @@ mod seller;
 mod serve;
 #[cfg(feature = "shared-ledgers")]
 mod shared;
+mod unserved;
 mod vectors;
 
 use process::run;

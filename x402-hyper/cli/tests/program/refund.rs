@@ -12,22 +12,23 @@ use x402_core::{Address, Amount, Asset, Authorization, ChainId, Moment, Nonce, O
 use x402_core::{Signer as _, Timestamp, Transfer, hex};
 use x402_std::Ledger as _;
 use x402_std::chain::{Settlement, Transaction, TxHash};
-use x402_std::ledger::{Answer, CreditAccount, Draw, Drawing, Entry, RedbLedger, RequestId, Step};
+use x402_std::ledger::{Answer, CreditAccount, Draw, Drawing, Entry, RedbLedger};
+use x402_std::ledger::{RequestId, Settle, Step};
 
 use crate::process::{Ended, Running, run_with};
 use crate::seller::{BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange};
 
 /// Accounts 1 and 2 of the development mnemonic: the payer, and who is paid.
 pub const BUYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-const SELLER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
-const SELLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+pub const SELLER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+pub const SELLER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 /// What one payment leaves: 0.0037 of 0.01 USDC.
 const CREDIT: u128 = 3_700;
 
 /// A chain, and the books of a seller whose gateway does not run.
 pub struct Books {
-    chain: Chain,
-    folder: tempfile::TempDir,
+    pub chain: Chain,
+    pub folder: tempfile::TempDir,
     pub config: PathBuf,
     pub seller: String,
 }
@@ -48,7 +49,7 @@ impl Books {
     }
 
     /// Has the buyer pay 0.01 USDC for something that costs all of it: by a gateway, which then ends.
-    fn sell(&self) {
+    pub fn sell(&self) {
         let upstream = Scripted::start(|_, _| answer("200 OK", "", "served"));
         write(self.folder.path(), &self.seller, self.chain.address, upstream.address);
         let args = ["serve", "--config", self.config.to_str().unwrap()];
@@ -63,6 +64,28 @@ impl Books {
 
     /// A payment that was served and cost less than was paid.
     pub fn earn(&self, number: u8) -> String {
+        let body = Some(b"served".to_vec());
+        let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
+        self.paid(number, Some(Step::Answered(answer, Amount::from_units(10_000 - CREDIT))))
+    }
+
+    /// A payment that has arrived, and whatever came after.
+    pub fn paid(&self, number: u8, then: Option<Step>) -> String {
+        let transaction = Transaction { hash: TxHash([number; 32]), raw: vec![number] };
+        let steps = [
+            Step::Journalled(transaction),
+            Step::Confirmed(Settlement { transaction: TxHash([number; 32]), log: None }),
+        ];
+        self.enter(number, Settle::First, steps.into_iter().chain(then))
+    }
+
+    /// A payment of 0.01 USDC, and what has become of it.
+    pub fn enter(
+        &self,
+        number: u8,
+        settle: Settle,
+        steps: impl IntoIterator<Item = Step>,
+    ) -> String {
         let buyer = K256Signer::from_bytes(&hex::decode(BUYER_KEY).unwrap()).unwrap();
         let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
         let seller = Address::parse(&self.seller).unwrap();
@@ -82,19 +105,11 @@ impl Books {
         let payment = Payment { chain_id: usdc.chain_id, asset: usdc.address, transfer, signature };
         let checked = terms.check(&payment, &Moment::at(now), &K256).unwrap();
         let id = checked.id();
-        let body = Some(b"served".to_vec());
-        let answer = Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] };
-        let transaction = Transaction { hash: TxHash([number; 32]), raw: vec![number] };
-        let steps = [
-            Step::Journalled(transaction),
-            Step::Confirmed(Settlement { transaction: TxHash([number; 32]), log: None }),
-            Step::Answered(answer, Amount::from_units(10_000 - CREDIT)),
-        ];
         let ledger = RedbLedger::open(self.folder.path().join("x402.redb")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let entry = Entry::new(&checked, RequestId([1; 32]), now).unwrap();
-            drop(ledger.claim(entry).await.unwrap());
+            drop(ledger.claim(Entry { settle, ..entry }).await.unwrap());
             for step in steps {
                 ledger.apply(id, step).await.unwrap();
             }
@@ -129,16 +144,16 @@ impl Books {
         rows.first().map(|row| (units(row, "amount_units"), units(row, "held_units")))
     }
 
-    fn balances(&self) -> [u128; 2] {
+    pub fn balances(&self) -> [u128; 2] {
         [BUYER, &self.seller].map(|owner| self.chain.balance(owner))
     }
 }
 
-fn nobody() -> SocketAddr {
+pub fn nobody() -> SocketAddr {
     "127.0.0.1:9".parse().unwrap()
 }
 
-fn write(folder: &Path, seller: &str, chain: SocketAddr, upstream: SocketAddr) -> PathBuf {
+pub fn write(folder: &Path, seller: &str, chain: SocketAddr, upstream: SocketAddr) -> PathBuf {
     let path = config(folder, chain, upstream);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(PAY_TO, seller)).unwrap();
@@ -158,7 +173,7 @@ fn credit_is_shown_and_given_back_once() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown["credit_units"], &shown["credit"]), (&"3700".into(), &"0.0037".into()));
     let listed = books.ledger(&["credits"], "").succeeded();
-    let row = format!(",USDC,{SELLER},7400,0.0074,0,0\n");
+    let row = format!(",USDC,{SELLER},7400,0.0074,0,0,0,0\n");
     assert!(listed.contains(&row) && listed.lines().nth(1).unwrap().starts_with(BUYER), "{listed}");
     let table = books.ledger(&["credits", "--format", "table"], "").succeeded();
     assert!(table.starts_with("payer ") && table.contains("  0.0074 USDC  "), "{table}");
@@ -183,7 +198,7 @@ fn credit_is_shown_and_given_back_once() {
     assert_eq!(books.ledger(&["list"], "").succeeded().lines().count(), 4);
 }
 
-fn moved([buyer, seller]: [u128; 2], units: u128) -> [u128; 2] {
+pub fn moved([buyer, seller]: [u128; 2], units: u128) -> [u128; 2] {
     [buyer + units, seller - units]
 }
 
@@ -224,15 +239,15 @@ fn what_cannot_be_refunded_is_said_before_anything_is_drawn() {
 }
 
 /// A node that stands before the chain, and keeps the answer to a transaction to itself.
-struct Silent {
-    node: Scripted,
-    sent: mpsc::Receiver<()>,
-    open: Arc<AtomicBool>,
+pub struct Silent {
+    pub node: Scripted,
+    pub sent: mpsc::Receiver<()>,
+    pub open: Arc<AtomicBool>,
 }
 
 impl Silent {
     /// The transaction gets to the chain, or not even that.
-    fn before(chain: SocketAddr, passes_on: bool) -> Self {
+    pub fn before(chain: SocketAddr, passes_on: bool) -> Self {
         let (tell, sent) = mpsc::channel();
         let open = Arc::new(AtomicBool::new(false));
         let is_open = Arc::clone(&open);
@@ -290,20 +305,42 @@ fn a_refund_that_was_killed_is_gone_on_with_and_paid_once() {
     assert_eq!(books.balances(), moved(before, 2 * CREDIT));
 }
 
+impl Books {
+    /// Credit of 0.0037 USDC, of which 0.003 are held by a gateway that has crashed.
+    fn hold(&self) {
+        self.earn(1);
+        let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+        let [payer, seller] = [BUYER, &self.seller].map(|text| Address::parse(text).unwrap());
+        let account = CreditAccount { payer, chain_id: usdc.chain_id, asset: usdc.address, seller };
+        let (request, amount) = (RequestId::new("GET", "/"), Amount::from_units(3_000));
+        let ledger = RedbLedger::open(self.folder.path().join("x402.redb")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let drawn = runtime.block_on(ledger.draw(Draw::new(account, [9; 32], request, amount, 1)));
+        assert_eq!(drawn.unwrap(), Drawing::New);
+        drop(ledger);
+        assert_eq!(self.credit(), Some((CREDIT - 3_000, 3_000)));
+    }
+}
+
+#[test]
+fn what_a_gateway_that_crashed_held_is_credit_again_when_it_starts() {
+    let books = Books::open();
+    books.hold();
+    let args = ["serve", "--config", books.config.to_str().unwrap()];
+    let mut gateway = Running::start(&args, &[("X402_KEY", SETTLER_KEY)]);
+    gateway.line("listening on http://");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while books.credit() != Some((CREDIT, 0)) {
+        assert!(std::time::Instant::now() < deadline, "it is held still");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(gateway.interrupt().code, 0);
+}
+
 #[test]
 fn what_a_gateway_that_crashed_held_is_credit_again_where_the_operator_says_so() {
     let books = Books::open();
-    books.earn(1);
-    let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
-    let [payer, seller] = [BUYER, &books.seller].map(|text| Address::parse(text).unwrap());
-    let account = CreditAccount { payer, chain_id: usdc.chain_id, asset: usdc.address, seller };
-    let (request, amount) = (RequestId::new("GET", "/"), Amount::from_units(3_000));
-    let ledger = RedbLedger::open(books.folder.path().join("x402.redb")).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let drawn = runtime.block_on(ledger.draw(Draw::new(account, [9; 32], request, amount, 1)));
-    assert_eq!(drawn.unwrap(), Drawing::New);
-    drop(ledger);
-    assert_eq!(books.credit(), Some((CREDIT - 3_000, 3_000)));
+    books.hold();
     let resolved = books.ledger(&["resolve"], "").succeeded();
     assert!(resolved.starts_with(&format!("0.003 USDC are credit of {BUYER} again")), "{resolved}");
     assert!(resolved.ends_with("nothing is open\n"), "{resolved}");
@@ -329,4 +366,31 @@ fn a_seller_who_has_not_the_money_is_told_and_the_amount_stays_set_aside() {
     let refunded = books.ledger(&["refund", BUYER], &key).succeeded();
     assert!(refunded.starts_with("refunded 0.0037 USDC to "), "{refunded}");
     assert_eq!((books.balances(), books.credit()), (moved(before, CREDIT), None));
+}
+
+/// He was served for 0.002 USDC by a payment that the chain did not take, and has paid two others.
+#[test]
+fn what_is_owed_is_set_off_before_credit_is_given_back() {
+    let books = Books::open();
+    books.sell();
+    books.earn(1);
+    let head = Answer { status: 200, headers: Vec::new(), body: None, request_body: [0; 32] };
+    let steps = [Step::Worked(head, Amount::from_units(2_000)), Step::Refused];
+    let debt = books.enter(2, Settle::Later, steps);
+    let listed = books.ledger(&["credits"], "").succeeded();
+    assert!(listed.ends_with(",3700,0.0037,0,0,2000,0.002\n"), "{listed}");
+    let before = books.balances();
+    let refunded = books.refund();
+    let said = format!("0.002 USDC of the credit are set off against what is owed for {debt}");
+    assert!(refunded.stderr.contains(&said), "{refunded:?}");
+    assert!(refunded.succeeded().starts_with(&format!("refunded 0.0017 USDC to {BUYER}: 0x")));
+    assert_eq!((books.balances(), books.credit()), (moved(before, 1_700), None));
+    let exported = books.ledger(&["export", "--format", "json"], "").succeeded();
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let row = exported.as_array().unwrap().iter().find(|row| row["id"] == *debt).unwrap();
+    assert_eq!((&row["state"], &row["set_off_units"]), (&"set off".into(), &"2000".into()));
+    // It is none any more: what he has paid and not been served is given back as it is.
+    let unserved = books.paid(3, None);
+    books.ledger(&["resolve", "--credit", &unserved], "").succeeded();
+    assert_eq!(books.credit(), Some((10_000, 0)));
 }

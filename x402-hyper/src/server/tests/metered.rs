@@ -347,6 +347,60 @@ async fn time_that_is_bought_gives_a_pass() {
     assert_eq!((seen.runs(), shop.chain.broadcasts(), balance(&shop).await), (4, 1, 0));
 }
 
+/// Who has the pass has used the payment, or the credit: so the books say before its head is out, and
+/// whatever becomes of the gateway after that. Another one on the same ledger tells the pass again.
+#[tokio::test]
+async fn no_pass_leaves_before_its_payment_is_used() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let metered = sells(&shop, Settle::First, None).layer(echo(&seen));
+    let mut credit = String::new();
+    for nonce in 1..3 {
+        let (head, _) = send(&metered, paid(&shop, nonce)).await;
+        text(&head.headers, "x-payment-credit").clone_into(&mut credit);
+    }
+    let requests: [&dyn Fn() -> Request<Full<Bytes>>; 2] =
+        [&|| paid(&shop, 3), &|| drawing(&credit, "5", "/a")];
+    for request in requests {
+        let (sender, service) = pieces("text/event-stream");
+        let first = sells(&shop, Settle::First, minutes(5)).layer(service);
+        let other = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
+        sender.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+        let answer = first.clone().oneshot(request()).await.unwrap();
+        let bought = text(answer.headers(), "x-payment-pass").to_owned();
+        assert_eq!(bought, pass(&shop, 300).sign(&keys()));
+        let runs = seen.runs();
+        let (head, body) = send(&other, request()).await;
+        assert_eq!((head.status, &*code(&body)), (StatusCode::CONFLICT, "409"));
+        assert_eq!(text(&head.headers, "x-payment-pass"), bought);
+        assert_eq!(seen.runs(), runs, "the work is not begun again");
+        // The body follows, and a repetition is given it.
+        drop(sender);
+        let whole = answer.into_body().collect().await.unwrap().to_bytes();
+        let (head, body) = send(&other, request()).await;
+        assert_eq!((head.status, body), (StatusCode::OK, whole));
+        assert_eq!(text(&head.headers, "x-payment-pass"), bought);
+    }
+    assert_eq!(balance(&shop).await, 2 * (10_000 - 12) - 10_000);
+}
+
+#[tokio::test]
+async fn a_pass_that_is_not_kept_is_not_handed_out() {
+    let shop = Shop::with_full_ledger();
+    let (sender, service) = pieces("text/event-stream");
+    sender.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    let service = sells(&shop, Settle::First, minutes(5)).layer(service);
+    let (head, _) = send(&service, paid(&shop, 1)).await;
+    assert_eq!(head.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!head.headers.contains_key("x-payment-pass"));
+    sender.closed().await;
+    let seen = Seen::default();
+    let service = sells(&shop, Settle::First, minutes(5)).layer(echo(&seen));
+    let (head, body) = send(&service, paid(&shop, 1)).await;
+    assert_eq!((head.status, &body[..]), (StatusCode::OK, &b"secret:words"[..]));
+    assert!(head.headers.contains_key("x-payment-pass"));
+    assert_eq!((seen.runs(), shop.chain.broadcasts()), (1, 1));
+}
+
 #[tokio::test]
 async fn a_402_of_the_service_behind_is_none_to_who_has_a_pass() {
     let (shop, seen) = (Shop::new(), Seen::default());

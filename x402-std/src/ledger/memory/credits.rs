@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 
-use x402_core::Amount;
+use x402_core::{Amount, PaymentId};
 
 use super::Sweeper;
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerError};
@@ -63,11 +63,20 @@ impl Credits {
         }
     }
 
-    pub(super) fn draw(&mut self, draw: Draw, capacity: usize) -> Result<Drawing, LedgerError> {
+    /// `due` are the debts that the balance has to be set off against first.
+    pub(super) fn draw(
+        &mut self,
+        draw: Draw,
+        due: Vec<PaymentId>,
+        capacity: usize,
+    ) -> Result<Drawing, LedgerError> {
         if let Some(known) = self.draws.get(&draw.id) {
             return Ok(Drawing::Known(Box::new(known.clone())));
         }
         let balance = self.balance(&draw.account);
+        if balance != Amount::ZERO && !due.is_empty() {
+            return Ok(Drawing::Owing(due));
+        }
         let Some(rest) = balance.checked_sub(draw.amount) else {
             return Ok(Drawing::Short(balance));
         };

@@ -15,8 +15,12 @@ pub(super) struct Owings {
 
 impl Owings {
     pub(super) fn owed(&self, account: &OwedAccount) -> Owed {
-        let debts = self.debts.get(&account.payer).into_iter().flatten();
-        Owed { sum: self.sum(account), debts: debts.copied().collect() }
+        let debts = self.debts_of(&account.payer).copied().collect();
+        Owed { sum: self.sum(account), debts }
+    }
+
+    pub(super) fn debts_of(&self, payer: &Address) -> impl Iterator<Item = &PaymentId> {
+        self.debts.get(payer).into_iter().flatten()
     }
 
     fn sum(&self, account: &OwedAccount) -> Amount {

@@ -6,7 +6,7 @@ use x402_core::Amount;
 
 use super::pool::storage;
 use super::sums::{Sums, amount};
-use super::{begin, to_column};
+use super::{begin, owed, to_column};
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerError, encoding};
 
 const SUMS: Sums = Sums { table: "x402_balances" };
@@ -125,6 +125,12 @@ async fn insert(client: &mut Client, draw: &Draw) -> Result<Option<Drawing>, Led
     let row = transaction.query_typed_opt(BALANCE_TO_CHANGE, &[(&key, Type::BYTEA)]).await;
     let row = row.map_err(storage)?;
     let balance = row.map(|row| amount(&row, 0)).transpose()?.unwrap_or_default();
+    if balance != Amount::ZERO {
+        let due = owed::due_from(&transaction, &draw.account).await?;
+        if !due.is_empty() {
+            return Ok(Some(Drawing::Owing(due)));
+        }
+    }
     let Some(rest) = balance.checked_sub(draw.amount) else {
         return Ok(Some(Drawing::Short(balance)));
     };

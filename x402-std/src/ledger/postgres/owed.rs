@@ -5,11 +5,13 @@ use tokio_postgres::{Client, Transaction};
 use x402_core::{Amount, PaymentId};
 
 use super::pool::storage;
+use super::rows::decode;
 use super::sums::{Sums, amount};
 use crate::ledger::owed::Owing;
-use crate::ledger::{LedgerError, Owed, OwedAccount};
+use crate::ledger::{CreditAccount, LedgerError, Owed, OwedAccount};
 
 const OWED: Sums = Sums { table: "x402_owed" };
+const FIND_DEBTS: &str = "SELECT entry FROM x402_entries WHERE debtor = $1 ORDER BY id";
 /// In one statement: both as they were at one time.
 const OWES: &str = "
     SELECT COALESCE((SELECT amount FROM x402_owed WHERE account = $1), $2),
@@ -24,6 +26,21 @@ pub(super) async fn owes(client: &Client, account: &OwedAccount) -> Result<Owed,
     let ids = ids.into_iter().map(|id| id.try_into().map(PaymentId::from_bytes));
     let debts = ids.collect::<Result<_, _>>().map_err(|_| LedgerError::Corrupt)?;
     Ok(Owed { sum: amount(&row, 0)?, debts })
+}
+
+/// The payments for which credit of this account is owed.
+pub(super) async fn due_from(
+    transaction: &Transaction<'_>,
+    account: &CreditAccount,
+) -> Result<Vec<PaymentId>, LedgerError> {
+    let payer = &account.payer.as_bytes()[..];
+    let rows = transaction.query_typed(FIND_DEBTS, &[(&payer, Type::BYTEA)]).await;
+    let mut due = Vec::new();
+    for row in rows.map_err(storage)? {
+        let entry = decode(&row)?;
+        due.extend(entry.is_due_from(account).then(|| entry.id()));
+    }
+    Ok(due)
 }
 
 /// Changes the sum; the debts are in the entries' rows. Only a balance is locked later than the sum,

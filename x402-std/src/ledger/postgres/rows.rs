@@ -22,7 +22,7 @@ impl EntryRow {
         Self {
             entry: encoding::encode(entry),
             is_open: entry.is_open(),
-            due: to_column(entry.keep_until()),
+            due: to_column(entry.due()),
             debtor: entry.is_debt().then(|| entry.payment.payer().as_bytes().to_vec()),
         }
     }

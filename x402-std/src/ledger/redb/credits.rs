@@ -2,7 +2,7 @@
 
 use redb::WriteTransaction;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition};
-use x402_core::Amount;
+use x402_core::{Amount, PaymentId};
 
 use super::{SWEEP_ROWS, storage};
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerError, encoding};
@@ -115,11 +115,19 @@ impl<'t> Credits<'t> {
         value.map(|value| encoding::decode_draw(value.value())).transpose()
     }
 
-    pub(super) fn draw(&mut self, draw: &Draw) -> Result<Drawing, LedgerError> {
+    /// `due` are the debts that the balance has to be set off against first.
+    pub(super) fn draw(
+        &mut self,
+        draw: &Draw,
+        due: Vec<PaymentId>,
+    ) -> Result<Drawing, LedgerError> {
         if let Some(known) = self.find(draw.id)? {
             return Ok(Drawing::Known(Box::new(known)));
         }
         let balance = self.balance(&draw.account)?;
+        if balance != Amount::ZERO && !due.is_empty() {
+            return Ok(Drawing::Owing(due));
+        }
         let Some(rest) = balance.checked_sub(draw.amount) else {
             return Ok(Drawing::Short(balance));
         };

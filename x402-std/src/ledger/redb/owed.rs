@@ -2,11 +2,11 @@
 
 use redb::{Database, ReadableDatabase as _, ReadableTable, Table, TableDefinition};
 use redb::{StorageError, WriteTransaction};
-use x402_core::{Amount, PaymentId};
+use x402_core::{Address, Amount, PaymentId};
 
-use super::{Key, storage};
+use super::{Key, Tables, storage};
 use crate::ledger::owed::Owing;
-use crate::ledger::{LedgerError, Owed, OwedAccount};
+use crate::ledger::{Draw, Drawing, LedgerError, Owed, OwedAccount};
 
 type AccountKey = &'static [u8; OwedAccount::LEN];
 
@@ -18,13 +18,19 @@ const DEBTS: TableDefinition<'_, (&'static [u8; 20], Key), ()> = TableDefinition
 pub(super) fn owes(database: &Database, account: &OwedAccount) -> Result<Owed, LedgerError> {
     let reading = database.begin_read().map_err(storage)?;
     let sum = sum(&reading.open_table(OWED).map_err(storage)?, account)?;
-    let debts = reading.open_table(DEBTS).map_err(storage)?;
-    let (first, last) = (&[0; PaymentId::LEN], &[0xff; PaymentId::LEN]);
-    let payer = account.payer.as_bytes();
-    let rows = debts.range((payer, first)..=(payer, last)).map_err(storage)?;
-    let ids = rows.map(|row| row.map(|(row, _)| PaymentId::from_bytes(row.value().1)));
-    let debts = ids.collect::<Result<Vec<_>, StorageError>>().map_err(storage)?;
+    let debts = debts_of(&reading.open_table(DEBTS).map_err(storage)?, &account.payer)?;
     Ok(Owed { sum, debts })
+}
+
+fn debts_of(
+    table: &impl ReadableTable<(&'static [u8; 20], Key), ()>,
+    payer: &Address,
+) -> Result<Vec<PaymentId>, LedgerError> {
+    let (first, last) = (&[0; PaymentId::LEN], &[0xff; PaymentId::LEN]);
+    let payer = payer.as_bytes();
+    let rows = table.range((payer, first)..=(payer, last)).map_err(storage)?;
+    let ids = rows.map(|row| row.map(|(row, _)| PaymentId::from_bytes(row.value().1)));
+    ids.collect::<Result<Vec<_>, StorageError>>().map_err(storage)
 }
 
 fn sum(
@@ -71,5 +77,17 @@ impl<'t> Owings<'t> {
             Some(false) => drop(self.debts.remove((payer, &id)).map_err(storage)?),
         }
         Ok(())
+    }
+}
+
+impl Tables<'_> {
+    /// Takes an amount from a balance, unless the payer owes some of it.
+    pub(super) fn draw(&mut self, draw: &Draw) -> Result<Drawing, LedgerError> {
+        let mut due = Vec::new();
+        for id in debts_of(&self.owings.debts, &draw.account.payer)? {
+            let entry = self.entry(&id.to_bytes())?;
+            due.extend(entry.filter(|entry| entry.is_due_from(&draw.account)).map(|_| id));
+        }
+        self.credits.draw(draw, due)
     }
 }

@@ -1,11 +1,11 @@
 //! Balances and draws.
 
 use ::redis::{FromRedisValue, Script, cmd};
-use x402_core::Amount;
 use x402_core::hex::decode;
+use x402_core::{Amount, PaymentId};
 
 use super::server::Server;
-use super::{ATTEMPTS, hex, scripts, to_score};
+use super::{ATTEMPTS, RedisLedger, hex, key_of, scripts, to_score};
 use crate::ledger::remote::failed;
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerError, encoding};
 
@@ -85,20 +85,47 @@ pub(super) async fn held(server: &Server) -> Result<Vec<Draw>, LedgerError> {
     Ok(draws)
 }
 
-pub(super) async fn draw(server: &Server, draw: &Draw) -> Result<Drawing, LedgerError> {
-    let account = hex(&draw.account.to_bytes());
-    let (bytes, wanted) = (encoding::encode_draw(draw), digits(draw.amount));
-    let now = to_score(draw.drawn_at);
-    let arguments = [&bytes[..], account.as_bytes(), wanted.as_bytes(), now.as_bytes()];
-    let answer: Vec<Vec<u8>> = run(server, &scripts::DRAW, &hex(&draw.id.0), &arguments).await?;
-    match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-        [b"new"] => Ok(Drawing::New),
-        [b"known", draw] => Ok(Drawing::Known(Box::new(encoding::decode_draw(draw)?))),
-        [b"short", balance] => {
-            let balance = core::str::from_utf8(balance).map_err(|_| LedgerError::Corrupt)?;
-            Ok(Drawing::Short(amount(balance)?))
+impl RedisLedger {
+    /// Looks which debts the balance would have to be set off against, and draws if they still are the same.
+    pub(super) async fn draw_now(&self, draw: &Draw) -> Result<Drawing, LedgerError> {
+        for _ in 0..ATTEMPTS {
+            let debts = self.debts_of(draw.account.payer).await?;
+            let due = self.due_from(&debts, &draw.account).await?;
+            if let Some(drawing) = self.draw_beside(draw, &debts, due).await? {
+                return Ok(drawing);
+            }
         }
-        _ => Err(failed("Redis answered a draw with something else")),
+        Err(failed("others keep changing what the payer owes"))
+    }
+
+    /// `None` where the payer has other debts than these by now.
+    async fn draw_beside(
+        &self,
+        draw: &Draw,
+        debts: &[PaymentId],
+        due: Vec<PaymentId>,
+    ) -> Result<Option<Drawing>, LedgerError> {
+        let account = hex(&draw.account.to_bytes());
+        let (bytes, wanted) = (encoding::encode_draw(draw), digits(draw.amount));
+        let (now, payer) = (to_score(draw.drawn_at), hex(draw.account.payer.as_bytes()));
+        let owing = if due.is_empty() { "" } else { "owing" };
+        let debts: Vec<_> = debts.iter().map(|id| key_of(*id)).collect();
+        let texts = [&account, &wanted, &now, &payer, owing].map(str::as_bytes);
+        let debts = debts.iter().map(String::as_bytes);
+        let arguments: Vec<_> = [&bytes[..]].into_iter().chain(texts).chain(debts).collect();
+        let id = hex(&draw.id.0);
+        let answer: Vec<Vec<u8>> = run(&self.server, &scripts::DRAW, &id, &arguments).await?;
+        match answer.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
+            [b"new"] => Ok(Some(Drawing::New)),
+            [b"known", draw] => Ok(Some(Drawing::Known(Box::new(encoding::decode_draw(draw)?)))),
+            [b"short", balance] => {
+                let balance = core::str::from_utf8(balance).map_err(|_| LedgerError::Corrupt)?;
+                Ok(Some(Drawing::Short(amount(balance)?)))
+            }
+            [b"owing"] => Ok(Some(Drawing::Owing(due))),
+            [b"others"] => Ok(None),
+            _ => Err(failed("Redis answered a draw with something else")),
+        }
     }
 }
 

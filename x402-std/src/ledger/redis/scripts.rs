@@ -1,12 +1,13 @@
 /*!
 The scripts, each of which the server runs as a whole.
 
-They know of an entry its bytes, which they do not read, and two things more:
+They know of an entry its bytes, of which they read one (whether it is settled), and two things more:
 
 ```text
 entry:<id>        hash: entry (bytes), stage (open, over or failed), identifier (or empty)
 open              set of the ids of what is open
-due               sorted set of the ids of what is not, by the Unix second from which it may go
+due               sorted set of the ids of what is not, by the Unix second from which it may go; by 2^53, if it may
+                  never, for it is paid and not served
 owed              hash: what is owed in each account, if it is not zero, as 0x and 64 digits
 debts:<payer>     set of the ids of the payer's debts
 identifier:<hash> the id of the payment that has it
@@ -161,7 +162,15 @@ pub(super) static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     now = math.min(now, tonumber(redis.call('TIME')[1]))
     local before = string.format('(%.0f', now)
     local old = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', before, 'LIMIT', 0, 16)
-    for _, over in ipairs(old) do forget(over) end
+    for _, over in ipairs(old) do
+        local entry = redis.call('HGET', ARGV[1] .. 'entry:' .. over, 'entry')
+        -- The versions before gave a time to what is settled and not served.
+        if entry and entry:byte(2) == 3 then
+            redis.call('ZADD', KEYS[3], 9007199254740992, over)
+        else
+            forget(over)
+        end
+    end
     old = redis.call('ZRANGEBYSCORE', ARGV[1] .. 'paid', '-inf', before, 'LIMIT', 0, 16)
     for _, over in ipairs(old) do unpay(over:match('^(.*)/(.*)$')) end
     redis.call('SADD', KEYS[2], id)
@@ -344,13 +353,20 @@ pub(super) static OWES: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// draw, account, amount, now -> new | known, draw | short, balance
+/// draw, account, amount, now, payer, whether credit is owed, the payer's debts -> new | known, draw |
+/// short, balance | owing | others (there are other debts)
 pub(super) static DRAW: LazyLock<Script> = LazyLock::new(|| {
     with_functions(
         "
     local known = redis.call('GET', KEYS[1])
     if known then return {'known', known} end
+    local debts = ARGV[1] .. 'debts:' .. ARGV[7]
+    if redis.call('SCARD', debts) ~= #ARGV - 8 then return {'others'} end
+    for at = 9, #ARGV do
+        if redis.call('SISMEMBER', debts, ARGV[at]) == 0 then return {'others'} end
+    end
     local before = balance(KEYS[2], ARGV[4])
+    if ARGV[8] ~= '' and before ~= zero then return {'owing'} end
     local after = sum(before, ARGV[5], -1)
     if not after then return {'short', before} end
     redis.call('SET', KEYS[1], ARGV[3])

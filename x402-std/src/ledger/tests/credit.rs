@@ -318,6 +318,38 @@ pub(super) async fn done_draws_are_forgotten_in_time_and_held_ones_never(ledger:
     assert_eq!(balance(ledger, 1).await, units(1_000 - 60 - 30));
 }
 
+pub(super) async fn the_body_of_an_answer_follows_once(ledger: Arc<dyn Ledger>) {
+    let ledger = &*ledger;
+    let head = Answer { body: None, request_body: Answer::NOT_KNOWN, ..answer() };
+    let id = settled(ledger, 1, 1, units(10_000)).await;
+    let follows = async || ledger.apply(id, Step::Followed(answer())).await;
+    assert!(matches!(follows().await, Err(LedgerError::Illegal(_))), "there is no head");
+    ledger.apply(id, Step::Answered(head.clone(), units(4_000))).await.unwrap();
+    assert_eq!(entry(ledger, id).await.answer, Some(head.clone()));
+    follows().await.unwrap();
+    let there = entry(ledger, id).await;
+    assert_eq!((there.state, there.answer), (State::Served, Some(answer())));
+    assert!(matches!(follows().await, Err(LedgerError::Illegal(_))), "it is there");
+    assert_eq!(balance(ledger, 1).await, units(6_000));
+    // So is that of a draw's.
+    let draw = draw(1, 1, 5_000);
+    drawn(ledger, &draw).await;
+    let concludes = async |conclusion| ledger.conclude(draw.id, conclusion).await;
+    let followed = || Conclusion::Followed(answer());
+    assert!(matches!(concludes(followed()).await, Err(LedgerError::Concluded)));
+    concludes(Conclusion::Used(units(4_500), head)).await.unwrap();
+    assert_eq!(balance(ledger, 1).await, units(1_500));
+    for again in [Conclusion::Returned, Conclusion::Used(units(0), answer())] {
+        assert!(matches!(concludes(again).await, Err(LedgerError::Concluded)));
+    }
+    concludes(followed()).await.unwrap();
+    assert!(matches!(concludes(followed()).await, Err(LedgerError::Concluded)));
+    let done = DrawState::Done { used: units(4_500), answer: answer() };
+    assert_eq!(ledger.find_draw(draw.id).await.unwrap().unwrap().state, done);
+    assert_eq!(balance(ledger, 1).await, units(1_500));
+    assert!(ledger.held_draws().await.unwrap().is_empty());
+}
+
 pub(super) async fn a_balance_that_cannot_be_counted_is_an_error(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     earn(ledger, 1, 1, Amount::MAX).await;
@@ -478,6 +510,7 @@ pub(super) async fn balances_are_as_a_plain_model_says(ledger: Arc<dyn Ledger>) 
                     Drawing::New => "new",
                     Drawing::Known(_) => "known",
                     Drawing::Short(_) => "short",
+                    Drawing::Owing(_) => "owing",
                 };
                 (said, model.draw(&draw, amount))
             }

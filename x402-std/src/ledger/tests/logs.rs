@@ -1,6 +1,6 @@
 use core::future::Future;
 
-use super::credit::{balance, draw, drawn, earn, paid, race, units, used};
+use super::credit::{answered, balance, draw, drawn, earn, paid, race, units, used};
 use super::owed::{later, sum};
 use super::*;
 use crate::chain::{Block, PaidLog};
@@ -318,6 +318,7 @@ async fn claim_at(ledger: &dyn Ledger, number: u128, now: u64) {
 pub(super) async fn a_log_is_remembered_longer_than_its_payment(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     let id = settled(ledger, 1, confirmed(9, log(5, 1))).await;
+    ledger.apply(id, answered(0)).await.unwrap();
     let last = entry(ledger, id).await.keep_until() + LOG_KEEP_SECONDS;
     claim_at(ledger, 100, NOW + 2 * DAY).await;
     assert!(ledger.find(id).await.unwrap().is_none());
@@ -529,6 +530,7 @@ pub(super) async fn whole_transactions_are_used_until_their_logs_are_known<
     assert!(paid_by(ledger, 9).await.iter().all(|(id, _)| *id != first));
     // Rows outlive their entries, and can be filled in then.
     let late = settled(ledger, 6, Step::Confirmed(settlement(7))).await;
+    ledger.apply(late, answered(0)).await.unwrap();
     mark(late).await;
     claim_at(ledger, 100, NOW + 2 * DAY).await;
     claim_at(ledger, 101, NOW + 2 * DAY + 61).await;
@@ -560,6 +562,7 @@ async fn a_memory_full_of_logs_refuses_and_forgets_none_early() {
     let mut last = 0;
     for number in 1..=2 {
         let id = settled(&ledger, number.into(), confirmed(number, log(5, 1))).await;
+        ledger.apply(id, answered(0)).await.unwrap();
         last = entry(&ledger, id).await.keep_until() + LOG_KEEP_SECONDS;
     }
     let claim = async |now| ledger.claim(Entry::new(&payment(3), REQUEST, now).unwrap()).await;

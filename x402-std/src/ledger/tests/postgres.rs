@@ -220,6 +220,18 @@ async fn an_old_ledger_in_postgres_shrinks_as_new_payments_come() {
     an_old_ledger_shrinks(&ledger).await;
 }
 
+#[tokio::test]
+async fn what_older_versions_gave_a_time_in_postgres_is_kept() {
+    let (ledger, url) = new_ledger().await;
+    let client = client(&url).await;
+    let gives = async |id: x402_core::PaymentId, time: u64| {
+        let (key, due) = (&id.to_bytes()[..], i64::try_from(time).unwrap());
+        let update = "UPDATE x402_entries SET due = $2 WHERE id = $1";
+        assert_eq!(client.execute(update, &[&key, &due]).await.unwrap(), 1);
+    };
+    super::unserved::what_an_older_version_gave_a_time_is_kept(&ledger, gives).await;
+}
+
 /// Tables as the version before wrote them.
 async fn old_url() -> String {
     let (ledger, url) = new_ledger().await;

@@ -322,6 +322,17 @@ async fn an_old_ledger_in_redis_shrinks_as_new_payments_come() {
     an_old_ledger_shrinks(&ledger).await;
 }
 
+#[tokio::test]
+async fn what_older_versions_gave_a_time_in_redis_is_kept() {
+    let (ledger, url) = new_ledger().await;
+    let gives = async |id: x402_core::PaymentId, time: u64| {
+        let (due, id) = (format!("{}due", prefix(&url)), hex(&id.to_bytes()));
+        let time = time.to_string();
+        command(&url, &[b"ZADD", due.as_bytes(), time.as_bytes(), id.as_bytes()]).await;
+    };
+    super::unserved::what_an_older_version_gave_a_time_is_kept(&ledger, gives).await;
+}
+
 fn hex(bytes: &[u8]) -> String {
     x402_core::hex::Hex(bytes).to_string()
 }

@@ -203,3 +203,30 @@ async fn a_payer_who_goes_away_while_drawing_changes_nothing() {
     ticket.complete(answer(), units(5_000)).await.unwrap();
     assert_eq!(shop.balance().await, units(1_000));
 }
+
+#[tokio::test]
+async fn what_is_handed_out_is_used_before_the_body_is_there() {
+    let shop = Shop::new(Script::default());
+    let head = Answer { body: None, ..answer() };
+    let payment = shop.payment_of(3, 60);
+    let paid = shop.serve(&payment).await.hand_out(answer()).await.unwrap();
+    let kept = async || match shop.admit(&payment, "/a").await {
+        Ok(Admission::Replay(_, kept)) => kept,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kept().await, head);
+    paid.follow(answer()).await.unwrap();
+    assert_eq!(kept().await, answer());
+    shop.earn().await;
+    let handed_out = shop.drawn(5_000).await.hand_out(answer()).await.unwrap();
+    let kept = async || match shop.draw(NONCE, 5_000).await {
+        Ok(Drawn::Replay { used, answer }) => (used, answer),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kept().await, (units(5_000), head));
+    // It is held no more, whoever looks for that.
+    assert_eq!(shop.seller.release_holds().await.unwrap(), []);
+    handed_out.follow(answer()).await.unwrap();
+    assert_eq!(kept().await, (units(5_000), answer()));
+    assert_eq!(shop.balance().await, units(1_000));
+}

@@ -267,6 +267,26 @@ async fn what_another_process_ended_is_left_alone() {
     assert_eq!(shop.seller.resolve_open().await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn a_hold_ends_with_the_lease_of_its_holder() {
+    let (shop, ledger) = shop();
+    shop.earn().await;
+    let (account, request) = (shop.account(), RequestId::new("POST", "/a"));
+    let amount = Amount::from_units(1_000);
+    let held = Draw::new(account, [1; 32], request, amount, NOW);
+    assert_eq!(ledger.draw(held.clone()).await.unwrap(), Drawing::New);
+    ledger.say([Ok(false), down()]);
+    assert_eq!(shop.seller.release_holds().await.unwrap(), [], "its holder lives");
+    assert!(shop.seller.release_holds().await.is_err());
+    assert_eq!(shop.balance().await, Amount::from_units(5_000));
+    assert_eq!(shop.seller.release_holds().await.unwrap(), [held.clone()]);
+    assert_eq!(shop.balance().await, Amount::from_units(6_000));
+    // Who held it, and comes back to it, has nothing to keep his answer with.
+    let late = ledger.conclude(held.id, Conclusion::Used(amount, answer())).await;
+    assert!(matches!(late, Err(LedgerError::Missing)), "{late:?}");
+    assert_eq!(shop.balance().await, Amount::from_units(6_000));
+}
+
 /// Two sellers, as in two processes, before one chain.
 #[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
 async fn of_two_sellers_one_serves(ledgers: [Arc<dyn Ledger>; 2]) {
@@ -303,6 +323,7 @@ async fn of_two_sellers_one_serves(ledgers: [Arc<dyn Ledger>; 2]) {
     }
     assert_eq!(chain.broadcasts.load(Ordering::SeqCst), 1);
     a_crash_lets_the_lease_run_out(&shops, &ledgers).await;
+    a_crash_lets_the_hold_end(&shops, &ledgers).await;
 }
 
 #[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
@@ -320,6 +341,34 @@ async fn a_crash_lets_the_lease_run_out(shops: &[Shop; 2], ledgers: &[Arc<dyn Le
     }
     tokio::time::sleep(Duration::from_millis(1300)).await;
     drop(shops[1].serve(&payment).await);
+}
+
+/// Held by a process that lives, by one that has crashed, and by nobody.
+#[cfg(all(feature = "test-servers", any(feature = "postgres", feature = "redis")))]
+async fn a_crash_lets_the_hold_end(shops: &[Shop; 2], ledgers: &[Arc<dyn Ledger>; 2]) {
+    let units = Amount::from_units;
+    let ticket = shops[0].serve(&shops[0].payment_of(11, 60)).await;
+    ticket.complete_for(answer(), units(4_000)).await.unwrap();
+    let (account, request) = (shops[0].account(), RequestId::new("POST", "/a"));
+    let drawn = shops[0].seller.draw(account, [1; 32], request, units(500)).await;
+    let Ok(Drawn::Serve(alive)) = drawn else { panic!("{drawn:?}") };
+    let crashed = Draw::new(account, [2; 32], request, units(300), NOW);
+    assert_eq!(ledgers[0].draw(crashed.clone()).await.unwrap(), Drawing::New);
+    let name = crate::seller::credit::name(&crashed);
+    assert!(ledgers[0].lease(name, Owner([9; 16]), 1).await.unwrap());
+    for shop in shops {
+        assert_eq!(shop.seller.release_holds().await.unwrap(), []);
+        assert_eq!(shop.balance().await, units(5_200));
+    }
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    assert_eq!(shops[1].seller.release_holds().await.unwrap(), [crashed]);
+    assert_eq!(shops[0].balance().await, units(5_500));
+    // What is done is nobody's to free.
+    alive.complete(answer(), units(500)).await.unwrap();
+    for shop in shops {
+        assert_eq!(shop.seller.release_holds().await.unwrap(), []);
+        assert_eq!(shop.balance().await, units(5_500));
+    }
 }
 
 #[cfg(all(feature = "test-servers", feature = "postgres"))]

@@ -29,7 +29,7 @@ impl Shop {
         }
     }
 
-    async fn refused_with(&self, payment: &Payment, settle: Settle) -> Refusal {
+    pub(super) async fn refused_with(&self, payment: &Payment, settle: Settle) -> Refusal {
         self.buy(payment, settle).await.unwrap_err().refusal
     }
 
@@ -52,7 +52,7 @@ impl Shop {
     }
 
     /// The only one.
-    async fn debt(&self, payment: &Payment) -> PaymentId {
+    pub(super) async fn debt(&self, payment: &Payment) -> PaymentId {
         let owed = self.owes(payment).await;
         let [id] = owed.debts[..] else { panic!("{owed:?}") };
         id
@@ -187,7 +187,7 @@ async fn whose_authorization_ends_too_soon_pays_first() {
 }
 
 /// A payer who was served, and whose balance was gone afterwards.
-async fn in_debt() -> (Shop, Payment) {
+pub(super) async fn in_debt() -> (Shop, Payment) {
     let simulate = queue([Says::Takes, Says::Refuses(Error::Balance)]);
     let shop = Shop::new(Script { simulate, ..Script::default() });
     let payment = shop.payment();

@@ -6,7 +6,7 @@ use crate::ledger::{CreditAccount, Draw};
 
 const SELLER_KEY: [u8; 32] = [0x5e; 32];
 
-fn key() -> K256Signer {
+pub(super) fn key() -> K256Signer {
     K256Signer::from_bytes(&SELLER_KEY).unwrap()
 }
 
@@ -22,7 +22,7 @@ impl Shop {
     }
 
     /// The chain does not go back on what was paid.
-    async fn is_final(&self) {
+    pub(super) async fn is_final(&self) {
         self.chain.height.store(1, Ordering::SeqCst);
         self.chain.is_final_to.store(1, Ordering::SeqCst);
         assert_eq!(self.seller.watch().await.unwrap(), 0);
@@ -45,19 +45,19 @@ impl Shop {
     }
 
     /// The payments to the payer for which a transaction was sent.
-    fn sent_back(&self) -> Vec<Claimed> {
+    pub(super) fn sent_back(&self) -> Vec<Claimed> {
         let sent = self.chain.sent.lock().unwrap();
         sent.iter().filter(|payment| payment.payer() == key().address()).copied().collect()
     }
 
     /// What the chain says from now on.
-    fn says(&self, broadcast: Says, outcome: Says) {
+    pub(super) fn says(&self, broadcast: Says, outcome: Says) {
         *self.chain.broadcast.lock().unwrap() = [broadcast].into();
         *self.chain.outcome.lock().unwrap() = [outcome].into();
     }
 }
 
-fn refusal(refunded: Result<Refunded, RefundError>) -> Refusal {
+pub(super) fn refusal(refunded: Result<Refunded, RefundError>) -> Refusal {
     match refunded {
         Err(RefundError::Rejected(rejection)) => rejection.refusal,
         other => panic!("{other:?}"),
