@@ -123,7 +123,7 @@ pub(super) async fn of_draws_and_set_offs_that_race_nothing_is_taken_twice(
     let task = |number: u8| {
         let ledger = Arc::clone(&ledger);
         async move {
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 let done = ledger.apply(debt, Step::SetOff).await;
                 assert!(matches!(done, Ok(()) | Err(LedgerError::Illegal(_))), "{done:?}");
                 return 0;
