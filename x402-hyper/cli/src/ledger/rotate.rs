@@ -66,7 +66,7 @@ pub(super) struct Renamed {
 impl Renamed {
     /// The columns of an export, in their order.
     pub(super) const COLUMNS: [&'static str; 11] = {
-        let [payer, chain, asset, symbol, pay_to, units, amount, held_units, held] =
+        let [payer, chain, asset, symbol, pay_to, units, amount, held_units, held, ..] =
             Credit::COLUMNS;
         [payer, chain, asset, symbol, pay_to, units, amount, held_units, held, "generation", "name"]
     };
@@ -79,14 +79,14 @@ impl Renamed {
 
     /// In the order of [`Self::COLUMNS`]; empty for what is not known.
     pub(super) fn fields(&self) -> [String; 11] {
-        let [payer, chain, asset, symbol, pay_to, units, amount, held_units, held] =
+        let [payer, chain, asset, symbol, pay_to, units, amount, held_units, held, ..] =
             self.credit.fields();
         let (generation, name) = (self.generation.to_string(), self.name());
         [payer, chain, asset, symbol, pay_to, units, amount, held_units, held, generation, name]
     }
 
     pub(super) fn cells(&self) -> [String; 4] {
-        let [payer, credit, held, _] = self.credit.cells();
+        let [payer, credit, held, ..] = self.credit.cells();
         [payer, credit, held, self.name()]
     }
 
