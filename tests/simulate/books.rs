@@ -71,8 +71,12 @@ impl Told {
     /// What of it is owed, once it is a debt.
     fn outstanding(&self) -> Option<Amount> {
         let paid = Amount::from_units(PRICE.into());
-        let credit = self.kept.or_else(|| paid.checked_sub(self.cost?))?;
-        paid.checked_sub(credit)?.checked_sub(self.set_off)
+        // What has arrived instead is in the balance.
+        let unused = match self.received {
+            Some(_) => Amount::ZERO,
+            None => self.kept.or_else(|| paid.checked_sub(self.cost?))?,
+        };
+        paid.checked_sub(unused)?.checked_sub(self.set_off)
     }
 
     /// What of it is the payer's now.

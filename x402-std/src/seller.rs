@@ -451,7 +451,9 @@ impl Entry {
         // By `after` no answer is given that is not paid, also where what was paid is gone again.
         let is_trusted = self.settle != Settle::After && !self.is_debt();
         let is_on_the_tab = is_trusted && self.is_owed() && self.answer.is_some();
-        self.state == State::Served || is_on_the_tab
+        // What was set off against credit is paid.
+        let is_set_off = self.is_set_off() && self.answer.is_some();
+        self.state == State::Served || is_on_the_tab || is_set_off
     }
 
     fn receipt(&self) -> Receipt {

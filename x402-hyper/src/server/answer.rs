@@ -108,7 +108,7 @@ pub(super) const UNPROVEN_NAMING: Notice = Notice {
     status: StatusCode::FORBIDDEN,
     reason: "invalid_credit_proof",
     message: "X-Payment-Proof is no signature of X-Payment-From for a new name of his credit, here and now",
-    help: "sign the text for this origin, the network, asset and payee of the price, and the present time",
+    help: "sign the text for this origin (the seller's `public_url`), the network, asset and payee of the price, and the present time",
 };
 pub(super) const OUTDATED_NAMING: Notice = Notice {
     status: StatusCode::CONFLICT,
@@ -214,12 +214,19 @@ pub(super) struct Asked {
     pub(super) quoting: Option<Quoting>,
     /// Whether others could read the request on its way, and can read the answer.
     pub(super) is_exposed: bool,
+    /// Whether its origin may be another's.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Asked {
     /// The sale at the price that was quoted, where that quote is good.
     pub(super) fn redeem(&self, quote: Option<&str>) -> Option<Sale> {
         self.quoting.as_ref()?.redeem(&self.sale, quote?)
+    }
+
+    /// The origin that a payer signs a draw or a naming for; none where it may be another's.
+    pub(super) fn own_origin(&self) -> Option<&str> {
+        self.origin().filter(|_| !self.is_elsewhere)
     }
 
     /// The origin that was asked, as the client knows it.

@@ -74,11 +74,11 @@ impl Shared {
     ) -> Option<Decision> {
         let tokens = self.tokens.as_ref()?;
         let name = head.headers.get(dialect::CREDIT)?.to_str().unwrap_or_default();
-        if asked.is_exposed {
-            return Some(Decision::Own(INSECURE_CREDIT.answer()));
-        }
         if let Some(statement) = statement(name) {
             return Some(self.named(head, asked, statement));
+        }
+        if asked.is_exposed {
+            return Some(Decision::Own(INSECURE_CREDIT.answer()));
         }
         // A price that was told is kept here too.
         let quote = head.headers.get(dialect::QUOTE).and_then(|quote| quote.to_str().ok());
@@ -130,7 +130,7 @@ impl Shared {
             replay: Replay::Payer,
         };
         let is_head = head.method == Method::HEAD;
-        let origin = asked.origin().unwrap_or_default().to_owned();
+        let origin = asked.own_origin().unwrap_or_default().to_owned();
         let means = Means::Naming(Naming { statement, payer, origin, value });
         let (offer, asked) = (*offer, asked.clone());
         Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
@@ -144,7 +144,7 @@ fn refused(error: Error, asked: &Asked) -> Decision {
 /// What the payer has signed of a draw whose body has this hash.
 fn signed(head: &Parts, asked: &Asked, body: [u8; 32]) -> Option<SignedDraw> {
     let value = head.headers.get(proof::FIELD)?.to_str().ok()?.to_owned();
-    let origin = asked.origin()?.to_owned();
+    let origin = asked.own_origin()?.to_owned();
     let (method, target) = (head.method.to_string(), target(head).to_owned());
     Some(SignedDraw { origin, method, target, body, value })
 }

@@ -8,7 +8,7 @@ use x402_std::ledger::{CreditNames, DrawRule};
 use x402_std::quote::CreditToken;
 use x402_std::seller::{Rejection, RenameRefusal};
 
-use super::answer::{self, NOTHING_NAMED, OUTDATED_NAMING, UNPROVEN_NAMING};
+use super::answer::{self, INSECURE_CREDIT, NOTHING_NAMED, OUTDATED_NAMING, UNPROVEN_NAMING};
 use super::dialect;
 use super::drawing::Naming;
 use super::layer::Shared;
@@ -37,7 +37,12 @@ impl<A, E> Task<A, E> {
                 statement: naming.statement,
                 time: 0,
             };
-            return match self.shared.seller.rename(&proof, &naming.value).await {
+            let renamed = self.shared.seller.rename(&proof, &naming.value).await;
+            if asked.is_exposed && !matches!(renamed, Err(RenameRefusal::Unproven)) {
+                // Others have read what was signed: it is used up, and tells nobody anything.
+                return INSECURE_CREDIT.answer();
+            }
+            return match renamed {
                 Ok(names) => self.renamed(naming.payer, offer, &names).await,
                 Err(RenameRefusal::Unproven) => continue,
                 Err(RenameRefusal::Nothing) => NOTHING_NAMED.answer(),
@@ -49,7 +54,10 @@ impl<A, E> Task<A, E> {
                 }
             };
         }
-        UNPROVEN_NAMING.answer()
+        match asked.is_exposed {
+            true => INSECURE_CREDIT.answer(),
+            false => UNPROVEN_NAMING.answer(),
+        }
     }
 
     /// The answer that tells the new name of a balance.

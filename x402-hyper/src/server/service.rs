@@ -20,7 +20,7 @@ use super::dialect::{self, Attached, Dialect, Resolved};
 use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::passing::Passing;
-use super::peer::is_exposed;
+use super::peer::{is_exposed, may_be_elsewhere};
 use super::pricing::{Quote, Sale};
 use super::request_body::RequestBody;
 use super::source::Source;
@@ -120,7 +120,8 @@ impl Shared {
         let quoting = signing.map(|(tokens, fields)| tokens.quoting(head, body, fields, now));
         let url = url(head, &sale.base_url);
         let is_exposed = is_exposed(head, &sale.base_url);
-        Asked { sale, url, dialect: Dialect::Headers, quoting, is_exposed }
+        let is_elsewhere = may_be_elsewhere(head, &sale.base_url);
+        Asked { sale, url, dialect: Dialect::Headers, quoting, is_exposed, is_elsewhere }
     }
 
     fn charge(&self, head: &mut Parts, sale: Arc<Sale>, body: Option<&[u8]>) -> Decision {

@@ -258,8 +258,9 @@ where
         {
             gauge.sell();
         }
-        let kept = answer::kept(&head.headers);
+        // What is withheld is not kept either: who has read the request could ask for it again elsewhere.
         self.withhold(&mut head.headers);
+        let kept = answer::kept(&head.headers);
         let chain_id = right.chain_id();
         if !right.is_earned_by(head.status) {
             self.give_up(right, &mut head.headers).await;

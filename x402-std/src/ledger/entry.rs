@@ -295,7 +295,8 @@ impl Entry {
     /// is known, and no work was done for it.
     pub(crate) fn frees_identifier(&self) -> bool {
         match self.state {
-            State::Failed => self.answer.is_none(),
+            // What was given back, and is gone again, is a debt.
+            State::Failed => self.answer.is_none() && !self.is_debt(),
             State::Returned => true,
             _ => false,
         }

@@ -417,8 +417,8 @@ fn hex(bytes: &[u8]) -> String {
 /// What the scripts have to know of a state.
 fn stage(entry: &Entry) -> &'static str {
     match entry {
-        entry if entry.frees_identifier() => "failed",
         entry if entry.is_open() => "open",
+        entry if entry.frees_identifier() => "failed",
         _ => "over",
     }
 }

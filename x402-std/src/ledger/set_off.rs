@@ -32,7 +32,9 @@ impl Entry {
 
     /// What was signed, without what was not used of it, and what was set off.
     pub(super) fn not_covered(&self) -> Amount {
-        let used = self.payment.amount().checked_sub(self.credit);
+        // What has arrived instead of a payment is in the balance: it is what the debt is set off against.
+        let unused = if self.is_short() { Amount::ZERO } else { self.credit };
+        let used = self.payment.amount().checked_sub(unused);
         used.and_then(|used| used.checked_sub(self.set_off)).unwrap_or_default()
     }
 

@@ -180,10 +180,8 @@ impl Seller {
                 let page = self.ledger.paid_in(account.chain_id, block, after, PAGE).await?;
                 for id in &page {
                     let entry = self.ledger.find(*id).await?;
-                    let earned = entry.as_ref().and_then(Entry::earned);
-                    if let Some((_, credit)) = earned.filter(|(whose, _)| *whose == account) {
-                        refundable = refundable.checked_sub(credit).unwrap_or_default();
-                    }
+                    let credit = entry.map_or(Amount::ZERO, |entry| not_final(&entry, &account));
+                    refundable = refundable.checked_sub(credit).unwrap_or_default();
                 }
                 after = page.last().copied();
                 if page.len() < PAGE {
@@ -266,4 +264,16 @@ impl Seller {
 fn note(text: String) -> Answer {
     let body = Some(text.into_bytes());
     Answer { status: 200, headers: Vec::new(), body, request_body: [0; 32] }
+}
+
+/// What of a balance may go again with the block that has paid: the credit, and of what was owed before, all, for
+/// it may have been set off against the balance, and have been put back.
+fn not_final(entry: &Entry, account: &CreditAccount) -> Amount {
+    if CreditAccount::of(&entry.payment) != *account {
+        return Amount::ZERO;
+    }
+    match entry.settle {
+        Settle::Later => entry.payment.amount(),
+        Settle::First | Settle::After => entry.earned().map_or(Amount::ZERO, |(_, credit)| credit),
+    }
 }

@@ -77,6 +77,8 @@ impl Seller {
         for entry in group {
             if entry.state == State::Claimed {
                 open += usize::from(self.leave(&entry).await?);
+            } else if entry.is_set_off() && self.has_ended(&entry) {
+                // It is paid, by credit.
             } else if self.is_too_old(&entry) {
                 open += 1;
             } else if entry.is_debt() && self.has_ended(&entry) {

@@ -4,6 +4,7 @@
 mod broken_request;
 mod bundle;
 mod ended;
+mod entitled;
 mod lagging;
 mod observer;
 mod odd_token;

@@ -86,6 +86,20 @@ pub(super) async fn what_is_owed_elsewhere_is_not_set_off(ledger: Arc<dyn Ledger
     assert_eq!(ledger.draw(draw(1, 2, 100)).await.unwrap(), Drawing::Owing(vec![debt]));
     ledger.apply(debt, Step::SetOff).await.unwrap();
     drawn(ledger, &draw(1, 2, 100)).await;
+    // What has arrived instead of a payment is credit, and all of the payment is owed.
+    let short = paid(3, 5, units(10_000), false);
+    let id = short.id();
+    claim(ledger, Entry { settle: Settle::Later, ..short }).await;
+    let arrived = Step::Short(settlement(5), units(9_900));
+    for step in [Step::Worked(answer(), units(10_000)), Step::Journalled(transaction(5)), arrived] {
+        ledger.apply(id, step).await.unwrap();
+    }
+    assert_eq!(
+        (balance(ledger, 3).await, owed(ledger, id).await[1]),
+        (units(9_900), units(10_000))
+    );
+    ledger.apply(id, Step::SetOff).await.unwrap();
+    assert_eq!((balance(ledger, 3).await, owed(ledger, id).await[1]), (units(0), units(100)));
     assert!(ledger.balances().await.unwrap().is_empty());
 }
 

@@ -141,6 +141,7 @@ pub(super) async fn what_was_given_back_and_is_reversed_is_owed(ledger: Arc<dyn 
     }
     assert!(entry(ledger, drawn_on.id()).await.is_debt());
     assert!(!entry(ledger, whole.id()).await.is_debt(), "nothing of it was used");
+    assert_eq!(open_ids(ledger).await, [drawn_on.id()]);
     ledger.apply(drawn_on.id(), Step::Confirmed(settlement(1))).await.unwrap();
     let there = entry(ledger, drawn_on.id()).await;
     assert_eq!((there.state, there.owed()), (State::Returned, units(0)));

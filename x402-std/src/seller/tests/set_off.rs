@@ -73,6 +73,9 @@ async fn a_debt_that_is_paid_after_all_gives_the_set_off_back() {
     let [one] = set_off[..] else { panic!("{set_off:?}") };
     assert_eq!((one.payment, one.amount, one.account), (id, units(10_000), shop.account()));
     let sent = shop.chain.broadcasts.load(Ordering::SeqCst);
+    // Who has paid by credit has the answer again.
+    let entry = shop.ledger.find(id).await.unwrap().unwrap();
+    assert!(entry.is_set_off() && entry.is_given());
     // It is looked for, and not sent again.
     shop.seller.resolve_open().await.unwrap();
     assert_eq!(shop.balance().await, units(2_000));
