@@ -146,6 +146,7 @@ fn live(stage: &Arc<Stage>, pause: u64, length: Option<Duration>) {
 async fn resolve(seller: &Arc<Seller>) {
     loop {
         let _ = seller.watch().await;
+        let _ = seller.release_holds().await;
         let _ = seller.resolve_open().await;
         sleep(Duration::from_secs(10)).await;
     }

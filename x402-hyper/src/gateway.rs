@@ -115,6 +115,8 @@ pub struct GatewayOptions {
     pub answer_timeout: Duration,
     /// How long a connection to the upstream may take.
     pub connect_timeout: Duration,
+    /// For how long the name of a balance is good, from its making; `None` for as long as it is not replaced.
+    pub credit_expires: Option<Duration>,
     /// How long a connection may take to send a request's head, and be idle.
     pub head_timeout: Duration,
     /// How many bytes of an answer are kept, to be given again.
@@ -150,6 +152,7 @@ impl Default for GatewayOptions {
         Self {
             answer_timeout: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(5),
+            credit_expires: None,
             head_timeout: Duration::from_secs(10),
             keep_answers_up_to: 1 << 20,
             max_connections: 1024,
@@ -181,10 +184,9 @@ impl Gateway {
     /// [`Router::of_seller`].
     pub fn new(config: &Config, seller: Arc<Seller>) -> Result<Self, GatewayError> {
         let router = Router::of_seller(config, &seller)?;
-        let gateway = Self::with(router, &config.upstream, seller, GatewayOptions::default())?;
-        let Some(time) = config.credit_expires else { return Ok(gateway) };
-        let layer = gateway.layer.credit_names_for(time);
-        Ok(Self { service: layer.layer(gateway.service.into_inner()), layer, ..gateway })
+        let credit_expires = config.credit_expires;
+        let options = GatewayOptions { credit_expires, ..GatewayOptions::default() };
+        Self::with(router, &config.upstream, seller, options)
     }
 
     /// A gateway before `upstream`, with `router`'s prices.
@@ -202,7 +204,10 @@ impl Gateway {
         let proxy = Proxy::new(upstream, options, stop.subscribe())?;
         let prices = Prices::new(router);
         let layer = PaymentLayer::new(seller, prices.clone());
-        let layer = layer.keep_answers_up_to(options.keep_answers_up_to);
+        let mut layer = layer.keep_answers_up_to(options.keep_answers_up_to);
+        if let Some(time) = options.credit_expires {
+            layer = layer.credit_names_for(time);
+        }
         Ok(Self { service: layer.layer(proxy), layer, prices, options, stop })
     }
 

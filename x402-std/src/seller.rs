@@ -8,7 +8,8 @@ answer that was given before, or a [`Rejection`]. Where the money is to move aft
 is for after a crash: it asks the chain what became of everything that was under way.
 
 What was paid and not used is the payer's credit: it pays for other requests by [`Seller::draw`], or is
-given back by [`Seller::refund`]. What was never served waits for its payer, or is given back, as [`Seller::unserved`] says.
+given back by [`Seller::refund`]. What was never served waits for its payer, or is given back, as
+[`Seller::unserved`] says.
 */
 
 mod accept;
@@ -28,6 +29,7 @@ mod on_chain;
 mod options;
 mod pledge;
 mod rail;
+mod recorded;
 mod redeem;
 mod refund;
 mod resolve;
@@ -47,7 +49,6 @@ use x402_core::state::State;
 use x402_core::{Address, ChainId, Checked, Error, Moment, PaymentId};
 use x402_core::{Refusal, Requirements, Transfer};
 
-use crate::chain::wallet::Undeployed;
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
 use crate::ledger::{Claiming, Entry, Ledger, RequestId, Settle};
 use claimant::Claimant;
@@ -75,6 +76,7 @@ pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
 use pledge::pledged;
 pub use rail::{Moved, Rail, Steps};
+use recorded::replay;
 pub use refund::{RefundError, Refunded, Refunder};
 pub use set_off::SetOff;
 pub use ticket::Ticket;
@@ -442,49 +444,6 @@ impl Seller {
             self.under_way.end(entry);
         }
         moved
-    }
-}
-
-impl Entry {
-    /// Whether its answer was given, or may have been.
-    fn is_given(&self) -> bool {
-        // By `after` no answer is given that is not paid, also where what was paid is gone again.
-        let is_trusted = self.settle != Settle::After && !self.is_debt();
-        let is_on_the_tab = is_trusted && self.is_owed() && self.answer.is_some();
-        // What was set off against credit is paid.
-        let is_set_off = self.is_set_off() && self.answer.is_some();
-        self.state == State::Served || is_on_the_tab || is_set_off
-    }
-
-    fn receipt(&self) -> Receipt {
-        Receipt { payer: self.payment.payer(), transaction: self.settled_by() }
-    }
-
-    /// The entry, if it is signed as the one that is presented. A key's signature was checked; a
-    /// contract's was not: it has to be the same.
-    fn signed_as(self, presented: &Self) -> Result<Self, Rejection> {
-        let [ours, theirs] =
-            [&self, presented].map(|entry| Undeployed::shown(&entry.wallet_signature));
-        if ours != theirs {
-            return Err(Error::Signer.into());
-        }
-        self.of(presented.payment.transfer())
-    }
-
-    /// The entry, if it is of what was signed: another authorization with the same nonce, for another amount
-    /// or another time, say, is another payment, and its nonce is taken.
-    fn of(self, signed: &Transfer) -> Result<Self, Rejection> {
-        let is_same = self.payment.transfer() == signed;
-        is_same.then_some(self).ok_or_else(|| Error::AuthorizationUsed.into())
-    }
-}
-
-/// The answer to a payment whose work is done.
-fn replay(entry: Entry) -> Result<Admission, Rejection> {
-    let receipt = entry.receipt();
-    match entry.answer {
-        Some(answer) => Ok(Admission::Replay(receipt, answer)),
-        None => Err(Refusal::Served.into()),
     }
 }
 

@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use x402_core::headers::{Field, HeaderError};
 use x402_core::proof::{self, CreditStatement};
-use x402_core::{Address, Error, Nonce, keccak256};
+use x402_core::{Address, Error, Nonce, Offer, keccak256};
 use x402_std::quote::CreditToken;
 use x402_std::seller::{Purchase, Rejection, Replay, SignedDraw};
 
@@ -102,16 +102,26 @@ impl Shared {
             return Some(Decision::ByBody(SIGNED_BODY));
         }
         let signed = hash.and_then(|BodyHash(body)| signed(head, asked, body));
+        let means = Means::Credit(Drawing { name, nonce, signed });
+        Some(self.ordered(head, body, asked, (means, offer)))
+    }
+
+    /// What is asked of a balance, for a request.
+    fn ordered(
+        &self,
+        head: &Parts,
+        body: Option<&[u8]>,
+        asked: &Asked,
+        (means, offer): (Means, Offer<'static>),
+    ) -> Decision {
         let purchase = Purchase {
             request: request_id(head, body, self.pricing.fields()),
             amount: offer.requirements().amount,
             settle: asked.sale.settle,
             replay: Replay::Payer,
         };
-        let is_head = head.method == Method::HEAD;
-        let means = Means::Credit(Drawing { name, nonce, signed });
-        let asked = asked.clone();
-        Some(Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head })))
+        let (asked, is_head) = (asked.clone(), head.method == Method::HEAD);
+        Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
     }
 
     /// What becomes of a request by which a payer wants a new name.
@@ -123,17 +133,9 @@ impl Shared {
         let Some(offer) = asked.sale.offers.first() else {
             return Decision::Own(STRANGE_CREDIT.answer());
         };
-        let purchase = Purchase {
-            request: request_id(head, None, self.pricing.fields()),
-            amount: offer.requirements().amount,
-            settle: asked.sale.settle,
-            replay: Replay::Payer,
-        };
-        let is_head = head.method == Method::HEAD;
         let origin = asked.own_origin().unwrap_or_default().to_owned();
         let means = Means::Naming(Naming { statement, payer, origin, value });
-        let (offer, asked) = (*offer, asked.clone());
-        Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
+        self.ordered(head, None, asked, (means, *offer))
     }
 }
 

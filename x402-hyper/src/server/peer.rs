@@ -26,7 +26,7 @@ pub(super) fn is_exposed(head: &Parts, base_url: &str) -> bool {
     let is_sold_by_tls = scheme.is_some_and(|scheme| is(scheme, "https"));
     let Some(Peer(peer)) = head.extensions.get().filter(|_| !is_sold_by_tls) else { return false };
     // Of somebody else `https` proves nothing: a client can say so himself.
-    if !peer.is_loopback() {
+    if !is_local(*peer) {
         return true;
     }
     let mut protos = members(head, "x-forwarded-proto").peekable();
@@ -38,14 +38,19 @@ pub(super) fn is_exposed(head: &Parts, base_url: &str) -> bool {
 /// signed for that one would be good here. Not where the seller says it, nor for who is on this machine.
 pub(super) fn may_be_elsewhere(head: &Parts, base_url: &str) -> bool {
     let peer = head.extensions.get().filter(|_| base_url.is_empty());
-    peer.is_some_and(|Peer(peer)| !peer.is_loopback() || is_forwarded(head))
+    peer.is_some_and(|Peer(peer)| !is_local(*peer) || is_forwarded(head))
 }
 
 /// Whether a proxy says of a request that it comes from elsewhere.
 fn is_forwarded(head: &Parts) -> bool {
-    let is_here = |client: &str| client.parse().is_ok_and(|client: IpAddr| client.is_loopback());
+    let is_here = |client: &str| client.parse().is_ok_and(is_local);
     head.headers.contains_key("forwarded")
         || members(head, "x-forwarded-for").any(|client| !is_here(client))
+}
+
+/// Whether it is an address of this machine, also as a socket of both families has it.
+fn is_local(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// What a field says, of all its lines.
@@ -80,6 +85,7 @@ mod tests {
             (None, "127.0.0.1", "", false),
             (None, "::1, 10.0.0.1", "", true),
             (None, "127.0.0.1, ::1", "", false),
+            (None, "::ffff:127.0.0.1", "", false),
             (None, "192.0.2.7", "", true),
             (None, "192.0.2.7, 127.0.0.1", "http://shop.example", true),
             (None, "unknown", "", true),
@@ -107,6 +113,8 @@ mod tests {
             (Some("127.0.0.1"), None, "", false),
             (Some("127.9.9.9"), None, "http://shop.example", false),
             (Some("::1"), None, "", false),
+            (Some("::ffff:127.0.0.1"), None, "", false),
+            (Some("::ffff:10.0.0.1"), None, "", true),
             (Some("10.0.0.1"), None, "", true),
             (Some("fd00::1"), None, "http://shop.example", true),
             (Some("10.0.0.1"), None, TLS, false),

@@ -47,9 +47,7 @@ impl Sought {
             nonce: Nonce::parse(nonce).ok()?,
         })
     }
-}
 
-impl Sought {
     /// What a seller has recorded of them.
     pub(super) async fn find(&self, seller: &Seller) -> Result<Vec<Entry>, LedgerError> {
         let (chain_id, asset, from, nonce) = match *self {

@@ -28,9 +28,10 @@ status (2) || hash of the request's body (32)
 
 The members are what later versions add to an entry without another format: the tags ascend, and one that
 is not known makes the entry unreadable. There is 1, the hash of the secret that the payer sent with the
-payment (32); and 7, how it was given back: 0, as credit; 1, a refund was begun; 2 || the hash (32) of the
-transaction that gave it back; and 8, what of it was set off against credit (32). Meant are 2, what the entry was admitted for (time, fields, price); 3, whose lease
-a hold ends with; 4, the route; 5, the time of settlement; 6, the gas that it cost.
+payment (32); 7, how it was given back: 0, as credit; 1, a refund was begun; 2 || the hash (32) of the
+transaction that gave it back; and 8, what of it was set off against credit (32). Meant are 2, what the entry
+was admitted for (time, fields, price); 3, whose lease a hold ends with; 4, the route; 5, the time of
+settlement; 6, the gas that it cost.
 
 The states are 0 claimed, 1 broadcast, 2 pending, 3 settled, 4 served, 5 failed, 6 worked, 7 returned. Databases
 look at that byte, so that they forget nothing that is settled and not served.

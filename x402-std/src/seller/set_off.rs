@@ -61,21 +61,19 @@ impl Seller {
         Ok(debt.is_none_or(|debt| debt.outstanding() == Amount::ZERO))
     }
 
-    /// Draws, once what is owed is set off.
+    /// Draws, once what is owed is set off; [`Drawing::Owing`] where more is owed each time.
     pub(super) async fn draw_what_is_left(&self, draw: &Draw) -> Result<Drawing, LedgerError> {
         /// Each time it is another payment that has become a debt meanwhile.
         const ATTEMPTS: usize = 16;
+        let mut drawing = self.ledger.draw(draw.clone()).await?;
         for _ in 0..ATTEMPTS {
-            match self.ledger.draw(draw.clone()).await? {
-                Drawing::Owing(debts) => {
-                    for debt in debts {
-                        self.set_off_debt(debt).await?;
-                    }
-                }
-                drawing => return Ok(drawing),
+            let Drawing::Owing(debts) = drawing else { break };
+            for debt in debts {
+                self.set_off_debt(debt).await?;
             }
+            drawing = self.ledger.draw(draw.clone()).await?;
         }
-        Err(LedgerError::Storage("more is owed all the time".into()))
+        Ok(drawing)
     }
 
     /// Looks whether the chain has taken the payment of a debt that is set off. Nothing is sent for it any

@@ -6,7 +6,8 @@ use x402_core::{Amount, PaymentId, keccak256};
 
 use super::refund::{RefundError, Refunded, Refunder, request};
 use super::{Guard, Seller};
-use crate::ledger::{CreditAccount, Draw, DrawId, DrawState, Entry, LedgerError, Returned, Step};
+use crate::ledger::{CreditAccount, Draw, DrawId, DrawState, Entry, LedgerError, OwedAccount};
+use crate::ledger::{Returned, Step};
 
 impl Seller {
     /// What was paid and not served, nor given back ([`Entry::is_unserved`]), the oldest first: what is being
@@ -78,10 +79,14 @@ impl Seller {
 
     /// What is owed that credit of this account is set off against.
     async fn outstanding(&self, account: &CreditAccount) -> Result<Amount, LedgerError> {
-        let open = self.ledger.open_entries().await?;
-        let due = open.iter().filter(|entry| entry.is_due_from(account)).map(Entry::outstanding);
-        let sum = { due }.try_fold(Amount::ZERO, Amount::checked_add);
-        sum.ok_or(LedgerError::Overflow)
+        let CreditAccount { payer, chain_id, asset, .. } = *account;
+        let mut sum = Amount::ZERO;
+        for id in self.ledger.owes(OwedAccount { payer, chain_id, asset }).await?.debts {
+            let debt = self.ledger.find(id).await?.filter(|entry| entry.is_due_from(account));
+            let due = debt.map_or(Amount::ZERO, |entry| entry.outstanding());
+            sum = sum.checked_add(due).ok_or(LedgerError::Overflow)?;
+        }
+        Ok(sum)
     }
 
     /// The payment, if it is unserved, and nobody serves it while the guard is there.

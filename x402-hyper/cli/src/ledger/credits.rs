@@ -6,7 +6,7 @@ use serde_json::Value;
 use x402_core::Amount;
 use x402_std::Ledger;
 use x402_std::config::OwnedAsset;
-use x402_std::ledger::{CreditAccount, Entry, LedgerError};
+use x402_std::ledger::{CreditAccount, LedgerError};
 
 use super::row::{in_words, name_and_decimals, object};
 use super::{locate, open, print, rotate};
@@ -54,16 +54,17 @@ pub(super) async fn read_with(
         let (_, held) = all.entry(draw.account).or_default();
         *held = held.checked_add(draw.amount).ok_or(LedgerError::Overflow)?;
     }
-    let debts = ledger.open_entries().await?;
+    let mut debts: BTreeMap<CreditAccount, Amount> = BTreeMap::new();
+    for entry in ledger.open_entries().await?.iter().filter(|entry| entry.is_debt()) {
+        let owed = debts.entry(CreditAccount::of(&entry.payment)).or_default();
+        *owed = owed.checked_add(entry.outstanding()).ok_or(LedgerError::Overflow)?;
+    }
     let rows = all.into_iter().map(|(account, (balance, held))| {
-        let of_account = |entry: &&Entry| CreditAccount::of(&entry.payment) == account;
-        let due = debts.iter().filter(of_account).map(Entry::outstanding);
-        let owed = { due }.try_fold(Amount::ZERO, Amount::checked_add);
-        let owed = owed.ok_or(LedgerError::Overflow)?;
+        let owed = debts.get(&account).copied().unwrap_or_default();
         let (symbol, decimals) = name_and_decimals(account.chain_id, account.asset, assets);
-        Ok(Credit { account, symbol, decimals, balance, held, owed })
+        Credit { account, symbol, decimals, balance, held, owed }
     });
-    rows.collect()
+    Ok(rows.collect())
 }
 
 impl Credit {

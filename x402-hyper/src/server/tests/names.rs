@@ -353,15 +353,55 @@ async fn over_plain_http_a_name_is_neither_taken_nor_told() {
     let (head, _) = send(&service, from("127.0.0.1", drawing(&credit, "1", "/a"))).await;
     assert_eq!(head.status, StatusCode::OK);
     // Behind a proxy that speaks TLS.
-    let base_url = "https://shop.example".to_owned();
-    let metering = bytewise(None);
-    let sale = Arc::new(Sale { base_url, metering, ..Sale::from(shop.offer) });
-    let layer = PaymentLayer::new(Arc::clone(&shop.seller), move |_: &Parts| {
-        Quote::Paid(Arc::clone(&sale))
-    });
-    let service = layer.signing(keys()).layer(echo(&seen));
+    let service = at(&shop, "https://shop.example").layer(echo(&seen));
     let (head, _) = send(&service, from(FAR, paid(&shop, 3))).await;
     assert_eq!(told(&head), credit);
     let (head, _) = send(&service, from(FAR, drawing(&credit, "2", "/a"))).await;
     assert_eq!((head.status, told(&head)), (StatusCode::OK, credit));
+}
+
+/// The seller at this URL, as its payers know it.
+fn at(shop: &Shop, base_url: &str) -> PaymentLayer {
+    let (base_url, metering) = (base_url.to_owned(), bytewise(None));
+    let sale = Arc::new(Sale { base_url, metering, ..Sale::from(shop.offer) });
+    let pricing = move |_: &Parts| Quote::Paid(Arc::clone(&sale));
+    PaymentLayer::new(Arc::clone(&shop.seller), pricing).signing(keys())
+}
+
+/// Behind a proxy anybody can write a `Host`: what is signed for that one is good where the seller says its own.
+#[tokio::test]
+async fn a_signature_is_for_an_origin_that_the_seller_says_or_for_this_machine() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let proxied = |mut request: Request<Full<Bytes>>| {
+        let fields = [("x-forwarded-proto", "https"), ("x-forwarded-for", "192.0.2.7")];
+        for (name, value) in fields {
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        from("127.0.0.1", request)
+    };
+    let service = at(&shop, "").layer(echo(&seen));
+    pay(&service, &shop, 1).await;
+    let by_host = asking("new", &proof(&shop, CreditStatement::Rename, NOW));
+    refused(&service, proxied(by_host.clone()), 403, "invalid_credit_proof").await;
+    let (head, _) = send(&service, from("127.0.0.1", by_host)).await;
+    assert_eq!(head.status, StatusCode::OK);
+    let service = at(&shop, "https://shop.example").layer(echo(&seen));
+    let time = NOW + 1;
+    let said = prove("https://shop.example", &signer(), &shop, CreditStatement::Rename, time);
+    let (head, _) = send(&service, proxied(asking("new", &said))).await;
+    assert_eq!(head.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_was_signed_and_sent_in_the_clear_is_used_up() {
+    let (shop, seen) = (Shop::new(), Seen::default());
+    let service = at(&shop, "https://shop.example").layer(echo(&seen));
+    let old = pay(&service, &shop, 1).await;
+    let said = prove("https://shop.example", &signer(), &shop, CreditStatement::Rename, NOW);
+    let mut clear = asking("new", &said);
+    clear.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    refused(&service, clear, 403, "insecure_transport").await;
+    // Whoever has read it has nothing by it, and the names before it have ended, as was asked for.
+    refused(&service, asking("new", &said), 409, "credit_proof_used").await;
+    refused(&service, drawing(&old, "1", "/a"), 403, "credit_replaced").await;
 }

@@ -77,6 +77,7 @@ pub(super) struct Taken {
 impl State {
     /// The node has taken a transaction of this nonce.
     pub(super) fn note_taken(&mut self, nonce: u64, transaction: &Transaction) {
+        self.waits_again(nonce);
         let next = nonce.saturating_add(1);
         self.taken_to = self.taken_to.max(next);
         // It may have filled a gap: then the next one may be taken already, and only the node knows.
@@ -86,14 +87,20 @@ impl State {
 
     /// A node has a transaction that was sent again, or may have one: perhaps behind others that it lacks.
     pub(super) fn note_waiting(&mut self, nonce: u64, transaction: &Transaction) {
+        self.waits_again(nonce);
         self.taken_to = self.taken_to.max(nonce.saturating_add(1));
         if !self.taken.iter().any(|taken| taken.hash == transaction.hash) {
             self.remember(nonce, transaction);
         }
     }
 
+    /// A nonce is not used up: where it was, the chain has gone back.
+    fn waits_again(&mut self, nonce: u64) {
+        self.mined_to = self.mined_to.min(nonce);
+    }
+
     /// Keeps what a node has taken, among the last ones.
-    pub(super) fn remember(&mut self, nonce: u64, transaction: &Transaction) {
+    fn remember(&mut self, nonce: u64, transaction: &Transaction) {
         let Some((_, fees)) = Account::terms_of(transaction) else { return };
         if self.taken.len() >= REMEMBERED {
             self.taken.pop_front();

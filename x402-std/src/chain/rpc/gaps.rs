@@ -9,7 +9,7 @@
 
 use super::RpcChain;
 use super::account::State;
-use super::fees::{FeeError, Fees};
+use super::fees::Fees;
 use super::node::Node;
 
 /// How many nonces are looked at, at most.
@@ -28,24 +28,10 @@ impl RpcChain {
         }
         // Only the node knows.
         state.next_nonce = None;
-        let filled = self.look_for_gaps(&mut state).await;
+        let filled = self.terms_and_gaps(&mut state, 0, 0).await;
         state.next_nonce = None;
         if let Err(error) = filled {
             tracing::debug!(%error, "whether nonces are missing is not known");
-        }
-    }
-
-    async fn look_for_gaps(&self, state: &mut State) -> Result<(), FeeError> {
-        let mut turn = self.nodes.turn();
-        loop {
-            match self.account.terms(state, turn.node(), 0).await {
-                Ok((first, fees)) => {
-                    self.fill_gaps_from(state, turn.node(), first, fees).await;
-                    return Ok(());
-                }
-                Err(error @ FeeError::Node(_)) if turn.passes(&error) => {}
-                Err(error) => return Err(error),
-            }
         }
     }
 
@@ -76,22 +62,20 @@ impl RpcChain {
             state.short_since = None;
         }
         for nonce in gaps {
-            self.fill_gap(state, nonce, fees).await;
+            self.use_up(state, nonce, fees, "a transaction of ours is gone, and others wait").await;
         }
     }
 
-    async fn fill_gap(&self, state: &mut State, nonce: u64, fees: Fees) {
+    /// Uses a nonce up by a transaction that does nothing. Where it cannot, it may be another's, or the next
+    /// payment has it.
+    pub(super) async fn use_up(&self, state: &mut State, nonce: u64, fees: Fees, why: &str) {
         let nothing = self.account.sign_nothing(nonce, fees);
         match self.nodes.send(&nothing.raw).await {
             Ok(_) => {
-                tracing::warn!(
-                    nonce,
-                    transaction = %nothing.hash,
-                    "a transaction of ours is gone, and others wait for its nonce: it is used up"
-                );
-                state.remember(nonce, &nothing);
+                tracing::warn!(nonce, transaction = %nothing.hash, why, "a nonce is used up");
+                state.note_waiting(nonce, &nothing);
             }
-            Err(fault) => tracing::warn!(nonce, %fault, "a missing nonce is not used up"),
+            Err(fault) => tracing::warn!(nonce, %fault, why, "a nonce is not used up"),
         }
     }
 

@@ -75,12 +75,24 @@ impl RpcChain {
         state: &mut State,
         at_least: u64,
     ) -> Result<(u64, Fees), FeeError> {
+        // The transaction takes the nonce itself.
+        self.terms_and_gaps(state, at_least, 1).await
+    }
+
+    /// The next nonce and the fees; those nonces that are missing so many behind it, and further on, are used
+    /// up.
+    pub(super) async fn terms_and_gaps(
+        &self,
+        state: &mut State,
+        at_least: u64,
+        behind: u64,
+    ) -> Result<(u64, Fees), FeeError> {
         let mut turn = self.nodes.turn();
         loop {
             match self.account.terms(state, turn.node(), at_least).await {
                 Ok((nonce, fees)) => {
-                    let behind = nonce.saturating_add(1);
-                    self.fill_gaps_from(state, turn.node(), behind, fees).await;
+                    let first = nonce.saturating_add(behind);
+                    self.fill_gaps_from(state, turn.node(), first, fees).await;
                     return Ok((nonce, fees));
                 }
                 Err(error @ FeeError::Node(_)) if turn.passes(&error) => {}

@@ -34,7 +34,8 @@ impl RpcChain {
         }
         if let Some(fees) = self.fees_in_place(state, turn.node(), first).await? {
             state.first = None;
-            self.replace(state, first, fees).await;
+            let why = "a transaction of ours offered too little for its gas, and nobody raised it";
+            self.use_up(state, first, fees, why).await;
         }
         Ok(())
     }
@@ -57,22 +58,5 @@ impl RpcChain {
         }
         // From before this process: those whose payments are open were sent again meanwhile.
         Ok(Some(self.account.twice(self.account.fees(state, node).await?)))
-    }
-
-    async fn replace(&self, state: &mut State, nonce: u64, fees: Fees) {
-        let nothing = self.account.sign_nothing(nonce, fees);
-        match self.nodes.send(&nothing.raw).await {
-            Ok(_) => {
-                tracing::warn!(
-                    nonce,
-                    transaction = %nothing.hash,
-                    fee = fees.max,
-                    "a transaction of ours offered too little for its gas and nobody raised it: others \
-                     waited behind it, and one that does nothing is in its place"
-                );
-                state.note_waiting(nonce, &nothing);
-            }
-            Err(fault) => tracing::warn!(nonce, %fault, "a transaction of ours stays in the way"),
-        }
     }
 }

@@ -90,14 +90,9 @@ impl RpcChain {
         let Some(last) = cars.iter().rposition(is_taken) else { return };
         for (car, nonce) in cars.iter().take(last).zip(first..) {
             let is_free = matches!(car, Car::Again(..) | Car::Sent(Err(ChainError::Unsent(_))));
-            if !is_free {
-                continue;
-            }
-            let nothing = self.account.sign_nothing(nonce, fees);
-            match self.nodes.send(&nothing.raw).await {
-                Ok(_) => tracing::warn!(nonce, transaction = %nothing.hash, "a nonce is used up"),
-                // It may be another's; if not, the next payment has it.
-                Err(fault) => tracing::warn!(nonce, %fault, "a nonce is not used up"),
+            if is_free {
+                self.use_up(state, nonce, fees, "the node has refused it, and taken a later one")
+                    .await;
             }
         }
         state.next_nonce = state.next_nonce.filter(|_| cars.iter().all(is_taken));

@@ -86,19 +86,20 @@ pub(super) async fn held(server: &Server) -> Result<Vec<Draw>, LedgerError> {
 }
 
 impl RedisLedger {
-    /// Looks which debts the balance would have to be set off against, and draws if they still are the same.
+    /// Draws if the payer's debts are those that were looked at; at first none, for most have none.
     pub(super) async fn draw_now(&self, draw: &Draw) -> Result<Drawing, LedgerError> {
+        let (mut debts, mut due) = (Vec::new(), Vec::new());
         for _ in 0..ATTEMPTS {
-            let debts = self.debts_of(draw.account.payer).await?;
-            let due = self.due_from(&debts, &draw.account).await?;
             if let Some(drawing) = self.draw_beside(draw, &debts, due).await? {
                 return Ok(drawing);
             }
+            debts = self.debts_of(draw.account.payer).await?;
+            due = self.due_from(&debts, &draw.account).await?;
         }
         Err(failed("others keep changing what the payer owes"))
     }
 
-    /// `None` where the payer has other debts than these by now.
+    /// `None` where the payer has other debts than these.
     async fn draw_beside(
         &self,
         draw: &Draw,

@@ -19,7 +19,7 @@ impl Shop {
         }
     }
 
-    async fn replayed(&self, payment: &Payment, settle: Settle) -> Option<TxHash> {
+    pub(super) async fn replayed(&self, payment: &Payment, settle: Settle) -> Option<TxHash> {
         match self.buy(payment, settle).await {
             Ok(Admission::Replay(receipt, kept)) => {
                 assert_eq!(kept, answer());

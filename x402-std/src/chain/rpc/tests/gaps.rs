@@ -15,6 +15,16 @@ fn drop_one(shop: &Shop, hash: TxHash) {
     shop.rpc("anvil_dropTransaction", json!([hash.to_string()]));
 }
 
+/// The second of two transactions, which waits: the node lost the first.
+async fn behind_a_gap() -> (Shop, Transaction) {
+    let shop = Shop::with(options()).await;
+    shop.rpc("evm_setAutomine", json!([false]));
+    let (first, _) = send(&shop).await;
+    let (_, second) = send(&shop).await;
+    drop_one(&shop, first);
+    (shop, second.last())
+}
+
 #[tokio::test]
 async fn what_waits_for_nonces_that_are_gone_is_mined() {
     let mut shop = Shop::with(options()).await;
@@ -68,12 +78,7 @@ async fn two_that_are_gone_do_not_hold_up_the_others() {
 
 #[tokio::test]
 async fn what_waits_is_mined_where_no_other_payment_comes() {
-    let mut shop = Shop::with(options()).await;
-    shop.rpc("evm_setAutomine", json!([false]));
-    let (first, _) = send(&shop).await;
-    let (_, second) = send(&shop).await;
-    drop_one(&shop, first);
-    let second = second.last();
+    let (mut shop, second) = behind_a_gap().await;
     shop.calls();
     // There is no reason to look, but for whether they are mined.
     shop.chain.fill_gaps().await;
@@ -98,12 +103,7 @@ async fn what_waits_is_mined_where_no_other_payment_comes() {
 /// It does not know which transactions wait until one of them is sent again.
 #[tokio::test]
 async fn what_waits_since_before_a_restart_is_mined() {
-    let mut shop = Shop::with(options()).await;
-    shop.rpc("evm_setAutomine", json!([false]));
-    let (first, _) = send(&shop).await;
-    let (_, second) = send(&shop).await;
-    drop_one(&shop, first);
-    let second = second.last();
+    let (mut shop, second) = behind_a_gap().await;
     shop.chain = shop.chain_of(&SETTLER).await;
     shop.chain.account.hole_wait = Duration::ZERO;
     shop.chain.fill_gaps().await;
@@ -157,6 +157,30 @@ async fn what_offers_too_little_is_not_in_the_way_for_ever() {
         shop.chain.fill_gaps().await;
         assert!(shop.calls().is_empty(), "{restarts}");
     }
+}
+
+/// More nonces were used up there than are by now.
+#[tokio::test]
+async fn what_offers_too_little_on_a_chain_that_begins_again_is_not_in_the_way() {
+    let mut shop = Shop::with(RpcOptions { fee_cache: Duration::ZERO, ..options() }).await;
+    let empty = shop.rpc("evm_snapshot", json!([]));
+    for _ in 0..5 {
+        send(&shop).await;
+    }
+    shop.chain.fill_gaps().await;
+    shop.rpc("evm_revert", json!([empty]));
+    shop.rpc("evm_setAutomine", json!([false]));
+    shop.chain.account.recount();
+    shop.play("eth_feeHistory", &[Trick::Edit(|answer| tip(answer, "0x1"))]);
+    send(&shop).await;
+    shop.play("eth_feeHistory", &vec![Trick::Edit(|answer| tip(answer, "0x3b9aca00")); 16]);
+    send(&shop).await;
+    assert_eq!(shop.nonces()[5..], [0, 1]);
+    shop.chain.account.hole_wait = Duration::ZERO;
+    for _ in 0..3 {
+        shop.chain.fill_gaps().await;
+    }
+    assert_eq!(shop.nonces()[5..], [0, 1, 0]);
 }
 
 #[tokio::test]
