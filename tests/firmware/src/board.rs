@@ -1,4 +1,5 @@
 use core::convert::Infallible;
+use core::hint::black_box;
 use core::ptr;
 
 /// The first serial port, without interrupts.
@@ -47,6 +48,22 @@ pub fn instructions() -> u32 {
     return (0x00ff_ffff - cortex_m::peripheral::SYST::get_current()) * 40;
     #[cfg(target_arch = "riscv32")]
     return riscv::register::minstret::read() as u32;
+}
+
+/// Where the emulator leaves 48 random bytes at its start, the first of them not zero, as these boards have
+/// no generator: memory that the image does not use.
+#[cfg(target_arch = "arm")]
+const RANDOM: *const [u8; 48] = 0x2100_0000 as *const _;
+#[cfg(target_arch = "riscv32")]
+const RANDOM: *const [u8; 48] = 0x8700_0000 as *const _;
+
+/// 48 random bytes; the same ones for the whole run. None where nobody left any: a nonce made of ticks is
+/// no substitute, for the counter stands still where the host is busy, and two purchases had the same one.
+#[must_use]
+pub fn random() -> Option<&'static [u8; 48]> {
+    // SAFETY: memory of the board, written before the image starts and by nobody after.
+    let bytes = unsafe { &*black_box(RANDOM) };
+    (bytes[0] != 0).then_some(bytes)
 }
 
 impl Uart {

@@ -16,7 +16,7 @@ pub mod stack;
 
 use core::panic::PanicInfo;
 
-pub use board::{Uart, instructions, start};
+pub use board::{Uart, instructions, random, start};
 use semihosting::io::Write as _;
 pub use semihosting::{print, println};
 

@@ -5,9 +5,9 @@ use x402_core::device::{BUYER_BUFFER_LEN, Buyer, Clock, Dialects, SELLER_BUFFER_
 use x402_core::device::{BodyLength, Connection, FreshNonce, Next, Request};
 use x402_core::hex::Hex;
 use x402_core::window::Limits;
-use x402_core::{Amount, Moment, Timestamp, Window};
+use x402_core::{Amount, Moment, Nonce, Timestamp, Window};
 
-use crate::{Uart, println, seconds, shop, show};
+use crate::{Uart, println, random, seconds, shop, show};
 
 const REQUEST: Request<'_> =
     Request { method: "GET", target: "/reading", host: "device", fields: &[], body: b"" };
@@ -17,10 +17,11 @@ const READING: &[u8] = b"21.5 C\n";
 #[must_use]
 pub fn buy<D: Dialects>() -> bool {
     let Ok(signer) = shop::signer() else { return false };
+    let Some(fresh) = fresh(seconds()) else { return false };
     let mut buffer = [0; BUYER_BUFFER_LEN];
     let mut buyer = Buyer::<_, D>::speaking(shop::limits(), signer, &mut buffer);
     let mut connection = Connection::new(Uart::new());
-    let answer = match buyer.pay(&mut connection, &REQUEST, &fresh(seconds())) {
+    let answer = match buyer.pay(&mut connection, &REQUEST, &fresh) {
         Ok(Next::Answer(answer)) => answer,
         Ok(Next::Reconnect) | Err(_) => return false,
     };
@@ -71,9 +72,10 @@ pub fn resell<D: Dialects>() -> bool {
     let mut connection = Connection::new(Uart::new());
     let Ok(Some(order)) = seller.receive(&mut connection, &mut lent.1) else { return false };
     let now = seconds();
+    let Some(fresh) = fresh(now) else { return false };
     match seller.sell(&order, &offer, &Moment::at(now)) {
         Ok(sale) => {
-            let bought = buyer.pay(&mut connection, &REQUEST, &fresh(now));
+            let bought = buyer.pay(&mut connection, &REQUEST, &fresh);
             seller.answer(&mut connection, &sale, "text/plain", READING).is_ok()
                 && matches!(bought, Ok(Next::Answer(_)))
         }
@@ -81,9 +83,11 @@ pub fn resell<D: Dialects>() -> bool {
     }
 }
 
-fn fresh(now: u64) -> FreshNonce {
-    let (nonce, clock) = (shop::nonce(now), Clock::Now(Timestamp::from_secs(now)));
-    FreshNonce { nonce, key: shop::key(now), clock }
+/// For the one purchase of a run. None where nothing is random: nothing is signed then.
+fn fresh(now: u64) -> Option<FreshNonce> {
+    let bytes = random()?;
+    let (nonce, key) = (Nonce::new(*bytes.first_chunk()?), *bytes.last_chunk()?);
+    Some(FreshNonce { nonce, key, clock: Clock::Now(Timestamp::from_secs(now)) })
 }
 
 fn limits() -> Limits {

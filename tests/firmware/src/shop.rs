@@ -2,7 +2,7 @@
 
 use x402_core::device::Limits;
 use x402_core::secp256k1::InvalidKey;
-use x402_core::{Address, Amount, Asset, ChainId, Nonce, Offer, keccak256};
+use x402_core::{Address, Amount, Asset, ChainId, Offer};
 
 #[cfg(feature = "libsecp256k1")]
 pub use crate::libsecp::{Key, Recovery};
@@ -67,22 +67,4 @@ pub const KEY_BYTES: [u8; 32] = [
 /// None: it is a key.
 pub fn signer() -> Result<Key, InvalidKey> {
     Key::from_bytes(&KEY_BYTES)
-}
-
-/// Unlike any before it, and no more than that: a device has a generator of random numbers.
-#[must_use]
-pub fn nonce(seconds: u64) -> Nonce {
-    Nonce::new(unlike_any("nonce", seconds))
-}
-
-/// The key that goes with a payment, likewise.
-#[must_use]
-pub fn key(seconds: u64) -> [u8; 16] {
-    let [key @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = unlike_any("key", seconds);
-    key
-}
-
-fn unlike_any(purpose: &str, seconds: u64) -> [u8; 32] {
-    let (time, count) = (seconds.to_be_bytes(), crate::instructions().to_be_bytes());
-    keccak256(&[purpose.as_bytes(), &time, &count])
 }
