@@ -462,7 +462,12 @@ impl Rail for OnChain {
     }
 }
 
-async fn fail(entry: &Entry, steps: &Steps<'_>, error: Error) -> Result<TxHash, Rejection> {
+/// The payment cannot be settled any more.
+pub(super) async fn fail(
+    entry: &Entry,
+    steps: &Steps<'_>,
+    error: Error,
+) -> Result<TxHash, Rejection> {
     match entry.state {
         State::Failed => {}
         State::Worked => steps.take(Step::Refused).await?,

@@ -4,10 +4,12 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use x402_core::{Address, Amount, Error, PaymentId};
+use x402_core::{Address, Amount, Error, PaymentId, Refusal};
 
+use super::on_chain::fail;
 use super::resolve::Held;
 use super::{Admission, Guard, Receipt, Rejection, Seller, Steps};
+use crate::chain::TxHash;
 use crate::ledger::{Answer, Entry, Ledger, LedgerError, OwedAccount, Settle, Step};
 
 /// How long an answer may take at least that is given before the money moves, in seconds.
@@ -85,7 +87,7 @@ impl Pledge {
             let steps = Steps::new(&*seller.ledger, entry.id());
             let worked = keep(&*seller.ledger, entry, answer, amount).await;
             let entry = worked.map_err(|error| Rejection::unavailable(&error))?;
-            let moved = seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await;
+            let moved = seller.move_in_time(&entry, &steps).await;
             seller.take_down(&entry, &moved);
             moved
         });
@@ -148,6 +150,27 @@ impl Seller {
         }
         let most = self.options.later.max_owed((account.chain_id, account.asset));
         Ok(owed.sum <= most && self.has_time(entry))
+    }
+
+    /// Moves the money of a payment whose work is done, if it has not ended meanwhile: nobody was shown the
+    /// signature, so that nothing can come of it then.
+    async fn move_in_time(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
+        let rail = self.rail(entry.payment.chain_id())?;
+        let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
+        if valid_before <= self.now() {
+            return fail(entry, steps, Error::Expired).await;
+        }
+        let moved = rail.settle(entry, steps).await;
+        let margin = u64::from(self.margin_seconds(entry.payment.chain_id()));
+        moved.map_err(|rejection| match rejection.refusal {
+            // The token does not say why, and the next block may be too late.
+            Refusal::Payment(Error::Simulation)
+                if valid_before <= self.now().saturating_add(margin) =>
+            {
+                Rejection { refusal: Error::Expired.into(), ..rejection }
+            }
+            _ => rejection,
+        })
     }
 
     /// Whether there is time for an answer before a payment has to be owed.

@@ -76,6 +76,65 @@ async fn after_the_work_the_money_moves_and_then_the_answer_is_good() {
 }
 
 #[tokio::test]
+async fn work_that_outlasts_its_payment_is_refused_as_expired_and_nothing_is_sent() {
+    let shop = Shop::new(Script::default());
+    let payment = shop.payment();
+    let pledge = shop.pledged(&payment, Settle::After).await;
+    let simulated = shop.chain.simulated.load(Ordering::SeqCst);
+    shop.now.store(NOW + 75, Ordering::SeqCst);
+    let rejection = pledge.settle(answer(), shop.price()).await.unwrap_err();
+    assert_eq!(rejection.refusal, Refusal::Payment(Error::Expired));
+    assert_eq!((shop.broadcasts(), shop.state(&payment).await), (0, Some(State::Failed)));
+    assert_eq!(shop.chain.simulated.load(Ordering::SeqCst), simulated, "it is known already");
+}
+
+/// Refuses what it takes without a reason.
+struct Refusing;
+
+impl Rail for Refusing {
+    fn has_code(&self, _: x402_core::Address) -> BoxFuture<'_, Result<Option<bool>, ChainError>> {
+        Box::pin(core::future::ready(Ok(Some(false))))
+    }
+
+    fn verify<'a>(&'a self, _: &'a Entry) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(core::future::ready(Ok(())))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        _: &'a Entry,
+        _: &'a Steps<'a>,
+    ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
+        Box::pin(core::future::ready(Err(Error::Simulation.into())))
+    }
+
+    fn follow<'a>(
+        &'a self,
+        entry: &'a Entry,
+        steps: &'a Steps<'a>,
+    ) -> BoxFuture<'a, Result<TxHash, Rejection>> {
+        self.settle(entry, steps)
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_at_its_very_end_is_refused_as_expired() {
+    for (seconds, expected) in [(30, Error::Simulation), (56, Error::Expired)] {
+        let shop = Shop::new(Script::default());
+        let now = Arc::clone(&shop.now);
+        let clock: Clock = Arc::new(move || now.load(Ordering::SeqCst));
+        let options = SellerOptions { clock, ..SellerOptions::default() };
+        let rails = vec![(ChainId::ETHEREUM, Arc::new(Refusing) as Arc<dyn Rail>)];
+        let seller = Seller::with_rails(shop.ledger.clone(), rails, options);
+        let shop = Shop { seller, ..shop };
+        let pledge = shop.pledged(&shop.payment(), Settle::After).await;
+        shop.now.store(NOW + seconds, Ordering::SeqCst);
+        let rejection = pledge.settle(answer(), shop.price()).await.unwrap_err();
+        assert_eq!(rejection.refusal, Refusal::Payment(expected), "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_let_go_is_not_charged_and_may_be_presented_again() {
     for settle in [Settle::After, Settle::Later] {
         let shop = Shop::new(Script::default());
