@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 use super::asset::{check_asset, find_asset};
 use super::error::{Origin, Problem};
 use super::later::{check_credit_expires, check_later};
+use super::limits::{RawLimits, check_head_limit, check_seats};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
-use super::routes::check_routes;
+use super::routes::{Common, check_routes};
 use super::snippet::quote;
 use super::urls::{check_facilitator, check_public_url};
 use super::{
     ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, LedgerUrl,
-    Overrides, OwnedAsset, Route, RpcText, Upstream,
+    Limits, Overrides, OwnedAsset, Route, RpcText, Upstream,
 };
 
 /// What is read besides the file.
@@ -157,9 +158,23 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let is_remote = matches!(facilitator, FacilitatorChoice::Remote { confirm: false, .. });
     let has_chain =
         |id: ChainId| is_remote || id == chain_id || chains.iter().any(|(known, _)| *known == id);
-    let routes = check_routes(raw.routes, &asset, &has_chain)?;
-    check_recipient(pay_to, &routes)?;
+    let request = RawLimits {
+        answer_timeout: raw.answer_timeout.as_ref(),
+        idle_timeout: raw.idle_timeout.as_ref(),
+        body_time: raw.body_time.as_ref(),
+        body_limit: raw.body_limit.as_ref(),
+        kept_answer: raw.kept_answer.as_ref(),
+    };
+    let limits = Limits {
+        request: request.check()?,
+        head: check_head_limit(raw.head_limit.as_ref())?,
+        seats: check_seats(raw.connections.as_ref(), raw.trusted_proxies.as_deref())?,
+    };
     let later = check_later(raw.later)?;
+    let (request, max_delay) = (limits.request, later.max_delay);
+    let common = Common { asset: &asset, has_chain: &has_chain, request, max_delay };
+    let routes = check_routes(raw.routes, &common)?;
+    check_recipient(pay_to, &routes)?;
     let credit_expires = check_credit_expires(raw.credit_expires.as_ref())?;
     let metrics = raw.metrics.map(|text| check_listen(&text.into())).transpose()?;
     let default = check_default(raw.default)?;
@@ -179,6 +194,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         name,
         credit_expires,
         later,
+        limits,
         metrics,
         routes,
         default,

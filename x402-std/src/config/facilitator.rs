@@ -1,4 +1,5 @@
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::Spanned;
@@ -11,10 +12,12 @@ use super::check::{
 };
 use super::error::{Origin, Problem};
 use super::later::check_batch;
+use super::limits::{check_body_time, check_seats};
 use super::raw::{RawServed, RawService, Text};
 use super::snippet::quote;
 use super::{
-    ChainConfig, ConfigError, KeySource, LedgerConfig, Overrides, OwnedAsset, parse_raw, read,
+    ChainConfig, ConfigError, KeySource, LedgerConfig, Overrides, OwnedAsset, SeatLimits,
+    parse_raw, read,
 };
 use crate::facilitator::Kind;
 
@@ -48,6 +51,11 @@ pub struct FacilitatorConfig {
     /// How many payments one transaction settles at most, of those that come at the same time; with one,
     /// each has a transaction of its own.
     pub max_batch: usize,
+    /// How long a request's body may take; `None` for what is usual. The key is `body_time`, in seconds.
+    pub body_time: Option<Duration>,
+    /// How many connections are open at once (`connections`), and from where many may come
+    /// (`trusted_proxies`).
+    pub seats: SeatLimits,
     /// What is settled.
     pub chains: Vec<ServedConfig>,
 }
@@ -112,6 +120,8 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
     let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let max_batch = check_batch(raw.max_batch.as_ref())?;
+    let body_time = check_body_time(raw.body_time.as_ref())?;
+    let seats = check_seats(raw.connections.as_ref(), raw.trusted_proxies.as_deref())?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());
     let raw_chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
     let chains = raw_chains.iter().map(|chain| check_served(layers, chain));
@@ -129,6 +139,8 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
         contract_wallets,
         wallet_factories,
         max_batch,
+        body_time,
+        seats,
         chains,
     })
 }

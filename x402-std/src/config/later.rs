@@ -49,7 +49,12 @@ pub(super) fn check_credit_expires(raw: Option<&Text>) -> Result<Option<Duration
     Ok(seconds.map(Duration::from_secs))
 }
 
-fn check_number(text: &Text, range: RangeInclusive<u64>, what: &str) -> Result<u64, Problem> {
+/// A whole number, written in digits alone.
+pub(super) fn check_number(
+    text: &Text,
+    range: RangeInclusive<u64>,
+    what: &str,
+) -> Result<u64, Problem> {
     let is_plain = text.value.bytes().all(|b| b.is_ascii_digit());
     let number = text.value.parse().ok().filter(|number| is_plain && range.contains(number));
     number.ok_or_else(|| {

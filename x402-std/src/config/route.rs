@@ -2,7 +2,7 @@
 
 use x402_core::Amount;
 
-use super::{OwnedAsset, Pricing};
+use super::{OwnedAsset, Pricing, RequestLimits};
 use crate::ledger::Settle;
 use crate::seller::Replay;
 
@@ -21,6 +21,8 @@ pub struct Route {
     pub pricing: Pricing,
     /// For how long, in seconds, a buyer is asked to let the authorization be valid.
     pub max_timeout_seconds: u32,
+    /// What of its requests is put up with, where it says so.
+    pub limits: RequestLimits,
     /// Other ways to pay for it.
     pub offers: Vec<RouteOffer>,
     /// What is sold, in the seller's words.

@@ -1,3 +1,5 @@
+use core::time::Duration;
+
 use serde_saphyr::Spanned;
 use x402_core::ChainId;
 use x402_core::tariff::Model;
@@ -6,30 +8,34 @@ use super::asset::check_asset;
 use super::check::{check_bool, check_network};
 use super::error::{Origin, Problem};
 use super::later::check_settle;
+use super::limits::RawLimits;
 use super::pricing::{check_amount, check_pricing};
 use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
 use super::tariff::Declarations;
-use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, Route, RouteOffer, Upto};
+use super::validity::check_validity;
+use super::{IdentifierRule, OwnedAsset, PathPattern, Pricing, RequestLimits, Route, RouteOffer};
 use crate::ledger::Settle;
 use crate::seller::Replay;
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-/// For how long a buyer is asked to let an authorization be valid, unless the route says.
-const DEFAULT_TIMEOUT_SECONDS: u32 = 60;
-/// The same, where an answer is measured and the money moves after it: it has to be over by then.
-const MEASURED_TIMEOUT_SECONDS: u32 = 600;
-/// Shorter, it would be over before the money can have moved; longer, the buyer's money is bound
-/// for nothing.
-const TIMEOUT_SECONDS: core::ops::RangeInclusive<u32> = 10..=86_400;
-
 type RawRoutes = Spanned<Vec<Spanned<RawRoute>>>;
+
+/// What all routes have in common.
+pub(super) struct Common<'a> {
+    pub(super) asset: &'a OwnedAsset,
+    /// Whether there is a chain to be paid on.
+    pub(super) has_chain: &'a dyn Fn(ChainId) -> bool,
+    /// What holds for requests whose route says nothing else.
+    pub(super) request: RequestLimits,
+    /// How long a payment waits for others, where it is settled later.
+    pub(super) max_delay: Duration,
+}
 
 pub(super) fn check_routes(
     raw: Option<RawRoutes>,
-    asset: &OwnedAsset,
-    has_chain: &dyn Fn(ChainId) -> bool,
+    common: &Common<'_>,
 ) -> Result<Vec<Route>, Problem> {
     const HELP: &str = "add one: `- {path: /api/analyze, pricing: free}`";
     let Some(raw) = raw else {
@@ -41,7 +47,7 @@ pub(super) fn check_routes(
     let mut routes: Vec<(Route, Origin)> = Vec::with_capacity(raw.value.len());
     for raw in &raw.value {
         let origin = Origin::of(&raw.value.path);
-        let route = check_route(&raw.value, asset, has_chain)?;
+        let route = check_route(&raw.value, common)?;
         for (earlier, at) in &routes {
             check_overlap(earlier, *at, &route, origin)?;
         }
@@ -50,11 +56,8 @@ pub(super) fn check_routes(
     Ok(routes.into_iter().map(|(route, _)| route).collect())
 }
 
-fn check_route(
-    raw: &RawRoute,
-    asset: &OwnedAsset,
-    has_chain: &dyn Fn(ChainId) -> bool,
-) -> Result<Route, Problem> {
+fn check_route(raw: &RawRoute, common: &Common<'_>) -> Result<Route, Problem> {
+    let Common { asset, has_chain, request, max_delay } = *common;
     let path = check_path(&raw.path)?;
     let methods = raw.methods.as_ref().map_or(Ok(Vec::new()), check_methods)?;
     let declared = Declarations::check(raw.facts.as_ref())?;
@@ -86,9 +89,11 @@ fn check_route(
         let message = "an answer that is sold by the minute is not held until it is over";
         return Err(Problem::new(Origin::of(text), message, "write `settle: first` or `later`"));
     }
-    let timeout = raw.timeout.as_ref();
+    let limits = check_limits(raw)?;
+    let answer_timeout = limits.or(request).answer_timeout;
+    let answer_timeout = answer_timeout.unwrap_or(RequestLimits::ANSWER_TIMEOUT);
     let max_timeout_seconds =
-        timeout.map_or(Ok(default_timeout(settle, &pricing)), check_timeout)?;
+        check_validity(raw.timeout.as_ref(), settle, &pricing, answer_timeout, max_delay)?;
     Ok(Route {
         path,
         methods,
@@ -96,6 +101,7 @@ fn check_route(
         replay: check_replay(raw, &pricing)?,
         pricing,
         max_timeout_seconds,
+        limits,
         offers,
         description: text(&raw.description),
         mime_type: text(&raw.mime_type),
@@ -104,14 +110,15 @@ fn check_route(
     })
 }
 
-fn default_timeout(settle: Settle, pricing: &Pricing) -> u32 {
-    match pricing {
-        Pricing::Paid(sold) if sold.tokens.is_some() => match (settle, sold.upto) {
-            (Settle::First | Settle::After, Upto::No) => DEFAULT_TIMEOUT_SECONDS,
-            _ => MEASURED_TIMEOUT_SECONDS,
-        },
-        Pricing::Paid(_) | Pricing::Free => DEFAULT_TIMEOUT_SECONDS,
-    }
+fn check_limits(raw: &RawRoute) -> Result<RequestLimits, Problem> {
+    let raw = RawLimits {
+        answer_timeout: raw.answer_timeout.as_ref(),
+        idle_timeout: raw.idle_timeout.as_ref(),
+        body_time: raw.body_time.as_ref(),
+        body_limit: raw.body_limit.as_ref(),
+        kept_answer: raw.kept_answer.as_ref(),
+    };
+    raw.check()
 }
 
 fn check_replay(raw: &RawRoute, pricing: &Pricing) -> Result<Replay, Problem> {
@@ -236,18 +243,6 @@ fn check_identifier(text: &Text) -> Result<IdentifierRule, Problem> {
             Err(Problem::unknown(Origin::of(text), "payment_identifier", other, &known))
         }
     }
-}
-
-fn check_timeout(text: &Text) -> Result<u32, Problem> {
-    let is_plain = text.value.bytes().all(|b| b.is_ascii_digit());
-    let seconds =
-        text.value.parse().ok().filter(|seconds| is_plain && TIMEOUT_SECONDS.contains(seconds));
-    seconds.ok_or_else(|| {
-        let message = format!("{} is not a timeout", quote(&text.value));
-        let (least, most) = (TIMEOUT_SECONDS.start(), TIMEOUT_SECONDS.end());
-        let help = format!("write a whole number of seconds, from {least} to {most}");
-        Problem::new(Origin::of(text), message, help)
-    })
 }
 
 /// The first route that matches wins, so one of whose requests an earlier route has taken some

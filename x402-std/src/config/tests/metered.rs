@@ -136,10 +136,10 @@ fn what_is_measured_and_paid_for_later_has_time() {
         (settled("per_token", "first", ""), 60),
         (settled("per_token", "later", ""), 600),
         (settled("per_token", "first", ", upto: true"), 600),
-        (settled("per_request", "later", ""), 60),
+        (settled("per_request", "later", ""), 159),
         // The minutes that are sold are asked for besides.
-        (settled("per_minute", "later", ""), 60),
-        (settled("per_token", "later\n    timeout: 90", ""), 90),
+        (settled("per_minute", "later", ""), 159),
+        (settled("per_token", "later\n    answer_timeout: 50\n    timeout: 90", ""), 90),
     ] {
         assert_eq!(timeout(&text), seconds, "{text}");
     }
