@@ -58,9 +58,9 @@ it answers with another 5xx or breaks off, a payment is good for the same reques
 
 # Limits
 
-They are [`GatewayOptions`]. A connection that sends no whole head in time, idle ones among them, is
-closed; so is one whose body comes at a drip, or whose client does not read. Beyond the limit of
-connections, others wait to be accepted.
+They are [`GatewayOptions`], and for single routes [`RequestLimits`]. A connection that sends no whole head in
+time, idle ones among them, is closed; so is one whose body comes at a drip, or whose client does not read. Beyond
+the limit of connections those give way that wait for their clients ([`listener`](crate::listener)).
 */
 
 mod fields;
@@ -75,7 +75,6 @@ mod sale;
 mod serve;
 #[cfg(test)]
 mod tests;
-mod timed;
 mod tokens;
 mod tunnel;
 
@@ -83,18 +82,24 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio::sync::watch;
 use tower_layer::Layer as _;
 use x402_std::Seller;
-use x402_std::config::{Config, Upstream};
+use x402_std::config::{Config, RequestLimits, Upstream};
 use x402_std::quote::TokenKeys;
 
+use crate::listener::ListenerOptions;
 use crate::server::{PaymentLayer, PaymentService};
 use proxy::Proxy;
-use timed::Pace;
 
 pub use prices::Prices;
 pub use router::Router;
+
+/// How long a body may be that is compared with the one that was paid for, in bytes.
+const COMPARED_BODY: u64 = 64 << 20;
+/// How long paid work may go on whose client is gone, at least.
+const FINISH_TIME: Duration = Duration::from_secs(300);
 
 /// A reverse proxy that sells what is behind it.
 ///
@@ -104,6 +109,7 @@ pub struct Gateway {
     service: PaymentService<Proxy>,
     prices: Prices,
     options: GatewayOptions,
+    trusted_proxies: Vec<IpNet>,
     /// Tells the tunnels that the gateway ends.
     stop: watch::Sender<bool>,
 }
@@ -121,7 +127,9 @@ pub struct GatewayOptions {
     pub head_timeout: Duration,
     /// How many bytes of an answer are kept, to be given again.
     pub keep_answers_up_to: usize,
-    /// How many connections are open at once; others wait to be accepted.
+    /// How long the body of a request may be, in bytes; `None` for any length.
+    pub max_body: Option<u64>,
+    /// How many connections are open at once, at most.
     pub max_connections: usize,
     /// How long the head of a request may be, in bytes.
     pub max_head: usize,
@@ -131,6 +139,9 @@ pub struct GatewayOptions {
     pub shutdown_timeout: Duration,
     /// How long the upstream may say nothing in the middle of an answer.
     pub upstream_idle: Duration,
+    /// How long a request's body may take altogether, where it is read before anything is done with it, or is
+    /// compared with another.
+    pub whole_body_time: Duration,
     /// How long a client may read nothing of what it is sent.
     pub write_timeout: Duration,
 }
@@ -149,34 +160,47 @@ pub enum GatewayError {
 
 impl Default for GatewayOptions {
     fn default() -> Self {
+        let listener = ListenerOptions::default();
         Self {
-            answer_timeout: Duration::from_secs(120),
+            answer_timeout: RequestLimits::ANSWER_TIMEOUT,
             connect_timeout: Duration::from_secs(5),
             credit_expires: None,
-            head_timeout: Duration::from_secs(10),
+            head_timeout: listener.head_time,
             keep_answers_up_to: 1 << 20,
-            max_connections: 1024,
-            max_head: 64 << 10,
-            request_patience: Duration::from_secs(20),
+            max_body: None,
+            max_connections: listener.connections,
+            max_head: listener.max_head,
+            request_patience: listener.body_time,
             shutdown_timeout: Duration::from_secs(30),
             upstream_idle: Duration::from_secs(120),
-            write_timeout: Duration::from_secs(25),
+            whole_body_time: Duration::from_secs(30),
+            write_timeout: listener.write_time,
         }
     }
 }
 
 impl GatewayOptions {
-    const fn request_pace(&self) -> Pace {
-        Pace { bytes: 1 << 10, time: self.request_patience }
-    }
-
-    const fn answer_pace(&self) -> Pace {
-        Pace { bytes: 1, time: self.upstream_idle }
+    /// Those of a configuration; what it leaves out is as usual.
+    #[must_use]
+    pub fn of_config(config: &Config) -> Self {
+        let (usual, request) = (Self::default(), config.limits.request);
+        Self {
+            answer_timeout: request.answer_timeout.unwrap_or(usual.answer_timeout),
+            credit_expires: config.credit_expires,
+            keep_answers_up_to: request.kept_answer.unwrap_or(usual.keep_answers_up_to),
+            max_body: request.body_limit.or(usual.max_body),
+            max_connections: config.limits.seats.connections.unwrap_or(usual.max_connections),
+            max_head: config.limits.head.unwrap_or(usual.max_head),
+            request_patience: request.body_time.unwrap_or(usual.request_patience),
+            upstream_idle: request.idle_timeout.unwrap_or(usual.upstream_idle),
+            whole_body_time: request.body_time.unwrap_or(usual.whole_body_time),
+            ..usual
+        }
     }
 }
 
 impl Gateway {
-    /// The gateway of a configuration, with the usual options, that is paid through `seller`.
+    /// The gateway of a configuration that is paid through `seller`.
     ///
     /// # Errors
     ///
@@ -184,9 +208,9 @@ impl Gateway {
     /// [`Router::of_seller`].
     pub fn new(config: &Config, seller: Arc<Seller>) -> Result<Self, GatewayError> {
         let router = Router::of_seller(config, &seller)?;
-        let credit_expires = config.credit_expires;
-        let options = GatewayOptions { credit_expires, ..GatewayOptions::default() };
-        Self::with(router, &config.upstream, seller, options)
+        let options = GatewayOptions::of_config(config);
+        let gateway = Self::with(router, &config.upstream, seller, options)?;
+        Ok(gateway.trusting(config.limits.seats.trusted_proxies.clone()))
     }
 
     /// A gateway before `upstream`, with `router`'s prices.
@@ -204,11 +228,21 @@ impl Gateway {
         let proxy = Proxy::new(upstream, options, stop.subscribe())?;
         let prices = Prices::new(router);
         let layer = PaymentLayer::new(seller, prices.clone());
-        let mut layer = layer.keep_answers_up_to(options.keep_answers_up_to);
+        let mut layer = layer
+            .keep_answers_up_to(options.keep_answers_up_to)
+            .hash_bodies_up_to(COMPARED_BODY, options.whole_body_time)
+            .finish_within(options.answer_timeout.max(FINISH_TIME));
         if let Some(time) = options.credit_expires {
             layer = layer.credit_names_for(time);
         }
-        Ok(Self { service: layer.layer(proxy), layer, prices, options, stop })
+        let trusted_proxies = Vec::new();
+        Ok(Self { service: layer.layer(proxy), layer, prices, options, trusted_proxies, stop })
+    }
+
+    /// Lets these have any number of connections: proxies, behind which there are many clients.
+    #[must_use]
+    pub fn trusting(self, trusted_proxies: Vec<IpNet>) -> Self {
+        Self { trusted_proxies, ..self }
     }
 
     /// Signs quotes, passes and the names of balances with these keys

@@ -13,5 +13,7 @@ pub mod facilitator;
 pub mod gateway;
 #[cfg(any(feature = "client", feature = "facilitator", feature = "gateway", feature = "server"))]
 mod idempotency;
+#[cfg(feature = "listener")]
+pub mod listener;
 #[cfg(feature = "server")]
 pub mod server;

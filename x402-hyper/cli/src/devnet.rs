@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use x402_core::Address;
+use x402_hyper::listener;
 use x402_std::devnet::{Devnet, DevnetOptions, EURC, USDC, accounts};
 
 use crate::args::DevnetArgs;
@@ -18,7 +19,7 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<Exit, Failure> {
             .help("everybody knows its keys; use 127.0.0.1 or ::1"));
     }
     let chain = Devnet::new(&DevnetOptions::default()).map_err(Failure::failed)?;
-    let listener = listen(address).await?;
+    let listener = listen(address)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let stop = signals::stop();
     output::line(format_args!("chain 1 (ethereum) at http://{address}"));
@@ -33,8 +34,8 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<Exit, Failure> {
 }
 
 /// Binds a listener, and says plainly where that fails.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    listener::bind(address).map_err(|error| {
         let failure = Failure::failed(format!("cannot listen: {error}")).at(address);
         match error.kind() {
             std::io::ErrorKind::AddrInUse => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use x402_hyper::facilitator::{FacilitatorService, Sellers};
+use x402_hyper::listener::{ListenerOptions, raise_descriptors};
 use x402_std::Seller;
 use x402_std::chain::{Chain, Coalesced, RpcOptions};
 use x402_std::config::{FacilitatorConfig, ServedConfig};
@@ -21,6 +22,8 @@ use crate::{output, shop};
 const CROWD: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
+    // Before anything is opened.
+    let _ = raise_descriptors();
     let config = FacilitatorConfig::load(&args.config);
     let config = config.map_err(|error| Failure::configuration(&error))?;
     let sellers = config.token_file.as_deref().map(read_sellers).transpose()?;
@@ -56,7 +59,7 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     });
     let facilitator = LocalFacilitator::new(Arc::clone(&seller), served.collect());
     let stop = told_to_stop();
-    let listener = listen(config.listen).await?;
+    let listener = listen(config.listen)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     output::line(format_args!("listening on http://{address}"));
     for (served, chain) in &chains {
@@ -67,9 +70,20 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     let resolving = tokio::spawn(async move { shop::resolve(&seller).await });
     let service =
         FacilitatorService::with_sellers(Arc::new(facilitator), sellers.unwrap_or_default());
-    service.serve(listener, stop).await;
+    service.serve_within(options_of(&config), listener, stop).await;
     resolving.abort();
     Ok(Exit::Ok)
+}
+
+/// What the service puts up with; what the file leaves out is as usual.
+fn options_of(config: &FacilitatorConfig) -> ListenerOptions {
+    let usual = ListenerOptions::default();
+    ListenerOptions {
+        body_time: config.body_time.unwrap_or(usual.body_time),
+        connections: config.seats.connections.unwrap_or(usual.connections),
+        trusted_proxies: config.seats.trusted_proxies.clone(),
+        ..usual
+    }
 }
 
 /// Those who are let in, by a file of tokens.

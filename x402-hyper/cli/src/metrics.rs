@@ -1,56 +1,32 @@
 //! What a gateway counts, in Prometheus' text format, version 0.0.4.
 
-use core::convert::Infallible;
 use core::fmt::Write as _;
-use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use x402_hyper::listener::{Listener, ListenerOptions};
 
 use crate::shop::Shop;
 
-const MAX_CONNECTIONS: usize = 16;
-/// How long a connection may take to ask, and be idle.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECTIONS: usize = 16;
 
 /// Answers `GET /metrics`. Never ends.
 pub(crate) async fn serve(listener: TcpListener, shop: Arc<Shop>) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let permit = Arc::clone(&room).acquire_owned().await;
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let shop = Arc::clone(&shop);
-        tokio::spawn(async move {
-            let _permit = permit;
-            let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, &shop);
-                async { Ok::<_, Infallible>(answer) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
-            // Whoever hangs up needs no answer.
-            drop(connection.await);
-        });
-    }
+    let options = ListenerOptions { connections: CONNECTIONS, ..ListenerOptions::default() };
+    let handler = move |request: Request<_>| {
+        let answer = answer(request.uri().path(), &shop);
+        async { answer }
+    };
+    Listener::new(options).answer(listener, handler).await;
 }
 
-fn answer(request: &Request<Incoming>, shop: &Shop) -> Response<Full<Bytes>> {
+fn answer(path: &str, shop: &Shop) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::default());
-    if request.uri().path() == "/metrics" {
+    if path == "/metrics" {
         let text = HeaderValue::from_static("text/plain; version=0.0.4");
         answer.headers_mut().insert(CONTENT_TYPE, text);
         *answer.body_mut() = Full::from(to_text(shop));

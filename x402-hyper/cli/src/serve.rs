@@ -7,6 +7,7 @@ use std::sync::Arc;
 use x402_core::tariff::Model;
 use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
+use x402_hyper::listener::raise_descriptors;
 use x402_std::Ledger;
 use x402_std::chain::RpcChain;
 use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
@@ -24,16 +25,18 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let allow_dev_key = args.allow_dev_key;
+    // Before anything is opened.
+    let _ = raise_descriptors();
     let config = load(&args)?;
     let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
     let (stop, hangup) = (told_to_stop(), signals::Hangup::watch());
-    let listener = listen(config.listen).await?;
+    let listener = listen(config.listen)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     output::line(describe(&config, &address.to_string()));
     describe_gas(&shop).await;
     let metrics = match config.metrics {
         Some(address) => {
-            let listener = listen(address).await?;
+            let listener = listen(address)?;
             let address = listener.local_addr().map_err(Failure::failed)?;
             output::line(format_args!("metrics are at http://{address}/metrics"));
             Some(tokio::spawn(metrics::serve(listener, Arc::clone(&shop))))

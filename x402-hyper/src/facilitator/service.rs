@@ -15,6 +15,7 @@ use x402_std::facilitator::{Caller, FacilitatorError, KnownSettlement, Request a
 use super::MAX_BODY;
 use super::metrics::Metrics;
 use super::sellers::Sellers;
+use crate::listener::TooSlow;
 
 /// An answer of the service.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -199,6 +200,8 @@ where
     let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             fault(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB")
+        } else if error.is::<TooSlow>() {
+            late()
         } else {
             fault(StatusCode::BAD_REQUEST, "the body broke off")
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use x402_std::Seller;
-use x402_std::config::Config;
+use x402_std::config::{Config, RequestLimits};
 
 use super::minutes::FIELDS;
 use super::{GatewayError, Router};
@@ -31,6 +31,11 @@ impl Prices {
     fn now(&self) -> Arc<Router> {
         // An `Arc` is whole whatever panicked.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What of a request is put up with, where its route says so.
+    pub(super) fn limits(&self, path: &str, method: &Method) -> RequestLimits {
+        self.now().limits(path, method)
     }
 
     /// Whether what a request is for is sold by the time.

@@ -16,14 +16,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Timeout, timeout};
-use x402_std::config::Upstream;
+use x402_std::config::{RequestLimits, Upstream};
 
 use super::fields::{self, Origin};
-use super::timed::{Timed, TooSlow};
 use super::tunnel::{self, Tunnel, Tunnelled};
 use super::{GatewayError, GatewayOptions};
+use crate::listener::{Pace, Seat, Timed, TooLong, TooSlow, Visitor};
 use crate::server::{Allowance, Notice, Paid, Peer, RequestBody, from_now};
 
 /// For how long a connection is kept for the next request: less than the five seconds after which
@@ -49,24 +49,23 @@ struct Address {
     host: HeaderValue,
 }
 
-/// The place that a connection takes, in its requests' extensions.
-#[derive(Clone)]
-pub(super) struct Seat {
-    _permit: Arc<OwnedSemaphorePermit>,
-}
-
-impl Seat {
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: Arc::new(permit) }
-    }
-}
+/// How much is held of an answer that is not passed on yet, its head included: in bytes.
+const ANSWER_BUFFER: usize = 32 << 10;
 
 /// What becomes a tunnel if the upstream agrees.
 struct Asked {
     client: OnUpgrade,
     protocol: HeaderValue,
     allowance: Allowance,
+}
+
+/// What is kept of a request while it is asked.
+struct Kept {
+    is_paid: bool,
+    asked: Option<Asked>,
     seat: Option<Seat>,
+    /// That of the answer's body.
+    pace: Pace,
 }
 
 const UNREACHABLE: Notice = Notice {
@@ -86,6 +85,12 @@ const SLOW: Notice = Notice {
     reason: "invalid_body",
     message: "the request's body comes too slowly",
     help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
+pub(super) const LARGE: Notice = Notice {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    reason: "invalid_body",
+    message: "the request's body is longer than is passed on",
+    help: "send less; if this was paid for, do not pay again: the same payment is good for a shorter one",
 };
 const TUNNEL: Notice = Notice {
     status: StatusCode::BAD_GATEWAY,
@@ -114,6 +119,7 @@ impl Proxy {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
+            .http1_max_buf_size(ANSWER_BUFFER)
             .build(connector);
         Ok(Self(Arc::new(Shared { client, upstream, options, stop })))
     }
@@ -124,6 +130,8 @@ impl Shared {
         let (mut head, body) = request.into_parts();
         let is_paid = head.extensions.get::<Paid>().is_some();
         let asked = Asked::of(&mut head);
+        let limits = head.extensions.get::<RequestLimits>().copied().unwrap_or_default();
+        let seat = head.extensions.get::<Visitor>().map(|visitor| visitor.seat.clone());
         if self.upstream.readdress(&mut head).is_none() {
             return Forwarding { state: State::Own { notice: &UNREACHABLE } };
         }
@@ -131,35 +139,36 @@ impl Shared {
             tunnel::ask(&mut head.headers, asked.protocol.clone());
         }
         let answer = self.client.request(Request::from_parts(head, body));
-        let answer = timeout(self.options.answer_timeout, answer);
-        Forwarding { state: State::Asked { answer, shared: self, is_paid, asked } }
+        let time = limits.answer_timeout.unwrap_or(self.options.answer_timeout);
+        let idle = limits.idle_timeout.unwrap_or(self.options.upstream_idle);
+        let held = Kept { is_paid, asked, seat, pace: Pace { bytes: 1, time: idle } };
+        Forwarding {
+            state: State::Asked { answer: timeout(time, answer), shared: self, held: Some(held) },
+        }
     }
 
     /// The answer as the client is to see it.
-    fn pass_on(
-        &self,
-        mut answer: Response<Incoming>,
-        is_paid: bool,
-        asked: Option<Asked>,
-    ) -> Response<ProxyBody> {
+    fn pass_on(&self, mut answer: Response<Incoming>, held: Kept) -> Response<ProxyBody> {
+        let Kept { is_paid, asked, seat, pace } = held;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match asked.zip(tunnel::protocol(answer.headers())) {
-                Some((asked, protocol)) => self.tunnel(asked, protocol, answer),
+                Some((asked, protocol)) => self.tunnel(asked, seat, protocol, answer),
                 None => own(&TUNNEL),
             };
         }
         fields::from_upstream(answer.headers_mut(), is_paid);
-        answer.map(|body| Either::Left(Timed::new(body, self.options.answer_pace())))
+        answer.map(|body| Either::Left(Timed::new(body, pace, seat)))
     }
 
     /// Opens the tunnel that the upstream has agreed to.
     fn tunnel(
         &self,
         asked: Asked,
+        seat: Option<Seat>,
         protocol: HeaderValue,
         mut answer: Response<Incoming>,
     ) -> Response<ProxyBody> {
-        let Asked { client, allowance, seat, .. } = asked;
+        let Asked { client, allowance, .. } = asked;
         let tunnel = Tunnel {
             client,
             upstream: hyper::upgrade::on(&mut answer),
@@ -183,8 +192,7 @@ impl Asked {
         let allowance = *head.extensions.get::<Allowance>()?;
         let protocol = tunnel::protocol(&head.headers)?;
         let client = head.extensions.remove::<OnUpgrade>()?;
-        let seat = head.extensions.get::<Seat>().cloned();
-        Some(Self { client, protocol, allowance, seat })
+        Some(Self { client, protocol, allowance })
     }
 }
 
@@ -236,8 +244,7 @@ pin_project! {
             #[pin]
             answer: Timeout<ResponseFuture>,
             shared: Arc<Shared>,
-            is_paid: bool,
-            asked: Option<Asked>,
+            held: Option<Kept>,
         },
         Own { notice: &'static Notice },
     }
@@ -248,11 +255,14 @@ impl Future for Forwarding {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(match self.project().state.project() {
-            StateProj::Asked { answer, shared, is_paid, asked } => match ready!(answer.poll(cx)) {
-                Ok(Ok(answer)) => shared.pass_on(answer, *is_paid, asked.take()),
-                Ok(Err(error)) => own(failure(&error)),
-                Err(_) => own(&LATE),
-            },
+            StateProj::Asked { answer, shared, held } => {
+                let answer = ready!(answer.poll(cx));
+                match (answer, held.take()) {
+                    (Ok(Ok(answer)), Some(held)) => shared.pass_on(answer, held),
+                    (Ok(Err(error)), _) => own(failure(&error)),
+                    (Err(_) | Ok(Ok(_)), _) => own(&LATE),
+                }
+            }
             StateProj::Own { notice } => own(notice),
         }))
     }
@@ -264,6 +274,9 @@ fn failure(error: &(dyn Error + 'static)) -> &'static Notice {
     let notice = causes.find_map(|cause| {
         if cause.is::<TooSlow>() {
             return Some(&SLOW);
+        }
+        if cause.is::<TooLong>() {
+            return Some(&LARGE);
         }
         let error = cause.downcast_ref::<io::Error>()?;
         (error.kind() == io::ErrorKind::TimedOut).then_some(&LATE)

@@ -6,7 +6,8 @@ use http::request::Parts;
 use http::{HeaderValue, Method};
 use x402_core::{Address, Amount, Asset, Offer};
 use x402_std::config::{
-    Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, Route, Upto, is_listed,
+    Config, DefaultRoute, OwnedAsset, PathPattern, Pricing as Price, RequestLimits, Route, Upto,
+    is_listed,
 };
 
 use super::minutes::FIELDS;
@@ -37,12 +38,15 @@ struct Rule {
     price: Option<RulePrice>,
     /// Whether buyers may sign a ceiling.
     upto: Upto,
+    limits: RequestLimits,
 }
 
 /// What is found for a request.
 enum Found<'r> {
     Quote(Quote),
-    Sold(&'r RulePrice),
+    /// By a rule that has none.
+    Free(&'r Rule, Quote),
+    Sold(&'r Rule, &'r RulePrice),
 }
 
 impl Router {
@@ -93,7 +97,15 @@ impl Router {
 
     /// Whether what a request is for is sold by the time.
     pub(super) fn sells_time(&self, path: &str, method: &Method) -> bool {
-        matches!(self.find(path, method), Found::Sold(price) if price.is_of_time())
+        matches!(self.find(path, method), Found::Sold(_, price) if price.is_of_time())
+    }
+
+    /// What of a request is put up with, where its route says so.
+    pub(super) fn limits(&self, path: &str, method: &Method) -> RequestLimits {
+        match self.find(path, method) {
+            Found::Sold(rule, _) | Found::Free(rule, _) => rule.limits,
+            Found::Quote(_) => RequestLimits::default(),
+        }
     }
 
     fn find(&self, path: &str, method: &Method) -> Found<'_> {
@@ -111,12 +123,12 @@ impl Router {
         let (before, rules) = self.rules.split_at(first);
         let Some(decisive) = rules.first() else { return Found::Quote(Quote::Absent) };
         let same = || rules.iter().filter(|rule| rule.path == decisive.path);
-        Found::Quote(match same().find(|rule| is_listed(&rule.methods, method.as_str())) {
-            Some(Rule { price: Some(price), .. }) => return Found::Sold(price),
-            Some(Rule { path: PathPattern::Exact(_), .. }) => Quote::Free,
-            Some(_) => free_unless_near(before, path, spelling),
-            None => Quote::MethodNotAllowed(allow(same())),
-        })
+        match same().find(|rule| is_listed(&rule.methods, method.as_str())) {
+            Some(rule @ Rule { price: Some(price), .. }) => Found::Sold(rule, price),
+            Some(rule @ Rule { path: PathPattern::Exact(_), .. }) => Found::Free(rule, Quote::Free),
+            Some(rule) => Found::Free(rule, free_unless_near(before, path, spelling)),
+            None => Found::Quote(Quote::MethodNotAllowed(allow(same()))),
+        }
     }
 }
 
@@ -150,15 +162,15 @@ fn allow<'a>(rules: impl Iterator<Item = &'a Rule>) -> HeaderValue {
 impl Pricing for Router {
     fn quote(&self, request: &Parts) -> Quote {
         match self.find(request.uri.path(), &request.method) {
-            Found::Quote(quote) => quote,
-            Found::Sold(price) => price.quote(request),
+            Found::Quote(quote) | Found::Free(_, quote) => quote,
+            Found::Sold(_, price) => price.quote(request),
         }
     }
 
     fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
         match self.find(request.uri.path(), &request.method) {
-            Found::Quote(quote) => quote,
-            Found::Sold(price) => price.quote_body(request, body),
+            Found::Quote(quote) | Found::Free(_, quote) => quote,
+            Found::Sold(_, price) => price.quote_body(request, body),
         }
     }
 
@@ -180,6 +192,7 @@ impl Rule {
             folded: fold(path),
             path: route.path.clone(),
             methods: route.methods.clone(),
+            limits: route.limits,
             upto: match &route.pricing {
                 Price::Free => Upto::No,
                 Price::Paid(sold) => sold.upto,

@@ -1,29 +1,15 @@
-use core::convert::Infallible;
-use core::net::SocketAddr;
-use core::pin::pin;
-use core::time::Duration;
-use std::io;
-use std::sync::Arc;
-
-use http::header::{ALLOW, HOST};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use hyper::service::Service as _;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
-use super::proxy::{Proxy, ProxyBody, Seat};
-use super::timed::{Timed, TimedIo};
-use super::{Gateway, Prices, tunnel};
+use super::proxy::{LARGE, Proxy, ProxyBody};
+use super::{Gateway, GatewayOptions, Prices, tunnel};
+use crate::listener::{Listener, ListenerOptions, Pace, Timed, Visitor};
 use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
-
-/// How long to wait with the next connection when the last could not be taken.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const TARGET: Notice = Notice {
     status: StatusCode::BAD_REQUEST,
@@ -50,29 +36,13 @@ impl Gateway {
     ///
     /// What was not over by then is owed: the ledger knows.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
-        let room = Arc::new(Semaphore::new(self.options.max_connections));
-        let mut connections = JoinSet::new();
-        loop {
-            let next = async {
-                // It is never closed.
-                let permit = Arc::clone(&room).acquire_owned().await.ok()?;
-                Some((permit, accept(&listener).await))
-            };
-            let (permit, (stream, peer)) = tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                Some(_) = connections.join_next() => continue,
-                Some(next) = next => next,
-            };
-            let seat = Seat::new(permit);
-            let connection = self.connection(stream, peer, seat.clone());
-            connections.spawn(carry(connection, self.stop.subscribe(), seat));
-        }
-        drop(listener);
+        let taken = Listener::new(self.listener_options());
+        let (service, prices, options) = (self.service, self.prices, self.options);
+        let handler = move |request| answer(service.clone(), prices.clone(), options, request);
+        let open = taken.serve(listener, handler, shutdown).await;
         self.stop.send_replace(true);
         let end = async {
-            while connections.join_next().await.is_some() {}
+            open.end().await;
             self.layer.idle().await;
         };
         if timeout(self.options.shutdown_timeout, end).await.is_err() {
@@ -80,117 +50,47 @@ impl Gateway {
         }
     }
 
-    fn connection(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        seat: Seat,
-    ) -> http1::UpgradeableConnection<TokioIo<TimedIo<TcpStream>>, impl Connection + use<>> {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-        let io = TokioIo::new(TimedIo::new(stream, self.options.write_timeout));
-        let (service, pace) = (self.service.clone(), self.options.request_pace());
-        let prices = self.prices.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| Timed::new(body, pace));
-            request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
-            request.extensions_mut().insert(seat.clone());
-            answer(service.clone(), prices.clone(), request)
-        });
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.options.head_timeout)
-            .max_headers(100)
-            .max_header_size(self.options.max_head)
-            // As the names are written in the documents, for people who read along.
-            .title_case_headers(true)
-            .serve_connection(io, service)
-            .with_upgrades()
-    }
-}
-
-/// Carries a connection to its end, which is near once the gateway stops.
-async fn carry(
-    connection: http1::UpgradeableConnection<TokioIo<TimedIo<TcpStream>>, impl Connection>,
-    mut stop: watch::Receiver<bool>,
-    _seat: Seat,
-) {
-    let mut connection = pin!(connection);
-    let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = stopped => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
-    }
-}
-
-/// The service of one connection.
-trait Connection:
-    hyper::service::Service<
-        Request<Incoming>,
-        Response = Response<PaymentBody<ProxyBody>>,
-        Error = Infallible,
-        Future: Send,
-    > + Send
-    + 'static
-{
-}
-
-impl<S> Connection for S where
-    S: hyper::service::Service<
-            Request<Incoming>,
-            Response = Response<PaymentBody<ProxyBody>>,
-            Error = Infallible,
-            Future: Send,
-        > + Send
-        + 'static
-{
-}
-
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            // The peer's own affair: the next may be taken at once.
-            Err(error) if is_of_peer(&error) => {}
-            // No file descriptors or no memory: until one is free, trying is idle work.
-            Err(error) => {
-                tracing::warn!(%error, "a connection cannot be taken");
-                sleep(ACCEPT_PAUSE).await;
-            }
+    fn listener_options(&self) -> ListenerOptions {
+        ListenerOptions {
+            body_time: self.options.request_patience,
+            connections: self.options.max_connections,
+            head_time: self.options.head_timeout,
+            max_head: self.options.max_head,
+            trusted_proxies: self.trusted_proxies.clone(),
+            write_time: self.options.write_timeout,
         }
     }
-}
-
-fn is_of_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 async fn answer(
     service: PaymentService<Proxy>,
     prices: Prices,
+    options: GatewayOptions,
     request: Request<Timed<Incoming>>,
-) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
-    let (head, body) = request.into_parts();
-    if let Some(answer) = refuse(&head, &prices) {
-        return Ok(answer);
+) -> Response<PaymentBody<ProxyBody>> {
+    let (mut head, body) = request.into_parts();
+    if let Some(visitor) = head.extensions.get::<Visitor>() {
+        let peer = Peer(visitor.address.ip());
+        head.extensions.insert(peer);
     }
-    service.call(Request::from_parts(head, body)).await
+    let limits = prices.limits(head.uri.path(), &head.method);
+    let body_limit = limits.body_limit.or(options.max_body);
+    if let Some(answer) = refuse(&head, &prices, body_limit) {
+        return answer;
+    }
+    head.extensions.insert(limits);
+    let pace = Pace::of_body(limits.body_time.unwrap_or(options.request_patience));
+    let request = Request::from_parts(head, body.within(pace, body_limit));
+    let Ok(answer) = service.call(request).await;
+    answer
 }
 
 /// The answer to what is no request for a path of this server.
-fn refuse(head: &Parts, prices: &Prices) -> Option<Response<PaymentBody<ProxyBody>>> {
+fn refuse(
+    head: &Parts,
+    prices: &Prices,
+    body_limit: Option<u64>,
+) -> Option<Response<PaymentBody<ProxyBody>>> {
     let notice = if matches!(head.method, Method::CONNECT | Method::TRACE) {
         METHOD
     } else if !head.uri.path().starts_with('/') || !has_one_host(head) {
@@ -201,6 +101,9 @@ fn refuse(head: &Parts, prices: &Prices) -> Option<Response<PaymentBody<ProxyBod
     {
         // Before it is paid for, for it cannot be had.
         UPGRADES
+    } else if body_limit.is_some_and(|limit| length(head) > limit) {
+        // So is this.
+        LARGE
     } else {
         return None;
     };
@@ -209,6 +112,13 @@ fn refuse(head: &Parts, prices: &Prices) -> Option<Response<PaymentBody<ProxyBod
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     }
     Some(answer.map(PaymentBody::own))
+}
+
+/// How long the body is, as far as the head says.
+fn length(head: &Parts) -> u64 {
+    let length =
+        head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or_default()
 }
 
 fn has_one_host(head: &Parts) -> bool {

@@ -19,7 +19,8 @@ use tokio::time::{sleep, timeout};
 use x402_core::tariff::Model;
 use x402_core::{Address, Amount, Asset, ChainId, Price};
 use x402_std::config::{
-    DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, Route, Sold, Upto,
+    DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, RequestLimits,
+    Route, Sold, Upto,
 };
 use x402_std::ledger::Settle;
 use x402_std::seller::Replay;
@@ -28,6 +29,8 @@ use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
 use crate::server::{Pricing as _, Quote};
 
+mod limits;
+mod seats;
 mod time;
 
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
@@ -55,6 +58,7 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
         replay: Replay::Payer,
         pricing: if is_paid { Pricing::Paid(Box::new(sold)) } else { Pricing::Free },
         max_timeout_seconds: 60,
+        limits: RequestLimits::default(),
         offers: Vec::new(),
         description: None,
         mime_type: None,
@@ -187,10 +191,19 @@ impl Stand {
         options: GatewayOptions,
         hits: Hits,
     ) -> Self {
+        Self::selling(router(default), authority, options, hits).await
+    }
+
+    async fn selling(
+        router: Router,
+        authority: String,
+        options: GatewayOptions,
+        hits: Hits,
+    ) -> Self {
         let shop = Shop::new();
         let upstream = Upstream { authority, base_path: String::new() };
         let seller = Arc::clone(&shop.seller);
-        let gateway = Gateway::with(router(default), &upstream, seller, options).unwrap();
+        let gateway = Gateway::with(router, &upstream, seller, options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel();
@@ -645,18 +658,6 @@ async fn a_client_who_hangs_up_is_owed_nothing_less() {
     let answer = stand.raw(&paid).await;
     assert!(answer.ends_with("SECRET /v1/slow 2"), "{answer}");
     assert_eq!((stand.hits(), stand.shop.chain.broadcasts()), (1, 1));
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait() {
-    let hits = Hits::default();
-    let authority = upstream(Arc::clone(&hits)).await;
-    let options = GatewayOptions { max_connections: 2, ..impatient() };
-    let stand = Stand::before(authority, DefaultRoute::Free, options, hits).await;
-    let _idle = (stand.connect().await, stand.connect().await);
-    let begin = Instant::now();
-    assert_eq!(status(&stand.raw(request("GET", "/health", "", "")).await), 200);
-    assert!(begin.elapsed() > Duration::from_millis(200));
 }
 
 #[tokio::test]

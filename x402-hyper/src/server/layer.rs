@@ -2,9 +2,11 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
+use http::Extensions;
 use tokio::sync::watch;
 use tower_layer::Layer;
 use x402_std::Seller;
+use x402_std::config::RequestLimits;
 use x402_std::quote::TokenKeys;
 
 use super::prepared::Prepared;
@@ -41,6 +43,19 @@ pub(super) struct Limits {
     pub(super) alone: Duration,
     /// For how long, in seconds, the name of a balance is good; `None` for as long as it is not replaced.
     pub(super) name_life: Option<u64>,
+}
+
+impl Limits {
+    /// As they are for a request with these extensions.
+    pub(super) fn of(self, extensions: &Extensions) -> Self {
+        let Some(own) = extensions.get::<RequestLimits>() else { return self };
+        Self {
+            kept: own.kept_answer.unwrap_or(self.kept),
+            body_time: own.body_time.unwrap_or(self.body_time),
+            alone: own.answer_timeout.unwrap_or_default().max(self.alone),
+            ..self
+        }
+    }
 }
 
 /// Counts a paid request as being worked on, until dropped.

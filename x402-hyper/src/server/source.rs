@@ -41,10 +41,18 @@ where
         let whole = timeout(time, Limited::new(body, limit).collect()).await;
         match whole.map_err(|_| Unreadable::Broken)? {
             Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Unreadable::TooLarge),
+            Err(error) if is_too_long(&error) => Err(Unreadable::TooLarge),
             Err(_) => Err(Unreadable::Broken),
         }
     }
+}
+
+fn is_too_long(error: &BoxError) -> bool {
+    #[cfg(feature = "gateway")]
+    if error.is::<crate::listener::TooLong>() {
+        return true;
+    }
+    error.is::<LengthLimitError>()
 }
 
 impl<B: Body<Data = Bytes>> Body for Source<B> {

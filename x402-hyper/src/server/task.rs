@@ -22,7 +22,7 @@ use super::drawing::{Drawing, Naming};
 use super::future::{Head, Receiver};
 use super::gauge::{Gauge, Until};
 use super::held::{Held, Settled, Unsettled};
-use super::layer::Shared;
+use super::layer::{Limits, Shared};
 use super::metering::Metering;
 use super::relay::{Relay, Remains};
 use super::request_body::{RequestBody, Rest, Unhashed, Unread};
@@ -62,6 +62,7 @@ pub(super) struct Task<A, E> {
     pub(super) shared: Arc<Shared>,
     pub(super) order: Box<Order>,
     pub(super) client: Client<A, E>,
+    pub(super) limits: Limits,
 }
 
 /// What a payment, or a draw, was taken for.
@@ -86,7 +87,8 @@ where
     F: Future<Output = Result<Response<A>, E>> + Send + 'static,
 {
     let (client, receiver) = way();
-    let task = Task { shared: Arc::clone(shared), order, client };
+    let limits = shared.limits.of(request.extensions());
+    let task = Task { shared: Arc::clone(shared), order, client, limits };
     tokio::spawn(task.run(request, call));
     receiver
 }
@@ -109,7 +111,7 @@ where
         F: Future<Output = Result<Response<A>, E>>,
     {
         let _busy = self.shared.busy();
-        let (client, time) = (self.client.pieces.clone(), self.shared.limits.alone);
+        let (client, time) = (self.client.pieces.clone(), self.limits.alone);
         let is_tunnel = AtomicBool::new(false);
         let alone = async {
             client.closed().await;
@@ -183,7 +185,7 @@ where
     where
         B: Body<Data = Bytes>,
     {
-        let limits = &self.shared.limits;
+        let limits = self.limits;
         let Order { asked, offer, .. } = &*self.order;
         let refuse = |refusal: Refusal| answer::rejected(&refusal.into(), asked, Some(offer));
         if answer.body.is_none() {
@@ -280,7 +282,7 @@ where
                 return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
             }
         };
-        let limits = self.shared.limits;
+        let limits = self.limits;
         let end = gauge.as_ref().and_then(Gauge::end);
         let body = Until::new(body, &head.headers, end);
         let answer = Response::from_parts(head, body);

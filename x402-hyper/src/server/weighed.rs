@@ -54,7 +54,8 @@ async fn weigh<A, B, C, E, F>(
     let is_signed = drawing::is_signed(&head.headers);
     let quote = is_signed.then(|| shared.pricing.quote(&head));
     let quote = quote.filter(|quote| !matches!(quote, Quote::ByBody(_)));
-    let data = match Source::read(body, limit, shared.limits.body_time).await {
+    let limits = shared.limits.of(&head.extensions);
+    let data = match Source::read(body, limit, limits.body_time).await {
         Ok(data) => data,
         Err(Unreadable::Broken) => return client.head(Ok(Head::Own(BROKEN_BODY.answer()))),
         Err(Unreadable::TooLarge) => {
@@ -85,6 +86,6 @@ async fn weigh<A, B, C, E, F>(
             let answer = call(request.map(RequestBody::free)).await;
             client.head(answer.map(|answer| passing.limit(answer)));
         }
-        Decision::Paid(order) => Task { shared, order, client }.run(request, call).await,
+        Decision::Paid(order) => Task { shared, order, client, limits }.run(request, call).await,
     }
 }

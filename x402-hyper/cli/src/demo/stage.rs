@@ -117,7 +117,7 @@ async fn bind(ports: Ports, usual: u16) -> Result<TcpListener, Failure> {
     {
         return Ok(listener);
     }
-    listen(at(0)).await
+    listen(at(0))
 }
 
 fn serve_chain(listener: TcpListener, chain: Devnet, trace: Trace) -> Result<SocketAddr, Failure> {

@@ -5,6 +5,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -12,23 +13,29 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::server::BoxError;
+use super::BoxError;
+use super::seats::{Seat, Seated};
 
 /// How slow a body may be: so many bytes in so much time of waiting for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    pub(super) bytes: usize,
-    pub(super) time: Duration,
+pub(crate) struct Pace {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
 }
 
 pin_project! {
-    /// A body that fails when it comes too slowly. Only the time counts that is spent waiting for
-    /// it, so that a slow reader is not taken for a slow sender.
+    /// A body that fails when it comes too slowly, or is too long. Only the time counts that is spent waiting
+    /// for it, so that a slow reader is not taken for a slow sender.
     pub struct Timed<B> {
         #[pin]
         body: B,
         pace: Pace,
+        // How much more may come, in bytes.
+        left: u64,
         waiting: Waiting,
+        mark: Mark,
+        // The place that the work takes, whether its client is there or not.
+        held: Option<Seat>,
         // How much has come, and how long was waited for it, since the last time it was enough.
         bytes: usize,
         waited: Duration,
@@ -37,7 +44,42 @@ pin_project! {
 
 /// A body came too slowly.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TooSlow;
+pub(crate) struct TooSlow;
+
+/// A body is longer than it may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooLong;
+
+/// Shows who may need the connection's place that it is waited for the body of a request.
+#[derive(Default)]
+struct Mark {
+    seat: Option<Seat>,
+    is_set: bool,
+}
+
+impl Mark {
+    fn set(&mut self, is_set: bool) {
+        if let Some(seat) = &self.seat
+            && self.is_set != is_set
+        {
+            self.is_set = is_set;
+            seat.seated().wait_for_body(is_set);
+        }
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+impl Pace {
+    /// That of a request's body.
+    pub(crate) const fn of_body(time: Duration) -> Self {
+        Self { bytes: 1 << 10, time }
+    }
+}
 
 /// A wait, and the end of patience.
 #[derive(Default)]
@@ -60,9 +102,25 @@ impl Waiting {
 }
 
 impl<B> Timed<B> {
-    pub(super) fn new(body: B, pace: Pace) -> Self {
-        let (waiting, waited) = (Waiting::default(), Duration::ZERO);
-        Self { body, pace, waiting, bytes: 0, waited }
+    /// The body of an answer, which takes that place until it ends.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn new(body: B, pace: Pace, held: Option<Seat>) -> Self {
+        Self::with(body, pace, Mark::default(), held)
+    }
+
+    pub(super) const fn of_request(body: B, pace: Pace, seat: Seat) -> Self {
+        Self::with(body, pace, Mark { seat: Some(seat), is_set: false }, None)
+    }
+
+    /// The same body, at this pace, and no longer than so many bytes.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn within(self, pace: Pace, limit: Option<u64>) -> Self {
+        Self { pace, left: limit.unwrap_or(u64::MAX), ..self }
+    }
+
+    const fn with(body: B, pace: Pace, mark: Mark, held: Option<Seat>) -> Self {
+        let (waiting, waited) = (Waiting(None), Duration::ZERO);
+        Self { body, pace, left: u64::MAX, waiting, mark, held, bytes: 0, waited }
     }
 }
 
@@ -82,13 +140,20 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Timed<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Poll::Ready(frame) = this.body.poll_frame(cx) else {
+            this.mark.set(true);
             let patience = this.pace.time.saturating_sub(*this.waited);
             ready!(this.waiting.poll(patience, cx));
             return Poll::Ready(Some(Err(TooSlow.into())));
         };
+        this.mark.set(false);
         *this.waited += this.waiting.end();
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             *this.bytes += data.remaining();
+            let come = u64::try_from(data.remaining()).unwrap_or(u64::MAX);
+            let Some(left) = this.left.checked_sub(come) else {
+                return Poll::Ready(Some(Err(TooLong.into())));
+            };
+            *this.left = left;
         }
         if *this.bytes >= this.pace.bytes {
             (*this.bytes, *this.waited) = (0, Duration::ZERO);
@@ -113,6 +178,14 @@ impl fmt::Display for TooSlow {
 
 impl core::error::Error for TooSlow {}
 
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body is too long")
+    }
+}
+
+impl core::error::Error for TooLong {}
+
 pin_project! {
     /// A connection whose writes fail when the peer reads nothing for too long.
     pub(super) struct TimedIo<I> {
@@ -120,13 +193,31 @@ pin_project! {
         io: I,
         patience: Duration,
         waiting: Waiting,
+        seated: Arc<Seated>,
     }
 }
 
 impl<I> TimedIo<I> {
-    pub(super) fn new(io: I, patience: Duration) -> Self {
-        Self { io, patience, waiting: Waiting::default() }
+    pub(super) const fn new(io: I, patience: Duration, seated: Arc<Seated>) -> Self {
+        Self { io, patience, waiting: Waiting(None), seated }
     }
+}
+
+/// The outcome of writing so many bytes, which who may need the place is shown.
+fn written(
+    outcome: Poll<io::Result<usize>>,
+    waiting: &mut Waiting,
+    patience: Duration,
+    seated: &Seated,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if outcome.is_pending() != waiting.0.is_some() {
+        seated.wait_for_reader(outcome.is_pending());
+    }
+    if let Poll::Ready(Ok(bytes)) = &outcome {
+        seated.write(*bytes);
+    }
+    bounded(outcome, waiting, patience, cx)
 }
 
 /// The outcome of a write, or the end of patience with it.
@@ -160,7 +251,8 @@ impl<I: AsyncWrite> AsyncWrite for TimedIo<I> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        bounded(this.io.poll_write(cx, buf), this.waiting, *this.patience, cx)
+        let outcome = this.io.poll_write(cx, buf);
+        written(outcome, this.waiting, *this.patience, this.seated, cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -179,7 +271,8 @@ impl<I: AsyncWrite> AsyncWrite for TimedIo<I> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        bounded(this.io.poll_write_vectored(cx, bufs), this.waiting, *this.patience, cx)
+        let outcome = this.io.poll_write_vectored(cx, bufs);
+        written(outcome, this.waiting, *this.patience, this.seated, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
