@@ -127,6 +127,9 @@ pub struct GatewayOptions {
     pub head_timeout: Duration,
     /// How many bytes of an answer are kept, to be given again.
     pub keep_answers_up_to: usize,
+    /// How long the head of an answer of the upstream's may be, in bytes; 8 KiB at least. Twice as much waits in
+    /// memory for a client who does not read.
+    pub max_answer_head: usize,
     /// How long the body of a request may be, in bytes; `None` for any length.
     pub max_body: Option<u64>,
     /// How many connections are open at once, at most.
@@ -167,6 +170,7 @@ impl Default for GatewayOptions {
             credit_expires: None,
             head_timeout: listener.head_time,
             keep_answers_up_to: 1 << 20,
+            max_answer_head: 16 << 10,
             max_body: None,
             max_connections: listener.connections,
             max_head: listener.max_head,
@@ -188,6 +192,7 @@ impl GatewayOptions {
             answer_timeout: request.answer_timeout.unwrap_or(usual.answer_timeout),
             credit_expires: config.credit_expires,
             keep_answers_up_to: request.kept_answer.unwrap_or(usual.keep_answers_up_to),
+            max_answer_head: config.limits.head.unwrap_or(usual.max_answer_head),
             max_body: request.body_limit.or(usual.max_body),
             max_connections: config.limits.seats.connections.unwrap_or(usual.max_connections),
             max_head: config.limits.head.unwrap_or(usual.max_head),

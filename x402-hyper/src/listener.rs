@@ -6,7 +6,7 @@ never more than [`ListenerOptions::connections`]. Where none is free, the connec
 gives way to who comes: for the head of a request, or idle between two; then one whose body does not come, or
 who does not read. A connection whose request is being worked on never does.
 
-An address has a quarter of the seats, and eight at least (of IPv6 a /64 is one). When it comes for more, its own
+An address has half of the seats, and eight at least (of IPv6 a /64 is one). When it comes for more, its own
 connections give way, and where all are busy it is turned away. Proxies that are trusted have any number, and so
 has this machine, where a proxy may be.
 */
@@ -35,11 +35,14 @@ use tokio::time::sleep;
 
 use seats::Seats;
 
-pub(crate) use carry::Visitor;
+#[cfg(feature = "gateway")]
+pub(crate) use carry::LEAST_BUFFER;
+pub use carry::Visitor;
 pub use descriptors::raise_descriptors;
 #[cfg(feature = "gateway")]
 pub(crate) use seats::Seat;
 pub use timed::Timed;
+#[cfg(any(feature = "facilitator", feature = "gateway"))]
 pub(crate) use timed::TooSlow;
 #[cfg(feature = "gateway")]
 pub(crate) use timed::{Pace, TooLong};
@@ -53,7 +56,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// second before it tries again.
 const BACKLOG: u32 = 4096;
 /// How much of an answer waits in the kernel for one who does not read; it takes twice that.
-const SEND_BUFFER: u32 = 256 << 10;
+const SEND_BUFFER: u32 = 128 << 10;
 
 /// What is put up with.
 #[derive(Clone, Debug)]
@@ -92,7 +95,8 @@ pub struct Listener {
 }
 
 /// The connections that are open when no more are taken.
-pub(crate) struct Open {
+#[derive(Debug)]
+pub struct Open {
     connections: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
@@ -126,7 +130,8 @@ impl Listener {
         Self { seats: Seats::new(seats, options.trusted_proxies.clone()), options }
     }
 
-    /// Has the requests of all connections answered by `handler`, until the future is dropped.
+    /// Has the requests of all connections answered by `handler`, until the future is dropped. In their extensions
+    /// is the [`Visitor`].
     pub async fn answer<H, F, B>(self, listener: TcpListener, handler: H)
     where
         H: Fn(Request<Timed<Incoming>>) -> F + Clone + Send + Sync + 'static,
@@ -137,7 +142,7 @@ impl Listener {
     }
 
     /// As [`Self::answer`], until `shutdown` is ready; gives the connections that are open still.
-    pub(crate) async fn serve<H, F, B>(
+    pub async fn serve<H, F, B>(
         self,
         listener: TcpListener,
         handler: H,
@@ -191,7 +196,7 @@ impl Listener {
 
 impl Open {
     /// Lets what is under way come to its end, and takes no more requests.
-    pub(crate) async fn end(mut self) {
+    pub async fn end(mut self) {
         self.stop.send_replace(true);
         while self.connections.join_next().await.is_some() {}
     }

@@ -24,25 +24,7 @@ list: the nodes are asked in that order, each where those before it do not answe
 `credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
 kept, and owed as before. Without it a name is good until it is replaced.
 
-What the gateway puts up with, each key with what it is where it is left out:
-
-| key | unit | | usual |
-|---|---|---|---|
-| `answer_timeout` | seconds | how long the upstream may take to begin its answer, the sending of the request included | 120 |
-| `idle_timeout` | seconds | how long the upstream may say nothing in the middle of an answer | 120 |
-| `body_time` | seconds | how long a request's body may keep the gateway waiting for every KiB of it; and altogether, where it is read before anything is done (prices that depend on it, and repetitions: 30) | 20 |
-| `body_limit` | bytes | how long a request's body may be; else 413 | none |
-| `kept_answer` | bytes | how much of an answer is kept, to be given again; with `settle: after` a longer one is not given, and not charged | 1 MiB |
-| `head_limit` | bytes | how long a request's head may be; else 431 | 32 KiB |
-| `connections` | | how many are open at once: two file descriptors each, so fewer where there are too few | 1024 |
-| `trusted_proxies` | | addresses, or those that begin alike (`10.0.0.0/8`), that may have any number of these: others have a quarter, but for this machine | none |
-
-The first five are keys of a route, too, which wins. A connection that sends no whole head in ten seconds is
-closed, whatever the file says, and sooner when others wait for its place.
-
-Where the money moves after the work (`settle: after` and `later`, and ceilings that buyers sign), a buyer is
-asked for an authorization that is valid for the work: for `answer_timeout` and the time to settle, at least. A
-`timeout` that is shorter is refused.
+What the gateway puts up with has keys of its own, of the file and of its routes: [`Limits`].
 
 The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
 [`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the

@@ -23,7 +23,7 @@ use x402_std::config::{RequestLimits, Upstream};
 use super::fields::{self, Origin};
 use super::tunnel::{self, Tunnel, Tunnelled};
 use super::{GatewayError, GatewayOptions};
-use crate::listener::{Pace, Seat, Timed, TooLong, TooSlow, Visitor};
+use crate::listener::{LEAST_BUFFER, Pace, Seat, Timed, TooLong, TooSlow, Visitor};
 use crate::server::{Allowance, Notice, Paid, Peer, RequestBody, from_now};
 
 /// For how long a connection is kept for the next request: less than the five seconds after which
@@ -48,9 +48,6 @@ struct Address {
     base_path: String,
     host: HeaderValue,
 }
-
-/// How much is held of an answer that is not passed on yet, its head included: in bytes.
-const ANSWER_BUFFER: usize = 32 << 10;
 
 /// What becomes a tunnel if the upstream agrees.
 struct Asked {
@@ -119,7 +116,7 @@ impl Proxy {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
-            .http1_max_buf_size(ANSWER_BUFFER)
+            .http1_max_buf_size(options.max_answer_head.max(LEAST_BUFFER))
             .build(connector);
         Ok(Self(Arc::new(Shared { client, upstream, options, stop })))
     }

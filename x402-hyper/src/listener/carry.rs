@@ -20,14 +20,14 @@ use super::seats::Seat;
 use super::timed::{Pace, Timed, TimedIo};
 use super::{BoxError, ListenerOptions};
 
-/// The least that a buffer holds here.
-const LEAST_BUFFER: usize = 8 << 10;
+/// The least that a buffer holds, in bytes: hyper's.
+pub(crate) const LEAST_BUFFER: usize = 8 << 10;
 
 /// Who has sent a request, in its extensions.
-#[derive(Clone)]
-pub(crate) struct Visitor {
+#[derive(Clone, Debug)]
+pub struct Visitor {
     /// Where the connection comes from.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     /// Its place, which is kept for as long as this is.
     pub(crate) seat: Seat,
 }

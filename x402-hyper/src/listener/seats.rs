@@ -1,5 +1,6 @@
 //! Who is connected, what is waited for, and who gives way.
 
+use core::fmt;
 use core::net::IpAddr;
 use core::task::Waker;
 use core::time::Duration;
@@ -12,8 +13,10 @@ use tokio::time::{Instant, timeout};
 
 /// How long a connection is left to send the head of a request, whoever else comes.
 const REST_GRACE: Duration = Duration::from_millis(100);
-/// How long one is left to go on with a body, or to read: networks have their moments.
-const STALL_GRACE: Duration = Duration::from_millis(500);
+/// How long one is left to go on with the body of a request.
+const BODY_GRACE: Duration = Duration::from_millis(500);
+/// How long one is left to read, perhaps what was paid for: networks have their moments.
+const READ_GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked who gives way, while somebody waits for a place.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How many are found at once that may give way: then nobody has to be looked at for each who comes.
@@ -22,7 +25,7 @@ const FOUND: usize = 64;
 const LEAST_SHARE: usize = 8;
 /// How much of an answer may wait in memory for one who does not read, beside what was in the way when it was
 /// that much: in bytes.
-const AHEAD: usize = 16 << 10;
+const AHEAD: usize = 8 << 10;
 
 /// The places of a listener.
 #[derive(Clone)]
@@ -88,7 +91,7 @@ pub(super) struct Turn(Seat);
 impl Seats {
     pub(super) fn new(seats: usize, trusted: Vec<IpNet>) -> Self {
         let room = Arc::new(Semaphore::new(seats.min(Semaphore::MAX_PERMITS)));
-        let share = (seats / 4).max(LEAST_SHARE);
+        let share = (seats / 2).max(LEAST_SHARE);
         Self(Arc::new(Shared { room, table: Mutex::default(), share, trusted }))
     }
 
@@ -202,6 +205,12 @@ impl Drop for Held {
                 table.counts.remove(&origin);
             }
         }
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(&self.0.place).finish()
     }
 }
 
@@ -327,8 +336,9 @@ impl State {
         {
             return older(&since, REST_GRACE).then_some((false, since));
         }
-        let since = [self.body, self.unread].into_iter().flatten().min()?;
-        older(&since, STALL_GRACE).then_some((true, since))
+        let body = self.body.filter(|since| older(since, BODY_GRACE));
+        let unread = self.unread.filter(|since| older(since, READ_GRACE));
+        Some((true, [body, unread].into_iter().flatten().min()?))
     }
 }
 
@@ -356,11 +366,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_has_a_quarter_and_a_network_of_ipv6_is_one() {
+    async fn an_address_has_a_half_and_a_network_of_ipv6_is_one() {
         let seats = Seats::new(64, vec!["192.0.2.0/28".parse().unwrap()]);
         for (first, others) in [("203.0.113.1", "203.0.113.1"), ("2001:db8::1", "2001:db8::ff:2")] {
             let mut held = Vec::new();
-            for _ in 0..16 {
+            for _ in 0..32 {
                 held.push(busy(&seats, first).await);
             }
             assert!(take(&seats, others).await.is_none(), "{others}");
@@ -384,7 +394,7 @@ mod tests {
         let seats = Seats::new(64, Vec::new());
         let stranger = take(&seats, "203.0.113.9").await.unwrap();
         let mut held = Vec::new();
-        for _ in 0..16 {
+        for _ in 0..32 {
             held.push(take(&seats, "203.0.113.1").await.unwrap());
             tokio::time::advance(Duration::from_millis(10)).await;
         }
@@ -406,10 +416,10 @@ mod tests {
             tokio::time::advance(Duration::from_millis(600)).await;
         }
         // Those who rest go before one who is stuck, though that is the oldest.
-        for next in 0..2 {
+        for next in &idle {
             assert!(seats.shut_one());
-            assert!(is_gone(&idle[next]) && !is_gone(&stuck.0));
-            timeout(Duration::from_secs(1), idle[next].seated().shut()).await.unwrap();
+            assert!(is_gone(next) && !is_gone(&stuck.0));
+            timeout(Duration::from_secs(1), next.seated().shut()).await.unwrap();
         }
         assert!(idle[0].begin().is_none(), "what comes on a place that is gone is not begun");
         assert!(seats.shut_one() && is_gone(&stuck.0));

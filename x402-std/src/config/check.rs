@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use super::asset::{check_asset, find_asset};
 use super::error::{Origin, Problem};
 use super::later::{check_credit_expires, check_later};
-use super::limits::{RawLimits, check_head_limit, check_seats};
+use super::limits::check_limits;
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
 use super::routes::{Common, check_routes};
 use super::snippet::quote;
 use super::urls::{check_facilitator, check_public_url};
 use super::{
     ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, LedgerUrl,
-    Limits, Overrides, OwnedAsset, Route, RpcText, Upstream,
+    Overrides, OwnedAsset, Route, RpcText, Upstream,
 };
 
 /// What is read besides the file.
@@ -125,6 +125,7 @@ fn missing(member: &Member) -> Problem {
 
 pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Problem> {
     let flags = layers.overrides;
+    let limits = check_limits(&raw)?;
     let listen = check_listen(&layers.require(&LISTEN, flags.listen.as_deref(), raw.listen)?)?;
     let upstream = layers.require(&UPSTREAM, flags.upstream.as_deref(), raw.upstream)?;
     let upstream = check_upstream(&upstream, listen)?;
@@ -158,18 +159,6 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let is_remote = matches!(facilitator, FacilitatorChoice::Remote { confirm: false, .. });
     let has_chain =
         |id: ChainId| is_remote || id == chain_id || chains.iter().any(|(known, _)| *known == id);
-    let request = RawLimits {
-        answer_timeout: raw.answer_timeout.as_ref(),
-        idle_timeout: raw.idle_timeout.as_ref(),
-        body_time: raw.body_time.as_ref(),
-        body_limit: raw.body_limit.as_ref(),
-        kept_answer: raw.kept_answer.as_ref(),
-    };
-    let limits = Limits {
-        request: request.check()?,
-        head: check_head_limit(raw.head_limit.as_ref())?,
-        seats: check_seats(raw.connections.as_ref(), raw.trusted_proxies.as_deref())?,
-    };
     let later = check_later(raw.later)?;
     let (request, max_delay) = (limits.request, later.max_delay);
     let common = Common { asset: &asset, has_chain: &has_chain, request, max_delay };

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::error::{Origin, Problem};
 use super::later::check_number;
-use super::raw::Text;
+use super::raw::{RawConfig, RawRoute, Text};
 use super::snippet::quote;
 
 /// In seconds. Longer, no authorization that is paid by after the work would be valid for it.
@@ -19,18 +19,38 @@ const BODY_TIMES: RangeInclusive<u64> = 1..=3_600;
 /// In bytes: a tebibyte.
 const BODY_LIMITS: RangeInclusive<u64> = 1..=1 << 40;
 /// In bytes. A payment alone may take 16 KiB.
-const HEAD_LIMITS: RangeInclusive<u64> = 4 << 10..=1 << 20;
+const HEAD_LIMITS: RangeInclusive<u64> = 8 << 10..=1 << 20;
 /// In bytes: each is held in memory, and in the ledger.
 const KEPT_ANSWERS: RangeInclusive<u64> = 1 << 10..=64 << 20;
 /// More than a machine has ports.
 const CONNECTIONS: RangeInclusive<u64> = 1..=65_536;
 
 /// What a gateway puts up with; `None` for what is usual.
+///
+/// What the gateway puts up with, each key with what it is where it is left out:
+///
+/// | key | unit | | usual |
+/// |---|---|---|---|
+/// | `answer_timeout` | seconds | how long the upstream may take to begin its answer, the sending of the request included | 120 |
+/// | `idle_timeout` | seconds | how long the upstream may say nothing in the middle of an answer | 120 |
+/// | `body_time` | seconds | how long a request's body may keep the gateway waiting for every KiB of it; and altogether, where it is read before anything is done (prices that depend on it, and repetitions: 30) | 20 |
+/// | `body_limit` | bytes | how long a request's body may be; else 413 | none |
+/// | `kept_answer` | bytes | how much of an answer is kept, to be given again; with `settle: after` a longer one is not given, and not charged | 1 MiB |
+/// | `head_limit` | bytes | how long a request's head may be, else 431 (32 KiB), and that of an answer of the upstream's, else 502; twice as much waits in memory for a client who does not read | 16 KiB |
+/// | `connections` | | how many are open at once: two file descriptors each, so fewer where there are too few | 1024 |
+/// | `trusted_proxies` | | addresses, or those that begin alike (`10.0.0.0/8`), that may have any number of these: others have half of them, but for this machine | none |
+///
+/// The first five are keys of a route, too, which wins. A connection that sends no whole head in ten seconds is
+/// closed, whatever the file says, and sooner when others wait for its place.
+///
+/// Where the money moves after the work (`settle: after` and `later`, and ceilings that buyers sign), a buyer is
+/// asked for an authorization that is valid for the work: for `answer_timeout` and the time to settle, at least. A
+/// `timeout` that is shorter is refused.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Limits {
     /// What holds for each request, unless its route says otherwise.
     pub request: RequestLimits,
-    /// How long the head of a request may be, in bytes.
+    /// How long the head of a request may be, and that of an answer of the server behind, in bytes.
     pub head: Option<usize>,
     /// How many connections are open at once, and from where many may come.
     pub seats: SeatLimits,
@@ -68,37 +88,56 @@ impl RequestLimits {
 
     /// These, and what they leave out as `others` have it.
     #[must_use]
-    pub const fn or(self, others: Self) -> Self {
-        /// `Option::or` is not `const` yet.
-        macro_rules! or {
-            ($name:ident) => {
-                match self.$name {
-                    Some(limit) => Some(limit),
-                    None => others.$name,
-                }
-            };
-        }
+    pub fn or(self, others: Self) -> Self {
         Self {
-            answer_timeout: or!(answer_timeout),
-            idle_timeout: or!(idle_timeout),
-            body_time: or!(body_time),
-            body_limit: or!(body_limit),
-            kept_answer: or!(kept_answer),
+            answer_timeout: self.answer_timeout.or(others.answer_timeout),
+            idle_timeout: self.idle_timeout.or(others.idle_timeout),
+            body_time: self.body_time.or(others.body_time),
+            body_limit: self.body_limit.or(others.body_limit),
+            kept_answer: self.kept_answer.or(others.kept_answer),
         }
     }
 }
 
+/// Those of a file.
+pub(super) fn check_limits(raw: &RawConfig) -> Result<Limits, Problem> {
+    let request = RawLimits {
+        answer_timeout: raw.answer_timeout.as_ref(),
+        idle_timeout: raw.idle_timeout.as_ref(),
+        body_time: raw.body_time.as_ref(),
+        body_limit: raw.body_limit.as_ref(),
+        kept_answer: raw.kept_answer.as_ref(),
+    };
+    Ok(Limits {
+        request: request.check()?,
+        head: check_size(raw.head_limit.as_ref(), HEAD_LIMITS, BYTES)?,
+        seats: check_seats(raw.connections.as_ref(), raw.trusted_proxies.as_deref())?,
+    })
+}
+
+/// Those of a route.
+pub(super) fn check_request_limits(raw: &RawRoute) -> Result<RequestLimits, Problem> {
+    let request = RawLimits {
+        answer_timeout: raw.answer_timeout.as_ref(),
+        idle_timeout: raw.idle_timeout.as_ref(),
+        body_time: raw.body_time.as_ref(),
+        body_limit: raw.body_limit.as_ref(),
+        kept_answer: raw.kept_answer.as_ref(),
+    };
+    request.check()
+}
+
 /// The keys of a request's limits, as they stand in the file or in a route.
-pub(super) struct RawLimits<'a> {
-    pub(super) answer_timeout: Option<&'a Text>,
-    pub(super) idle_timeout: Option<&'a Text>,
-    pub(super) body_time: Option<&'a Text>,
-    pub(super) body_limit: Option<&'a Text>,
-    pub(super) kept_answer: Option<&'a Text>,
+struct RawLimits<'a> {
+    answer_timeout: Option<&'a Text>,
+    idle_timeout: Option<&'a Text>,
+    body_time: Option<&'a Text>,
+    body_limit: Option<&'a Text>,
+    kept_answer: Option<&'a Text>,
 }
 
 impl RawLimits<'_> {
-    pub(super) fn check(&self) -> Result<RequestLimits, Problem> {
+    fn check(&self) -> Result<RequestLimits, Problem> {
         Ok(RequestLimits {
             answer_timeout: check_time(self.answer_timeout, ANSWER_TIMES)?,
             idle_timeout: check_time(self.idle_timeout, IDLE_TIMES)?,
@@ -113,10 +152,6 @@ const BYTES: &str = "a number of bytes";
 
 pub(super) fn check_body_time(text: Option<&Text>) -> Result<Option<Duration>, Problem> {
     check_time(text, BODY_TIMES)
-}
-
-pub(super) fn check_head_limit(text: Option<&Text>) -> Result<Option<usize>, Problem> {
-    check_size(text, HEAD_LIMITS, BYTES)
 }
 
 pub(super) fn check_seats(

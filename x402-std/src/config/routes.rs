@@ -8,7 +8,7 @@ use super::asset::check_asset;
 use super::check::{check_bool, check_network};
 use super::error::{Origin, Problem};
 use super::later::check_settle;
-use super::limits::RawLimits;
+use super::limits::check_request_limits;
 use super::pricing::{check_amount, check_pricing};
 use super::raw::{RawOffer, RawRoute, Text};
 use super::snippet::quote;
@@ -89,7 +89,7 @@ fn check_route(raw: &RawRoute, common: &Common<'_>) -> Result<Route, Problem> {
         let message = "an answer that is sold by the minute is not held until it is over";
         return Err(Problem::new(Origin::of(text), message, "write `settle: first` or `later`"));
     }
-    let limits = check_limits(raw)?;
+    let limits = check_request_limits(raw)?;
     let answer_timeout = limits.or(request).answer_timeout;
     let answer_timeout = answer_timeout.unwrap_or(RequestLimits::ANSWER_TIMEOUT);
     let max_timeout_seconds =
@@ -108,17 +108,6 @@ fn check_route(raw: &RawRoute, common: &Common<'_>) -> Result<Route, Problem> {
         discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
         payment_identifier: raw.payment_identifier.as_ref().map(check_identifier).transpose()?,
     })
-}
-
-fn check_limits(raw: &RawRoute) -> Result<RequestLimits, Problem> {
-    let raw = RawLimits {
-        answer_timeout: raw.answer_timeout.as_ref(),
-        idle_timeout: raw.idle_timeout.as_ref(),
-        body_time: raw.body_time.as_ref(),
-        body_limit: raw.body_limit.as_ref(),
-        kept_answer: raw.kept_answer.as_ref(),
-    };
-    raw.check()
 }
 
 fn check_replay(raw: &RawRoute, pricing: &Pricing) -> Result<Replay, Problem> {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod credit;
+#[cfg(unix)]
+mod crowd;
 mod demo;
 mod import;
 mod ledger;

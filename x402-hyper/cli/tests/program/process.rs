@@ -47,7 +47,11 @@ pub fn run_with(args: &[&str], env: &[(&str, &str)], folder: &Path) -> Ended {
 }
 
 fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_x402"));
+    program(env!("CARGO_BIN_EXE_x402"), args, env)
+}
+
+fn program(name: &str, args: &[&str], env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(name);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("X402_")) {
         command.env_remove(name);
     }
@@ -95,7 +99,20 @@ impl Running {
     }
 
     pub fn start_in(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = command(args, env).current_dir(folder).spawn().unwrap();
+        Self::of(command(args, env).current_dir(folder))
+    }
+
+    /// With so many file descriptors and no more.
+    #[cfg(unix)]
+    pub fn start_within(descriptors: usize, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let limited = format!("ulimit -n {descriptors} && exec \"$@\"");
+        let mut all = vec!["-c", &limited, "sh", env!("CARGO_BIN_EXE_x402")];
+        all.extend(args);
+        Self::of(&mut program("sh", &all, env))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
         let (sender, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());

@@ -5,8 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use x402_core::headers::{SignatureForm, SignedPayment};
+use x402_core::secp256k1::K256Signer;
+use x402_core::{
+    Address, Amount, Asset, Authorization, ChainId, Nonce, Signer as _, Timestamp, hex,
+};
 
 use crate::process::Running;
 
@@ -207,4 +213,27 @@ pub fn try_exchange(to: SocketAddr, path: &str, fields: &str, body: &str) -> Opt
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some((status, body.to_owned()))
+}
+
+/// The header fields of a payment of 0.01 USDC, and of who may ask again.
+pub fn payment(nonce: u64) -> String {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
+    let signer = K256Signer::from_bytes(&hex::decode(BUYER_KEY).unwrap()).unwrap();
+    let authorization = Authorization {
+        from: signer.address(),
+        to: Address::parse(PAY_TO).unwrap(),
+        value: Amount::from_units(10_000),
+        valid_after: Timestamp::ZERO,
+        valid_before: Timestamp::from_secs(now + 60),
+        nonce: Nonce::parse(&nonce.to_string()).unwrap(),
+    };
+    let Ok(signature) = signer.sign(&authorization.digest(&usdc.domain().separator()));
+    let mut fields = String::new();
+    let payment = SignedPayment { authorization, signature };
+    payment.emit(&usdc, SignatureForm::Packed, |field, value| {
+        fields.push_str(&format!("{}: {value}\r\n", field.name()));
+    });
+    fields.push_str(&format!("Idempotency-Key: \"the-key-of-the-payer-of-{nonce}\"\r\n"));
+    fields
 }

@@ -5,15 +5,10 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use x402_core::headers::{SignatureForm, SignedPayment};
-use x402_core::secp256k1::K256Signer;
-use x402_core::{
-    Address, Amount, Asset, Authorization, ChainId, Nonce, Signer as _, Timestamp, hex,
-};
 
 use crate::process::{Running, run_with};
 use crate::seller::{
-    BUYER_KEY, Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange, try_exchange,
+    Chain, PAY_TO, SETTLER_KEY, Scripted, answer, config, exchange, payment, try_exchange,
 };
 
 /// Accounts 2 and 3 of the development mnemonic: each gateway pays the gas with a key of its own.
@@ -80,29 +75,6 @@ impl Shops {
         };
         SETTLERS.iter().map(count).sum()
     }
-}
-
-/// The header fields of a payment of 0.01 USDC, and of who may ask again.
-fn payment(nonce: u64) -> String {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    let usdc = *Asset::find(ChainId::ETHEREUM, "USDC").unwrap();
-    let signer = K256Signer::from_bytes(&hex::decode(BUYER_KEY).unwrap()).unwrap();
-    let authorization = Authorization {
-        from: signer.address(),
-        to: Address::parse(PAY_TO).unwrap(),
-        value: Amount::from_units(10_000),
-        valid_after: Timestamp::ZERO,
-        valid_before: Timestamp::from_secs(now + 60),
-        nonce: Nonce::parse(&nonce.to_string()).unwrap(),
-    };
-    let Ok(signature) = signer.sign(&authorization.digest(&usdc.domain().separator()));
-    let mut fields = String::new();
-    let payment = SignedPayment { authorization, signature };
-    payment.emit(&usdc, SignatureForm::Packed, |field, value| {
-        fields.push_str(&format!("{}: {value}\r\n", field.name()));
-    });
-    fields.push_str(&format!("Idempotency-Key: \"the-key-of-the-payer-of-{nonce}\"\r\n"));
-    fields
 }
 
 fn two_gateways_serve_a_payment_once(ledger: &str) {

@@ -94,7 +94,7 @@ async fn who_sends_no_body_or_does_not_read_gives_way() {
         assert_eq!(status(&answer), 200, "{answer}");
         let waited = begin.elapsed();
         assert!(
-            waited > Duration::from_millis(200) && waited < Duration::from_secs(2),
+            waited > Duration::from_millis(200) && waited < Duration::from_secs(4),
             "{waited:?}"
         );
     }

@@ -74,7 +74,7 @@ fn limits_are_whole_numbers_within_bounds() {
         "body_limit: 1099511627777",
         "kept_answer: 1023",
         "kept_answer: 67108865",
-        "head_limit: 4095",
+        "head_limit: 8191",
         "head_limit: 1048577",
         "connections: 0",
         "connections: 65537",
