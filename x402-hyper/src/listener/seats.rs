@@ -99,19 +99,23 @@ impl Seats {
     pub(super) async fn take(&self, address: IpAddr) -> Option<Seat> {
         let shared = &self.0;
         let origin = origin(address);
-        if !shared.is_trusted(address)
-            && shared.table().count(origin) >= shared.share
-            && !shared.table().shut_one_of(origin)
-        {
-            tracing::debug!(%address, "has its share of the connections");
-            return None;
+        // Whose place is about to be free: nobody else has to give way for this one.
+        let mut is_made = false;
+        if !shared.is_trusted(address) && shared.table().count(origin) >= shared.share {
+            is_made = shared.table().shut_one_of(origin);
+            if !is_made {
+                tracing::debug!(%address, "has its share of the connections");
+                return None;
+            }
         }
         loop {
             let room = Arc::clone(&shared.room);
             if let Ok(permit) = room.try_acquire_owned() {
                 return Some(self.enter(origin, permit));
             }
-            self.shut_one();
+            if !core::mem::take(&mut is_made) {
+                self.shut_one();
+            }
             let room = Arc::clone(&shared.room);
             // It is never closed.
             if let Ok(Ok(permit)) = timeout(LOOK_AGAIN, room.acquire_owned()).await {
@@ -402,6 +406,30 @@ mod tests {
         let _more = take(&seats, "203.0.113.1").await.unwrap();
         assert!(is_gone(&held[0]) && held[1..].iter().all(|seat| !is_gone(seat)));
         assert!(!is_gone(&stranger), "the oldest of all is another's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_its_share_takes_no_place_of_others() {
+        let seats = Seats::new(16, Vec::new());
+        let mut others = Vec::new();
+        for text in ["203.0.113.8", "203.0.113.9"] {
+            for _ in 0..4 {
+                others.push(take(&seats, text).await.unwrap());
+            }
+        }
+        let mut held = VecDeque::new();
+        for _ in 0..8 {
+            held.push_back(take(&seats, "203.0.113.1").await.unwrap());
+        }
+        tokio::time::advance(REST_GRACE).await;
+        let more = {
+            let seats = seats.clone();
+            tokio::spawn(async move { take(&seats, "203.0.113.1").await })
+        };
+        held[0].seated().shut().await;
+        drop(held.pop_front());
+        assert!(more.await.unwrap().is_some());
+        assert!(others.iter().all(|seat| !is_gone(seat)));
     }
 
     #[tokio::test(start_paused = true)]
