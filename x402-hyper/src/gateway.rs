@@ -53,8 +53,23 @@ There are tunnels (WebSockets, by `Upgrade`) where time is sold, and they end wi
 of another protocol is passed over, and refused with 501 before it is charged.
 
 What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlement-Overrides`) is
-dropped. An upstream that cannot be reached is a 502, one that is late a 504; in both cases, and where
-it answers with another 5xx or breaks off, a payment is good for the same request again.
+dropped. An upstream that cannot be reached is a 502, before a payment is taken; one that hangs up is a 502, one
+that is late a 504; in both cases, and where it answers with another 5xx or breaks off, a payment is good for the
+same request again.
+
+# Connections to the upstream
+
+| a request | goes out |
+|---|---|
+| without a body, by an idempotent method ([RFC 9110, 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)) | on a connection that was kept; once more, on a new one, if that fails before an answer |
+| any other | once, on a connection that was opened for it, or a second ago at most and for nothing yet |
+| of which nothing was written | again, on a new connection |
+| with an `Idempotency-Key` and without a body, where the route says `idempotent: true` | as by an idempotent method |
+
+While others than the first go out, as many connections are opened ahead, eight at most, and closed after a second.
+A connection is closed after a request with a body, and says so to the upstream (`Connection: close`): what an
+upstream leaves unread of a body it takes for the next request, and its answer for that of another client. One that
+reads every body is told with `keepalive: always`.
 
 # Limits
 
@@ -78,6 +93,7 @@ mod tests;
 mod timed;
 mod tokens;
 mod tunnel;
+mod upstream;
 
 use core::fmt;
 use core::time::Duration;
@@ -203,7 +219,7 @@ impl Gateway {
         let stop = watch::Sender::new(false);
         let proxy = Proxy::new(upstream, options, stop.subscribe())?;
         let prices = Prices::new(router);
-        let layer = PaymentLayer::new(seller, prices.clone());
+        let layer = PaymentLayer::new(seller, prices.clone()).ready_by(proxy.clone());
         let mut layer = layer.keep_answers_up_to(options.keep_answers_up_to);
         if let Some(time) = options.credit_expires {
             layer = layer.credit_names_for(time);

@@ -106,7 +106,8 @@ one is; `Error` is the inner one's. It needs a tokio runtime.
 answer passed back, as they are: no allocation, no buffering. One without a payment for what has a
 price is answered with 402 and the terms, before its body is read, unless the price depends on the body
 ([`Quote::ByBody`]). One with a payment goes to
-[`Seller::admit`](x402_std::Seller::admit); once the money has arrived, the inner service is called,
+[`Seller::admit`](x402_std::Seller::admit), where the inner service is [ready](PaymentLayer::ready_by), if it is
+asked; once the money has arrived, the inner service is called,
 with the payment in the request's extensions ([`Paid`]). The fields of the payment never get past the
 layer, on free requests either.
 
@@ -197,6 +198,7 @@ mod passing;
 mod peer;
 mod prepared;
 mod pricing;
+mod readiness;
 mod relay;
 mod request_body;
 mod right;
@@ -224,6 +226,7 @@ pub use layer::PaymentLayer;
 pub use metering::{Meter, Metering, Passage, Period};
 pub use peer::Peer;
 pub use pricing::{Pricing, Quote, Sale};
+pub use readiness::Readiness;
 pub use request_body::RequestBody;
 pub use service::PaymentService;
 

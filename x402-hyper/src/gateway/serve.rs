@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::proxy::{Proxy, ProxyBody, Seat};
 use super::timed::{Timed, TimedIo};
+use super::upstream::{HeedsKeys, is_idempotent};
 use super::{Gateway, Prices, tunnel};
 use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
 
@@ -182,9 +183,12 @@ async fn answer(
     prices: Prices,
     request: Request<Timed<Incoming>>,
 ) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     if let Some(answer) = refuse(&head, &prices) {
         return Ok(answer);
+    }
+    if !is_idempotent(&head.method) && prices.heed_keys(head.uri.path(), &head.method) {
+        head.extensions.insert(HeedsKeys);
     }
     service.call(Request::from_parts(head, body)).await
 }

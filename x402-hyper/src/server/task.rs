@@ -11,7 +11,7 @@ use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use x402_core::{ChainId, Offer, Refusal, Scheme};
-use x402_std::ledger::Answer;
+use x402_std::ledger::{Answer, DrawId};
 use x402_std::seller::{Admission, DrawRefusal, Drawn, NamedDraw, Presented, Purchase, Receipt};
 
 use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE};
@@ -132,6 +132,9 @@ where
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
     {
+        if let Some(refused) = self.unready().await {
+            return self.own(refused);
+        }
         let admitted = match &self.order.means {
             Means::Credit(drawing) => self.draw(drawing).await,
             Means::Naming(naming) => Err(self.rename(naming).await),
@@ -144,6 +147,29 @@ where
                 self.repeat(receipt, answer, body).await;
             }
             Err(answer) => self.own(answer),
+        }
+    }
+
+    /// The answer where the work cannot be begun, and nothing was taken for it before.
+    async fn unready(&self) -> Option<Response<Bytes>> {
+        let mut refused = self.shared.readiness.as_ref()?.ready().await.err()?;
+        let seller = &self.shared.seller;
+        // Looked up after it was asked: whatever another request with this payment has had taken by now is there.
+        let was_taken = match &self.order.means {
+            Means::Credit(drawing) => {
+                let (account, nonce) = (&drawing.name.account, *drawing.nonce.as_bytes());
+                seller.has_draw(DrawId::new(account, nonce)).await
+            }
+            Means::Naming(_) => return None,
+            Means::Payment(payment) => seller.has_payment(payment.payment.id()).await,
+        };
+        match was_taken {
+            Ok(false) => {
+                answer::not_charged(refused.headers_mut());
+                Some(refused)
+            }
+            Ok(true) => None,
+            Err(rejection) => Some(answer::rejected(&rejection, &self.order.asked, None)),
         }
     }
 

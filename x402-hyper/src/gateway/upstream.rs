@@ -1,0 +1,169 @@
+//! The way to the upstream: which connection a request goes out on, and when it goes out again.
+//!
+//! A server may hang up on a connection that it has just answered on, and does not say so in time. So what can
+//! be done twice ([RFC 9110, 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)) goes out on a
+//! connection that was kept, and once more on a new one if that fails; everything else goes out on one that was
+//! opened for it, or a moment ago and for nothing yet.
+
+mod connection;
+mod stock;
+
+use std::sync::Arc;
+
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Uri};
+use http_body::Body as _;
+use http_body_util::{Either, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::client::legacy::connect::HttpConnector;
+use x402_std::config::Keepalive;
+
+use super::GatewayOptions;
+use super::timed::Timed;
+use crate::idempotency;
+use crate::server::{BoxError, RequestBody};
+use connection::Connection;
+use stock::Stock;
+
+/// The body of a request on its way to the upstream.
+pub(super) type Outgoing = RequestBody<Timed<Incoming>>;
+/// As it is sent: one that is empty is made anew for each time.
+type Sent = Either<Outgoing, Empty<Bytes>>;
+
+/// Connections to the upstream.
+#[derive(Clone)]
+pub(super) struct Connections {
+    connector: HttpConnector,
+    /// The upstream's scheme and authority.
+    origin: Uri,
+    keepalive: Keepalive,
+    stock: Arc<Stock>,
+}
+
+/// That the upstream heeds `Idempotency-Key` in this request: in its extensions.
+#[derive(Clone, Copy)]
+pub(super) struct HeedsKeys;
+
+impl Connections {
+    pub(super) fn new(origin: Uri, keepalive: Keepalive, options: &GatewayOptions) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(options.connect_timeout));
+        connector.set_nodelay(true);
+        Self { connector, origin, keepalive, stock: Arc::default() }
+    }
+
+    /// Whether there is a connection, or one can be opened: that one is there for the next request.
+    pub(super) async fn ready(&self) -> Result<(), BoxError> {
+        if !self.stock.has_live() {
+            self.stock.put(self.open().await?);
+        }
+        Ok(())
+    }
+
+    /// Sends a request, in the form that the upstream is to see, and returns the answer.
+    pub(super) async fn send(
+        &self,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, BoxError> {
+        let (mut head, body) = request.into_parts();
+        let is_repeatable = is_repeatable(&head);
+        if body.is_end_stream() {
+            drop(body);
+            let again = is_repeatable.then(|| head.clone());
+            return self.send_out(Request::from_parts(head, nothing()), again, true).await;
+        }
+        // An upstream that has not read the body would take it for the next request.
+        let is_kept = self.keepalive == Keepalive::Always;
+        if !is_kept && !head.headers.contains_key(CONNECTION) {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.send_out(Request::from_parts(head, Either::Left(body)), None, is_kept).await
+    }
+
+    /// Sends a request, and once more what may be sent `again`, or of which nothing was sent.
+    async fn send_out(
+        &self,
+        mut request: Request<Sent>,
+        again: Option<Parts>,
+        is_kept: bool,
+    ) -> Result<Response<Incoming>, BoxError> {
+        let is_repeatable = again.is_some();
+        let found = if is_repeatable { self.stock.any() } else { self.stock.unused() };
+        if let Some(connection) = found {
+            if !is_repeatable {
+                self.open_ahead();
+            }
+            let mut error = match connection.send(request).await {
+                Ok((answer, connection)) => return Ok(self.answered(answer, connection, is_kept)),
+                Err(error) => error,
+            };
+            let unsent = error.take_message();
+            let repeated = again.map(|head| Request::from_parts(head, nothing()));
+            let error = error.into_error();
+            let Some(left) = unsent.or(repeated) else { return Err(error.into()) };
+            tracing::debug!(%error, "sent again, on a new connection");
+            request = left;
+        }
+        let connection = self.open().await?;
+        if !is_repeatable {
+            self.open_ahead();
+        }
+        let answered = connection.send(request).await;
+        let (answer, connection) = answered.map_err(|error| error.into_error())?;
+        Ok(self.answered(answer, connection, is_kept))
+    }
+
+    /// Puts the connection of an answer aside once that is over.
+    fn answered(
+        &self,
+        answer: Response<Incoming>,
+        connection: Connection,
+        is_kept: bool,
+    ) -> Response<Incoming> {
+        if is_kept {
+            let stock = Arc::clone(&self.stock);
+            tokio::spawn(async move {
+                if let Some(connection) = connection.free().await {
+                    stock.put(connection);
+                }
+            });
+        }
+        answer
+    }
+
+    /// Opens a connection for the next request that needs a new one.
+    fn open_ahead(&self) {
+        if self.stock.has_enough() {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            match this.open().await {
+                Ok(connection) => this.stock.put(connection),
+                Err(error) => tracing::debug!(%error, "no connection ahead"),
+            }
+        });
+    }
+
+    async fn open(&self) -> Result<Connection, BoxError> {
+        Connection::open(self.connector.clone(), self.origin.clone()).await
+    }
+}
+
+/// Whether it is the same for the upstream if a request comes twice.
+fn is_repeatable(head: &Parts) -> bool {
+    is_idempotent(&head.method)
+        || head.extensions.get::<HeedsKeys>().is_some()
+            && head.headers.contains_key(idempotency::NAME)
+}
+
+/// Whether a method says so.
+pub(super) fn is_idempotent(method: &Method) -> bool {
+    let methods = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
+    methods.contains(method)
+}
+
+const fn nothing() -> Sent {
+    Either::Right(Empty::new())
+}
