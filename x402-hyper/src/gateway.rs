@@ -45,15 +45,25 @@ thing: whether the name of a balance may be taken and told, which others could r
 
 It does not see the fields of the connection and those that `Connection` names; those of the payment;
 `Expect`; fields by which a client would have it serve another path, or another method
-(`X-Original-URL`, `X-HTTP-Method-Override`, …); names with an underscore, which some servers cannot
-tell from those with a hyphen; and, in a paid request, `Range` and the `If-…` fields: what is paid for
-is the whole answer.
+(`X-Original-URL`, `X-HTTP-Method-Override`, …); and names with an underscore, which some servers cannot
+tell from those with a hyphen.
+
+`Range` and the `If-…` fields are passed on. A payment with them is one for that part, or that condition, and no
+other. A 304 to a condition costs nothing where the money moves after the work, and says so; where it has moved it
+says that. `HEAD` of what is sold is answered with the head of its 402, and costs nothing.
+
+Trailers are passed on both ways, as far as `Trailer` announces them, an answer's to clients that say `TE: trailers`,
+and a request's without what the upstream is told by the gateway alone. An answer that is given again has none.
+Informational answers (103) are not passed on: hyper's server has no way to send one. `100 Continue` is the
+gateway's own.
 
 There are tunnels (WebSockets, by `Upgrade`) where time is sold, and they end with it. Elsewhere an offer
 of another protocol is passed over, and refused with 501 before it is charged.
 
 What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlement-Overrides`) is
-dropped. An upstream that cannot be reached is a 502, before a payment is taken; one that hangs up is a 502, one
+dropped. An answer to a paid request that is less than was asked for is a 502: 304 without a condition, 206 without a
+`Range`; and so is, paid or not, one with two lengths, with a coding beside `chunked`, or of a protocol that nobody has
+asked for. Where the money moves after the work one that breaks off is a 502, too. An upstream that cannot be reached is a 502, before a payment is taken; one that hangs up is a 502, one
 that is late a 504; in both cases, and where it answers with another 5xx or breaks off, a payment is good for the
 same request again.
 
@@ -79,6 +89,7 @@ connections, others wait to be accepted.
 */
 
 mod fields;
+mod fit;
 mod frames;
 mod minutes;
 mod path;
@@ -92,6 +103,7 @@ mod serve;
 mod tests;
 mod timed;
 mod tokens;
+mod trailers;
 mod tunnel;
 mod upstream;
 

@@ -15,13 +15,15 @@ use x402_std::BoxFuture;
 use x402_std::config::Upstream;
 
 use super::fields::{self, Origin};
+use super::fit::{Wanted, is_framed};
 use super::timed::{Timed, TooSlow};
+use super::trailers::Trailers;
 use super::tunnel::{self, Tunnel, Tunnelled};
 use super::upstream::{Connections, HeedsKeys, Outgoing};
 use super::{GatewayError, GatewayOptions};
 use crate::server::{Allowance, Notice, Paid, Peer, Readiness, from_now};
 
-pub(super) type ProxyBody = Either<Timed<Incoming>, Either<Full<Bytes>, Tunnelled>>;
+pub(super) type ProxyBody = Either<Trailers<Timed<Incoming>>, Either<Full<Bytes>, Tunnelled>>;
 
 /// Passes requests on to the upstream, and its answers back.
 #[derive(Clone)]
@@ -84,6 +86,12 @@ const TUNNEL: Notice = Notice {
     help: "nobody has asked for that",
 };
 
+const UNFIT: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "upstream_protocol",
+    message: "the server behind the gateway gave an answer that cannot be one to this request",
+    help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
 /// Said before a payment is taken.
 const UNREADY: Notice = Notice {
     status: StatusCode::BAD_GATEWAY,
@@ -114,7 +122,8 @@ impl Proxy {
 impl Shared {
     async fn forward(&self, request: Request<Outgoing>) -> Response<ProxyBody> {
         let (mut head, body) = request.into_parts();
-        let is_paid = head.extensions.get::<Paid>().is_some();
+        let paid = head.extensions.get::<Paid>();
+        let wanted = paid.map(|_| Wanted::of(&head));
         let asked = Asked::of(&mut head);
         if self.upstream.readdress(&mut head).is_none() {
             return own(&UNREACHABLE);
@@ -124,27 +133,25 @@ impl Shared {
         }
         let answer = self.connections.send(Request::from_parts(head, body));
         match timeout(self.options.answer_timeout, answer).await {
-            Ok(Ok(answer)) => self.pass_on(answer, is_paid, asked),
+            Ok(Ok(answer)) if !is_framed(answer.headers()) => own(&UNFIT),
+            Ok(Ok(answer)) if !wanted.is_none_or(|wanted| wanted.is_fit(&answer)) => own(&UNFIT),
+            Ok(Ok(answer)) => self.pass_on(answer, asked),
             Ok(Err(error)) => own(failure(&*error)),
             Err(_) => own(&LATE),
         }
     }
 
     /// The answer as the client is to see it.
-    fn pass_on(
-        &self,
-        mut answer: Response<Incoming>,
-        is_paid: bool,
-        asked: Option<Asked>,
-    ) -> Response<ProxyBody> {
+    fn pass_on(&self, mut answer: Response<Incoming>, asked: Option<Asked>) -> Response<ProxyBody> {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match asked.zip(tunnel::protocol(answer.headers())) {
                 Some((asked, protocol)) => self.tunnel(asked, protocol, answer),
                 None => own(&TUNNEL),
             };
         }
-        fields::from_upstream(answer.headers_mut(), is_paid);
-        answer.map(|body| Either::Left(Timed::new(body, self.options.answer_pace())))
+        fields::from_upstream(answer.headers_mut());
+        let timed = |body| Timed::new(body, self.options.answer_pace());
+        answer.map(|body| Either::Left(Trailers::new(timed(body), fields::from_upstream)))
     }
 
     /// Opens the tunnel that the upstream has agreed to.
@@ -165,7 +172,7 @@ impl Shared {
             is_websocket: tunnel::is_websocket(&protocol),
             stop: self.stop.clone(),
         };
-        fields::from_upstream(answer.headers_mut(), true);
+        fields::from_upstream(answer.headers_mut());
         tunnel::ask(answer.headers_mut(), protocol);
         let body = tunnel.open(seat);
         answer.map(|_| Either::Right(Either::Right(body)))

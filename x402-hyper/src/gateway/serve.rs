@@ -17,9 +17,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::fields::strip_trailers;
 use super::proxy::{Proxy, ProxyBody, Seat};
 use super::timed::{Timed, TimedIo};
-use super::upstream::{HeedsKeys, is_idempotent};
+use super::trailers::Trailers;
+use super::upstream::{ClientBody, HeedsKeys, is_idempotent};
 use super::{Gateway, Prices, tunnel};
 use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
 
@@ -94,7 +96,8 @@ impl Gateway {
         let (service, pace) = (self.service.clone(), self.options.request_pace());
         let prices = self.prices.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| Timed::new(body, pace));
+            let mut request =
+                request.map(|body| Trailers::new(Timed::new(body, pace), strip_trailers));
             request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
             request.extensions_mut().insert(seat.clone());
             answer(service.clone(), prices.clone(), request)
@@ -181,7 +184,7 @@ fn is_of_peer(error: &io::Error) -> bool {
 async fn answer(
     service: PaymentService<Proxy>,
     prices: Prices,
-    request: Request<Timed<Incoming>>,
+    request: Request<ClientBody>,
 ) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
     let (mut head, body) = request.into_parts();
     if let Some(answer) = refuse(&head, &prices) {

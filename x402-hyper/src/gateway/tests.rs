@@ -29,6 +29,7 @@ use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
 use crate::server::{Pricing as _, Quote};
 
+mod answers;
 mod time;
 mod upstream;
 
@@ -109,6 +110,7 @@ fn router(default: DefaultRoute) -> Router {
         route(prefix("/v1/"), &[], true),
         route(exact("/health"), &[], false),
         route(prefix("/static/"), &[], false),
+        Route { settle: Settle::After, ..route(prefix("/after/"), &[], true) },
         Route { is_idempotent: true, ..route(exact("/keys"), &[], false) },
     ];
     Router::new(&usdc, pay_to, &routes, default)
@@ -458,6 +460,8 @@ async fn what_the_upstream_sees_is_the_gateways() {
         "content-length",
         "host",
         "idempotency-key",
+        "if-none-match",
+        "range",
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-proto",

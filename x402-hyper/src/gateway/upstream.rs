@@ -10,7 +10,7 @@ mod stock;
 
 use std::sync::Arc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
@@ -21,13 +21,16 @@ use x402_std::config::Keepalive;
 
 use super::GatewayOptions;
 use super::timed::Timed;
+use super::trailers::Trailers;
 use crate::idempotency;
 use crate::server::{BoxError, RequestBody};
 use connection::Connection;
 use stock::Stock;
 
 /// The body of a request on its way to the upstream.
-pub(super) type Outgoing = RequestBody<Timed<Incoming>>;
+pub(super) type Outgoing = RequestBody<ClientBody>;
+/// The body of a request, as it comes from the client.
+pub(super) type ClientBody = Trailers<Timed<Incoming>>;
 /// As it is sent: one that is empty is made anew for each time.
 type Sent = Either<Outgoing, Empty<Bytes>>;
 
@@ -75,8 +78,8 @@ impl Connections {
         }
         // An upstream that has not read the body would take it for the next request.
         let is_kept = self.keepalive == Keepalive::Always;
-        if !is_kept && !head.headers.contains_key(CONNECTION) {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if !is_kept && !head.headers.contains_key(UPGRADE) {
+            head.headers.append(CONNECTION, HeaderValue::from_static("close"));
         }
         self.send_out(Request::from_parts(head, Either::Left(body)), None, is_kept).await
     }

@@ -14,7 +14,9 @@ use x402_core::{ChainId, Offer, Refusal, Scheme};
 use x402_std::ledger::{Answer, DrawId};
 use x402_std::seller::{Admission, DrawRefusal, Drawn, NamedDraw, Presented, Purchase, Receipt};
 
-use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE};
+use super::answer::{
+    self, Asked, BROKEN_BODY, CUT_ANSWER, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE,
+};
 use super::answer::{REPLACED_CREDIT, UNSIGNED_CREDIT};
 use super::body::Piece;
 use super::dialect;
@@ -40,7 +42,6 @@ pub(super) struct Order {
     pub(super) offer: Offer<'static>,
     pub(super) asked: Asked,
     pub(super) purchase: Purchase,
-    pub(super) is_head: bool,
 }
 
 /// What a request is paid with.
@@ -388,19 +389,13 @@ where
                 answer
             }
             Err(Unsettled::Rejected(rejection)) => answer::rejected(&rejection, asked, Some(offer)),
-            Err(Unsettled::Broken) => answer::broken(),
-            Err(Unsettled::TooLarge) => {
-                let mut answer = LARGE_ANSWER.answer();
-                answer::not_charged(answer.headers_mut());
-                answer
-            }
+            Err(Unsettled::Broken) => answer::uncharged(&CUT_ANSWER),
+            Err(Unsettled::TooLarge) => answer::uncharged(&LARGE_ANSWER),
         };
         self.own(answer);
     }
 
     fn own(self, answer: Response<Bytes>) {
-        let is_head = self.order.is_head;
-        let answer = if is_head { answer.map(|_| Bytes::new()) } else { answer };
         self.client.head(Ok(Head::Own(answer)));
     }
 }

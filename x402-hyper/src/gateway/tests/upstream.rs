@@ -298,3 +298,26 @@ async fn an_upstream_that_reads_every_body_keeps_its_connections() {
         assert_eq!(!post.to_lowercase().contains("connection: close"), is_kept);
     }
 }
+
+#[tokio::test]
+async fn fields_behind_a_request_are_passed_on_but_for_the_gateways_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let stand = Stand::before(authority, DefaultRoute::Free, impatient(), Hits::default()).await;
+    let mut client = stand.connect().await;
+    let head = format!(
+        "POST /v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n{}\
+         Trailer: X-Sum, X-Payer, X-Forwarded-For, X-Payment-Minutes\r\n\r\n",
+        stand.payment(1)
+    );
+    let body = "4\r\ndata\r\n0\r\nX-Sum: 7\r\nX-Payer: evil\r\nX-Forwarded-For: evil\r\n\
+                X-Payment-Minutes: evil\r\n\r\n";
+    client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"x-sum: 7\r\n\r\n") {
+        let read = timeout(Duration::from_secs(5), server.read_buf(&mut seen)).await;
+        assert!(read.unwrap().unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+    }
+    assert!(!String::from_utf8_lossy(&seen).contains("evil"));
+}
