@@ -91,6 +91,8 @@ connections, others wait to be accepted.
 mod fields;
 mod fit;
 mod frames;
+mod host;
+mod lent;
 mod minutes;
 mod path;
 mod price;

@@ -16,7 +16,7 @@ use x402_std::config::Upstream;
 
 use super::fields::{self, Origin};
 use super::fit::{Wanted, is_framed};
-use super::timed::{Timed, TooSlow};
+use super::timed::{BrokenOff, Timed, TooSlow};
 use super::trailers::Trailers;
 use super::tunnel::{self, Tunnel, Tunnelled};
 use super::upstream::{Connections, HeedsKeys, Outgoing};
@@ -78,6 +78,12 @@ const SLOW: Notice = Notice {
     reason: "invalid_body",
     message: "the request's body comes too slowly",
     help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
+const BROKEN: Notice = Notice {
+    status: StatusCode::BAD_REQUEST,
+    reason: "invalid_body",
+    message: "the request's body broke off, or is not as its head says",
+    help: "if this was paid for, do not pay again: send the whole request with the same payment once more",
 };
 const TUNNEL: Notice = Notice {
     status: StatusCode::BAD_GATEWAY,
@@ -242,6 +248,9 @@ fn failure(error: &(dyn Error + 'static)) -> &'static Notice {
     let notice = causes.find_map(|cause| {
         if cause.is::<TooSlow>() {
             return Some(&SLOW);
+        }
+        if cause.is::<BrokenOff>() {
+            return Some(&BROKEN);
         }
         let error = cause.downcast_ref::<io::Error>()?;
         (error.kind() == io::ErrorKind::TimedOut).then_some(&LATE)

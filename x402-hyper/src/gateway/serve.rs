@@ -5,9 +5,9 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use http::header::{ALLOW, HOST};
+use http::header::{ALLOW, CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::fields::strip_trailers;
+use super::host::has_one_host;
+use super::lent::Lent;
 use super::proxy::{Proxy, ProxyBody, Seat};
 use super::timed::{Timed, TimedIo};
 use super::trailers::Trailers;
@@ -31,8 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TARGET: Notice = Notice {
     status: StatusCode::BAD_REQUEST,
     reason: "invalid_request",
-    message: "the request names no path, or not one host",
-    help: "send a path, and exactly one Host",
+    message: "the request names no path, or not one host that a URL may have",
+    help: "send a path, and exactly one Host: a name or an address, and perhaps a port",
 };
 const METHOD: Notice = Notice {
     status: StatusCode::METHOD_NOT_ALLOWED,
@@ -184,10 +186,27 @@ fn is_of_peer(error: &io::Error) -> bool {
 async fn answer(
     service: PaymentService<Proxy>,
     prices: Prices,
-    request: Request<ClientBody>,
+    request: Request<Trailers<Timed<Incoming>>>,
 ) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
-    let (mut head, body) = request.into_parts();
-    if let Some(answer) = refuse(&head, &prices) {
+    let (head, body) = request.into_parts();
+    // To read a body that its client asks about is to ask for it.
+    let may_read = !head.headers.contains_key(EXPECT);
+    let (body, lender) = Lent::new(body);
+    let mut answer = pass(service, &prices, head, body).await?;
+    let is_tunnel = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if !is_tunnel && !lender.is_over(may_read).await {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+async fn pass(
+    service: PaymentService<Proxy>,
+    prices: &Prices,
+    mut head: Parts,
+    body: ClientBody,
+) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
+    if let Some(answer) = refuse(&head, prices) {
         return Ok(answer);
     }
     if !is_idempotent(&head.method) && prices.heed_keys(head.uri.path(), &head.method) {
@@ -216,9 +235,4 @@ fn refuse(head: &Parts, prices: &Prices) -> Option<Response<PaymentBody<ProxyBod
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     }
     Some(answer.map(PaymentBody::own))
-}
-
-fn has_one_host(head: &Parts) -> bool {
-    let count = head.headers.get_all(HOST).iter().count();
-    count == 1 || count == 0 && head.version == Version::HTTP_10
 }

@@ -30,6 +30,7 @@ use crate::server::testing::{PRICE, Shop, payer};
 use crate::server::{Pricing as _, Quote};
 
 mod answers;
+mod requests;
 mod time;
 mod upstream;
 
@@ -111,6 +112,7 @@ fn router(default: DefaultRoute) -> Router {
         route(exact("/health"), &[], false),
         route(prefix("/static/"), &[], false),
         Route { settle: Settle::After, ..route(prefix("/after/"), &[], true) },
+        Route { settle: Settle::Later, ..route(prefix("/later/"), &[], true) },
         Route { is_idempotent: true, ..route(exact("/keys"), &[], false) },
     ];
     Router::new(&usdc, pay_to, &routes, default)

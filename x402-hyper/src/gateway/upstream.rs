@@ -20,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use x402_std::config::Keepalive;
 
 use super::GatewayOptions;
+use super::lent::Lent;
 use super::timed::Timed;
 use super::trailers::Trailers;
 use crate::idempotency;
@@ -30,7 +31,7 @@ use stock::Stock;
 /// The body of a request on its way to the upstream.
 pub(super) type Outgoing = RequestBody<ClientBody>;
 /// The body of a request, as it comes from the client.
-pub(super) type ClientBody = Trailers<Timed<Incoming>>;
+pub(super) type ClientBody = Lent<Trailers<Timed<Incoming>>>;
 /// As it is sent: one that is empty is made anew for each time.
 type Sent = Either<Outgoing, Empty<Bytes>>;
 

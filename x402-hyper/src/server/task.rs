@@ -289,24 +289,18 @@ where
         self.withhold(&mut head.headers);
         let kept = answer::kept(&head.headers);
         let chain_id = right.chain_id();
-        if !right.is_earned_by(head.status) {
+        // The service behind has done the work all the same.
+        let broken = || (!head.status.is_client_error()).then_some(Remains::Here(Rest::Broken));
+        let remains = watch.remains().or_else(broken);
+        let Some(remains) = remains.filter(|_| right.is_earned_by(head.status)) else {
             self.give_up(right, &mut head.headers).await;
             return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
-        }
+        };
         if let Some(receipt) = right.receipt() {
             let dialect = self.order.asked.dialect;
             answer::receipt(&mut head.headers, &receipt, chain_id, dialect, None);
         }
         self.tell_balance(&mut head.headers).await;
-        let remains = match watch.remains() {
-            Some(remains) => remains,
-            // The service behind has done the work all the same.
-            None if !head.status.is_client_error() => Remains::Here(Rest::Broken),
-            None => {
-                right.give_up().await;
-                return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
-            }
-        };
         let limits = self.shared.limits;
         let end = gauge.as_ref().and_then(Gauge::end);
         let body = Until::new(body, &head.headers, end);
