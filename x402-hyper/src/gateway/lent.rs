@@ -33,7 +33,7 @@ impl<B: Body> Lent<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Lender<B> {
     /// Whether the body is over, now or soon: a short rest is read, where `may_read` has it so.
-    pub(super) async fn is_over(mut self, may_read: bool) -> bool {
+    pub(super) async fn ended(mut self, may_read: bool) -> bool {
         match self.0.try_recv() {
             Ok(body) => may_read && timeout(TIME, drained(body)).await.unwrap_or(false),
             // It was read to its end, and not given back; or it is being read.
@@ -102,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_over_when_it_was_read_or_is_short() {
         let (body, lender) = Lent::new(Empty::<Bytes>::new());
-        assert!(lender.is_over(false).await);
+        assert!(lender.ended(false).await);
         drop(body);
         for (length, is_read, may_read, is_over) in [
             (3, true, false, true),
@@ -116,9 +116,9 @@ mod tests {
                 body.frame().await.unwrap().unwrap();
             }
             drop(body);
-            assert_eq!(lender.is_over(may_read).await, is_over, "{length} {is_read} {may_read}");
+            assert_eq!(lender.ended(may_read).await, is_over, "{length} {is_read} {may_read}");
         }
         let (_held, lender) = Lent::new(Full::new(Bytes::from_static(b"a")));
-        assert!(!lender.is_over(true).await);
+        assert!(!lender.ended(true).await);
     }
 }

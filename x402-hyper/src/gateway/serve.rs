@@ -194,7 +194,7 @@ async fn answer(
     let (body, lender) = Lent::new(body);
     let mut answer = pass(service, &prices, head, body).await?;
     let is_tunnel = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if !is_tunnel && !lender.is_over(may_read).await {
+    if !is_tunnel && !lender.ended(may_read).await {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)

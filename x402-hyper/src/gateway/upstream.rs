@@ -20,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use x402_std::config::Keepalive;
 
 use super::GatewayOptions;
+use super::fit::is_framed;
 use super::lent::Lent;
 use super::timed::Timed;
 use super::trailers::Trailers;
@@ -118,14 +119,14 @@ impl Connections {
         Ok(self.answered(answer, connection, is_kept))
     }
 
-    /// Puts the connection of an answer aside once that is over.
+    /// Puts the connection of an answer aside once that is over, where it is clear when that is.
     fn answered(
         &self,
         answer: Response<Incoming>,
         connection: Connection,
         is_kept: bool,
     ) -> Response<Incoming> {
-        if is_kept {
+        if is_kept && is_framed(answer.headers()) {
             let stock = Arc::clone(&self.stock);
             tokio::spawn(async move {
                 if let Some(connection) = connection.free().await {

@@ -135,6 +135,7 @@ mod metered;
 mod names;
 mod official;
 mod quoted;
+mod ready;
 mod settling;
 mod weighed;
 
