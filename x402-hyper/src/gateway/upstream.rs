@@ -17,6 +17,7 @@ use http_body::Body as _;
 use http_body_util::{Either, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::sync::Semaphore;
 use x402_std::config::Keepalive;
 
 use super::GatewayOptions;
@@ -27,7 +28,7 @@ use super::trailers::Trailers;
 use crate::idempotency;
 use crate::server::{BoxError, RequestBody};
 use connection::Connection;
-use stock::Stock;
+use stock::{MAX_UNUSED, Stock};
 
 /// The body of a request on its way to the upstream.
 pub(super) type Outgoing = RequestBody<ClientBody>;
@@ -44,6 +45,8 @@ pub(super) struct Connections {
     origin: Uri,
     keepalive: Keepalive,
     stock: Arc<Stock>,
+    /// How many more may be opened ahead at a time.
+    ahead: Arc<Semaphore>,
 }
 
 /// That the upstream heeds `Idempotency-Key` in this request: in its extensions.
@@ -55,7 +58,8 @@ impl Connections {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(options.connect_timeout));
         connector.set_nodelay(true);
-        Self { connector, origin, keepalive, stock: Arc::default() }
+        let ahead = Arc::new(Semaphore::new(MAX_UNUSED));
+        Self { connector, origin, keepalive, stock: Arc::default(), ahead }
     }
 
     /// Whether there is a connection, or one can be opened: that one is there for the next request.
@@ -139,15 +143,15 @@ impl Connections {
 
     /// Opens a connection for the next request that needs a new one.
     fn open_ahead(&self) {
-        if self.stock.has_enough() {
-            return;
-        }
+        let permit = Arc::clone(&self.ahead).try_acquire_owned();
+        let Some(permit) = permit.ok().filter(|_| !self.stock.has_enough()) else { return };
         let this = self.clone();
         tokio::spawn(async move {
             match this.open().await {
                 Ok(connection) => this.stock.put(connection),
                 Err(error) => tracing::debug!(%error, "no connection ahead"),
             }
+            drop(permit);
         });
     }
 

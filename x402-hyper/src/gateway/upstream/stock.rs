@@ -7,7 +7,7 @@ use super::connection::Connection;
 
 /// How many connections are held open for a next request, at most: used before, and unused.
 const MAX_KEPT: usize = 128;
-const MAX_UNUSED: usize = 8;
+pub(super) const MAX_UNUSED: usize = 8;
 /// How often those are dropped that are too old.
 const SWEEP: Duration = Duration::from_millis(250);
 
