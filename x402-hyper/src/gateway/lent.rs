@@ -21,20 +21,26 @@ pub(super) struct Lent<B> {
 }
 
 /// Where it comes back.
-pub(super) struct Lender<B>(oneshot::Receiver<B>);
+pub(super) struct Lender<B>(Option<oneshot::Receiver<B>>);
 
 impl<B: Body> Lent<B> {
     pub(super) fn new(body: B) -> (Self, Lender<B>) {
-        let (back, lender) = oneshot::channel();
-        let back = (!body.is_end_stream()).then_some(back);
+        let (back, lender) = match body.is_end_stream() {
+            true => (None, None),
+            false => {
+                let (back, lender) = oneshot::channel();
+                (Some(back), Some(lender))
+            }
+        };
         (Self { body: Some(body), back }, Lender(lender))
     }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Lender<B> {
     /// Whether the body is over, now or soon: a short rest is read, where `may_read` has it so.
-    pub(super) async fn ended(mut self, may_read: bool) -> bool {
-        match self.0.try_recv() {
+    pub(super) async fn ended(self, may_read: bool) -> bool {
+        let Some(mut lender) = self.0 else { return true };
+        match lender.try_recv() {
             Ok(body) => may_read && timeout(TIME, drained(body)).await.unwrap_or(false),
             // It was read to its end, and not given back; or it is being read.
             Err(error) => error == oneshot::error::TryRecvError::Closed,

@@ -62,9 +62,10 @@ impl Connections {
         Self { connector, origin, keepalive, stock: Arc::default(), ahead }
     }
 
-    /// Whether there is a connection, or one can be opened: that one is there for the next request.
+    /// Whether a connection was opened just now, or can be: it is there for the next request. One that was used
+    /// says nothing of that: a server that is ending may keep it, and take no other.
     pub(super) async fn ready(&self) -> Result<(), BoxError> {
-        if !self.stock.has_live() {
+        if !self.stock.has_unused() {
             self.stock.put(self.open().await?);
         }
         Ok(())

@@ -454,6 +454,8 @@ fn nothing_shows_a_secret() {
         format!("{MINIMAL}key: \"{key}\"\n"),
         format!("{MINIMAL}\"{rpc}\": a\n"),
         with("upstream: http://user:CANARY@host"),
+        with("upstream: {url: \"http://user:CANARY@host\"}"),
+        with("upstream:\n  url: \"http://user:CANARY@host\""),
         with("upstream: https://user:CANARY@host"),
         with("ledger: postgres://user:CANARY@host /db"),
         with("ledger: redis://:CANARY@hôst"),

@@ -213,6 +213,26 @@ async fn where_no_connection_can_be_had_no_payment_is_taken() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_is_ending_is_not_paid_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let stand = Stand::before(authority, DefaultRoute::Free, impatient(), Hits::default()).await;
+    let get = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(stream.read(&mut [0; 4096]).await);
+        // It takes no other connection, and keeps this one.
+        drop(listener);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        stream
+    });
+    assert_eq!(status(&stand.raw(request("GET", "/health", "", "")).await), 200);
+    let _kept = get.await.unwrap();
+    let answer = stand.raw(request("POST", "/v1/x", &stand.payment(1), "{}")).await;
+    assert_eq!((status(&answer), stand.shop.chain.asked()), (502, 0), "{answer}");
+    assert!(answer.contains("X-Payment-Status: not-charged"), "{answer}");
+}
+
+#[tokio::test]
 async fn what_was_taken_before_is_given_though_the_upstream_is_down() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = listener.local_addr().unwrap().to_string();

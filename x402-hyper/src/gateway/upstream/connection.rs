@@ -14,8 +14,8 @@ use crate::server::BoxError;
 /// For how long a connection is kept for the next request: less than the five seconds after which
 /// many servers hang up.
 const KEPT: Duration = Duration::from_secs(4);
-/// For how long a connection counts as seen alive, and is held open unused.
-pub(super) const ALIVE: Duration = Duration::from_secs(1);
+/// For how long a connection is held open unused, and counts as seen alive.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// A connection to the upstream, with nothing under way.
 #[derive(Debug)]
@@ -62,10 +62,5 @@ impl Connection {
 
     pub(super) const fn is_unused(&self) -> bool {
         self.is_unused
-    }
-
-    /// Whether it was seen alive just now.
-    pub(super) fn is_live(&self) -> bool {
-        self.is_good() && self.since.elapsed() < ALIVE
     }
 }

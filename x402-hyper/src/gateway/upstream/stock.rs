@@ -34,9 +34,11 @@ impl Stock {
         self.shelf().take(Connection::is_unused)
     }
 
-    /// Whether the upstream was seen alive just now, and is there still, as far as is known here.
-    pub(super) fn has_live(&self) -> bool {
-        self.shelf().connections.iter().any(Connection::is_live)
+    /// Whether there is a connection that was opened a moment ago, and for nothing yet.
+    pub(super) fn has_unused(&self) -> bool {
+        let shelf = self.shelf();
+        let mut good = shelf.connections.iter().filter(|connection| connection.is_good());
+        good.any(Connection::is_unused)
     }
 
     /// Whether no more connections are to be opened ahead.
