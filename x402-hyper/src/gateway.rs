@@ -77,6 +77,7 @@ same request again.
 | with an `Idempotency-Key` and without a body, where the route says `idempotent: true` | as by an idempotent method |
 
 While others than the first go out, as many connections are opened ahead, eight at most, and closed after a second.
+Where an answer takes longer than 200 ms all that are not used are closed, for the upstream may serve one at a time.
 A connection is closed after a request with a body, and says so to the upstream (`Connection: close`): what an
 upstream leaves unread of a body it takes for the next request, and its answer for that of another client. One that
 reads every body is told with `keepalive: always`.

@@ -8,6 +8,8 @@
 mod connection;
 mod stock;
 
+use core::pin::pin;
+use core::time::Duration;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, UPGRADE};
@@ -16,8 +18,10 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use http_body_util::{Either, Empty};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use x402_std::config::Keepalive;
 
 use super::GatewayOptions;
@@ -29,6 +33,9 @@ use crate::idempotency;
 use crate::server::{BoxError, RequestBody};
 use connection::Connection;
 use stock::{MAX_UNUSED, Stock};
+
+/// After how long an upstream may be one that waits for another connection.
+const LONG: Duration = Duration::from_millis(200);
 
 /// The body of a request on its way to the upstream.
 pub(super) type Outgoing = RequestBody<ClientBody>;
@@ -104,7 +111,7 @@ impl Connections {
             if !is_repeatable {
                 self.open_ahead();
             }
-            let mut error = match connection.send(request).await {
+            let mut error = match self.ask(connection, request).await {
                 Ok((answer, connection)) => return Ok(self.answered(answer, connection, is_kept)),
                 Err(error) => error,
             };
@@ -119,9 +126,27 @@ impl Connections {
         if !is_repeatable {
             self.open_ahead();
         }
-        let answered = connection.send(request).await;
+        let answered = self.ask(connection, request).await;
         let (answer, connection) = answered.map_err(|error| error.into_error())?;
         Ok(self.answered(answer, connection, is_kept))
+    }
+
+    /// Sends a request on this connection. Where the answer takes long, those that nobody uses are closed: an
+    /// upstream that serves one connection at a time may be waiting for them.
+    #[allow(clippy::result_large_err, reason = "as hyper has it")]
+    async fn ask(
+        &self,
+        connection: Connection,
+        request: Request<Sent>,
+    ) -> Result<(Response<Incoming>, Connection), TrySendError<Request<Sent>>> {
+        let mut answer = pin!(connection.send(request));
+        match timeout(LONG, answer.as_mut()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.stock.clear();
+                answer.await
+            }
+        }
     }
 
     /// Puts the connection of an answer aside once that is over, where it is clear when that is.

@@ -153,6 +153,9 @@ where
 
     /// The answer where the work cannot be begun, and nothing was taken for it before.
     async fn unready(&self) -> Option<Response<Bytes>> {
+        if matches!(self.order.means, Means::Naming(_)) {
+            return None;
+        }
         let mut refused = self.shared.readiness.as_ref()?.ready().await.err()?;
         let seller = &self.shared.seller;
         // Looked up after it was asked: whatever another request with this payment has had taken by now is there.

@@ -233,6 +233,26 @@ async fn an_upstream_that_is_ending_is_not_paid_for() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_serves_one_connection_at_a_time_is_not_held_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            behave(stream, 0, Manner::Answers, Heads::default()).await;
+        }
+    });
+    let options = GatewayOptions::default();
+    let stand = Stand::before(authority, DefaultRoute::Free, options, Hits::default()).await;
+    let begin = Instant::now();
+    for nonce in 1..4 {
+        assert_eq!(status(&stand.raw(request("GET", "/health", "", "")).await), 200);
+        let paid = request("POST", "/v1/x", &stand.payment(nonce), "{}");
+        assert_eq!(status(&stand.raw(paid).await), 200);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
 async fn what_was_taken_before_is_given_though_the_upstream_is_down() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = listener.local_addr().unwrap().to_string();

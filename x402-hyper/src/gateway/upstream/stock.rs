@@ -46,6 +46,11 @@ impl Stock {
         self.shelf().count(true) >= MAX_UNUSED
     }
 
+    /// Closes all of them.
+    pub(super) fn clear(&self) {
+        self.shelf().connections.clear();
+    }
+
     pub(super) fn put(self: &Arc<Self>, connection: Connection) {
         let mut shelf = self.shelf();
         let is_unused = connection.is_unused();
