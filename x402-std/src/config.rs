@@ -21,6 +21,12 @@ default: not_found
 `chain` also takes `confirmations`, `finality` and `log_range`, numbers of blocks, and its `rpc` may be a
 list: the nodes are asked in that order, each where those before it do not answer or are behind.
 
+`upstream` also takes a map, `{url: "http://127.0.0.1:3000", keepalive: always}`: its connections are then
+kept after requests with a body too, for an upstream that reads every body to its end before it takes the next
+request. An upstream of the environment or of a flag has no such word.
+
+`idempotent: true` of a route says that its upstream heeds `Idempotency-Key`: what has one may go out twice.
+
 `credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
 kept, and owed as before. Without it a name is good until it is replaced.
 
@@ -44,6 +50,7 @@ mod sold;
 mod tariff;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod urls;
 mod usage;
 
@@ -117,6 +124,18 @@ pub struct Upstream {
     pub authority: String,
     /// What every path begins with there, without a slash at the end; empty for nothing.
     pub base_path: String,
+    /// After which requests a connection is kept for the next one.
+    pub keepalive: Keepalive,
+}
+
+/// After which requests a connection to the upstream is kept for the next one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Keepalive {
+    /// Those without a body: what an upstream leaves unread of one, it takes for the next request.
+    #[default]
+    WithoutBody,
+    /// All: the upstream reads every body to its end.
+    Always,
 }
 
 /// How the chain is reached, and who pays its fees.

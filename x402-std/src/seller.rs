@@ -50,7 +50,7 @@ use x402_core::{Address, ChainId, Checked, Error, Moment, PaymentId};
 use x402_core::{Refusal, Requirements, Transfer};
 
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
-use crate::ledger::{Claiming, Entry, Ledger, RequestId, Settle};
+use crate::ledger::{Claiming, DrawId, Entry, Ledger, RequestId, Settle};
 use claimant::Claimant;
 use held_back::PendingRequests;
 use losses::Losses;
@@ -220,6 +220,26 @@ impl Seller {
             self.note_pending(presented, requirements).await;
         }
         admitted
+    }
+
+    /// Whether a payment is in the books, whatever became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unavailable`] where the ledger cannot say.
+    pub async fn has_payment(&self, id: PaymentId) -> Result<bool, Rejection> {
+        let found = self.ledger.find(id).await;
+        Ok(found.map_err(|error| Rejection::unavailable(&error))?.is_some())
+    }
+
+    /// Whether a draw is in the books, whatever became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unavailable`] where the ledger cannot say.
+    pub async fn has_draw(&self, id: DrawId) -> Result<bool, Rejection> {
+        let found = self.ledger.find_draw(id).await;
+        Ok(found.map_err(|error| Rejection::unavailable(&error))?.is_some())
     }
 
     /// Remembers that the outcome of a payment is not known: its payer may not know it, and sign another.

@@ -33,6 +33,11 @@ impl Prices {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the upstream heeds `Idempotency-Key` in what a request is for.
+    pub(super) fn heed_keys(&self, path: &str, method: &Method) -> bool {
+        self.now().heeds_keys(path, method)
+    }
+
     /// Whether what a request is for is sold by the time.
     pub(super) fn sell_time(&self, path: &str, method: &Method) -> bool {
         self.now().sells_time(path, method)

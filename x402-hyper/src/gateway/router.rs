@@ -37,6 +37,8 @@ struct Rule {
     price: Option<RulePrice>,
     /// Whether buyers may sign a ceiling.
     upto: Upto,
+    /// Whether the upstream heeds `Idempotency-Key`.
+    heeds_keys: bool,
 }
 
 /// What is found for a request.
@@ -94,6 +96,16 @@ impl Router {
     /// Whether what a request is for is sold by the time.
     pub(super) fn sells_time(&self, path: &str, method: &Method) -> bool {
         matches!(self.find(path, method), Found::Sold(price) if price.is_of_time())
+    }
+
+    /// Whether the upstream heeds `Idempotency-Key` in what a request is for.
+    pub(super) fn heeds_keys(&self, path: &str, method: &Method) -> bool {
+        let is_tidy = spelling(path) != Spelling::Odd;
+        let decisive = self.rules.iter().find(|rule| rule.matches(path, is_tidy));
+        let mut same =
+            self.rules.iter().filter(|rule| Some(&rule.path) == decisive.map(|one| &one.path));
+        let rule = same.find(|rule| is_listed(&rule.methods, method.as_str()));
+        rule.is_some_and(|rule| rule.heeds_keys)
     }
 
     fn find(&self, path: &str, method: &Method) -> Found<'_> {
@@ -180,6 +192,7 @@ impl Rule {
             folded: fold(path),
             path: route.path.clone(),
             methods: route.methods.clone(),
+            heeds_keys: route.is_idempotent,
             upto: match &route.pricing {
                 Price::Free => Upto::No,
                 Price::Paid(sold) => sold.upto,

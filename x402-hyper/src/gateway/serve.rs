@@ -5,9 +5,9 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use http::header::{ALLOW, HOST};
+use http::header::{ALLOW, CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -17,8 +17,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::fields::strip_trailers;
+use super::host::has_one_host;
+use super::lent::Lent;
 use super::proxy::{Proxy, ProxyBody, Seat};
 use super::timed::{Timed, TimedIo};
+use super::trailers::Trailers;
+use super::upstream::{ClientBody, HeedsKeys, is_idempotent};
 use super::{Gateway, Prices, tunnel};
 use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
 
@@ -28,8 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TARGET: Notice = Notice {
     status: StatusCode::BAD_REQUEST,
     reason: "invalid_request",
-    message: "the request names no path, or not one host",
-    help: "send a path, and exactly one Host",
+    message: "the request names no path, or not one host that a URL may have",
+    help: "send a path, and exactly one Host: a name or an address, and perhaps a port",
 };
 const METHOD: Notice = Notice {
     status: StatusCode::METHOD_NOT_ALLOWED,
@@ -93,7 +98,8 @@ impl Gateway {
         let (service, pace) = (self.service.clone(), self.options.request_pace());
         let prices = self.prices.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| Timed::new(body, pace));
+            let mut request =
+                request.map(|body| Trailers::new(Timed::new(body, pace), strip_trailers));
             request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
             request.extensions_mut().insert(seat.clone());
             answer(service.clone(), prices.clone(), request)
@@ -180,11 +186,31 @@ fn is_of_peer(error: &io::Error) -> bool {
 async fn answer(
     service: PaymentService<Proxy>,
     prices: Prices,
-    request: Request<Timed<Incoming>>,
+    request: Request<Trailers<Timed<Incoming>>>,
 ) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
     let (head, body) = request.into_parts();
-    if let Some(answer) = refuse(&head, &prices) {
+    // To read a body that its client asks about is to ask for it.
+    let may_read = !head.headers.contains_key(EXPECT);
+    let (body, lender) = Lent::new(body);
+    let mut answer = pass(service, &prices, head, body).await?;
+    let is_tunnel = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if !is_tunnel && !lender.ended(may_read).await {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+async fn pass(
+    service: PaymentService<Proxy>,
+    prices: &Prices,
+    mut head: Parts,
+    body: ClientBody,
+) -> Result<Response<PaymentBody<ProxyBody>>, Infallible> {
+    if let Some(answer) = refuse(&head, prices) {
         return Ok(answer);
+    }
+    if !is_idempotent(&head.method) && prices.heed_keys(head.uri.path(), &head.method) {
+        head.extensions.insert(HeedsKeys);
     }
     service.call(Request::from_parts(head, body)).await
 }
@@ -209,9 +235,4 @@ fn refuse(head: &Parts, prices: &Prices) -> Option<Response<PaymentBody<ProxyBod
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
     }
     Some(answer.map(PaymentBody::own))
-}
-
-fn has_one_host(head: &Parts) -> bool {
-    let count = head.headers.get_all(HOST).iter().count();
-    count == 1 || count == 0 && head.version == Version::HTTP_10
 }

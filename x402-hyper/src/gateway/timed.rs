@@ -39,6 +39,10 @@ pin_project! {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TooSlow;
 
+/// A body broke off, or is in no form that there is.
+#[derive(Debug)]
+pub(super) struct BrokenOff(BoxError);
+
 /// A wait, and the end of patience.
 #[derive(Default)]
 struct Waiting(Option<(Instant, Pin<Box<Sleep>>)>);
@@ -93,7 +97,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Timed<B> {
         if *this.bytes >= this.pace.bytes {
             (*this.bytes, *this.waited) = (0, Duration::ZERO);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenOff(error.into()).into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -112,6 +116,18 @@ impl fmt::Display for TooSlow {
 }
 
 impl core::error::Error for TooSlow {}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body broke off")
+    }
+}
+
+impl core::error::Error for BrokenOff {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 pin_project! {
     /// A connection whose writes fail when the peer reads nothing for too long.

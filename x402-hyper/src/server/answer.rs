@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH,
+    CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use x402_core::{Amount, ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
@@ -49,6 +49,12 @@ pub(super) const LARGE_ANSWER: Notice = Notice {
     reason: "unexpected_error",
     message: "the answer is too large to be held until it is paid for",
     help: "nothing was charged: ask for less, or ask the seller to settle first",
+};
+pub(super) const CUT_ANSWER: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "incomplete_answer",
+    message: "the answer broke off before its end, and is not given",
+    help: "nothing was charged: send the same request with the same payment once more",
 };
 pub(super) const LARGE_BODY: Notice = Notice {
     status: StatusCode::PAYLOAD_TOO_LARGE,
@@ -196,6 +202,13 @@ pub(super) fn unpriced(why: &str) -> Response<Bytes> {
         "help": "nothing was charged: mend the request",
     });
     json(StatusCode::BAD_REQUEST, body.to_string())
+}
+
+/// The same answer to who asked for its head.
+pub(super) fn head_of(mut answer: Response<Bytes>) -> Response<Bytes> {
+    let length = HeaderValue::from(answer.body().len());
+    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    answer.map(|_| Bytes::new())
 }
 
 /// The answer that could not be made: 500, and the work is still owed.
@@ -409,16 +422,31 @@ pub(super) fn receipt(
     taken: Option<Amount>,
 ) {
     dialect.outcome(receipt, chain_id, taken, headers);
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
-    headers.append(VARY, dialect::VARY);
+    expose(headers);
 }
 
 /// Says that nothing was charged for an answer, nor will be. In every dialect by the same field: a receipt
 /// of v1 or v2 is of a settlement, and there is none.
 pub(super) fn not_charged(headers: &mut HeaderMap) {
     dialect::not_charged(headers);
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
-    headers.append(VARY, dialect::VARY);
+    expose(headers);
+}
+
+/// An answer of our own by which nothing is charged.
+pub(super) fn uncharged(notice: &Notice) -> Response<Bytes> {
+    let mut answer = notice.answer();
+    not_charged(answer.headers_mut());
+    answer
+}
+
+/// Lets scripts read what is said of a payment, once: an answer of our own says so already.
+fn expose(headers: &mut HeaderMap) {
+    for (name, value) in [(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED), (VARY, dialect::VARY)]
+    {
+        if !headers.get_all(&name).iter().any(|said| *said == value) {
+            headers.append(name, value);
+        }
+    }
 }
 
 /// What is kept of an answer's head.
@@ -483,6 +511,7 @@ mod tests {
             ABSENT,
             BROKEN,
             BROKEN_BODY,
+            CUT_ANSWER,
             LARGE_ANSWER,
             LARGE_BODY,
             LARGE_PAYMENT,

@@ -9,6 +9,7 @@ use x402_std::quote::TokenKeys;
 
 use super::prepared::Prepared;
 use super::pricing::Pricing;
+use super::readiness::Readiness;
 use super::service::PaymentService;
 use super::tokens::Tokens;
 
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) tokens: Option<Tokens>,
     pub(super) prepared: Arc<Prepared>,
+    /// Who is asked before a payment is taken.
+    pub(super) readiness: Option<Arc<dyn Readiness>>,
     /// How many paid requests are being worked on.
     busy: Arc<watch::Sender<usize>>,
 }
@@ -59,7 +62,8 @@ impl PaymentLayer {
         };
         let busy = Arc::new(watch::Sender::new(0));
         let (pricing, prepared) = (Arc::new(pricing), Arc::new(Prepared::new()));
-        Self { shared: Shared { seller, pricing, limits, tokens: None, prepared, busy } }
+        let (tokens, readiness) = (None, None);
+        Self { shared: Shared { seller, pricing, limits, tokens, prepared, readiness, busy } }
     }
 
     /// Signs what it says with these keys, and keeps to it: a price, so that what is paid for it in time is
@@ -72,6 +76,13 @@ impl PaymentLayer {
         self.shared.tokens = Some(Tokens::new(keys));
         // Those that were made have other quotes, or none.
         self.shared.prepared = Arc::new(Prepared::new());
+        self
+    }
+
+    /// Asks whether the work can be begun before a payment is taken for it. Without it, it always can.
+    #[must_use]
+    pub fn ready_by(mut self, readiness: impl Readiness) -> Self {
+        self.shared.readiness = Some(Arc::new(readiness));
         self
     }
 

@@ -3,9 +3,12 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST};
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
 use x402_core::headers::HeaderError;
 use x402_core::proof;
@@ -109,7 +112,7 @@ impl Shared {
             return decision;
         }
         match decision {
-            Decision::Own(answer) => Decision::Own(answer.map(|_| Bytes::new())),
+            Decision::Own(answer) => Decision::Own(answer::head_of(answer)),
             decision => decision,
         }
     }
@@ -135,6 +138,9 @@ impl Shared {
             return Decision::Own(self.prepared.answer(head, &sale, now, make));
         }
         let mut asked = self.asked(head, sale, body, now);
+        if head.method == Method::HEAD {
+            return self.headed(head, &asked, size.is_some());
+        }
         let refuse = |error: Error, asked: &Asked| {
             Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
         };
@@ -172,9 +178,20 @@ impl Shared {
                 None => asked.sale.replay,
             },
         };
-        let is_head = head.method == Method::HEAD;
         let means = Means::Payment(Box::new(presented));
-        Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
+        Decision::Paid(Box::new(Order { means, offer, asked, purchase }))
+    }
+
+    /// What becomes of a request for a head: it is that of the price, whatever came with it but a pass, for there is
+    /// nothing in it that could be paid for.
+    fn headed(&self, head: &mut Parts, asked: &Asked, has_paid: bool) -> Decision {
+        let mut decision = self.unpaid(head, asked);
+        if let Decision::Own(answer) = &mut decision
+            && has_paid
+        {
+            answer::not_charged(answer.headers_mut());
+        }
+        decision
     }
 
     /// What becomes of a request without a payment: it may have a pass.
@@ -198,13 +215,19 @@ impl Shared {
     }
 }
 
-/// Which request it is. What was paid for one body, or for one value of a field, is not good for another,
-/// where that may be dearer.
+/// Fields by which an answer is a part of the whole one, or none.
+const SELECTING: [HeaderName; 6] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// Which request it is. What was paid for one body, for one value of a field that the price depends on, or for one
+/// part, is not good for another, where that may be dearer.
 pub(super) fn request_id(head: &Parts, body: Option<&[u8]>, fields: Option<&[&str]>) -> RequestId {
     let request = RequestId::new(head.method.as_str(), target(head));
     let request = body.map_or(request, |body| request.with_body(body));
-    fields.unwrap_or_default().iter().fold(request, |request, name| {
-        let values = head.headers.get_all(*name).iter().map(HeaderValue::as_bytes);
+    let selecting = SELECTING.iter().map(HeaderName::as_str);
+    let fields = fields.unwrap_or_default().iter().copied().chain(selecting);
+    fields.fold(request, |request, name| {
+        let values = head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         request.with_field(name, values)
     })
 }

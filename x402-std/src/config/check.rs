@@ -1,6 +1,6 @@
 //! From texts to what they mean, one member of the file after the other.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::Spanned;
@@ -13,10 +13,11 @@ use super::later::{check_credit_expires, check_later};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
+use super::upstream::{check_upstream, check_url};
 use super::urls::{check_facilitator, check_public_url};
 use super::{
     ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, LedgerUrl,
-    Overrides, OwnedAsset, Route, RpcText, Upstream,
+    Overrides, OwnedAsset, Route, RpcText,
 };
 
 /// What is read besides the file.
@@ -125,8 +126,11 @@ fn missing(member: &Member) -> Problem {
 pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Problem> {
     let flags = layers.overrides;
     let listen = check_listen(&layers.require(&LISTEN, flags.listen.as_deref(), raw.listen)?)?;
-    let upstream = layers.require(&UPSTREAM, flags.upstream.as_deref(), raw.upstream)?;
-    let upstream = check_upstream(&upstream, listen)?;
+    let upstream = match (layers.above(&UPSTREAM, flags.upstream.as_deref()), raw.upstream) {
+        (Some(url), _) => check_url(&url.text, url.origin, listen)?,
+        (None, Some(raw)) => check_upstream(raw, listen)?,
+        (None, None) => return Err(missing(&UPSTREAM)),
+    };
     let pay_to = layers.require(&PAY_TO, flags.pay_to.as_deref(), raw.pay_to)?;
     let network = layers.require(&NETWORK, flags.network.as_deref(), raw.network)?;
     let chain_id = check_network(&network)?;
@@ -253,47 +257,6 @@ pub(super) fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
         let message = format!("{} is not an address and a port", quote(&value.text));
         value.problem(message, "write an IP address, a colon and a port: 127.0.0.1:4021")
     })
-}
-
-fn check_upstream(value: &Value, listen: SocketAddr) -> Result<Upstream, Problem> {
-    const HELP: &str = "write http://, a host and a port: http://127.0.0.1:3000";
-    let Some(rest) = value.text.strip_prefix("http://") else {
-        return Err(value.problem("the upstream is reached by plain http only", HELP));
-    };
-    if let Some(c) = rest.chars().find(|c| !c.is_ascii_graphic() || "@?#\\\"<>".contains(*c)) {
-        let message = format!("an upstream has no `{}` in it", c.escape_default());
-        return Err(value.problem(message, HELP));
-    }
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if !is_authority(authority) {
-        return Err(value.problem("the upstream's host or port is none", HELP));
-    }
-    if authority.parse() == Ok(listen) {
-        return Err(value.problem(
-            "the upstream is the address that this server listens on",
-            "name the server that does the work",
-        ));
-    }
-    let base_path = path.trim_end_matches('/').to_owned();
-    Ok(Upstream { authority: authority.to_owned(), base_path })
-}
-
-/// `host`, `host:port` or `[v6]:port`.
-fn is_authority(text: &str) -> bool {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let (is_host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, port)) => (host.parse::<Ipv6Addr>().is_ok(), port),
-        None => {
-            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (!host.is_empty() && host.chars().all(is_name), port)
-        }
-    };
-    let is_port = match port.strip_prefix(':') {
-        Some(port) => port.bytes().all(|b| b.is_ascii_digit()) && port.parse() != Ok(0_u16),
-        None => port.is_empty(),
-    };
-    let is_number = port.len() < 2 || port[1..].parse::<u16>().is_ok();
-    is_host && is_port && is_number && port != ":"
 }
 
 pub(super) fn check_network(value: &Value) -> Result<ChainId, Problem> {

@@ -17,7 +17,7 @@ pub(super) type Text = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) listen: Option<Text>,
-    pub(super) upstream: Option<Text>,
+    pub(super) upstream: Option<Spanned<RawUpstream>>,
     pub(super) pay_to: Option<Text>,
     pub(super) network: Option<Text>,
     pub(super) asset: Option<Spanned<RawAsset>>,
@@ -35,6 +35,19 @@ pub(super) struct RawConfig {
     pub(super) public_url: Option<Text>,
     pub(super) routes: Option<Spanned<Vec<Spanned<RawRoute>>>>,
     pub(super) default: Option<Text>,
+}
+
+pub(super) enum RawUpstream {
+    Url(String),
+    Map(Box<RawServer>),
+}
+
+/// The server behind.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    pub(super) url: Text,
+    pub(super) keepalive: Option<Text>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -153,6 +166,7 @@ pub(super) struct RawRoute {
     pub(super) mime_type: Option<Text>,
     pub(super) discoverable: Option<Text>,
     pub(super) payment_identifier: Option<Text>,
+    pub(super) idempotent: Option<Text>,
 }
 
 pub(super) enum RawPricing {
@@ -258,6 +272,14 @@ impl<'de> Deserialize<'de> for RawAsset {
         let expected = "a symbol such as USDC, or a map of address, decimals, name and version";
         let map = |token: RawToken| Self::Token(Box::new(token));
         deserializer.deserialize_any(WordOr { expected, word: Self::Symbol, map })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawUpstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a URL, or a map with the key url";
+        let map = |server: RawServer| Self::Map(Box::new(server));
+        deserializer.deserialize_any(WordOr { expected, word: Self::Url, map })
     }
 }
 

@@ -34,6 +34,10 @@ impl Scripted {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { continue };
                 let request = read(&mut stream);
+                // Gateways open connections ahead, and do not use them all.
+                if request.is_empty() {
+                    continue;
+                }
                 let count = {
                     let mut log = log.lock().unwrap();
                     log.push(request.clone());
