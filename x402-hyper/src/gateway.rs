@@ -56,6 +56,8 @@ What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlem
 dropped. An upstream that cannot be reached is a 502, one that is late a 504; in both cases, and where
 it answers with another 5xx or breaks off, a payment is good for the same request again.
 
+What it says of CORS is replaced where the request had a price ([`Cors`](crate::server::Cors)).
+
 # Limits
 
 They are [`GatewayOptions`]. A connection that sends no whole head in time, idle ones among them, is
@@ -89,7 +91,7 @@ use x402_std::Seller;
 use x402_std::config::{Config, Upstream};
 use x402_std::quote::TokenKeys;
 
-use crate::server::{PaymentLayer, PaymentService};
+use crate::server::{Cors, PaymentLayer, PaymentService};
 use proxy::Proxy;
 use timed::Pace;
 
@@ -186,7 +188,8 @@ impl Gateway {
         let router = Router::of_seller(config, &seller)?;
         let credit_expires = config.credit_expires;
         let options = GatewayOptions { credit_expires, ..GatewayOptions::default() };
-        Self::with(router, &config.upstream, seller, options)
+        let gateway = Self::with(router, &config.upstream, seller, options)?;
+        Ok(gateway.cors(Cors::from_config(config.cors.as_ref())))
     }
 
     /// A gateway before `upstream`, with `router`'s prices.
@@ -216,6 +219,13 @@ impl Gateway {
     #[must_use]
     pub fn signing(self, keys: TokenKeys) -> Self {
         let layer = self.layer.signing(keys);
+        Self { service: layer.layer(self.service.into_inner()), layer, ..self }
+    }
+
+    /// Tells browsers whose pages may buy here (everybody's).
+    #[must_use]
+    pub fn cors(self, cors: Cors) -> Self {
+        let layer = self.layer.cors(cors);
         Self { service: layer.layer(self.service.into_inner()), layer, ..self }
     }
 

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use x402_core::{Amount, ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
 use x402_std::ledger::Answer;
@@ -332,20 +328,6 @@ fn priced(
     answer.map(|_| body.into())
 }
 
-/// A browser's question whether a script may pay here: yes, and it costs nothing to ask.
-pub(super) fn preflight(method: HeaderValue) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, dialect::ALLOWED);
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    let asked = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
-    headers.insert(VARY, HeaderValue::from_static(asked));
-    answer
-}
-
 fn bare(refusal: &Refusal) -> Response<Bytes> {
     let mut body = [0; Refusal::MAX_LEN];
     let body = refusal.emit(&mut body).unwrap_or_default().to_vec();
@@ -365,9 +347,6 @@ fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // What it costs is no secret, and says nothing of who asks: every origin may read it.
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
     headers.insert(VARY, dialect::VARY);
     answer
 }
@@ -409,7 +388,6 @@ pub(super) fn receipt(
     taken: Option<Amount>,
 ) {
     dialect.outcome(receipt, chain_id, taken, headers);
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
     headers.append(VARY, dialect::VARY);
 }
 
@@ -417,7 +395,6 @@ pub(super) fn receipt(
 /// of v1 or v2 is of a settlement, and there is none.
 pub(super) fn not_charged(headers: &mut HeaderMap) {
     dialect::not_charged(headers);
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
     headers.append(VARY, dialect::VARY);
 }
 

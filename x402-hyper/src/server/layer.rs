@@ -7,6 +7,7 @@ use tower_layer::Layer;
 use x402_std::Seller;
 use x402_std::quote::TokenKeys;
 
+use super::cors::Cors;
 use super::prepared::Prepared;
 use super::pricing::Pricing;
 use super::service::PaymentService;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) tokens: Option<Tokens>,
     pub(super) prepared: Arc<Prepared>,
+    pub(super) cors: Cors,
     /// How many paid requests are being worked on.
     busy: Arc<watch::Sender<usize>>,
 }
@@ -59,7 +61,8 @@ impl PaymentLayer {
         };
         let busy = Arc::new(watch::Sender::new(0));
         let (pricing, prepared) = (Arc::new(pricing), Arc::new(Prepared::new()));
-        Self { shared: Shared { seller, pricing, limits, tokens: None, prepared, busy } }
+        let cors = Cors::any();
+        Self { shared: Shared { seller, pricing, limits, tokens: None, prepared, cors, busy } }
     }
 
     /// Signs what it says with these keys, and keeps to it: a price, so that what is paid for it in time is
@@ -72,6 +75,13 @@ impl PaymentLayer {
         self.shared.tokens = Some(Tokens::new(keys));
         // Those that were made have other quotes, or none.
         self.shared.prepared = Arc::new(Prepared::new());
+        self
+    }
+
+    /// Tells browsers whose pages may buy here (everybody's).
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.shared.cors = cors;
         self
     }
 
