@@ -200,6 +200,7 @@ pub(super) struct RawTariff {
     pub(super) multipliers: Option<Spanned<Vec<RawMultiplier>>>,
     pub(super) min_price: Option<Text>,
     pub(super) max_price: Option<Text>,
+    pub(super) on_unknown: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
