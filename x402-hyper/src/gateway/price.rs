@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use x402_core::condition::{ConditionError, Fault};
-use x402_core::tariff::{Model, OnUnknown, QuoteError, Usage};
+use x402_core::tariff::{Model, QuoteError, Usage};
 use x402_core::{Amount, Offer};
 use x402_std::config::{OwnedTariff, Sold};
 use x402_std::metering::request::{MAX_JSON_BYTES, RequestBody, RequestFacts};
@@ -100,10 +100,7 @@ impl Varying {
         let body = RequestBody::read(body, |name| only_field(&request.headers, name));
         let (method, uri) = (request.method.as_str(), &request.uri);
         let facts = RequestFacts::new(method, uri.path(), uri.query(), &body);
-        let facts = match self.tariff.rule_of_unknown() {
-            OnUnknown::Base => facts.without_unread_body(),
-            OnUnknown::Refuse | OnUnknown::Highest => facts,
-        };
+        let facts = facts.by_rule(self.tariff.rule_of_unknown());
         match self.tariff.quote(&Usage::default(), &facts) {
             Ok(amount) => {
                 let mut sale = self.sale.clone();

@@ -28,6 +28,7 @@ use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
 use crate::server::{Pricing as _, Quote};
 
+mod spelling;
 mod time;
 
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";

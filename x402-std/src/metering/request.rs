@@ -26,7 +26,7 @@ assert!(condition.holds(&facts)?);
 # What could be read in two ways
 
 The upstream reads the request too, and a buyer must not be priced for another one. A fact is
-[`Value::Unknown`], and the rule of the price ([`OnUnknown`](x402_core::tariff::OnUnknown)) decides, where
+[`Value::Unknown`], and the rule of the price ([`OnUnknown`]) decides, where
 
 * the body was not read ([`BodyError`] says why: it is no JSON object and no form, it has a member twice, and so
   on): then each `NAME` is;
@@ -50,6 +50,7 @@ pub use members::MAX_MEMBERS;
 pub use parameters::MAX_PARAMETERS;
 use parameters::Parameters;
 use x402_core::condition::{Declared, Facts, Kind, Value};
+use x402_core::tariff::OnUnknown;
 
 const LENGTH: &str = "_length";
 
@@ -86,10 +87,11 @@ impl<'a> RequestFacts<'a> {
         Self { method, path, parameters, body, has_members: true }
     }
 
-    /// The same of a body that has no members where it was not read.
+    /// The same for prices of that rule: by [`OnUnknown::Base`] a body that was not read has no members.
     #[must_use]
-    pub fn without_unread_body(self) -> Self {
-        Self { has_members: self.body.check().is_ok(), ..self }
+    pub fn by_rule(self, on_unknown: OnUnknown) -> Self {
+        let has_members = on_unknown != OnUnknown::Base || self.body.check().is_ok();
+        Self { has_members, ..self }
     }
 
     /// The member or parameter of that name.
@@ -251,12 +253,13 @@ mod tests {
     fn a_body_that_is_not_read_may_be_passed_over() {
         let body = RequestBody::read(b"GIF89a", |_| None);
         let facts = RequestFacts::new("POST", "/a", Some("n=5&m=1&M=2"), &body);
+        let facts = facts.by_rule(OnUnknown::Highest);
         assert_eq!(facts.fact("n"), Some(Value::Unknown));
-        let facts = facts.without_unread_body();
+        let facts = facts.by_rule(OnUnknown::Base);
         assert_eq!(facts.fact("n"), Some(Value::Untyped("5")));
         assert_eq!((facts.fact("m"), facts.fact("o")), (Some(Value::Unknown), None));
         let body = RequestBody::read(br#"{"n": 5}"#, |_| None);
-        let facts = RequestFacts::new("POST", "/a", None, &body).without_unread_body();
+        let facts = RequestFacts::new("POST", "/a", None, &body).by_rule(OnUnknown::Base);
         assert_eq!(facts.fact("n"), Some(Value::Number(5.into())));
     }
 

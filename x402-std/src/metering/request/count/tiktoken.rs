@@ -27,7 +27,8 @@ const SCHEMAS: [&str; 5] = ["functions", "response_format", "text", "tool_choice
 /// Whether what is counted could be read in two ways.
 pub(super) fn is_unclear(body: &RequestBody<'_>) -> bool {
     let mut names = TEXTS.iter().chain(&SCHEMAS).chain(&["model"]);
-    let is_unclear = |members: &Members<'_>| names.any(|name| members.find(name) == Found::Unclear);
+    let is_unclear =
+        |members: &Members<'_>| names.any(|name| matches!(members.find(name), Found::Unclear));
     body.members().is_some_and(is_unclear)
 }
 
