@@ -82,6 +82,8 @@ A connection is closed after a request with a body, and says so to the upstream 
 upstream leaves unread of a body it takes for the next request, and its answer for that of another client. One that
 reads every body is told with `keepalive: always`.
 
+What it says of CORS is replaced where the request had a price ([`Cors`](crate::server::Cors)).
+
 # Limits
 
 They are [`GatewayOptions`]. A connection that sends no whole head in time, idle ones among them, is
@@ -120,7 +122,7 @@ use x402_std::Seller;
 use x402_std::config::{Config, Upstream};
 use x402_std::quote::TokenKeys;
 
-use crate::server::{PaymentLayer, PaymentService};
+use crate::server::{Cors, PaymentLayer, PaymentService};
 use proxy::Proxy;
 use timed::Pace;
 
@@ -217,7 +219,8 @@ impl Gateway {
         let router = Router::of_seller(config, &seller)?;
         let credit_expires = config.credit_expires;
         let options = GatewayOptions { credit_expires, ..GatewayOptions::default() };
-        Self::with(router, &config.upstream, seller, options)
+        let gateway = Self::with(router, &config.upstream, seller, options)?;
+        Ok(gateway.cors(Cors::from_config(config.cors.as_ref())))
     }
 
     /// A gateway before `upstream`, with `router`'s prices.
@@ -247,6 +250,13 @@ impl Gateway {
     #[must_use]
     pub fn signing(self, keys: TokenKeys) -> Self {
         let layer = self.layer.signing(keys);
+        Self { service: layer.layer(self.service.into_inner()), layer, ..self }
+    }
+
+    /// Tells browsers whose pages may buy here (everybody's).
+    #[must_use]
+    pub fn cors(self, cors: Cors) -> Self {
+        let layer = self.layer.cors(cors);
         Self { service: layer.layer(self.service.into_inner()), layer, ..self }
     }
 

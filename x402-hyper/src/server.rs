@@ -180,13 +180,20 @@ more, whatever the price is by then. Without it, and after that, the price is th
 | 503 | the outcome of the payment is not known yet, or the chain cannot be reached; with `Retry-After` |
 
 Their body is the JSON of [`Refusal`](x402_core::Refusal). Answers to paid requests tell the
-transaction and the payer, and are made `private` to caches. A browser's preflight for what has a
-price is answered by the layer, and costs nothing; other `OPTIONS` requests are priced as any.
+transaction and the payer, and are made `private` to caches.
+
+# In a browser
+
+Pages of other origins may buy, by [`Cors`]: who has paid can read what he has paid for. The layer says so of every
+answer that is not a free request's — the price, its own errors, what the inner service answers, and that again —
+in place of whatever the inner service says of it. A browser's preflight for what has a price is answered by the
+layer, and costs nothing; other `OPTIONS` requests are priced as any.
 */
 
 mod answer;
 mod body;
 mod computed;
+mod cors;
 mod dialect;
 mod drawing;
 mod future;
@@ -222,6 +229,7 @@ use x402_std::chain::TxHash;
 
 pub use body::PaymentBody;
 pub use computed::Computed;
+pub use cors::Cors;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
 pub use metering::{Meter, Metering, Passage, Period};

@@ -30,6 +30,9 @@ request. An upstream of the environment or of a flag has no such word.
 `credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
 kept, and owed as before. Without it a name is good until it is replaced.
 
+`cors: {origins, credentials, headers, expose}` says whose pages may buy in a browser ([`CorsConfig`]):
+anybody's, unless `origins` lists them. With `cors: off` the gateway says nothing of it.
+
 The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
 [`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the
 file, the line and the column, what is wrong there, and what to write instead. No error, and nothing
@@ -38,6 +41,7 @@ that is shown of a [`Config`], holds a key, the URL of the node, or that of the 
 
 mod asset;
 mod check;
+mod cors;
 mod error;
 mod facilitator;
 mod later;
@@ -70,6 +74,7 @@ use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
 
+pub use cors::{CorsConfig, CorsOrigins};
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
 pub use route::{IdentifierRule, PathPattern, Route, RouteOffer, is_listed};
@@ -111,6 +116,8 @@ pub struct Config {
     pub later: LaterConfig,
     /// Where the gateway's metrics can be read, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// What is said to browsers of what has a price; `None` where that is left to others.
+    pub cors: Option<CorsConfig>,
     /// What is sold: the first route that matches a request decides.
     pub routes: Vec<Route>,
     /// What becomes of a request that no route matches.

@@ -62,6 +62,7 @@ fn opened(config: &Config) -> [String; 3] {
     let parties = (&config.asset, &config.facilitator, &config.chain, &config.chains);
     let rules =
         (config.contract_wallets, &config.wallet_factories, config.later, config.credit_expires);
+    let rules = (rules, &config.cors);
     // The ledger's URL is hidden where it is shown, so it is compared as what it is.
     let ledger = match &config.ledger {
         LedgerConfig::Postgres(url) | LedgerConfig::Redis(url) => url.expose(),

@@ -31,6 +31,7 @@ use crate::server::{Pricing as _, Quote};
 
 mod answers;
 mod requests;
+mod spelling;
 mod time;
 mod upstream;
 

@@ -7,6 +7,7 @@ use tower_layer::Layer;
 use x402_std::Seller;
 use x402_std::quote::TokenKeys;
 
+use super::cors::Cors;
 use super::prepared::Prepared;
 use super::pricing::Pricing;
 use super::readiness::Readiness;
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) prepared: Arc<Prepared>,
     /// Who is asked before a payment is taken.
     pub(super) readiness: Option<Arc<dyn Readiness>>,
+    pub(super) cors: Cors,
     /// How many paid requests are being worked on.
     busy: Arc<watch::Sender<usize>>,
 }
@@ -62,8 +64,8 @@ impl PaymentLayer {
         };
         let busy = Arc::new(watch::Sender::new(0));
         let (pricing, prepared) = (Arc::new(pricing), Arc::new(Prepared::new()));
-        let (tokens, readiness) = (None, None);
-        Self { shared: Shared { seller, pricing, limits, tokens, prepared, readiness, busy } }
+        let (tokens, readiness, cors) = (None, None, Cors::any());
+        Self { shared: Shared { seller, pricing, limits, tokens, prepared, readiness, cors, busy } }
     }
 
     /// Signs what it says with these keys, and keeps to it: a price, so that what is paid for it in time is
@@ -83,6 +85,13 @@ impl PaymentLayer {
     #[must_use]
     pub fn ready_by(mut self, readiness: impl Readiness) -> Self {
         self.shared.readiness = Some(Arc::new(readiness));
+        self
+    }
+
+    /// Tells browsers whose pages may buy here (everybody's).
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.shared.cors = cors;
         self
     }
 

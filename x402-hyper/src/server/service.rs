@@ -19,6 +19,7 @@ use x402_std::seller::{Proof, Purchase, Rejection, Replay};
 use super::BoxError;
 use super::answer::{self, Asked};
 use super::body::PaymentBody;
+use super::cors::Access;
 use super::dialect::{self, Attached, Dialect, Resolved};
 use super::future::ResponseFuture;
 use super::layer::Shared;
@@ -70,17 +71,22 @@ impl<S> PaymentService<S> {
         self.inner
     }
 
-    fn decide(&self, head: &mut Parts) -> Decision {
-        if let Some(method) = self.preflight(head) {
-            return Decision::Own(answer::preflight(method));
+    /// What becomes of a request, and what browsers are told of the answer: nothing where it is free.
+    fn decide(&self, head: &mut Parts) -> (Decision, Option<Access>) {
+        if let Some(answer) = self.preflight(head) {
+            return (Decision::Own(answer), None);
         }
+        let access = self.shared.cors.access(&head.headers);
         let quote = self.shared.pricing.quote(head);
-        self.shared.decide(head, quote, None)
+        match self.shared.decide(head, quote, None) {
+            Decision::Free => (Decision::Free, None),
+            decision => (decision, access),
+        }
     }
 
-    /// The method that a browser asks for in advance, where requests with it have a price here. The
+    /// The answer to a browser that asks in advance for a method with which requests have a price here. The
     /// question itself carries no payment, and must not reach who is paid.
-    fn preflight(&self, head: &mut Parts) -> Option<HeaderValue> {
+    fn preflight(&self, head: &mut Parts) -> Option<Response<Bytes>> {
         if head.method != Method::OPTIONS {
             return None;
         }
@@ -88,7 +94,10 @@ impl<S> PaymentService<S> {
         head.method = Method::from_bytes(asked.as_bytes()).ok()?;
         let quote = self.shared.pricing.quote(head);
         head.method = Method::OPTIONS;
-        matches!(quote, Quote::Paid(_) | Quote::ByBody(_)).then_some(asked)
+        if !matches!(quote, Quote::Paid(_) | Quote::ByBody(_)) {
+            return None;
+        }
+        self.shared.cors.preflight(&head.headers, asked)
     }
 }
 
@@ -278,7 +287,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        match self.decide(&mut head) {
+        let (decision, access) = self.decide(&mut head);
+        let future = match decision {
             Decision::Free => {
                 let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
                 ResponseFuture::free(self.inner.call(request))
@@ -303,7 +313,8 @@ where
                 let call = move |request| inner.call(request);
                 ResponseFuture::paid(weighed::spawn(&self.shared, limit, request, call))
             }
-        }
+        };
+        future.telling(access)
     }
 }
 
@@ -322,7 +333,8 @@ where
 
     fn call(&self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        match self.decide(&mut head) {
+        let (decision, access) = self.decide(&mut head);
+        let future = match decision {
             Decision::Free => {
                 let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
                 ResponseFuture::free(self.inner.call(request))
@@ -344,6 +356,7 @@ where
                 let call = move |request| inner.call(request);
                 ResponseFuture::paid(weighed::spawn(&self.shared, limit, request, call))
             }
-        }
+        };
+        future.telling(access)
     }
 }

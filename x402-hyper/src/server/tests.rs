@@ -129,6 +129,7 @@ fn code(body: &[u8]) -> String {
 
 mod body;
 mod claimed;
+mod cors;
 mod dialects;
 mod left;
 mod metered;

@@ -8,6 +8,7 @@ use x402_core::{Address, Asset, ChainId};
 use zeroize::Zeroizing;
 
 use super::asset::{check_asset, find_asset};
+use super::cors::check_cors;
 use super::error::{Origin, Problem};
 use super::later::{check_credit_expires, check_later};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
@@ -166,6 +167,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let later = check_later(raw.later)?;
     let credit_expires = check_credit_expires(raw.credit_expires.as_ref())?;
     let metrics = raw.metrics.map(|text| check_listen(&text.into())).transpose()?;
+    let cors = check_cors(raw.cors)?;
     let default = check_default(raw.default)?;
     Ok(Config {
         listen,
@@ -184,6 +186,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         credit_expires,
         later,
         metrics,
+        cors,
         routes,
         default,
     })

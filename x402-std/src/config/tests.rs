@@ -6,6 +6,7 @@ use x402_core::tariff::Model;
 use super::*;
 
 mod broken;
+mod cors;
 mod metered;
 mod more;
 
