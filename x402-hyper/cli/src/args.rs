@@ -12,6 +12,8 @@ What the program is told.
 | 4 | the seller refused the payment, for a reason by which the money cannot have moved |
 | 5 | not served, and money has moved or may have: `pay --resume` presents the same payment again |
 | 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
+| 7 | imported, and of what was imported something was sold here, too: one of the two sales is not paid |
+| 8 | done, and what was to be printed could not be written; of `ledger export`, also where its reader closed the pipe |
 */
 
 mod import;
@@ -42,10 +44,13 @@ Exit codes:
   5  not served, and money has moved or may have: pay --resume presents the same payment again
   6  answered, but the seller names no transaction: the payment is unproven, or still pending
   7  imported, and of what was imported something was sold here, too: one of the two sales is not paid
+  8  done, and what was to be printed could not be written; of ledger export, also where its reader
+     closed the pipe. Of pay, the file of the payment stays: the same command asks again, and pays once
 
 Environment:
   X402_KEY   the private key, in hex (serve: of the account that pays the gas; pay: of the payer)
-  X402_LOG   what is logged to stderr: error, warn, info, debug, trace, or a filter";
+  X402_LOG   what is logged to stderr: error, warn, info, debug, trace, or a filter; below info, what
+             this program says alone, and nothing of its libraries";
 
 const ROOT_EXAMPLES: &str = "\
 Examples:
@@ -364,8 +369,8 @@ mod tests {
         let documented = source
             .lines()
             .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit());
-        assert_eq!(documented.count(), 7);
-        for code in 0..=6 {
+        assert_eq!(documented.count(), 9);
+        for code in 0..=8 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
         }
     }

@@ -129,7 +129,7 @@ fn sums(rows: &[Row]) -> Result<Vec<String>, Failure> {
 
 async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     let config = load(&args.config, args.ledger)?;
-    let shop = Shop::open(&config, args.allow_dev_key).await?;
+    let shop = Shop::open(&config, args.allow_dev_key, false).await?;
     if let (Some(payment), Some(transaction)) = (&args.payment, &args.accept) {
         return accept(&shop, payment, transaction).await;
     }

@@ -8,6 +8,7 @@ use super::*;
 mod broken;
 mod metered;
 mod more;
+mod places;
 
 /// The file of the design, as it stands.
 const MINIMAL: &str = r#"listen: 127.0.0.1:4021

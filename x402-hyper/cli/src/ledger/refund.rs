@@ -37,7 +37,7 @@ pub(super) async fn run(args: LedgerRefund) -> Result<Exit, Failure> {
         return Err(in_memory());
     }
     let assets = shop::assets_of(&config);
-    let shop = Shop::open(&config, args.allow_dev_key).await?;
+    let shop = Shop::open(&config, args.allow_dev_key, false).await?;
     let till = Till { seller: &shop.seller, assets: &assets, key: &key };
     match &args.payment {
         Some(payment) => {
