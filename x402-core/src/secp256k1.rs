@@ -39,7 +39,7 @@ impl Recover for K256 {
 /// A key in memory that signs with k256: deterministic (RFC 6979), low s.
 ///
 /// The key is wiped when it is dropped and is never shown. On a host (of 64 bits) the stack is overwritten on
-/// which k256 has calculated with it and with a nonce; devices have [`CombSigner`].
+/// which k256 has calculated with it and with a nonce.
 #[derive(Clone)]
 pub struct K256Signer {
     key: SigningKey,
@@ -52,6 +52,7 @@ impl K256Signer {
     /// # Errors
     ///
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
+    #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let signer = Self::load(key);
         #[cfg(target_pointer_width = "64")]
@@ -60,14 +61,18 @@ impl K256Signer {
     }
 
     // Not inlined, as `sign`: neither is k256's part of the panics that its callers are free of.
-    #[inline(never)]
+    // Below its caller, where that overwrites the stack; elsewhere a part of it.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(always))]
     fn load(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_slice(key).map_err(|_| InvalidKey)?;
         let address = address_of(key.verifying_key());
         Ok(Self { key, address })
     }
 
-    #[inline(never)]
+    // Below its caller, where that overwrites the stack; elsewhere a part of it.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(always))]
     fn sign_with_k256(&self, digest: &Digest) -> Signature {
         let (ecdsa, id) = self.key.sign_prehash_recoverable(digest.as_bytes());
         let (r, s) = ecdsa.split_bytes();

@@ -7,8 +7,8 @@ const WORDS: usize = 5120;
 
 /// Overwrites the stack below its caller.
 ///
-/// k256 wipes its scalars when they are dropped, and not the copies that are made of them on the way: after a
-/// signature its nonce, and the inverse of that, are below whoever asked for it, and with one of them and the
+/// Scalars are wiped when they are dropped, and not the copies that the compiler makes of them on the way: after
+/// a signature its nonce, and the inverse of that, are below whoever asked for it, and with one of them and the
 /// signature everybody has the key. What has calculated with them must not be inlined into the caller.
 #[inline(never)]
 pub(super) fn wipe() {
