@@ -52,6 +52,7 @@ impl K256Signer {
     /// # Errors
     ///
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
+    // Not inlined, as `sign`: neither is k256's part of the panics that its callers are free of.
     #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let signer = Self::load(key);
@@ -60,7 +61,6 @@ impl K256Signer {
         signer
     }
 
-    // Not inlined, as `sign`: neither is k256's part of the panics that its callers are free of.
     // Below its caller, where that overwrites the stack; elsewhere a part of it.
     #[cfg_attr(target_pointer_width = "64", inline(never))]
     #[cfg_attr(not(target_pointer_width = "64"), inline(always))]

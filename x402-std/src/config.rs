@@ -67,6 +67,7 @@ use x402_core::{Address, Asset, ChainId, LogOrder, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
+use crate::port;
 use crate::quote::{TokenKey, TokenKeys};
 use crate::secret_file::{SecretPath, is_like_key};
 use check::{Layers, check};
@@ -222,6 +223,7 @@ impl LedgerConfig {
             None if text.is_empty() || is_like_key(text) => None,
             None if text == "memory" => Some(Self::Memory),
             None => Some(Self::File(text.into())),
+            Some(_) if !port::is_sound_of_database(text) => None,
             Some(("postgres" | "postgresql", _)) => Some(Self::Postgres(url())),
             Some(("redis" | "rediss", _)) => Some(Self::Redis(url())),
             Some(_) => None,
@@ -324,9 +326,8 @@ impl Config {
         env: impl Fn(&str) -> Option<String>,
         overrides: &Overrides,
     ) -> Result<Self, ConfigError> {
-        let shown = SecretPath::from(path).to_string();
-        let text = read(path).map_err(|problem| ConfigError::new(problem, &shown, ""))?;
         let name = path.display().to_string();
+        let text = read(path).map_err(|problem| ConfigError::new(problem, &name, ""))?;
         Self::parse(&text, &name, env, overrides)
     }
 

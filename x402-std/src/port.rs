@@ -28,6 +28,15 @@ pub fn is_sound_in(url: &str) -> bool {
     is_sound(rest.split(['/', '?', '#']).next().unwrap_or_default())
 }
 
+/// As [`is_sound`], of the URL of a database, which may name several hosts, and whose password may have letters that
+/// end an authority elsewhere.
+pub(crate) fn is_sound_of_database(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split('?').next().unwrap_or_default();
+    let (_, places) = rest.rsplit_once('@').unwrap_or(("", rest));
+    places.split('/').next().unwrap_or_default().split(',').all(is_sound)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +78,21 @@ mod tests {
             }
         }
         assert!(!is_sound("[::1]80") && !is_sound("::1"));
+    }
+
+    #[test]
+    fn a_database_may_have_several_hosts() {
+        for sound in [
+            "postgres://me:p/w@a:1,b:2/d?options=x:y",
+            "postgresql://a/d",
+            "redis://:p@b/1",
+            "rediss://h:6380?prefix=a:",
+            "postgres:///d?host=/run",
+        ] {
+            assert!(is_sound_of_database(sound), "{sound}");
+        }
+        for odd in ["redis://:p@h:+80/1", "postgres://a:1,b:99999/d", "postgres://me:p@h:0x50?a"] {
+            assert!(!is_sound_of_database(odd), "{odd}");
+        }
     }
 }

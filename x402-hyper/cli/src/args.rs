@@ -102,7 +102,12 @@ Several gateways of one recipient share a ledger: postgres://user:password@host/
 redis://:password@host. Each has a key of its own to pay the gas with.
 
 Above the file: X402_LISTEN, X402_UPSTREAM, X402_PAY_TO, X402_NETWORK, X402_ASSET, X402_RPC, X402_KEY,
-X402_KEY_FILE and X402_LEDGER; above them, the flags. The key has no flag: others could read it.";
+X402_KEY_FILE and X402_LEDGER; above them, the flags. The key has no flag: others could read it. A file
+with a key or a token is a regular one that only you can read; 0440 and 0444 are taken in a folder that
+only its owner can enter (systemd's credentials).
+
+While a node or the facilitator cannot be reached, it waits, says so, and does not listen (on_start: wait);
+on_start: exit ends it.";
 
 /// Run the gateway: a paid door in front of an HTTP server.
 #[derive(Args, Debug)]
@@ -174,6 +179,7 @@ The whole of a minimal file:
 
 Payments that are to be settled at the same time share a transaction, by Multicall3, each judged by its
 own transfer; max_batch, from 1 to 100, says how many (100). With 1, each has a transaction of its own.
+While a node cannot be reached, it waits, says so, and does not listen; on_start: exit ends it.
 
 Who is to be reached from elsewhere needs bearer tokens: token_file, with one token, or with a line
 NAME TOKEN for each seller. A payment's settlement succeeds once; what became of one tells

@@ -74,7 +74,8 @@ fn main() -> ExitCode {
 fn tell(told: &clap::Error) -> ExitCode {
     if told.use_stderr() {
         let mut text = told.render().to_string();
-        let words: Vec<_> = std::env::args().skip(1).collect();
+        let words = std::env::args_os().skip(1);
+        let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
         let parts = words.iter().flat_map(|word| word.splitn(2, '=').chain([word.as_str()]));
         let secrets: Vec<_> = parts.filter(|part| may_be_secret(part)).collect();
         if secrets.is_empty() {

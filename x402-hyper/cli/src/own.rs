@@ -1,6 +1,6 @@
 //! Whether the server behind the gateway is the gateway, whose requests would never end.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use std::net::UdpSocket;
 
@@ -36,9 +36,15 @@ fn is_taken_by(own: IpAddr, ip: IpAddr) -> bool {
     own == ip || is_everywhere && is_here(ip) || ip.is_unspecified() && own.is_loopback()
 }
 
-/// Whether an address is one of this machine's: others cannot be bound.
+/// Whether an address is one of this machine's: it is reached from itself. Nothing is sent.
 fn is_here(ip: IpAddr) -> bool {
-    UdpSocket::bind((ip, 0)).is_ok()
+    let any: IpAddr =
+        if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    });
+    ip.is_loopback() || from.is_ok_and(|from| from.ip() == ip)
 }
 
 #[cfg(test)]

@@ -54,11 +54,12 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
         output::bytes(answer.response.body());
     }
     // What was bought and could not be written is asked for again with the same payment.
-    let is_lost = output::lost() == Some(Lost::Unwritten) && answer.payment.is_some();
+    let is_bought = answer.payment.is_some() && matches!(exit, Exit::Ok | Exit::Unproven);
+    let is_lost = is_bought && output::lost() == Some(Lost::Unwritten);
     if let (Some(payment), false) = (&answer.payment, is_owed || is_lost) {
         watched.conclude(payment.status.as_str());
     }
-    let help = if is_lost && !is_owed { Some(watched.again()) } else { help };
+    let help = if is_lost { Some(watched.again()) } else { help };
     report::conclude(&answer, help.as_deref(), &watched);
     Ok(exit)
 }

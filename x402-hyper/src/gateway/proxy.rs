@@ -19,6 +19,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Timeout, timeout};
 use x402_std::config::Upstream;
+use x402_std::port;
 
 use super::fields::{self, Origin};
 use super::timed::{Timed, TooSlow};
@@ -107,6 +108,9 @@ impl Proxy {
             base_path: base_path.clone(),
             host: HeaderValue::from_str(authority).map_err(|_| wrong())?,
         };
+        if !port::is_sound(authority) {
+            return Err(wrong());
+        }
         upstream.uri(&PathAndQuery::from_static("/")).ok_or_else(wrong)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(options.connect_timeout));

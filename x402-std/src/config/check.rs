@@ -452,6 +452,9 @@ fn check_ledger_url(value: &Value, rest: &str) -> Result<LedgerUrl, Problem> {
                     it is not repeated here, for it may hold a password";
         return Err(value.problem("the ledger's URL is malformed", help));
     }
+    if !port::is_sound_of_database(&value.text) {
+        return Err(value.problem("the port in the ledger's URL is none", PORT_HELP));
+    }
     Ok(LedgerUrl(value.text.clone()))
 }
 

@@ -80,9 +80,8 @@ impl FacilitatorConfig {
     ///
     /// [`ConfigError`] with the first thing that is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let shown = SecretPath::from(path).to_string();
-        let text = read(path).map_err(|problem| ConfigError::new(problem, &shown, ""))?;
         let name = path.display().to_string();
+        let text = read(path).map_err(|problem| ConfigError::new(problem, &name, ""))?;
         Self::parse(&text, &name)
     }
 

@@ -18,6 +18,8 @@ fn a_port_that_is_none_is_refused_wherever_a_url_is_read() {
             remote(&format!("{here}/x")),
             format!("facilitator: \"{here}\"\n{MINIMAL}"),
             public(&format!("https://api.example{port}/x")),
+            with(&format!("ledger: \"postgres://u:CANARY@a:1,b{port}/d\"")),
+            with(&format!("ledger: \"redis://:CANARY@h{port}/1\"")),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.message().contains("port"), "{error}");
