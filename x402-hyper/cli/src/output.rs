@@ -29,6 +29,14 @@ pub(crate) fn line(text: impl fmt::Display) {
     write(|out| writeln!(out, "{text}"));
 }
 
+/// Writes a line about what was done, and cannot be done again: to stderr, where stdout cannot be written.
+pub(crate) fn done(text: impl fmt::Display) {
+    line(&text);
+    if lost() == Some(Lost::Unwritten) {
+        note(text);
+    }
+}
+
 /// Writes bytes to stdout, with a line end behind them where a person reads.
 pub(crate) fn bytes(bytes: &[u8]) {
     write(|out| {

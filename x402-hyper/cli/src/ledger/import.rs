@@ -148,7 +148,7 @@ async fn settle(seller: &std::sync::Arc<Seller>, lines: &[Line]) -> Result<Exit,
         let is_twice = matches!(imported.standing, Standing::SoldTwice(_));
         sold_twice += u32::from(is_twice);
         let before = if is_twice { "" } else { before };
-        output::line(format_args!("line {number}: {text}: {before}{standing}"));
+        output::done(format_args!("line {number}: {text}: {before}{standing}"));
         exit = match (exit, imported.standing) {
             (_, Standing::Refused(_)) | (Exit::Failed, _) => Exit::Failed,
             (_, Standing::Pending(_)) => Exit::Unknown,

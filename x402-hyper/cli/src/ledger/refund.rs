@@ -260,7 +260,7 @@ fn say(
 fn tell(account: &CreditAccount, asset: &Asset<'_>, refunded: &Refunded) {
     let Refunded { amount, transaction, .. } = refunded;
     let (amount, payer) = (amount.to_price(asset.decimals), account.payer);
-    output::line(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
+    output::done(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
 }
 
 fn rejected(account: &CreditAccount, asset: &Asset<'_>, rejection: &Rejection) -> Failure {
