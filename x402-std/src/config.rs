@@ -26,6 +26,11 @@ kept after requests with a body too, for an upstream that reads every body to it
 request. An upstream of the environment or of a flag has no such word.
 
 `idempotent: true` of a route says that its upstream heeds `Idempotency-Key`: what has one may go out twice.
+`on_start` says what is done while a node or the facilitator cannot be reached at the start: `wait` until they
+can (the default), or `exit`.
+
+A file that holds a secret (`key_file`, `secret_file`, `token_file`) is a regular one that only its owner may
+read; see [`crate::secret_file::read`].
 
 `credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
 kept, and owed as before. Without it a name is good until it is replaced.
@@ -44,6 +49,7 @@ mod check;
 mod cors;
 mod error;
 mod facilitator;
+mod key_source;
 mod later;
 mod pricing;
 mod raw;
@@ -51,6 +57,7 @@ mod route;
 mod routes;
 mod snippet;
 mod sold;
+mod start;
 mod tariff;
 #[cfg(test)]
 mod tests;
@@ -69,7 +76,9 @@ use x402_core::{Address, Asset, ChainId, LogOrder, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
+use crate::port;
 use crate::quote::{TokenKey, TokenKeys};
+use crate::secret_file::{SecretPath, is_like_key};
 use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
@@ -77,6 +86,7 @@ use raw::RawConfig;
 pub use cors::{CorsConfig, CorsOrigins};
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
+pub use key_source::KeySource;
 pub use route::{IdentifierRule, PathPattern, Route, RouteOffer, is_listed};
 pub use sold::{OwnedTariff, Pricing, Sold, TokenRules, Upto};
 
@@ -118,6 +128,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// What is said to browsers of what has a price; `None` where that is left to others.
     pub cors: Option<CorsConfig>,
+    /// What is done while a node or the facilitator cannot be reached when the gateway starts.
+    pub on_start: OnStart,
     /// What is sold: the first route that matches a request decides.
     pub routes: Vec<Route>,
     /// What becomes of a request that no route matches.
@@ -174,7 +186,7 @@ pub enum FacilitatorChoice {
         /// Its base URL: what `/verify` and `/settle` are below.
         url: String,
         /// The file with the bearer token that it wants.
-        token_file: Option<PathBuf>,
+        token_file: Option<SecretPath>,
         /// Whether what it says is looked up on the chain.
         confirm: bool,
     },
@@ -183,19 +195,6 @@ pub enum FacilitatorChoice {
 /// A node's URL, which may hold a key of its provider and is never shown.
 #[derive(Clone)]
 pub struct RpcText(Zeroizing<String>);
-
-/// Where a private key comes from.
-pub enum KeySource {
-    /// A file; see [`SecretKey::from_file`].
-    File(PathBuf),
-    /// The key itself, from the environment variable of that name.
-    Text {
-        /// The variable's name, for errors.
-        name: &'static str,
-        /// Its value.
-        text: Zeroizing<String>,
-    },
-}
 
 impl Config {
     /// What the gateway is called: its name, or what its URLs begin with; `None` where neither is
@@ -244,9 +243,11 @@ impl LedgerConfig {
     pub fn parse(text: &str) -> Option<Self> {
         let url = || LedgerUrl(text.to_owned().into());
         match text.split_once("://") {
-            None if text.is_empty() => None,
+            // A file of that name would be made.
+            None if text.is_empty() || is_like_key(text) => None,
             None if text == "memory" => Some(Self::Memory),
             None => Some(Self::File(text.into())),
+            Some(_) if !port::is_sound_of_database(text) => None,
             Some(("postgres" | "postgresql", _)) => Some(Self::Postgres(url())),
             Some(("redis" | "rediss", _)) => Some(Self::Redis(url())),
             Some(_) => None,
@@ -267,6 +268,16 @@ pub struct LaterConfig {
     pub max_delay: Duration,
     /// How much one payer may owe, in units of each asset.
     pub max_owed: Price,
+}
+
+/// What a program does that starts while a node or the facilitator cannot be reached. What they say otherwise
+/// than is configured ends it either way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnStart {
+    /// It ends.
+    Exit,
+    /// It waits until they are there, says so, and does not listen until then.
+    Wait,
 }
 
 /// What becomes of a request that no route matches.
@@ -444,43 +455,6 @@ impl LedgerUrl {
 impl fmt::Debug for LedgerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LedgerUrl(..)")
-    }
-}
-
-impl KeySource {
-    /// Loads the key.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError`], which names the file or the variable and never the content.
-    pub fn load(&self) -> Result<SecretKey, KeyError> {
-        match self {
-            Self::File(path) => SecretKey::from_file(path),
-            Self::Text { name, text } => SecretKey::from_text(name, text),
-        }
-    }
-
-    /// Loads a secret, and the one before it where that is there.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError`], as [`Self::load`].
-    pub fn load_two(&self) -> Result<(SecretKey, Option<SecretKey>), KeyError> {
-        match self {
-            Self::File(path) => SecretKey::two_from_file(path),
-            Self::Text { name, text } => SecretKey::two_from_text(name, text),
-        }
-    }
-}
-
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Text { name, .. } => {
-                f.debug_struct("Text").field("name", name).finish_non_exhaustive()
-            }
-        }
     }
 }
 

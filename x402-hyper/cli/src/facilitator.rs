@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use x402_hyper::facilitator::{FacilitatorService, Sellers};
 use x402_std::Seller;
-use x402_std::chain::{Chain, Coalesced, RpcOptions};
+use x402_std::chain::{Chain, Coalesced, RpcChain, RpcOptions};
 use x402_std::config::{FacilitatorConfig, ServedConfig};
 use x402_std::facilitator::{LocalFacilitator, ServedChain};
 use x402_std::seller::{OnChain, Rail, SellerOptions, Together};
@@ -14,6 +14,7 @@ use x402_std::seller::{OnChain, Rail, SellerOptions, Together};
 use crate::args::FacilitatorArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
+use crate::patience::{Patience, Trouble};
 use crate::serve::{describe_account, told_to_stop};
 use crate::{output, shop};
 
@@ -31,15 +32,17 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         recover: shop::recover(),
         ..SellerOptions::of_facilitator()
     };
+    let mut stop = Box::pin(told_to_stop());
     let (mut rails, mut chains) = (Vec::new(), Vec::new());
     for served in &config.chains {
         let mut rpc = RpcOptions::new(served.chain_id);
         rpc.transfer_next = shop::transfer_next(served.chain_id, &served.assets);
         rpc.max_fee_per_gas = served.max_fee_per_gas.unwrap_or(rpc.max_fee_per_gas);
-        let chain = shop::connect(&served.chain, rpc, args.allow_dev_key).await?;
-        shop::check_assets(&chain, served.chain_id, &served.assets).await?;
-        let chain = Arc::new(chain);
-        check_kinds(served, &*chain).await?;
+        let open = open_chain(served, rpc, args.allow_dev_key, config.on_start.into());
+        let chain = tokio::select! {
+            chain = open => Arc::new(chain?),
+            () = &mut stop => return Ok(Exit::Ok),
+        };
         let coalesced = Arc::new(Coalesced::new(Arc::clone(&chain) as _));
         let timeout = chain.settle_timeout().max(options.settle_timeout);
         let rail = OnChain::new(coalesced, timeout, options.poll);
@@ -55,7 +58,6 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
         kinds: served.kinds.clone(),
     });
     let facilitator = LocalFacilitator::new(Arc::clone(&seller), served.collect());
-    let stop = told_to_stop();
     let listener = listen(config.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     output::line(format_args!("listening on http://{address}"));
@@ -72,24 +74,41 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// Connects to a chain, and makes sure that what is settled is there.
+async fn open_chain(
+    served: &ServedConfig,
+    options: RpcOptions,
+    allow_dev_key: bool,
+    patience: Patience,
+) -> Result<RpcChain, Failure> {
+    let chain = shop::connect(&served.chain, options, allow_dev_key, patience).await?;
+    shop::check_assets(&chain, served.chain_id, &served.assets, patience).await?;
+    let node = format!("the node of {}", served.chain_id);
+    patience.wait(&node, async || check_kinds(served, &chain).await).await?;
+    Ok(chain)
+}
+
 /// Those who are let in, by a file of tokens.
 fn read_sellers(path: &Path) -> Result<Sellers, Failure> {
-    let unreadable = |error: String| Failure::usage(error).at(path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    Sellers::parse(&text)
-        .map_err(|error| unreadable(error.to_string()).help("make a token: openssl rand -hex 32"))
+    /// A thousand sellers' lines are a tenth of it.
+    const MOST: usize = 1 << 20;
+    let text = shop::read_secret(path, MOST)?;
+    Sellers::parse(&text).map_err(|error| {
+        Failure::usage(error).at_file(path).help("make a token: openssl rand -hex 32")
+    })
 }
 
 /// What the file names has to be there: a seller who is told of a kind that reverts loses buyers by it.
-async fn check_kinds(served: &ServedConfig, chain: &dyn Chain) -> Result<(), Failure> {
+async fn check_kinds(served: &ServedConfig, chain: &dyn Chain) -> Result<(), Trouble> {
     for kind in &served.kinds {
-        if let Some(contract) = kind.missing_on(chain).await.map_err(Failure::failed)? {
+        let missing = kind.missing_on(chain).await;
+        if let Some(contract) = missing.map_err(|error| Trouble::Away(Failure::failed(error)))? {
             let (kind, chain_id) = (kind.as_str(), served.chain_id);
             let error =
                 format!("{kind} cannot be settled on {chain_id}: {contract} has no code there");
-            return Err(
-                Failure::usage(error).help(format!("leave {kind} out of this chain's kinds"))
-            );
+            let failure = Failure::usage(error);
+            let help = format!("leave {kind} out of this chain's kinds");
+            return Err(Trouble::Wrong(failure.help(help)));
         }
     }
     Ok(())

@@ -86,7 +86,7 @@ fn body(data: Option<&str>) -> Result<Vec<u8>, Failure> {
     match data.map(|data| data.split_at_checked(1)) {
         None | Some(None) => Ok(Vec::new()),
         Some(Some(("@", file))) => {
-            std::fs::read(file).map_err(|error| Failure::usage(error).at(file.to_owned()))
+            std::fs::read(file).map_err(|error| Failure::usage(error).at_file(file))
         }
         Some(Some((first, rest))) => Ok([first, rest].concat().into_bytes()),
     }

@@ -15,6 +15,7 @@ use x402_std::quote::{TokenKey, TokenKeys};
 use crate::args::ServeArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
+use crate::own::refuse_itself;
 use crate::reload::Reloading;
 use crate::shop::Shop;
 use crate::{metrics, output, signals};
@@ -25,15 +26,26 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let allow_dev_key = args.allow_dev_key;
     let config = load(&args)?;
-    let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
-    let (stop, hangup) = (told_to_stop(), signals::Hangup::watch());
+    // Watched from the beginning: it may take a while until everything is there.
+    let (mut stop, hangup) = (Box::pin(told_to_stop()), signals::Hangup::watch());
+    let shop = tokio::select! {
+        shop = Shop::open(&config, allow_dev_key, true) => Arc::new(shop?),
+        () = &mut stop => return Ok(Exit::Ok),
+    };
+    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
+    let gateway = gateway.signing(token_keys(&config, &*shop.ledger).await?);
+    // Whoever is told that it listens finds all of it.
     let listener = listen(config.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    refuse_itself(&config.upstream, address).await?;
+    let metrics = match config.metrics {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     output::line(describe(&config, &address.to_string()));
     describe_gas(&shop).await;
-    let metrics = match config.metrics {
-        Some(address) => {
-            let listener = listen(address).await?;
+    let metrics = match metrics {
+        Some(listener) => {
             let address = listener.local_addr().map_err(Failure::failed)?;
             output::line(format_args!("metrics are at http://{address}/metrics"));
             Some(tokio::spawn(metrics::serve(listener, Arc::clone(&shop))))
@@ -41,8 +53,6 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         None => None,
     };
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
-    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
-    let gateway = gateway.signing(token_keys(&config, &*shop.ledger).await?);
     let (prices, seller) = (gateway.prices(), Arc::clone(&shop.seller));
     let reloading = Reloading { args, prices, seller, hangup };
     let reloading = tokio::spawn(reloading.run(config));

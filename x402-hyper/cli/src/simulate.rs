@@ -60,7 +60,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::load(&args.config, env, &Overrides::default());
     let config = config.map_err(|error| Failure::configuration(&error))?;
-    let unreadable = |error| Failure::usage(error).at(args.log.display());
+    let unreadable = |error| Failure::usage(error).at_file(&args.log);
     let log = File::open(&args.log).map_err(unreadable)?;
     let mut routes = vec![Earned::default(); config.routes.len()];
     let (mut unread, mut unsold) = (0_u64, 0_u64);

@@ -313,6 +313,9 @@ fn only_https_leaves_the_machine() {
         "https://facilitator.example/?key=1",
         "https://facilitator.example/x#f",
         "ftp://127.0.0.1",
+        "http://127.0.0.1:65616",
+        "http://127.0.0.1:+80",
+        "https://facilitator.example:",
         "/x",
         "",
     ] {

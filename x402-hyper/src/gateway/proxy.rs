@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 use x402_std::BoxFuture;
 use x402_std::config::Upstream;
+use x402_std::port;
 
 use super::fields::{self, Origin};
 use super::fit::{Wanted, is_framed};
@@ -114,6 +115,9 @@ impl Proxy {
     ) -> Result<Self, GatewayError> {
         let Upstream { authority, base_path, keepalive } = upstream;
         let wrong = || GatewayError::Upstream(format!("{authority}{base_path}"));
+        if !port::is_sound(authority) {
+            return Err(wrong());
+        }
         let host = HeaderValue::from_str(authority).map_err(|_| wrong())?;
         let origin = Uri::builder().scheme(Scheme::HTTP).path_and_query("/");
         let authority: Authority = authority.parse().map_err(|_| wrong())?;

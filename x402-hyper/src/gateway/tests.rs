@@ -758,7 +758,10 @@ async fn a_preflight_is_not_the_upstreams() {
 
 #[test]
 fn an_upstream_is_a_host() {
-    for (authority, base_path) in [("", ""), ("a b", ""), ("a:b:c", ""), ("a", "/b c")] {
+    let odd = [("a:65616", ""), ("a:+80", ""), ("a:", "")];
+    for (authority, base_path) in
+        [("", ""), ("a b", ""), ("a:b:c", ""), ("a", "/b c")].into_iter().chain(odd)
+    {
         let upstream = Upstream { base_path: base_path.into(), ..upstream_at(authority.into()) };
         let (router, seller) = (router(DefaultRoute::Free), Shop::new().seller);
         let made = Gateway::with(router, &upstream, seller, GatewayOptions::default());

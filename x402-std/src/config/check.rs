@@ -14,12 +14,15 @@ use super::later::{check_credit_expires, check_later};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
 use super::routes::check_routes;
 use super::snippet::quote;
-use super::upstream::{check_upstream, check_url};
-use super::urls::{check_facilitator, check_public_url};
+use super::start::check_start;
+use super::upstream::{check_upstream, check_url, refuse_public};
+use super::urls::{PORT_HELP, check_facilitator, check_public_url};
 use super::{
     ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, LedgerUrl,
     Overrides, OwnedAsset, Route, RpcText,
 };
+use crate::port;
+use crate::secret_file::is_like_key;
 
 /// What is read besides the file.
 pub(super) struct Layers<'a> {
@@ -31,8 +34,8 @@ pub(super) struct Layers<'a> {
 
 /// A text, and which layer it is of.
 pub(super) struct Value {
-    text: Zeroizing<String>,
-    origin: Origin,
+    pub(super) text: Zeroizing<String>,
+    pub(super) origin: Origin,
 }
 
 /// How a member is called in each layer.
@@ -127,9 +130,9 @@ fn missing(member: &Member) -> Problem {
 pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Problem> {
     let flags = layers.overrides;
     let listen = check_listen(&layers.require(&LISTEN, flags.listen.as_deref(), raw.listen)?)?;
-    let upstream = match (layers.above(&UPSTREAM, flags.upstream.as_deref()), raw.upstream) {
-        (Some(url), _) => check_url(&url.text, url.origin, listen)?,
-        (None, Some(raw)) => check_upstream(raw, listen)?,
+    let (at, upstream) = match (layers.above(&UPSTREAM, flags.upstream.as_deref()), raw.upstream) {
+        (Some(url), _) => (url.origin, check_url(&url.text, url.origin, listen)?),
+        (None, Some(raw)) => (Origin::of(&raw), check_upstream(raw, listen)?),
         (None, None) => return Err(missing(&UPSTREAM)),
     };
     let pay_to = layers.require(&PAY_TO, flags.pay_to.as_deref(), raw.pay_to)?;
@@ -153,6 +156,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
     let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let public_url = raw.public_url.as_ref().map(check_public_url).transpose()?;
+    refuse_public(at, &upstream, public_url.as_deref())?;
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
     let secret = check_secret(layers, raw.secret_file)?;
@@ -165,6 +169,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let routes = check_routes(raw.routes, &asset, &has_chain)?;
     check_recipient(pay_to, &routes)?;
     let later = check_later(raw.later)?;
+    let on_start = check_start(raw.on_start.as_ref())?;
     let credit_expires = check_credit_expires(raw.credit_expires.as_ref())?;
     let metrics = raw.metrics.map(|text| check_listen(&text.into())).transpose()?;
     let cors = check_cors(raw.cors)?;
@@ -187,6 +192,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         later,
         metrics,
         cors,
+        on_start,
         routes,
         default,
     })
@@ -249,7 +255,7 @@ fn check_other_chain(
     raw: &RawOtherChain,
 ) -> Result<(ChainId, ChainConfig), Problem> {
     let chain_id = check_network(&Value::from(raw.network.clone()))?;
-    let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())));
+    let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())).into());
     let depth = Depth { confirmations: &raw.confirmations, finality: &raw.finality };
     let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref())?;
     Ok((chain_id, chain))
@@ -371,6 +377,9 @@ fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {
         let help = "write http:// or https:// and the rest; it is not repeated here, for it may hold a key";
         return Err(rpc.problem("chain.rpc is not a URL of http or https", help));
     }
+    if !port::is_sound_in(&rpc.text) {
+        return Err(rpc.problem("the port in chain.rpc is none", PORT_HELP));
+    }
     Ok(RpcText(rpc.text))
 }
 
@@ -387,7 +396,7 @@ fn check_secret(layers: &Layers<'_>, file: Option<Text>) -> Result<Option<KeySou
         (None, Some(file)) if file.text.is_empty() => {
             Err(file.problem("secret_file is empty", "name a file"))
         }
-        (None, file) => Ok(file.map(|file| KeySource::File(layers.path(&file)))),
+        (None, file) => Ok(file.map(|file| KeySource::File(layers.path(&file).into()))),
     }
 }
 
@@ -418,7 +427,7 @@ fn check_key(layers: &Layers<'_>, key_file: Option<Text>) -> Result<KeySource, P
             if file.text.is_empty() {
                 return Err(file.problem("chain.key_file is empty", "name a file"));
             }
-            Ok(KeySource::File(layers.path(&file)))
+            Ok(KeySource::File(layers.path(&file).into()))
         }
     }
 }
@@ -429,6 +438,10 @@ pub(super) fn check_ledger(layers: &Layers<'_>, value: &Value) -> Result<LedgerC
     match text.split_once("://") {
         None if text == "memory" => Ok(LedgerConfig::Memory),
         None if text.is_empty() => Err(value.problem("`ledger` is empty", KINDS)),
+        // A file of that name would be made.
+        None if is_like_key(text) => {
+            Err(value.problem("the ledger looks like a key, and is not repeated here", KINDS))
+        }
         None => Ok(LedgerConfig::File(layers.path(value))),
         Some(("postgres" | "postgresql", rest)) => {
             check_ledger_url(value, rest).map(LedgerConfig::Postgres)
@@ -444,6 +457,9 @@ fn check_ledger_url(value: &Value, rest: &str) -> Result<LedgerUrl, Problem> {
         let help = "write ://user:password@host:port/database, percent-encoded; \
                     it is not repeated here, for it may hold a password";
         return Err(value.problem("the ledger's URL is malformed", help));
+    }
+    if !port::is_sound_of_database(&value.text) {
+        return Err(value.problem("the port in the ledger's URL is none", PORT_HELP));
     }
     Ok(LedgerUrl(value.text.clone()))
 }

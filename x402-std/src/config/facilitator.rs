@@ -1,5 +1,5 @@
 use core::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_saphyr::Spanned;
 use x402_core::{Address, Amount, ChainId, Price};
@@ -13,10 +13,13 @@ use super::error::{Origin, Problem};
 use super::later::check_batch;
 use super::raw::{RawServed, RawService, Text};
 use super::snippet::quote;
+use super::start::check_start;
 use super::{
-    ChainConfig, ConfigError, KeySource, LedgerConfig, Overrides, OwnedAsset, parse_raw, read,
+    ChainConfig, ConfigError, KeySource, LedgerConfig, OnStart, Overrides, OwnedAsset, parse_raw,
+    read,
 };
 use crate::facilitator::Kind;
+use crate::secret_file::SecretPath;
 
 /// A facilitator's configuration, checked.
 ///
@@ -24,6 +27,7 @@ use crate::facilitator::Kind;
 /// listen: 127.0.0.1:4022
 /// ledger: ./facilitator.redb
 /// max_batch: 100
+/// on_start: wait        # or exit, while a node cannot be reached
 /// chains:
 ///   - network: base-sepolia
 ///     rpc: http://127.0.0.1:8545
@@ -39,7 +43,7 @@ pub struct FacilitatorConfig {
     pub ledger: LedgerConfig,
     /// The file with the bearer tokens that callers need: one token, or `NAME TOKEN` in each line, for each
     /// seller one or more; there has to be one where others than this machine can call.
-    pub token_file: Option<PathBuf>,
+    pub token_file: Option<SecretPath>,
     /// Whether payers may be contracts: not unless the file says so. What a contract says when a payment is
     /// tried, it need not say when the transaction is mined, which costs its gas all the same.
     pub contract_wallets: bool,
@@ -48,6 +52,8 @@ pub struct FacilitatorConfig {
     /// How many payments one transaction settles at most, of those that come at the same time; with one,
     /// each has a transaction of its own.
     pub max_batch: usize,
+    /// What is done while a node cannot be reached when the facilitator starts.
+    pub on_start: OnStart,
     /// What is settled.
     pub chains: Vec<ServedConfig>,
 }
@@ -103,7 +109,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     let listen = check_listen(&listen.into())?;
     let ledger = raw.ledger.ok_or_else(|| missing("ledger", "./facilitator.redb"))?;
     let ledger = check_ledger(layers, &ledger.into())?;
-    let token_file = raw.token_file.map(|file| layers.path(&file.into()));
+    let token_file = raw.token_file.map(|file| layers.path(&file.into()).into());
     if token_file.is_none() && !listen.ip().is_loopback() {
         let message = "others than this machine could have payments settled at your expense";
         let help = "add `token_file: ./token`, a file with the bearer token that callers need";
@@ -112,6 +118,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
     let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let max_batch = check_batch(raw.max_batch.as_ref())?;
+    let on_start = check_start(raw.on_start.as_ref())?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());
     let raw_chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
     let chains = raw_chains.iter().map(|chain| check_served(layers, chain));
@@ -129,6 +136,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
         contract_wallets,
         wallet_factories,
         max_batch,
+        on_start,
         chains,
     })
 }
@@ -136,7 +144,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
 fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedConfig, Problem> {
     let served = &raw.value;
     let chain_id = check_network(&served.network.clone().into())?;
-    let key = KeySource::File(layers.path(&served.key_file.clone().into()));
+    let key = KeySource::File(layers.path(&served.key_file.clone().into()).into());
     let depth = Depth { confirmations: &served.confirmations, finality: &served.finality };
     let urls = urls_of(served.rpc.clone())?;
     let chain = check_node(urls, key, &depth, served.log_range.as_ref())?;

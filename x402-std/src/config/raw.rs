@@ -29,6 +29,7 @@ pub(super) struct RawConfig {
     pub(super) later: Option<RawLater>,
     pub(super) ledger: Option<Text>,
     pub(super) metrics: Option<Text>,
+    pub(super) on_start: Option<Text>,
     pub(super) credit_expires: Option<Text>,
     pub(super) secret_file: Option<Text>,
     pub(super) name: Option<Text>,
@@ -139,6 +140,7 @@ pub(super) struct RawService {
     pub(super) contract_wallets: Option<Text>,
     pub(super) wallet_factories: Option<Vec<Text>>,
     pub(super) max_batch: Option<Text>,
+    pub(super) on_start: Option<Text>,
     pub(super) chains: Option<Vec<Spanned<RawServed>>>,
 }
 

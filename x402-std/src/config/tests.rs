@@ -9,6 +9,7 @@ mod broken;
 mod cors;
 mod metered;
 mod more;
+mod places;
 
 /// The file of the design, as it stands.
 const MINIMAL: &str = r#"listen: 127.0.0.1:4021

@@ -60,7 +60,8 @@ impl Scripted {
     }
 }
 
-fn field(head: &str, name: &str) -> Option<String> {
+/// A header field of a request.
+pub fn field(head: &str, name: &str) -> Option<String> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
 }

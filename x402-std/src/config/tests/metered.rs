@@ -211,7 +211,7 @@ fn the_secret_comes_from_a_file_or_a_variable() {
     assert!(config(MINIMAL, &[]).secret.is_none());
     let named = format!("{MINIMAL}secret_file: ./x402.secret\n");
     let file = |secret: &Option<KeySource>| match secret {
-        Some(KeySource::File(path)) => path.clone(),
+        Some(KeySource::File(path)) => path.to_path_buf(),
         other => panic!("{other:?}"),
     };
     assert_eq!(file(&config(&named, &[]).secret), Path::new("shop/./x402.secret"));
