@@ -50,7 +50,7 @@ use x402_core::{Address, ChainId, Checked, Error, Moment, PaymentId};
 use x402_core::{Refusal, Requirements, Transfer};
 
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
-use crate::ledger::{Claiming, Entry, Ledger, RequestId, Settle};
+use crate::ledger::{Claiming, Entry, Ledger, LedgerError, RequestId, Settle};
 use claimant::Claimant;
 use held_back::PendingRequests;
 use losses::Losses;
@@ -213,7 +213,7 @@ impl Seller {
             }
             Err(rejection) => return Err(rejection),
         };
-        let admitted = task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)));
+        let admitted = task.await.unwrap_or_else(|panic| Err(Rejection::in_doubt(&panic)));
         if self.options.holds_back
             && let Err(Rejection { refusal: Refusal::Pending, .. }) = admitted
         {
@@ -266,7 +266,7 @@ impl Seller {
     /// in another process.
     async fn enter(&self, id: PaymentId) -> Result<Guard, Rejection> {
         let guard = self.working.enter(&self.ledger, id).await;
-        let guard = guard.map_err(|error| Rejection::unavailable(&error))?;
+        let guard = guard.map_err(|error| Rejection::in_doubt(&error))?;
         guard.ok_or_else(|| Refusal::InFlight.into())
     }
 
@@ -274,7 +274,7 @@ impl Seller {
     /// be kept from it, and a repetition writes nothing, not even a lease.
     async fn known(&self, id: PaymentId) -> Result<Option<Entry>, Rejection> {
         let entry = self.ledger.find(id).await;
-        entry.map_err(|error| Rejection::unavailable(&error))
+        entry.map_err(|error| Rejection::in_doubt(&error))
     }
 
     async fn claim(
@@ -295,8 +295,11 @@ impl Seller {
             None => self.hold_back(&entry).await?,
         }
         let guard = self.enter(checked.id()).await?;
-        let claiming = self.ledger.claim(entry.clone()).await;
-        match claiming.map_err(|error| Rejection::unavailable(&error))? {
+        let claiming = match self.ledger.claim(entry.clone()).await {
+            Ok(claiming) => claiming,
+            Err(error) => return Err(self.not_claimed(&entry, &error).await),
+        };
+        match claiming {
             Claiming::New(claim) => {
                 let payment = checked.claimed(claim);
                 let payment = payment.map_err(|error| Rejection::unavailable(&error))?;
@@ -307,6 +310,20 @@ impl Seller {
                 self.resume(known.signed_as(&entry)?, entry.request, guard, by).await
             }
             Claiming::Taken => Err(Refusal::IdentifierTaken.into()),
+        }
+    }
+
+    /// Whether the ledger says that nothing of a payment was sent.
+    async fn is_unsent(&self, id: PaymentId) -> bool {
+        let known = self.ledger.find(id).await;
+        known.is_ok_and(|known| known.is_none_or(|known| known.state == State::Claimed))
+    }
+
+    /// A payment that was taken up could not be recorded: that nothing was charged is said if the ledger does.
+    async fn not_claimed(&self, entry: &Entry, error: &LedgerError) -> Rejection {
+        match self.is_unsent(entry.id()).await {
+            true => Rejection::unavailable(error),
+            false => Rejection::in_doubt(error),
         }
     }
 
@@ -329,7 +346,7 @@ impl Seller {
         match self.ledger.find(id).await {
             Ok(Some(entry)) => self.resume(entry.of(&signed)?, request, guard, by).await,
             Ok(None) => Err(error.into()),
-            Err(error) => Err(Rejection::unavailable(&error)),
+            Err(error) => Err(Rejection::in_doubt(&error)),
         }
     }
 

@@ -38,7 +38,8 @@ impl Seller {
         }
         let rail = self.rail(payment.chain_id)?;
         let has_code = rail.has_code(payment.transfer.from()).await;
-        let has_code = has_code.map_err(|error| Rejection::unavailable(&error))?;
+        // It may have been taken before: whether it is good cannot be said, nor what became of it.
+        let has_code = has_code.map_err(|error| Rejection::in_doubt(&error))?;
         let shown = Undeployed::shown(signature);
         let kept = match (has_code, Undeployed::parse(signature)) {
             (Some(true), _) => shown,

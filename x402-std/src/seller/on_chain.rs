@@ -9,9 +9,9 @@ use x402_core::{Address, Amount, Error, PaymentId, Refusal};
 
 use super::Rejection;
 use super::arrival::{Found, find_use, record, record_short};
-use super::rail::{Anew, Moved, Rail, Steps};
+use super::rail::{Anew, Moved, Noted, Rail, Steps};
 use crate::BoxFuture;
-use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, TxHash};
+use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, Transaction, TxHash};
 use crate::ledger::{Entry, LedgerError, Settle, Step};
 
 /// After how long a transaction that is in no block is sent again, for a node forgets some.
@@ -113,20 +113,27 @@ impl OnChain {
     /// Journals and sends a transaction, and waits for the money's arrival. What was sent before has done
     /// nothing, and can do nothing any more.
     async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        let sent = match entry.transaction.is_some() {
-            true => self.chain.broadcast(&call, &Anew::new(steps)).await,
-            false => self.chain.broadcast(&call, steps).await,
+        let call = match Call::of(entry) {
+            Ok(call) => call,
+            Err(error) => return Err(not_sent(entry, steps, &ChainError::Journal(error)).await),
         };
-        self.await_sent(entry, steps, sent).await
+        let anew = Anew::new(steps);
+        let noted = match entry.transaction.is_some() {
+            true => Noted::new(&anew),
+            false => Noted::new(steps),
+        };
+        let sent = self.chain.broadcast(&call, &noted).await;
+        self.await_sent(entry, steps, sent, noted.last()).await
     }
 
-    /// Waits for the money's arrival by a transaction that was journalled, and sent, or not.
+    /// Waits for the money's arrival by a transaction that was journalled (`noted`), and sent, or not. One
+    /// that the node has refused has been seen by it: until its nonce is another's, it may be mined.
     pub(super) async fn await_sent(
         &self,
         entry: &Entry,
         steps: &Steps<'_>,
         sent: Result<TxHash, ChainError>,
+        noted: Option<Transaction>,
     ) -> Result<TxHash, Rejection> {
         let id = entry.id();
         let sent = match sent {
@@ -138,16 +145,17 @@ impl OnChain {
                 tracing::warn!(payment = %id, %error, "it is not known whether the chain has it");
                 None
             }
-            Err(error @ ChainError::Unsent(_)) => return Err(Rejection::unavailable(&error)),
-            Err(error) => {
-                if entry.state == State::Claimed {
-                    steps.release().await;
-                }
-                return Err(Rejection::unavailable(&error));
+            Err(ChainError::Unsent(error)) => {
+                tracing::warn!(payment = %id, %error, "journalled, and not taken by the node");
+                None
             }
+            Err(error) => return Err(not_sent(entry, steps, &error).await),
         };
-        // With the transaction that was journalled last.
-        self.pursue(steps.entry().await?, steps, sent).await
+        // With the transaction that was journalled last; the chain can be asked for that without the ledger.
+        match steps.entry().await.ok().or_else(|| journalled(entry, noted.clone())) {
+            Some(entry) => self.pursue(entry, steps, sent).await,
+            None => Err(Rejection::pending_by(entry, noted.map(|noted| noted.hash))),
+        }
     }
 
     pub(super) async fn find_out(
@@ -355,6 +363,30 @@ impl OnChain {
             Found::Unused if entry.state == State::Failed => fail(entry, steps, otherwise).await,
             Found::Unused | Found::Unknown => self.time_out(entry, steps).await,
         }
+    }
+}
+
+/// The entry as it is once a transaction is journalled for it.
+fn journalled(entry: &Entry, noted: Option<Transaction>) -> Option<Entry> {
+    entry.clone().after(Step::Journalled(noted?)).ok()?
+}
+
+/// Nothing was sent of a payment just now. That nothing is charged is said of one that was only claimed, and of
+/// which nothing is journalled: where that is in doubt, the ledger is asked. What is owed is sent later.
+pub(super) async fn not_sent(entry: &Entry, steps: &Steps<'_>, error: &ChainError) -> Rejection {
+    let is_claimed = entry.state == State::Claimed;
+    let is_released = is_claimed && steps.release().await;
+    let is_asked_for = matches!(error, ChainError::Journal(_) | ChainError::Unsent(_));
+    if is_claimed && (is_released || !is_asked_for) {
+        return Rejection::unavailable(error);
+    }
+    let payer = Some(entry.payment.payer());
+    match steps.entry().await {
+        Ok(now) if now.state != State::Claimed => {
+            tracing::warn!(payment = %entry.id(), %error, "not sent: it is later");
+            Rejection::pending(&now)
+        }
+        Ok(_) | Err(_) => Rejection { payer, ..Rejection::in_doubt(error) },
     }
 }
 

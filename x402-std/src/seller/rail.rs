@@ -1,5 +1,6 @@
 use core::future::ready;
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use x402_core::{Address, Amount, PaymentId, Refusal};
 
@@ -166,10 +167,10 @@ impl<'a> Steps<'a> {
     ///
     /// # Errors
     ///
-    /// [`Rejection`] where the ledger fails.
+    /// [`Rejection`] where the ledger fails: the step may have been taken all the same.
     pub async fn take(&self, step: Step) -> Result<(), Rejection> {
         let applied = self.ledger.apply(self.id, step).await;
-        applied.map_err(|error| Rejection::unavailable(&error))
+        applied.map_err(|error| Rejection::in_doubt(&error))
     }
 
     pub(super) const fn id(&self) -> PaymentId {
@@ -218,11 +219,16 @@ impl<'a> Steps<'a> {
         Ok(transaction)
     }
 
-    /// Lets the payer present the same bytes again. Where that fails, the entry stays claimed, and
-    /// the next attempt goes on from there.
-    pub async fn release(&self) {
-        if let Err(error) = self.ledger.apply(self.id, Step::Refused).await {
-            tracing::warn!(payment = %self.id, %error, "not released");
+    /// Lets the payer present the same bytes again, and says whether nothing is recorded of the payment then.
+    /// Where that fails, the entry stays claimed, and the next attempt goes on from there; or a transaction
+    /// was journalled.
+    pub async fn release(&self) -> bool {
+        match self.ledger.apply(self.id, Step::Refused).await {
+            Ok(()) | Err(LedgerError::Missing) => true,
+            Err(error) => {
+                tracing::warn!(payment = %self.id, %error, "not released");
+                false
+            }
         }
     }
 
@@ -234,7 +240,7 @@ impl<'a> Steps<'a> {
     pub async fn entry(&self) -> Result<Entry, Rejection> {
         let entry = self.ledger.find(self.id).await;
         let entry = entry.and_then(|entry| entry.ok_or(LedgerError::Missing));
-        entry.map_err(|error| Rejection::unavailable(&error))
+        entry.map_err(|error| Rejection::in_doubt(&error))
     }
 }
 
@@ -244,6 +250,38 @@ impl Journal for Steps<'_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
+    }
+}
+
+/// A journal that remembers what it was given last: whatever the ledger says afterwards, that is what was sent,
+/// if something was.
+pub(super) struct Noted<'a> {
+    journal: &'a dyn Journal,
+    last: Mutex<Option<Transaction>>,
+}
+
+impl<'a> Noted<'a> {
+    pub(super) const fn new(journal: &'a dyn Journal) -> Self {
+        Self { journal, last: Mutex::new(None) }
+    }
+
+    /// What was recorded last.
+    pub(super) fn last(&self) -> Option<Transaction> {
+        // Every change is one assignment: whole, whatever panicked.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Journal for Noted<'_> {
+    fn record<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            self.journal.record(transaction).await?;
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(transaction.clone());
+            Ok(())
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod pledges;
 mod redeemed;
 mod refund;
 mod resolved;
+mod said;
 mod set_off;
 mod under_way;
 mod unserved;
