@@ -19,7 +19,8 @@ default: not_found
 ```
 
 `chain` also takes `confirmations`, `finality` and `log_range`, numbers of blocks, and its `rpc` may be a
-list: the nodes are asked in that order, each where those before it do not answer or are behind.
+list: the nodes are asked in that order, each where those before it do not answer or are behind. What
+settling costs is bounded by `max_fee_per_gas`, in gwei, and `max_gas_cost`, for one payment, in the chain's coin.
 
 `credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
 kept, and owed as before. Without it a name is good until it is replaced.
@@ -32,6 +33,7 @@ that is shown of a [`Config`], holds a key, the URL of the node, or that of the 
 
 mod asset;
 mod check;
+mod costs;
 mod error;
 mod facilitator;
 mod later;
@@ -63,6 +65,7 @@ use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
 
+pub use costs::Costs;
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
 pub use route::{IdentifierRule, PathPattern, Route, RouteOffer, is_listed};
@@ -136,6 +139,8 @@ pub struct ChainConfig {
     pub finality: Option<u64>,
     /// How many blocks are searched for a log in one call, at most; `None` for what suits most nodes.
     pub log_range: Option<u64>,
+    /// What settling may cost there.
+    pub costs: Costs,
 }
 
 /// Who moves the money of the payments.

@@ -38,6 +38,7 @@ mod tab;
 mod ticket;
 mod together;
 mod under_way;
+mod unsent;
 mod unserved;
 mod watch;
 mod working;
@@ -62,7 +63,7 @@ use working::{Guard, Working};
 
 pub use accept::AcceptError;
 pub use admission::{Admission, Presented, Purchase, Receipt, Rejection, Replay};
-pub(crate) use arrival::{Found, find_use, record};
+pub(crate) use arrival::{Found, find_use, record, since};
 pub use claimant::Proof;
 pub use credit::{DrawTicket, Drawn};
 pub use handed_out::HandedOut;
@@ -70,7 +71,6 @@ pub use import::{Import, Imported, Standing};
 pub use losses::LossLimits;
 pub use names::{DrawRefusal, NamedDraw, RenameRefusal, SignedDraw};
 pub use on_chain::OnChain;
-pub(crate) use on_chain::since;
 pub(crate) use options::system_time;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
@@ -248,6 +248,7 @@ impl Seller {
             return Err(Error::AuthorizationUsed.into());
         }
         let entry = new_entry(checked, signature, RequestId([0; 32]), &moment)?;
+        self.is_ready(&entry).await?;
         self.may_lose_by(&entry)?;
         self.verify_entry(&entry).await?;
         self.count_from_before().await?;
@@ -260,6 +261,14 @@ impl Seller {
             ChainError::Refused(error) => error.into(),
             error => Rejection::unavailable(&error),
         })
+    }
+
+    /// Refuses a new payment that could not be settled now for what lies with us: nothing is recorded of it.
+    async fn is_ready(&self, entry: &Entry) -> Result<(), Rejection> {
+        match self.rail(entry.payment.chain_id())?.ready(entry, self.now()).await {
+            true => Ok(()),
+            false => Err(Refusal::Unavailable.into()),
+        }
     }
 
     /// Takes a payment up, for as long as the guard is there; nobody else works on it then, here or
@@ -292,7 +301,10 @@ impl Seller {
                     return replay(known);
                 }
             }
-            None => self.hold_back(&entry).await?,
+            None => {
+                self.hold_back(&entry).await?;
+                self.is_ready(&entry).await?;
+            }
         }
         let guard = self.enter(checked.id()).await?;
         let claiming = match self.ledger.claim(entry.clone()).await {

@@ -35,7 +35,6 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     for served in &config.chains {
         let mut rpc = RpcOptions::new(served.chain_id);
         rpc.transfer_next = shop::transfer_next(served.chain_id, &served.assets);
-        rpc.max_fee_per_gas = served.max_fee_per_gas.unwrap_or(rpc.max_fee_per_gas);
         let chain = shop::connect(&served.chain, rpc, args.allow_dev_key).await?;
         shop::check_assets(&chain, served.chain_id, &served.assets).await?;
         let chain = Arc::new(chain);

@@ -276,6 +276,18 @@ impl Chain for Coalesced {
     fn block_seconds(&self) -> u64 {
         self.shared.chain.block_seconds()
     }
+
+    fn ready<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        self.shared.chain.ready(payment, now)
+    }
+
+    fn ahead_seconds(&self) -> u64 {
+        self.shared.chain.ahead_seconds()
+    }
 }
 
 #[cfg(test)]

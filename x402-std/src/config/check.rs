@@ -8,6 +8,7 @@ use x402_core::{Address, Asset, ChainId};
 use zeroize::Zeroizing;
 
 use super::asset::{check_asset, find_asset};
+use super::costs::{Costs, check_costs};
 use super::error::{Origin, Problem};
 use super::later::{check_credit_expires, check_later};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
@@ -244,7 +245,8 @@ fn check_other_chain(
     let chain_id = check_network(&Value::from(raw.network.clone()))?;
     let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())));
     let depth = Depth { confirmations: &raw.confirmations, finality: &raw.finality };
-    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref())?;
+    let costs = check_costs(raw.max_fee_per_gas.as_ref(), raw.max_gas_cost.as_ref())?;
+    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref(), costs)?;
     Ok((chain_id, chain))
 }
 
@@ -340,7 +342,8 @@ fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConf
     let urls = above.map(|url| vec![url]).or(file).ok_or_else(|| missing(&RPC))?;
     let key = check_key(layers, key_file)?;
     let depth = Depth { confirmations: &chain.confirmations, finality: &chain.finality };
-    check_node(urls, key, &depth, chain.log_range.as_ref())
+    let costs = check_costs(chain.max_fee_per_gas.as_ref(), chain.max_gas_cost.as_ref())?;
+    check_node(urls, key, &depth, chain.log_range.as_ref(), costs)
 }
 
 /// How deep a block must be.
@@ -368,6 +371,7 @@ pub(super) fn check_node(
     key: KeySource,
     depth: &Depth<'_>,
     log_range: Option<&Text>,
+    costs: Costs,
 ) -> Result<ChainConfig, Problem> {
     /// Of blocks: a month of those that come every second.
     const MOST: u64 = 2_592_000;
@@ -377,7 +381,7 @@ pub(super) fn check_node(
     let confirmations = check_confirmations(depth.confirmations.as_ref())?;
     let finality = depth.finality.as_ref().map(|text| check_blocks(text, 0, MOST)).transpose()?;
     let log_range = log_range.map(|text| check_blocks(text, 1, MOST)).transpose()?;
-    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range })
+    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range, costs })
 }
 
 /// A day of blocks of a second is more than anybody waits for.

@@ -53,6 +53,8 @@ pub(super) struct RawChain {
     pub(super) confirmations: Option<Text>,
     pub(super) finality: Option<Text>,
     pub(super) log_range: Option<Text>,
+    pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -64,6 +66,8 @@ pub(super) struct RawOtherChain {
     pub(super) confirmations: Option<Text>,
     pub(super) finality: Option<Text>,
     pub(super) log_range: Option<Text>,
+    pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 /// One URL, or several in their order.
@@ -120,6 +124,7 @@ pub(super) struct RawServed {
     pub(super) assets: Vec<Spanned<RawAsset>>,
     pub(super) kinds: Option<Vec<Text>>,
     pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 pub(super) enum RawAsset {

@@ -8,7 +8,7 @@ use x402_core::Error;
 use x402_core::state::State;
 
 use super::Rejection;
-use super::on_chain::{OnChain, SEND_AGAIN, Seen, not_sent};
+use super::on_chain::{OnChain, SEND_AGAIN, Seen};
 use super::rail::{Moved, Noted, Steps, is_open};
 use crate::BoxFuture;
 use crate::chain::{Call, ChainError, Journal, Sent, Transaction, TxHash};
@@ -80,7 +80,9 @@ impl OnChain {
                 self.takes_no_batches.store(true, Ordering::Relaxed);
                 return join(self.each_fresh(others), self.each_fresh(members)).await;
             }
-            Err(error) => return join(self.each_fresh(others), none_sent(&members, &error)).await,
+            Err(error) => {
+                return join(self.each_fresh(others), self.none_sent(&members, &error)).await;
+            }
         };
         let (mut together, mut calls_together, mut alone) = (Vec::new(), Vec::new(), others);
         for ((member, call), is_taken) in members.into_iter().zip(calls).zip(taken) {
@@ -158,6 +160,9 @@ impl OnChain {
         let sent = match sent {
             Ok(hash) => {
                 tracing::info!(payments = members.len(), transaction = %hash, "broadcast");
+                members.iter().for_each(|(entry, _)| {
+                    self.unsent.forget(entry);
+                });
                 Some(Instant::now())
             }
             Err(ChainError::Unknown(error)) => {
@@ -166,9 +171,10 @@ impl OnChain {
             }
             Err(ChainError::Unsent(error)) => {
                 tracing::warn!(%error, "a batch is journalled, and not taken by the node");
+                members.iter().for_each(|(entry, _)| self.unsent.note(entry));
                 None
             }
-            Err(error) => return none_sent(&members, &error).await,
+            Err(error) => return self.none_sent(&members, &error).await,
         };
         match reload(members, hash).await {
             Ok(members) => self.pursue_batch(members, sent).await,
@@ -282,6 +288,15 @@ impl OnChain {
         join_all(all).await
     }
 
+    /// None of these was sent. What is owed, or was journalled all the same, is looked after later, from where
+    /// it stands; what was only claimed is its payer's to present again.
+    async fn none_sent(&self, members: &[Member<'_>], error: &ChainError) -> Vec<Moved> {
+        let all = members.iter().map(|(entry, steps)| async move {
+            (entry.id(), Err(self.not_sent(entry, steps, error).await))
+        });
+        join_all(all).await
+    }
+
     async fn send_batch_again(&self, members: &[Member<'_>]) -> Result<(), ChainError> {
         let corrupt = || ChainError::Journal(LedgerError::Corrupt);
         let sent = members.iter().filter_map(|(entry, _)| entry.transaction.as_ref());
@@ -303,15 +318,6 @@ async fn join(
 
 fn pending(entry: &Entry) -> Moved {
     (entry.id(), Err(Rejection::pending(entry)))
-}
-
-/// None of these was sent. What is owed, or was journalled all the same, is looked after later, from where
-/// it stands; what was only claimed is its payer's to present again.
-async fn none_sent(members: &[Member<'_>], error: &ChainError) -> Vec<Moved> {
-    let all = members.iter().map(|(entry, steps)| async move {
-        (entry.id(), Err(not_sent(entry, steps, error).await))
-    });
-    join_all(all).await
 }
 
 /// The members as they stand now; where the ledger cannot be read, each is under way, by the transaction that

@@ -16,7 +16,10 @@ impl Seller {
         const UNTIL_SENT: u64 = 2;
         let block = self.rail(chain_id).map_or(0, |rail| rail.block_seconds());
         let blocks = block.saturating_mul(2).saturating_add(UNTIL_SENT);
-        self.options.margin_seconds.max(blocks.try_into().unwrap_or(u32::MAX))
+        // A chain that is ahead ends an authorization earlier by as much.
+        let ahead = self.rail(chain_id).map_or(0, |rail| rail.ahead_seconds());
+        let [blocks, ahead] = [blocks, ahead].map(|n| n.try_into().unwrap_or(u32::MAX));
+        self.options.margin_seconds.max(blocks).saturating_add(ahead)
     }
 
     /// Judges a payment without asking anybody, or, where the payer may be a contract, by asking

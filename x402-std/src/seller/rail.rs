@@ -57,6 +57,18 @@ pub trait Rail: Send + Sync + 'static {
         Box::pin(ready(Ok(None)))
     }
 
+    /// Whether a new payment can be settled, as far as that does not lie with its payer, at this time in Unix
+    /// seconds. What is to be mended is in the log when it is news. Here it always can.
+    fn ready<'a>(&'a self, entry: &'a Entry, now: u64) -> BoxFuture<'a, bool> {
+        let _ = (entry, now);
+        Box::pin(ready(true))
+    }
+
+    /// By how many seconds the chain's time was seen ahead of the seller's: 0 where it is not, or not known.
+    fn ahead_seconds(&self) -> u64 {
+        0
+    }
+
     /// Asks whether a payment would be taken now.
     ///
     /// # Errors

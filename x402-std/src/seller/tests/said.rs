@@ -1,8 +1,6 @@
 //! What is said of a payment when the node or the ledger fails on its way: that nothing was charged only where
 //! nothing is, nor will be.
 
-use std::sync::atomic::AtomicBool;
-
 use super::*;
 use crate::ledger::{Conclusion, CreditAccount, Draw, DrawId, Drawing, LedgerIdentity};
 use crate::ledger::{CreditNames, NameLedger, Owed, OwedAccount, Renewal};
@@ -328,4 +326,94 @@ async fn a_batch_that_the_node_refuses_is_pending_by_its_transaction() {
             assert_eq!((rejection.refusal, rejection.transaction), (Refusal::Pending, FIRST));
         }
     }
+}
+
+/// What was served on trust, and could not be sent for what lies with us until its authorization ended.
+async fn served_and_not_sent(broadcast: Says) -> (Shop, Payment) {
+    let shop = Shop::new(Script {
+        broadcast: queue([broadcast]),
+        rebroadcast: queue([Says::Lost]),
+        outcome: queue([Says::Nothing]),
+        ..Script::default()
+    });
+    let payment = shop.payment_of(7, 60);
+    let (settle, replay) = (Settle::Later, Replay::Payer);
+    let amount = shop.offer.requirements().amount;
+    let purchase = Purchase { request: RequestId::new("POST", "/a"), amount, settle, replay };
+    let presented = secretly(&payment);
+    let admitted = shop.seller.admit_for(&presented, shop.offer.requirements(), purchase).await;
+    let Ok(Admission::Pledged(pledge)) = admitted else { panic!("{admitted:?}") };
+    pledge.owe(answer(), amount).await.unwrap();
+    shop.seller.close_tab().await;
+    (shop, payment)
+}
+
+async fn owes(shop: &Shop, payment: &Payment) -> Amount {
+    let id = shop.offer.requirements().identify(payment, &K256).unwrap();
+    let entry = shop.ledger.find(id).await.unwrap().unwrap();
+    shop.ledger.owes(OwedAccount::of(&entry.payment)).await.unwrap().sum
+}
+
+async fn ends(shop: &Shop) {
+    shop.set(&shop.chain.simulate, [Says::Refuses(Error::Expired)]);
+    shop.set(&shop.chain.find, [Says::Expired]);
+    shop.now.store(NOW + 120, Ordering::SeqCst);
+    shop.seller.resolve_open().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_not_sent_for_our_own_lack_is_nobodys_debt() {
+    for broadcast in [Says::Down, Says::Refuses(Error::Simulation)] {
+        let (shop, payment) = served_and_not_sent(broadcast).await;
+        assert_ne!(owes(&shop, &payment).await, Amount::ZERO, "while it can be paid it is owed");
+        ends(&shop).await;
+        assert_eq!(shop.state(&payment).await, Some(State::Failed));
+        assert_eq!(owes(&shop, &payment).await, Amount::ZERO);
+        // He is a payer like any other.
+        shop.set(&shop.chain.simulate, [Says::Takes]);
+        shop.set(&shop.chain.broadcast, [Says::Takes]);
+        shop.set(&shop.chain.outcome, [Says::Arrived]);
+        drop(shop.serve(&shop.payment_of(8, 200)).await);
+    }
+}
+
+/// Whose money is gone when it is sent owes it, whatever lay with us before.
+#[tokio::test]
+async fn who_could_not_have_paid_owes_all_the_same() {
+    let (shop, payment) = served_and_not_sent(Says::Down).await;
+    shop.set(&shop.chain.simulate, [Says::Refuses(Error::Simulation)]);
+    shop.seller.resolve_open().await.unwrap();
+    ends(&shop).await;
+    assert_eq!(shop.state(&payment).await, Some(State::Failed));
+    assert_ne!(owes(&shop, &payment).await, Amount::ZERO);
+}
+
+/// A chain that is not ready, and why is no matter of the payer's.
+#[tokio::test]
+async fn where_nothing_can_be_settled_nothing_is_recorded_and_nothing_is_asked() {
+    let shop = Shop::new(Script { is_unready: true.into(), ..Script::default() });
+    let payment = shop.payment();
+    for _ in 0..3 {
+        let rejection = shop.refused(&payment).await;
+        assert_eq!((rejection.refusal, rejection.transaction), (Refusal::Unavailable, None));
+    }
+    let verified = shop.seller.verify(&secretly(&payment), shop.offer.requirements()).await;
+    assert_eq!(verified.unwrap_err().refusal, Refusal::Unavailable);
+    assert_eq!(shop.state(&payment).await, None);
+    assert_eq!(shop.chain.simulated.load(Ordering::SeqCst), 0);
+    // What was taken before is gone on with.
+    shop.chain.is_unready.store(false, Ordering::SeqCst);
+    let ticket = shop.serve(&payment).await;
+    shop.chain.is_unready.store(true, Ordering::SeqCst);
+    ticket.complete(answer()).await.unwrap();
+    assert!(matches!(shop.admit(&payment, "/a").await, Ok(Admission::Replay(..))));
+}
+
+#[tokio::test]
+async fn a_chain_that_is_ahead_ends_authorizations_earlier() {
+    let shop = Shop::new(Script { ahead_seconds: 40.into(), ..Script::default() });
+    let refusal = async |seconds| shop.admit(&shop.payment_of(7, seconds), "/a").await.map(drop);
+    let refused = refusal(45).await.unwrap_err().refusal;
+    assert_eq!(refused, Refusal::Payment(Error::Expired));
+    refusal(60).await.unwrap();
 }
