@@ -412,6 +412,13 @@ pub trait Chain: Send + Sync + 'static {
         Box::pin(ready(Ok(())))
     }
 
+    /// Whether the chain's time and the seller's (`now`, in Unix seconds) agree, as far as is known: asked before
+    /// a payer is told that an authorization has ended, or is not valid yet. Here they do.
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        let _ = now;
+        Box::pin(ready(true))
+    }
+
     /// By how many seconds the chain's time was seen ahead of the seller's: 0 where it is not, or not known.
     fn ahead_seconds(&self) -> u64 {
         0

@@ -263,14 +263,6 @@ impl Seller {
         })
     }
 
-    /// Refuses a new payment that could not be settled now for what lies with us: nothing is recorded of it.
-    async fn is_ready(&self, entry: &Entry) -> Result<(), Rejection> {
-        match self.rail(entry.payment.chain_id())?.ready(entry, self.now()).await {
-            true => Ok(()),
-            false => Err(Refusal::Unavailable.into()),
-        }
-    }
-
     /// Takes a payment up, for as long as the guard is there; nobody else works on it then, here or
     /// in another process.
     async fn enter(&self, id: PaymentId) -> Result<Guard, Rejection> {
@@ -357,7 +349,7 @@ impl Seller {
         let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
             Ok(Some(entry)) => self.resume(entry.of(&signed)?, request, guard, by).await,
-            Ok(None) => Err(error.into()),
+            Ok(None) => Err(self.out_of_time(id, error).await.into()),
             Err(error) => Err(Rejection::in_doubt(&error)),
         }
     }

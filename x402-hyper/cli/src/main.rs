@@ -22,6 +22,7 @@ mod serve;
 mod shop;
 mod signals;
 mod simulate;
+mod standing;
 mod time;
 mod vectors;
 

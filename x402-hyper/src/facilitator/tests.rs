@@ -110,6 +110,27 @@ fn text_of(body: &[u8]) -> Value {
 }
 
 #[tokio::test]
+async fn a_facilitator_that_can_settle_nothing_is_not_healthy() {
+    for (unready, is_any_ready, expected) in [
+        (vec![], true, (200, "ok\n")),
+        (vec![ChainId::BASE], true, (200, "ok\nnothing is settled on eip155:8453\n")),
+        (vec![ChainId::BASE], false, (503, "not ready\nnothing is settled on eip155:8453\n")),
+    ] {
+        let service = FacilitatorService::new(Arc::new(Says::yes()), None);
+        let report = move || Report {
+            metrics: "x402_ready 1\n".into(),
+            unready: unready.clone(),
+            is_any_ready,
+        };
+        let service = service.reporting(report);
+        let (status, text) = ask(&service, "GET", "/healthz", None, "").await;
+        assert_eq!((status, text), (expected.0, json!(expected.1)));
+        let (_, metrics) = ask(&service, "GET", "/metrics", None, "").await;
+        assert!(metrics.as_str().unwrap().ends_with("\nx402_ready 1\n"), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn answers_what_is_asked() {
     let service = FacilitatorService::new(Arc::new(Says::yes()), None);
     let question = question().to_string();

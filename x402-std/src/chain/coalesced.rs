@@ -285,6 +285,10 @@ impl Chain for Coalesced {
         self.shared.chain.ready(payment, now)
     }
 
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        self.shared.chain.is_on_time(now)
+    }
+
     fn ahead_seconds(&self) -> u64 {
         self.shared.chain.ahead_seconds()
     }

@@ -425,6 +425,10 @@ impl Chain for RpcChain {
         Box::pin(self.is_ready(payment, now))
     }
 
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        Box::pin(self.agrees_on_time(now))
+    }
+
     fn ahead_seconds(&self) -> u64 {
         self.readiness.ahead_seconds()
     }

@@ -1,9 +1,10 @@
-//! What is wrong with a payment, found without asking the chain, or hardly.
+//! What is wrong with a payment, or with us, found without asking the chain, or hardly.
 
-use x402_core::{ChainId, Checked, Error, Moment, Payment, Requirements};
+use x402_core::{ChainId, Checked, Error, Moment, Payment, PaymentId, Refusal, Requirements};
 
 use super::{Presented, Rejection, Seller};
 use crate::chain::wallet::Undeployed;
+use crate::ledger::Entry;
 
 impl Seller {
     pub(super) fn moment(&self, chain_id: ChainId) -> Moment {
@@ -52,6 +53,24 @@ impl Seller {
             (Some(false), None) => return Err(error.into()),
         };
         Ok((requirements.check_wallet(payment, shown, moment)?, kept.to_vec()))
+    }
+
+    /// Refuses a new payment that could not be settled now for what lies with us: nothing is recorded of it.
+    pub(super) async fn is_ready(&self, entry: &Entry) -> Result<(), Rejection> {
+        match self.rail(entry.payment.chain_id())?.ready(entry, self.now()).await {
+            true => Ok(()),
+            false => Err(Refusal::Unavailable.into()),
+        }
+    }
+
+    /// What is said of a payment that is not recorded, and too late or too early, or of another amount: of time
+    /// nothing, where the clock may be wrong.
+    pub(super) async fn out_of_time(&self, id: PaymentId, error: Error) -> Refusal {
+        let is_of_time = matches!(error, Error::Expired | Error::NotYetValid);
+        match self.rail(id.chain_id) {
+            Ok(rail) if is_of_time && !rail.is_on_time(self.now()).await => Refusal::Unavailable,
+            _ => error.into(),
+        }
     }
 
     /// Whether a wallet is deployed for its payer. By `upto`, only the account itself may settle, and

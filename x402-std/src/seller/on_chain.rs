@@ -409,6 +409,10 @@ impl Rail for OnChain {
         Box::pin(async move { self.chain.ready(&entry.payment, now).await.is_ok() })
     }
 
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        self.chain.is_on_time(now)
+    }
+
     fn ahead_seconds(&self) -> u64 {
         self.chain.ahead_seconds()
     }

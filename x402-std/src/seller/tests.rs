@@ -134,6 +134,11 @@ impl Chain for Script {
         Box::pin(async move { lack.map_or(Ok(()), |why| Err(ChainError::Unavailable(why.into()))) })
     }
 
+    fn is_on_time(&self, _: u64) -> BoxFuture<'_, bool> {
+        let is_on_time = !self.is_unready.load(Ordering::SeqCst);
+        Box::pin(async move { is_on_time })
+    }
+
     fn ahead_seconds(&self) -> u64 {
         self.ahead_seconds.load(Ordering::SeqCst)
     }

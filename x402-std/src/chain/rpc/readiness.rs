@@ -22,6 +22,8 @@ const NEXT: u64 = 10;
 const SAID: u64 = 15;
 /// How many seconds may be between the clocks. Authorizations are valid for a minute as a rule.
 const MOST: u64 = 60;
+/// For how many seconds blocks are counted on that were behind, where no new one comes.
+const FORGOTTEN: u64 = 300;
 
 /// Why nothing is sold on a chain for the moment, for what lies with us.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -92,6 +94,10 @@ struct Clock {
     last: Option<(u64, u64)>,
     /// By how many seconds the newest block was ahead.
     ahead: u64,
+    /// By how many seconds the last two blocks were behind that were new at a look.
+    behind: [u64; 2],
+    /// When the last of them was seen, in Unix seconds.
+    judged_at: u64,
     /// Whether a difference was said.
     is_said: bool,
 }
@@ -125,24 +131,31 @@ impl Readiness {
 }
 
 impl Clock {
-    /// Takes note of the newest block. Only what is certain counts: a block of a time to come; and one that
-    /// came since the last look, and is older than that. An old block by itself may be one of a chain that
-    /// has nothing to do.
+    /// Takes note of the newest block. Only what is certain counts: a block of a time to come; and two in a row
+    /// each of which came since the look before, and is older than that. An old block by itself may be one of
+    /// a chain that has nothing to do.
     fn note(&mut self, number: u64, time: u64, now: u64) -> Option<Lack> {
         self.ahead = time.saturating_sub(now);
         let last = self.last.replace((number, now));
-        let behind = match last {
-            Some((earlier, then)) if number > earlier => then.saturating_sub(time),
-            _ => 0,
-        };
-        let most = self.ahead.max(behind);
+        match last {
+            // The clock was set back: what was said by it is void.
+            Some((_, then)) if now < then => self.behind = [0; 2],
+            Some((earlier, then)) if number > earlier => {
+                self.behind = [self.behind[1], then.saturating_sub(time)];
+                self.judged_at = now;
+            }
+            // Nothing has come for so long that nothing is known any more.
+            _ if now.saturating_sub(self.judged_at) > FORGOTTEN => self.behind = [0; 2],
+            _ => {}
+        }
+        let (ahead, behind) = (self.ahead, self.behind[0].min(self.behind[1]));
+        let most = ahead.max(behind);
         if most >= SAID && !self.is_said {
-            let (ahead, behind) = (self.ahead, behind);
             tracing::warn!(ahead, behind, "the chain's time, in seconds from this machine's");
         }
         self.is_said = most >= SAID;
-        if self.ahead > MOST {
-            return Some(Lack::ClockBehind(self.ahead));
+        if ahead > MOST {
+            return Some(Lack::ClockBehind(ahead));
         }
         (behind > MOST).then_some(Lack::ClockAhead(behind))
     }
@@ -166,6 +179,11 @@ impl RpcChain {
             return Err(ChainError::Unavailable(lack.to_string()));
         }
         self.is_token_ready(payment).await
+    }
+
+    pub(super) async fn agrees_on_time(&self, now: u64) -> bool {
+        self.look(FRESH, now).await;
+        !matches!(self.standing().lack, Some(Lack::ClockAhead(_) | Lack::ClockBehind(_)))
     }
 
     /// Sees how things stand, unless somebody has since. Where no node says, it is as it was: without one,
@@ -235,10 +253,24 @@ mod tests {
         assert_eq!(note(&mut clock, 5, 1_000, 900_000), None, "a chain that has nothing to do");
         assert_eq!(note(&mut clock, 5, 1_000, 900_010), None);
         // It came between the looks, at a time before the first of them.
-        assert_eq!(note(&mut clock, 6, 899_709, 900_020), Some(Lack::ClockAhead(301)));
-        assert_eq!(note(&mut clock, 7, 900_025, 900_030), None);
-        assert_eq!((note(&mut clock, 8, 900_100, 900_040), clock.ahead), (None, 60));
-        assert_eq!(note(&mut clock, 8, 900_100, 900_039), Some(Lack::ClockBehind(61)));
-        assert_eq!((note(&mut clock, 9, 900_101, 900_101), clock.ahead), (None, 0));
+        assert_eq!(
+            note(&mut clock, 6, 899_709, 900_020),
+            None,
+            "once may be one back end of several"
+        );
+        assert_eq!(note(&mut clock, 7, 899_719, 900_030), Some(Lack::ClockAhead(301)));
+        assert_eq!(note(&mut clock, 7, 899_719, 900_035), Some(Lack::ClockAhead(301)), "as it was");
+        assert_eq!(note(&mut clock, 8, 900_037, 900_040), None);
+        let mut quiet =
+            Clock { last: Some((1, 5_000)), behind: [99; 2], judged_at: 5_000, ..clock };
+        assert_eq!(note(&mut quiet, 1, 10, 5_300), Some(Lack::ClockAhead(99)));
+        assert_eq!(note(&mut quiet, 1, 10, 5_301), None, "nothing is known any more");
+        let mut set =
+            Clock { last: Some((1, 5_000)), behind: [99; 2], judged_at: 5_000, ..Clock::default() };
+        assert_eq!(note(&mut set, 1, 10, 4_900), None, "the clock was set");
+        let mut clock = Clock::default();
+        assert_eq!((note(&mut clock, 9, 900_100, 900_040), clock.ahead), (None, 60));
+        assert_eq!(note(&mut clock, 9, 900_100, 900_039), Some(Lack::ClockBehind(61)));
+        assert_eq!((note(&mut clock, 10, 900_101, 900_101), clock.ahead), (None, 0));
     }
 }

@@ -417,3 +417,51 @@ async fn a_chain_that_is_ahead_ends_authorizations_earlier() {
     assert_eq!(refused, Refusal::Payment(Error::Expired));
     refusal(60).await.unwrap();
 }
+
+/// Each batch waits for its block, and the authorizations of the others would end meanwhile.
+#[tokio::test(start_paused = true)]
+async fn of_many_that_are_owed_none_waits_for_the_block_of_another() {
+    let shop = Shop::new(Script { outcome: queue([Says::Nothing]), ..Script::default() });
+    let asset = shop.offer.requirements();
+    let options = SellerOptions {
+        settle_timeout: Duration::from_millis(60),
+        clock: Arc::new(|| NOW),
+        later: Later {
+            max_batch: 2,
+            max_delay: Duration::from_millis(20),
+            max_owed: vec![(asset.chain_id, asset.asset, Amount::from_units(60_000))],
+        },
+        ..SellerOptions::default()
+    };
+    let seller = Seller::new(shop.ledger.clone(), shop.chain.clone(), options);
+    let shop = Shop { seller, ..shop };
+    let mut owing = Vec::new();
+    for nonce in 1..=6 {
+        let payment = shop.payment_of(nonce, 90);
+        let admitted = shop.pledged(&payment, Settle::Later).await;
+        owing.push(admitted);
+    }
+    let begun = tokio::time::Instant::now();
+    // Nobody collects before all of them are there: two are a batch.
+    futures_util::future::join_all(owing.into_iter().map(|pledge| {
+        let amount = shop.offer.requirements().amount;
+        pledge.owe(answer(), amount)
+    }))
+    .await;
+    shop.seller.close_tab().await;
+    let one = Duration::from_millis(60);
+    assert!(begun.elapsed() < one * 2, "{:?}", begun.elapsed());
+    assert!(shop.chain.broadcasts.load(Ordering::SeqCst) >= 3);
+}
+
+/// A payer who has signed in time is not told that he has not, by a clock that may be wrong.
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_not_the_payers_fault() {
+    for is_unready in [true, false] {
+        let shop = Shop::new(Script { is_unready: is_unready.into(), ..Script::default() });
+        let payment = shop.payment();
+        shop.now.store(NOW + 300, Ordering::SeqCst);
+        let said = if is_unready { Refusal::Unavailable } else { Error::Expired.into() };
+        assert_eq!(shop.refused(&payment).await.refusal, said);
+    }
+}
