@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use x402_core::ChainId;
 use x402_std::facilitator::{
     FacilitatorError, Request as Asked, SettleAnswer, Supported, VerifyAnswer,
 };
