@@ -91,7 +91,7 @@ impl World {
 
     fn refused(&mut self, index: usize, refusal: Refusal) {
         match refusal {
-            Refusal::InFlight | Refusal::Unavailable => {}
+            Refusal::InFlight | Refusal::InDoubt | Refusal::Unavailable => {}
             Refusal::Conflict if self.orders[index].is_contested => {}
             other => self.violated(format!("draw {index} is refused: {other:?}")),
         }

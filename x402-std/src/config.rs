@@ -19,7 +19,8 @@ default: not_found
 ```
 
 `chain` also takes `confirmations`, `finality` and `log_range`, numbers of blocks, and its `rpc` may be a
-list: the nodes are asked in that order, each where those before it do not answer or are behind.
+list: the nodes are asked in that order, each where those before it do not answer or are behind. What
+settling costs is bounded by `max_fee_per_gas`, in gwei, and `max_gas_cost`, for one payment, in the chain's coin.
 
 `upstream` also takes a map, `{url: "http://127.0.0.1:3000", keepalive: always}`: its connections are then
 kept after requests with a body too, for an upstream that reads every body to its end before it takes the next
@@ -47,6 +48,7 @@ that is shown of a [`Config`], holds a key, the URL of the node, or that of the 
 mod asset;
 mod check;
 mod cors;
+mod costs;
 mod error;
 mod facilitator;
 mod key_source;
@@ -84,6 +86,7 @@ use error::{Origin, Problem};
 use raw::RawConfig;
 
 pub use cors::{CorsConfig, CorsOrigins};
+pub use costs::Costs;
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
 pub use key_source::KeySource;
@@ -174,6 +177,8 @@ pub struct ChainConfig {
     pub finality: Option<u64>,
     /// How many blocks are searched for a log in one call, at most; `None` for what suits most nodes.
     pub log_range: Option<u64>,
+    /// What settling may cost there.
+    pub costs: Costs,
 }
 
 /// Who moves the money of the payments.

@@ -4,9 +4,10 @@ use core::time::Duration;
 use std::path::Path;
 use std::sync::Arc;
 
-use x402_hyper::facilitator::{FacilitatorService, Sellers};
+use x402_core::ChainId;
+use x402_hyper::facilitator::{FacilitatorService, Report, Sellers};
 use x402_std::Seller;
-use x402_std::chain::{Chain, Coalesced, RpcChain, RpcOptions};
+use x402_std::chain::{Chain, Coalesced, RpcChain, RpcOptions, Standing};
 use x402_std::config::{FacilitatorConfig, ServedConfig};
 use x402_std::facilitator::{LocalFacilitator, ServedChain};
 use x402_std::seller::{OnChain, Rail, SellerOptions, Together};
@@ -15,8 +16,8 @@ use crate::args::FacilitatorArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
 use crate::patience::{Patience, Trouble};
-use crate::serve::{describe_account, told_to_stop};
-use crate::{output, shop};
+use crate::serve::told_to_stop;
+use crate::{output, shop, standing};
 
 /// For how long a payment waits for others while others are being settled: nothing beside a block.
 const CROWD: Duration = Duration::from_millis(50);
@@ -37,7 +38,6 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     for served in &config.chains {
         let mut rpc = RpcOptions::new(served.chain_id);
         rpc.transfer_next = shop::transfer_next(served.chain_id, &served.assets);
-        rpc.max_fee_per_gas = served.max_fee_per_gas.unwrap_or(rpc.max_fee_per_gas);
         let open = open_chain(served, rpc, args.allow_dev_key, config.on_start.into());
         let chain = tokio::select! {
             chain = open => Arc::new(chain?),
@@ -64,13 +64,17 @@ pub(crate) async fn run(args: FacilitatorArgs) -> Result<Exit, Failure> {
     for (served, chain) in &chains {
         let symbols: Vec<_> = served.assets.iter().map(|asset| asset.symbol.as_str()).collect();
         output::line(format_args!("settles {} on {}", symbols.join(", "), served.chain_id));
-        describe_account(chain).await;
+        standing::describe(chain).await;
     }
     let resolving = tokio::spawn(async move { shop::resolve(&seller).await });
+    let chains: Vec<_> = chains.into_iter().map(|(_, chain)| chain).collect();
+    let watching = tokio::spawn(standing::watch(chains.clone()));
     let service =
         FacilitatorService::with_sellers(Arc::new(facilitator), sellers.unwrap_or_default());
+    let service = service.reporting(move || report(&chains));
     service.serve(listener, stop).await;
     resolving.abort();
+    watching.abort();
     Ok(Exit::Ok)
 }
 
@@ -86,6 +90,18 @@ async fn open_chain(
     let node = format!("the node of {}", served.chain_id);
     patience.wait(&node, async || check_kinds(served, &chain).await).await?;
     Ok(chain)
+}
+
+/// How the chains stand.
+fn report(chains: &[Arc<RpcChain>]) -> Report {
+    let standings: Vec<_> = chains.iter().map(|chain| (chain.id(), chain.standing())).collect();
+    let is_unready =
+        |(chain_id, standing): &(ChainId, Standing)| standing.lack.is_some().then_some(*chain_id);
+    Report {
+        metrics: standing::gauges(&standings),
+        unready: standings.iter().filter_map(is_unready).collect(),
+        is_any_ready: standings.iter().any(|(_, standing)| standing.lack.is_none()),
+    }
 }
 
 /// Those who are let in, by a file of tokens.

@@ -25,6 +25,7 @@ mod serve;
 mod shop;
 mod signals;
 mod simulate;
+mod standing;
 mod time;
 mod vectors;
 

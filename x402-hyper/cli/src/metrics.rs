@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::shop::Shop;
+use crate::standing;
 
 const MAX_CONNECTIONS: usize = 16;
 /// How long a connection may take to ask, and be idle.
@@ -82,5 +83,8 @@ fn to_text(shop: &Shop) -> String {
     counter("x402_settling_wei_total", "What was paid for that gas, in wei.", &|index| {
         of(index).wei
     });
+    let standings: Vec<_> =
+        shop.chains.iter().map(|chain| (chain.id(), chain.standing())).collect();
+    text.push_str(&standing::gauges(&standings));
     text
 }

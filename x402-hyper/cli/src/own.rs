@@ -66,8 +66,8 @@ mod tests {
             ("127.0.0.2:4021", "127.0.0.1:4021", false),
             ("0.0.0.0:4021", "no-such-host.invalid:4021", false),
         ] {
-            let (authority, keepalive) = (authority.to_owned(), Keepalive::default());
-            let upstream = Upstream { authority, base_path: String::new(), keepalive };
+            let (base_path, keepalive) = (String::new(), Keepalive::default());
+            let upstream = Upstream { authority: authority.to_owned(), base_path, keepalive };
             let refused = refuse_itself(&upstream, own.parse().unwrap()).await.is_err();
             assert_eq!(refused, is_refused, "{authority} of {own}");
         }

@@ -8,7 +8,6 @@ use x402_core::tariff::Model;
 use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
 use x402_std::Ledger;
-use x402_std::chain::RpcChain;
 use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
 use x402_std::quote::{TokenKey, TokenKeys};
 
@@ -18,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::own::refuse_itself;
 use crate::reload::Reloading;
 use crate::shop::Shop;
-use crate::{metrics, output, signals};
+use crate::{metrics, output, signals, standing};
 
 /// How long what is owed may take to be settled when the gateway ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,6 +52,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         None => None,
     };
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
+    let watching = tokio::spawn(standing::watch(shop.chains.clone()));
     let (prices, seller) = (gateway.prices(), Arc::clone(&shop.seller));
     let reloading = Reloading { args, prices, seller, hangup };
     let reloading = tokio::spawn(reloading.run(config));
@@ -63,6 +63,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         output::note("some payments are owed still: they are settled after the next start");
     }
     resolving.abort();
+    watching.abort();
     if let Some(metrics) = metrics {
         metrics.abort();
     }
@@ -208,21 +209,7 @@ fn invitation(route: &Route, config: &Config, address: &str) -> Option<String> {
 
 async fn describe_gas(shop: &Shop) {
     for chain in &shop.chains {
-        describe_account(chain).await;
-    }
-}
-
-pub(crate) async fn describe_account(chain: &RpcChain) {
-    let account = chain.address();
-    match chain.balance().await {
-        Ok(wei) if wei == Amount::ZERO => {
-            output::note(format_args!("warning: {account} pays the gas, and has no ether"));
-        }
-        Ok(wei) => output::line(format_args!(
-            "gas is paid by {account}, who has {} ether",
-            wei.to_price(18)
-        )),
-        Err(error) => tracing::warn!(%error, "the gas account's balance cannot be read"),
+        standing::describe(chain).await;
     }
 }
 

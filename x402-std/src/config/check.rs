@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::asset::{check_asset, find_asset};
 use super::cors::check_cors;
+use super::costs::{Costs, check_costs};
 use super::error::{Origin, Problem};
 use super::later::{check_credit_expires, check_later};
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
@@ -257,7 +258,8 @@ fn check_other_chain(
     let chain_id = check_network(&Value::from(raw.network.clone()))?;
     let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())).into());
     let depth = Depth { confirmations: &raw.confirmations, finality: &raw.finality };
-    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref())?;
+    let costs = check_costs(raw.max_fee_per_gas.as_ref(), raw.max_gas_cost.as_ref())?;
+    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref(), costs)?;
     Ok((chain_id, chain))
 }
 
@@ -312,7 +314,8 @@ fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConf
     let urls = above.map(|url| vec![url]).or(file).ok_or_else(|| missing(&RPC))?;
     let key = check_key(layers, key_file)?;
     let depth = Depth { confirmations: &chain.confirmations, finality: &chain.finality };
-    check_node(urls, key, &depth, chain.log_range.as_ref())
+    let costs = check_costs(chain.max_fee_per_gas.as_ref(), chain.max_gas_cost.as_ref())?;
+    check_node(urls, key, &depth, chain.log_range.as_ref(), costs)
 }
 
 /// How deep a block must be.
@@ -340,6 +343,7 @@ pub(super) fn check_node(
     key: KeySource,
     depth: &Depth<'_>,
     log_range: Option<&Text>,
+    costs: Costs,
 ) -> Result<ChainConfig, Problem> {
     /// Of blocks: a month of those that come every second.
     const MOST: u64 = 2_592_000;
@@ -349,7 +353,7 @@ pub(super) fn check_node(
     let confirmations = check_confirmations(depth.confirmations.as_ref())?;
     let finality = depth.finality.as_ref().map(|text| check_blocks(text, 0, MOST)).transpose()?;
     let log_range = log_range.map(|text| check_blocks(text, 1, MOST)).transpose()?;
-    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range })
+    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range, costs })
 }
 
 /// A day of blocks of a second is more than anybody waits for.

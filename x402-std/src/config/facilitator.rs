@@ -2,17 +2,17 @@ use core::net::SocketAddr;
 use std::path::Path;
 
 use serde_saphyr::Spanned;
-use x402_core::{Address, Amount, ChainId, Price};
+use x402_core::{Address, ChainId};
 
 use super::asset::check_asset;
 use super::check::{
     Depth, Layers, check_bool, check_factories, check_ledger, check_listen, check_network,
     check_node, urls_of,
 };
+use super::costs::check_costs;
 use super::error::{Origin, Problem};
 use super::later::check_batch;
 use super::raw::{RawServed, RawService, Text};
-use super::snippet::quote;
 use super::start::check_start;
 use super::{
     ChainConfig, ConfigError, KeySource, LedgerConfig, OnStart, Overrides, OwnedAsset, parse_raw,
@@ -34,6 +34,7 @@ use crate::secret_file::SecretPath;
 ///     key_file: ./settler.key
 ///     assets: [USDC]
 ///     kinds: [exact, permit2, upto]
+///     max_gas_cost: 0.0005
 /// ```
 #[derive(Debug)]
 pub struct FacilitatorConfig {
@@ -69,8 +70,6 @@ pub struct ServedConfig {
     pub assets: Vec<OwnedAsset>,
     /// By which schemes and methods.
     pub kinds: Vec<Kind>,
-    /// The most that is paid for a unit of gas, in wei.
-    pub max_fee_per_gas: Option<u128>,
 }
 
 impl FacilitatorConfig {
@@ -147,7 +146,8 @@ fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedC
     let key = KeySource::File(layers.path(&served.key_file.clone().into()).into());
     let depth = Depth { confirmations: &served.confirmations, finality: &served.finality };
     let urls = urls_of(served.rpc.clone())?;
-    let chain = check_node(urls, key, &depth, served.log_range.as_ref())?;
+    let costs = check_costs(served.max_fee_per_gas.as_ref(), served.max_gas_cost.as_ref())?;
+    let chain = check_node(urls, key, &depth, served.log_range.as_ref(), costs)?;
     if served.assets.is_empty() {
         let help = "add those that are settled: `assets: [USDC]`";
         return Err(Problem::new(Origin::of(raw), "the list of assets is empty", help));
@@ -161,8 +161,7 @@ fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedC
         let help = "add those that are settled: `kinds: [exact]`";
         return Err(Problem::new(Origin::of(raw), "the list of kinds is empty", help));
     }
-    let max_fee_per_gas = served.max_fee_per_gas.as_ref().map(check_gwei).transpose()?;
-    Ok(ServedConfig { chain_id, chain, assets, kinds, max_fee_per_gas })
+    Ok(ServedConfig { chain_id, chain, assets, kinds })
 }
 
 fn check_kind(text: &Text) -> Result<Kind, Problem> {
@@ -175,14 +174,4 @@ fn check_kind(text: &Text) -> Result<Kind, Problem> {
             Err(Problem::unknown(Origin::of(text), "kind", other, &known))
         }
     }
-}
-
-/// A decimal number of gwei, in wei.
-fn check_gwei(text: &Text) -> Result<u128, Problem> {
-    let amount = Price::parse(&text.value).and_then(|price| price.to_amount(9));
-    let wei = amount.ok().and_then(|amount: Amount| amount.to_string().parse().ok());
-    wei.ok_or_else(|| {
-        let message = format!("{} is no price of gas", quote(&text.value));
-        Problem::new(Origin::of(text), message, "write a number of gwei: 0.5")
-    })
 }

@@ -88,6 +88,8 @@ pub(super) struct RawChain {
     pub(super) confirmations: Option<Text>,
     pub(super) finality: Option<Text>,
     pub(super) log_range: Option<Text>,
+    pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -99,6 +101,8 @@ pub(super) struct RawOtherChain {
     pub(super) confirmations: Option<Text>,
     pub(super) finality: Option<Text>,
     pub(super) log_range: Option<Text>,
+    pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 /// One URL, or several in their order.
@@ -156,6 +160,7 @@ pub(super) struct RawServed {
     pub(super) assets: Vec<Spanned<RawAsset>>,
     pub(super) kinds: Option<Vec<Text>>,
     pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 pub(super) enum RawAsset {

@@ -84,13 +84,12 @@ impl Pledge {
             let _guard = guard;
             let steps = Steps::new(&*seller.ledger, entry.id());
             let worked = keep(&*seller.ledger, entry, answer, amount).await;
-            let entry = worked.map_err(|error| Rejection::unavailable(&error))?;
+            let entry = worked.map_err(|error| Rejection::in_doubt(&error))?;
             let moved = seller.rail(entry.payment.chain_id())?.settle(&entry, &steps).await;
             seller.take_down(&entry, &moved);
             moved
         });
-        let transaction =
-            settled.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))?;
+        let transaction = settled.await.unwrap_or_else(|panic| Err(Rejection::in_doubt(&panic)))?;
         Ok(Receipt { payer, transaction: Some(transaction) })
     }
 

@@ -4,6 +4,7 @@
 
 mod credit;
 mod demo;
+mod gas;
 mod import;
 mod ledger;
 mod log;
