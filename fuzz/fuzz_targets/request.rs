@@ -15,9 +15,19 @@ use x402_std::metering::request::{RequestBody, RequestFacts};
 const FIELDS: [(&str, &str); 4] = [
     ("content-type", "application/json"),
     ("content-encoding", "gzip"),
-    ("content-encoding", "Identity"),
+    ("content-type", "application/x-www-form-urlencoded"),
     ("content-length", "5"),
 ];
+
+/// A name and what it says.
+type Pairs = Vec<(String, String)>;
+
+/// What a body says: the members of its object, or the parameters of its form.
+#[derive(Default)]
+struct Said {
+    members: Map<String, Json>,
+    form: Pairs,
+}
 
 // A query, a line end, and a body.
 fuzz_target!(|data: &[u8]| {
@@ -29,33 +39,43 @@ fuzz_target!(|data: &[u8]| {
     let Ok(query) = core::str::from_utf8(query) else { return };
     let body = RequestBody::read(bytes, |asked| (asked == name).then_some(value));
     assert_eq!(body.len(), bytes.len());
-    let Some(members) = check_body(&body, bytes, (name, value)) else { return };
-    if body.check().is_ok() {
-        check_counts(&body, &members);
-        check_usage(&body, &members);
+    let is_form = value.ends_with("urlencoded") && !bytes.is_empty();
+    let said = if is_form { check_form(&body, bytes) } else { check_body(&body, bytes, value) };
+    let Some(said) = said else { return };
+    if body.check().is_ok() && !is_form {
+        check_counts(&body, &said.members);
+        check_usage(&body, &said.members);
     }
-    check_facts(query, &body, &members);
+    check_facts(query, &body, &said);
 });
+
+/// The parameters, none where the body is not read; nothing where something is not encoded UTF-8, or parted in
+/// two ways.
+fn check_form(body: &RequestBody<'_>, bytes: &[u8]) -> Option<Said> {
+    let read = body.check();
+    if bytes.iter().any(|byte| b"{\"".contains(byte)) {
+        assert_eq!(read, Err(BodyError::Kind));
+        return Some(Said::default());
+    }
+    let form = parameters(core::str::from_utf8(bytes).ok()?)?;
+    let is_overfull = form.len() > MAX_PARAMETERS;
+    assert_eq!(read, if is_overfull { Err(BodyError::Parameters) } else { Ok(()) });
+    Some(Said { form, ..Said::default() })
+}
 
 /// The members, none where the body is not read or has none; nothing where serde_json makes nothing of
 /// what is JSON, such as half of a surrogate pair.
-fn check_body(
-    body: &RequestBody<'_>,
-    bytes: &[u8],
-    field: (&str, &str),
-) -> Option<Map<String, Json>> {
+fn check_body(body: &RequestBody<'_>, bytes: &[u8], field: &str) -> Option<Said> {
     let read = body.check();
     if bytes.is_empty() {
         assert_eq!(read, Ok(()));
-        return Some(Map::new());
+        return Some(Said::default());
     }
-    let is_packed = field.1 == "gzip";
-    assert_eq!(is_packed, read == Err(BodyError::Encoding));
-    if is_packed {
-        return Some(Map::new());
+    assert_eq!(field == "gzip", read == Err(BodyError::Encoding));
+    if field == "gzip" {
+        return Some(Said::default());
     }
-    let is_object = bytes.trim_ascii_start().starts_with(b"{");
-    if read.is_ok() && (is_object || field.0 == "content-type") {
+    if read.is_ok() {
         serde_json::from_slice::<IgnoredAny>(bytes).expect("it is JSON to us");
     }
     match (serde_json::from_slice(bytes), read) {
@@ -66,15 +86,27 @@ fn check_body(
                 _ => Ok(()),
             };
             assert_eq!(read, expected);
-            Some(if read.is_ok() { members } else { Map::new() })
+            Some(Said { members, ..Said::default() })
         }
         (Ok(_), read) => {
-            assert_eq!(read, Ok(()));
-            Some(Map::new())
+            assert_eq!(read, Err(BodyError::NoObject));
+            Some(Said::default())
         }
-        (Err(_), Ok(())) if is_object => None,
-        (Err(_), _) => Some(Map::new()),
+        (Err(_), Ok(())) => None,
+        (Err(_), Err(_)) => Some(Said::default()),
     }
+}
+
+/// Whether a lenient reader might take one name for the other.
+fn is_near(one: &str, other: &str) -> bool {
+    let plain = |name: &str| {
+        let end = name.trim_start().find(['[', '\0']).unwrap_or(name.trim_start().len());
+        let name = name.trim_start()[..end].replace([' ', '.'], "_");
+        // One by one: a letter at the end of a word may have another form.
+        let upper = name.chars().map(|c| c.to_uppercase().to_string()).collect::<String>();
+        upper.chars().map(|c| c.to_lowercase().to_string()).collect::<String>()
+    };
+    plain(one) == plain(other)
 }
 
 /// How many members an object has, those of one name one by one.
@@ -101,11 +133,18 @@ impl<'de> Visitor<'de> for Count {
 /// The largest of the limits, for each of the answers.
 fn check_counts(body: &RequestBody<'_>, members: &Map<String, Json>) {
     let largest = |names: &[&str]| -> Result<Option<u64>, ()> {
-        let known = names.iter().filter_map(|name| members.get(*name));
-        let known = known.filter(|value| !value.is_null());
-        known
-            .map(|value| value.as_u64().ok_or(()))
-            .try_fold(None, |most: Option<u64>, number| Ok(most.max(Some(number?))))
+        names.iter().try_fold(None, |most: Option<u64>, name| {
+            let near: Vec<_> = members.iter().filter(|(other, _)| is_near(other, name)).collect();
+            let number = match near.as_slice() {
+                [] => None,
+                [(other, value)] if other == name => match value {
+                    Json::Null => None,
+                    value => Some(value.as_u64().ok_or(())?),
+                },
+                _ => return Err(()),
+            };
+            Ok(most.max(number))
+        })
     };
     let choices = largest(&["best_of", "n"]).map(|choices| choices.unwrap_or(1).max(1));
     let limit = largest(&["max_tokens", "max_completion_tokens", "max_output_tokens"]);
@@ -135,27 +174,42 @@ fn check_usage(body: &RequestBody<'_>, members: &Map<String, Json>) {
     }
 }
 
-/// Facts are the members and parameters, where there is one of a name.
-fn check_facts(query: &str, body: &RequestBody<'_>, members: &Map<String, Json>) {
+/// Facts are the members and parameters, where there is one of a name, in one spelling.
+fn check_facts(query: &str, body: &RequestBody<'_>, said: &Said) {
     let facts = RequestFacts::new("POST", "/a", Some(query), body);
     let length = Number::from(body.len() as u64);
     assert_eq!(facts.fact("body_length"), Some(Value::Number(length)));
     let Some(parameters) = parameters(query) else { return };
-    let names: HashSet<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    let is_overfull = names.len() > MAX_PARAMETERS;
-    for name in names.iter().copied().chain(members.keys().map(String::as_str)) {
-        if matches!(name, "method" | "path") || name.ends_with("_length") {
+    let is_unread = body.check().is_err() || parameters.len() > MAX_PARAMETERS;
+    let names =
+        parameters.iter().chain(&said.form).map(|(name, _)| name).chain(said.members.keys());
+    for name in names.collect::<HashSet<_>>() {
+        if matches!(name.as_str(), "method" | "path") || name.ends_with("_length") {
             continue;
         }
-        let member = members.get(name).filter(|value| !value.is_null());
-        let mut values = parameters.iter().filter(|(other, _)| other == name);
+        let of = |pairs: &Pairs| pairs.iter().filter(|(other, _)| is_near(other, name)).count();
+        let members = said.members.keys().filter(|other| is_near(other, name)).count();
+        let (asked, sent) = (of(&parameters), of(&said.form) + members);
+        let text = |pairs: &Pairs| {
+            pairs.iter().find(|(other, _)| other == name).map(|(_, text)| text.clone())
+        };
         let fact = facts.fact(name);
-        match (member, values.next(), values.next()) {
-            _ if body.check().is_err() || is_overfull => assert_eq!(fact, Some(Value::Other)),
-            (None, None, _) => assert_eq!(fact, None),
-            (Some(member), None, _) => check_member(fact, member),
-            (None, Some((_, value)), None) => assert_eq!(fact, Some(Value::Untyped(value))),
-            _ => assert_eq!(fact, Some(Value::Other)),
+        match (asked, sent, said.members.get(name)) {
+            _ if is_unread => assert_eq!(fact, Some(Value::Unknown)),
+            (0, 1, Some(Json::Null)) => assert_eq!(fact, None),
+            (1, 1, Some(Json::Null)) if text(&parameters).is_none() => {
+                assert_eq!(fact, Some(Value::Unknown));
+            }
+            (0, 1, Some(member)) => check_member(fact, member),
+            (0, 1, None) => match text(&said.form) {
+                Some(text) => assert_eq!(fact, Some(Value::Untyped(&text))),
+                None => assert_eq!(fact, Some(Value::Unknown)),
+            },
+            (1, 0, _) | (1, 1, Some(Json::Null)) => match text(&parameters) {
+                Some(text) => assert_eq!(fact, Some(Value::Untyped(&text))),
+                None => assert_eq!(fact, Some(Value::Unknown)),
+            },
+            _ => assert_eq!(fact, Some(Value::Unknown)),
         }
         check_length(&facts, name, fact);
     }
@@ -183,15 +237,21 @@ fn check_length(facts: &RequestFacts<'_>, name: &str, fact: Option<Value<'_>>) {
     match fact {
         Some(Value::Text(text) | Value::Untyped(text)) => {
             let length = Value::Number((text.chars().count() as u64).into());
-            assert!(of_length == Some(length) || of_length == Some(Value::Other));
+            assert!(of_length == Some(length) || of_length == Some(Value::Unknown));
         }
-        Some(Value::Other) => assert_eq!(of_length, Some(Value::Other)),
+        Some(Value::Other) => {
+            assert!(matches!(of_length, Some(Value::Other | Value::Unknown)));
+        }
+        Some(Value::Unknown) => assert_eq!(of_length, Some(Value::Unknown)),
         _ => {}
     }
 }
 
-/// As the URL Standard reads them; nothing where something is not encoded UTF-8.
-fn parameters(query: &str) -> Option<Vec<(String, String)>> {
+/// As the URL Standard reads them; nothing where something is not encoded UTF-8, or some would part them by `;`.
+fn parameters(query: &str) -> Option<Pairs> {
+    if query.contains(';') {
+        return None;
+    }
     let is_hex = |digits: &str| {
         digits.len() >= 2 && digits.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
     };

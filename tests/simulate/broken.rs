@@ -39,6 +39,10 @@ pub(crate) enum Broken {
     Cover,
     /// A request that its client broke off is taken for one that has ended.
     Ending,
+    /// A request is the same whatever it says of what its price depends on.
+    Fields,
+    /// A gateway does not ask whether a name was replaced.
+    Names,
     /// The disk says that it has what it has not.
     Sync,
     /// Whoever signs is taken for the payer.
@@ -62,6 +66,8 @@ impl Broken {
             "gaps" => Self::Gaps,
             "cover" => Self::Cover,
             "ending" => Self::Ending,
+            "fields" => Self::Fields,
+            "names" => Self::Names,
             "sync" => Self::Sync,
             "payer" => Self::Payer,
             "word" => Self::Word,
@@ -99,6 +105,8 @@ impl Broken {
             Self::Ending => {
                 (weather.cheats, weather.unmeasured, weather.engine) = (500, 1, 0);
             }
+            Self::Fields => (weather.greedy, weather.engine) = (500, 0),
+            Self::Names => (weather.renamed, weather.engine) = (1, 0),
             Self::Sync => weather.file = 1,
             Self::Payer => (weather.observed, weather.engine) = (500, 0),
             Self::Repeat => (weather.engine, weather.entrusted) = (1, 0),

@@ -26,6 +26,12 @@ pub(crate) struct Counts {
     pub(crate) by_others: u64,
     /// Payments that were presented by who had read them on the chain.
     pub(crate) observed: u64,
+    /// Payments that were presented with more asked for than they buy.
+    pub(crate) asked_for_more: u64,
+    /// Names of balances that were replaced.
+    pub(crate) renamed: u64,
+    /// Draws by names that had been replaced.
+    pub(crate) found_names: u64,
     /// How often a payer broke his request.
     pub(crate) cheated: u64,
     /// Authorizations that were used together with the nonces of others.
@@ -67,6 +73,9 @@ impl Counts {
         self.replaced += other.replaced;
         self.by_others += other.by_others;
         self.observed += other.observed;
+        self.asked_for_more += other.asked_for_more;
+        self.renamed += other.renamed;
+        self.found_names += other.found_names;
         self.cheated += other.cheated;
         self.bundles += other.bundles;
         self.lies += other.lies;

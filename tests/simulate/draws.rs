@@ -7,8 +7,9 @@ use tokio::time::{sleep, timeout};
 use x402_core::{Amount, Refusal};
 use x402_std::Seller;
 use x402_std::ledger::{Answer, CreditAccount, DrawId, DrawState, RequestId};
-use x402_std::seller::{DrawTicket, Drawn};
+use x402_std::seller::{DrawRefusal, DrawTicket, Drawn, NamedDraw};
 
+use crate::names::learn;
 use crate::run::PRICE;
 use crate::work::cost_of;
 use crate::world::{Shared, World, lock};
@@ -90,7 +91,7 @@ impl World {
 
     fn refused(&mut self, index: usize, refusal: Refusal) {
         match refusal {
-            Refusal::InFlight | Refusal::Unavailable => {}
+            Refusal::InFlight | Refusal::InDoubt | Refusal::Unavailable => {}
             Refusal::Conflict if self.orders[index].is_contested => {}
             other => self.violated(format!("draw {index} is refused: {other:?}")),
         }
@@ -147,24 +148,57 @@ impl Client {
             let order = &world.orders[self.index];
             (order.account, order.nonce, Amount::from_units(amount.into()))
         };
-        let drawn = self.seller.draw(account, nonce, request, amount).await;
+        let drawn = match self.draw(account, nonce, request, amount).await {
+            Ok(drawn) => drawn,
+            Err(DrawRefusal::Rejected(rejection)) => {
+                lock(&self.world).refused(self.index, rejection.refusal);
+                return false;
+            }
+            Err(_) => {
+                learn(&self.world, &self.seller, account).await;
+                return false;
+            }
+        };
         let mut world = lock(&self.world);
         match drawn {
-            Ok(Drawn::Serve(ticket)) => {
+            Drawn::Serve(ticket) => {
                 drop(world);
                 return self.serve(*ticket, request).await;
             }
-            Ok(Drawn::Replay { used, answer }) => {
+            Drawn::Replay { used, answer } => {
                 world.replayed(self.index, request, used, answer);
                 return true;
             }
-            Ok(Drawn::Short(_)) => {
+            Drawn::Short(_) => {
                 world.counts.short += 1;
                 world.orders[self.index].was_short = world.payments_are_content();
             }
-            Err(rejection) => world.refused(self.index, rejection.refusal),
         }
         false
+    }
+
+    /// By the name of the balance, where names are in use.
+    async fn draw(
+        &self,
+        account: CreditAccount,
+        nonce: [u8; 32],
+        request: RequestId,
+        amount: Amount,
+    ) -> Result<Drawn, DrawRefusal> {
+        let name = {
+            let world = lock(&self.world);
+            world.mode.is_renamed.then(|| world.name_of(account))
+        };
+        match name {
+            Some(name) => {
+                let draw = NamedDraw { name, nonce, request, amount, signed: None };
+                self.seller.draw_by(&draw).await
+            }
+            None => {
+                let drawn = self.seller.draw(account, nonce, request, amount).await;
+                drawn.map_err(DrawRefusal::Rejected)
+            }
+        }
     }
 
     async fn serve(&self, ticket: DrawTicket, request: RequestId) -> bool {

@@ -21,7 +21,9 @@
 //! * I11: a facilitator says success for a payment to one call ([`facilitator`]);
 //! * I12: no transaction of ours waits for ever for an account nonce that nobody has;
 //! * I13: what a payer has under way, of work done before it is paid, is no more than he has had
-//!   ([`covered`]).
+//!   ([`covered`]);
+//! * I14: of what a payment was taken for, no more is had, whatever else is asked for with it ([`changes`]);
+//! * I15: nothing is drawn by a name that was replaced ([`names`]).
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test program exports nothing")]
 #![allow(clippy::cast_possible_truncation, reason = "a run is small")]
 
@@ -29,6 +31,7 @@ mod backends;
 mod blocks;
 mod books;
 mod broken;
+mod changes;
 mod cheat;
 mod counts;
 mod covered;
@@ -37,6 +40,7 @@ mod draws;
 mod facilitator;
 mod hostile;
 mod invariant;
+mod names;
 mod node;
 mod observer;
 mod platter;

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use alloy_transport::{BoxTransport, IntoBoxTransport as _};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::sleep;
@@ -17,7 +16,7 @@ use tower_layer::Layer as _;
 use x402_core::secp256k1::K256Signer;
 use x402_core::state::State;
 use x402_core::{Address, Amount, Asset, ChainId, Offer, PaymentId};
-use x402_hyper::server::{PaymentBody, PaymentLayer, Quote, Sale};
+use x402_hyper::server::{PaymentBody, PaymentLayer, Sale};
 use x402_std::Seller;
 use x402_std::chain::{Chain, RpcChain, RpcOptions};
 use x402_std::config::OwnedAsset;
@@ -27,6 +26,7 @@ use x402_std::seller::{Later, OnChain, Rail, SellerOptions, Together};
 
 use crate::books::Told;
 use crate::broken::{Broken, Careless};
+use crate::changes::Priced;
 use crate::cheat::{Said, nothing};
 use crate::counts::Counts;
 use crate::disk::Disk;
@@ -78,6 +78,8 @@ pub(crate) struct Stage {
     pub(crate) ids: Vec<PaymentId>,
     /// Whether somebody looks out for it on the chain.
     observed: Vec<bool>,
+    /// Whether its payer asks for more, too.
+    greedy: Vec<bool>,
     pub(crate) broken: Option<Broken>,
 }
 
@@ -200,6 +202,8 @@ impl Stage {
         }
         let permille = world.weather.observed;
         let observed = (0..count).map(|_| world.chance(permille)).collect();
+        let permille = world.weather.greedy;
+        let greedy = (0..count).map(|_| world.chance(permille)).collect();
         let world = Arc::new(Mutex::new(world));
         Self {
             store: Store::new(&world, broken == Some(Broken::Sync)),
@@ -210,6 +214,7 @@ impl Stage {
             payments,
             ids,
             observed,
+            greedy,
             broken,
         }
     }
@@ -273,7 +278,8 @@ impl Stage {
             (world.settle, world.mode.is_measured)
         };
         let metering = is_measured.then(|| Arc::new(Costs) as _);
-        let pricing = self.pricing(Sale { settle, metering, ..Sale::from(self.offer) });
+        let sale = Sale { settle, metering, ..Sale::from(self.offer) };
+        let pricing = Priced { sale, world: Arc::clone(&self.world), broken: self.broken };
         let layer = PaymentLayer::new(Arc::clone(&seller), pricing);
         let world = Arc::clone(&self.world);
         let work = move |request| work(Arc::clone(&world), request);
@@ -289,23 +295,12 @@ impl Stage {
             if self.observed[index] {
                 tokio::spawn(Arc::clone(&self).observe(index, service.clone()));
             }
+            if self.greedy[index] {
+                tokio::spawn(Arc::clone(&self).ask_for_more(index, service.clone()));
+            }
         }
         self.draw(&seller);
         resolve(&seller).await;
-    }
-
-    /// One price for everything, which is another from some time on. What was paid before is served.
-    fn pricing(&self, sale: Sale) -> impl Fn(&Parts) -> Quote + Send + Sync + 'static {
-        let dear = Amount::from_units((2 * PRICE).into());
-        let dear = Offer::new(*self.offer.asset(), PAY_TO, dear, 60);
-        let dear = if lock(&self.world).mode.is_by_permit { dear.by_permit2() } else { dear };
-        let dear = Arc::new(Sale { offers: vec![dear], ..sale.clone() });
-        let (sale, world) = (Arc::new(sale), Arc::clone(&self.world));
-        move |_| {
-            let world = lock(&world);
-            let is_dear = world.dearer_from.is_some_and(|from| world.milliseconds() >= from);
-            Quote::Paid(Arc::clone(if is_dear { &dear } else { &sale }))
-        }
     }
 
     /// By which the money moves: transactions of our own, or a facilitator's.
@@ -351,8 +346,12 @@ impl Stage {
         if world.chance(permille) { 3 } else { 1 }
     }
 
-    /// Begins all draws.
-    fn draw(&self, seller: &Arc<Seller>) {
+    /// Begins all draws, and what is done to the names of balances.
+    fn draw(self: &Arc<Self>, seller: &Arc<Seller>) {
+        if lock(&self.world).mode.is_renamed {
+            tokio::spawn(Arc::clone(self).replace_names(Arc::clone(seller)));
+            tokio::spawn(Arc::clone(self).draw_by_old_names(Arc::clone(seller)));
+        }
         let contested: Vec<_> =
             lock(&self.world).orders.iter().map(|order| order.is_contested).collect();
         for (index, is_contested) in contested.into_iter().enumerate() {

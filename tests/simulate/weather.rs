@@ -112,6 +112,10 @@ weather! {
     draw_contested: 500,
     /// Somebody reads a payment on the chain, and presents it.
     observed: 500,
+    /// A payer asks for more than he has paid for.
+    greedy: 500,
+    /// Not zero where names of balances are replaced, and draws are by names.
+    renamed: 1,
     /// A payer breaks his own requests.
     cheats: 300,
     /// Not zero where the price is what was paid, whatever the work has cost.

@@ -95,6 +95,8 @@ pub(crate) struct Mode {
     pub(crate) is_engine: bool,
     /// The seller has a facilitator of somebody else's.
     pub(crate) is_entrusted: bool,
+    /// Draws are by names, which are replaced.
+    pub(crate) is_renamed: bool,
 }
 
 pub(crate) struct World {
@@ -122,6 +124,8 @@ pub(crate) struct World {
     calm_since: Option<u64>,
     pub(crate) payments: Vec<Payment>,
     pub(crate) orders: Vec<Order>,
+    /// How often the name had been replaced that a payer was told last.
+    pub(crate) names: BTreeMap<CreditAccount, u64>,
     pub(crate) books: Books,
     /// How it is sold, in the whole of the run.
     pub(crate) mode: Mode,
@@ -185,12 +189,14 @@ impl World {
             calm_since: None,
             payments: Vec::new(),
             orders: Vec::new(),
+            names: BTreeMap::new(),
             books: Books::default(),
             mode: Mode {
                 is_by_permit: weather.permit2 > 0,
                 is_measured: weather.unmeasured == 0,
                 is_engine: weather.engine > 0,
                 is_entrusted: weather.entrusted > 0,
+                is_renamed: weather.renamed > 0 && weather.engine == 0,
             },
             settle,
             max_batch,

@@ -21,6 +21,7 @@ kind as which it is used first.
   false, `!=` too: `n != 5` is false where there is no `n`, and `not (n == 5)` is true.
 * A fact that is there and of another kind is an error, [`Fault::Mismatch`]: the request cannot be
   priced. Were it false, a buyer could write `"2000"` for `2000` to pay less.
+* A fact that may be there and is not known ([`Value::Unknown`]) is an error, [`Fault::Unreadable`].
 * What cannot change the outcome any more is passed over: behind a condition that is false, `and`
   looks up no fact.
 
@@ -93,7 +94,8 @@ impl<S: AsRef<str>> Condition<S> {
     ///
     /// # Errors
     ///
-    /// [`Fault::Mismatch`] where a fact is there and of another kind than the condition needs.
+    /// [`Fault::Mismatch`] where a fact is there and of another kind than the condition needs;
+    /// [`Fault::Unreadable`] where it is not known whether it is there, or what it says.
     pub fn holds<F: Facts + ?Sized>(&self, facts: &F) -> Result<bool, ConditionError> {
         evaluate::evaluate(self.source(), facts)
     }
@@ -144,6 +146,9 @@ pub enum Value<'a> {
     Other,
     /// A text.
     Text(&'a str),
+    /// Something that may be there or not, and may say anything: whoever reads the request could read it in
+    /// two ways, or it cannot be read here. To use it is an error.
+    Unknown,
     /// A text that does not say its kind, such as a parameter of a query: it is read as the kind
     /// that it is compared with. Booleans are `true` and `false`, numbers are those of JSON.
     Untyped(&'a str),

@@ -121,6 +121,16 @@ pub struct Payment {
     pub signature: Result<Signature, SignatureError>,
 }
 
+impl Payment {
+    /// Which payment it says it is, whoever has signed it, if anybody has: to be looked up, not claimed.
+    #[must_use]
+    pub const fn id(&self) -> PaymentId {
+        let Self { chain_id, asset, transfer, .. } = self;
+        let contract = transfer.nonce_keeper(*asset);
+        PaymentId { chain_id: *chain_id, contract, from: transfer.from(), nonce: transfer.nonce() }
+    }
+}
+
 /// What makes a payment the same payment: chain, contract, payer and nonce, as bytes.
 ///
 /// Not the signature and not the header's text, which have more than one spelling.

@@ -16,13 +16,15 @@ pub enum Refusal {
     HeldBack,
     /// Another payment of this payer has its identifier (the extension `payment-identifier`).
     IdentifierTaken,
-    /// The authorization was used before the payment was presented, and it is not known what that moved.
+    /// It is not known what became of the payment: its authorization was used before it was presented, or the
+    /// ledger does not answer, which knows whether something was sent. Nothing is said of what was charged.
     InDoubt,
     /// The payment was accepted for this request, whose answer is being made.
     InFlight,
     /// The payment is at fault.
     Payment(Error),
-    /// A transaction was sent and its outcome is not known yet: never a reason to pay again.
+    /// The payment is on its way, and its outcome is not known yet: its transaction is recorded to be sent, or
+    /// was sent, also where the node has refused it, which has seen its bytes. Never a reason to pay again.
     Pending,
     /// The payment was not served, and what it has moved is given back: as credit, or on the chain.
     Returned,
@@ -35,7 +37,8 @@ pub enum Refusal {
     Unproven,
     /// Transactions for this payer moved nothing: the next is sent in so many seconds at the earliest.
     TooSoon(u32),
-    /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction.
+    /// The chain or the ledger cannot be reached, or the seller cannot pay for the transaction, and it is known
+    /// that nothing of the payment was sent, nor will be, unless it is presented again.
     Unavailable,
 }
 
@@ -194,14 +197,14 @@ impl fmt::Display for Refusal {
             Self::Conflict => "the payment was used for another request",
             Self::IdentifierTaken => "another payment of this payer has this identifier",
             Self::InDoubt => {
-                of_chain("the authorization was used, and what that moved is not known yet")
+                of_chain("what became of the payment is not known yet")
             }
             Self::Unproven => of_chain(
                 "the payment can be read on the chain, and nothing shows that its payer presents it",
             ),
             Self::InFlight => "the payment's answer is being made",
             Self::Payment(error) => return error.fmt(f),
-            Self::Pending => "the payment was sent to the chain and its outcome is not known yet",
+            Self::Pending => "the payment is under way and its outcome is not known yet",
             Self::HeldBack => of_chain("your earlier payment for this request is under way"),
             Self::Returned => of_chain(
                 "the payment was not served, and the seller gives it back, as credit or on the chain",

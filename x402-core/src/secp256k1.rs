@@ -4,6 +4,8 @@ mod comb;
 mod element;
 mod field;
 mod scalar;
+#[cfg(target_pointer_width = "64")]
+mod stack;
 mod vartime;
 mod words;
 
@@ -36,7 +38,8 @@ impl Recover for K256 {
 
 /// A key in memory that signs with k256: deterministic (RFC 6979), low s.
 ///
-/// The key is wiped when it is dropped and is never shown.
+/// The key is wiped when it is dropped and is never shown. On a host (of 64 bits) the stack is overwritten on
+/// which k256 has calculated with it and with a nonce.
 #[derive(Clone)]
 pub struct K256Signer {
     key: SigningKey,
@@ -52,9 +55,33 @@ impl K256Signer {
     // Not inlined, as `sign`: neither is k256's part of the panics that its callers are free of.
     #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
+        let signer = Self::load(key);
+        #[cfg(target_pointer_width = "64")]
+        stack::wipe();
+        signer
+    }
+
+    // Below its caller, where that overwrites the stack; elsewhere a part of it.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(always))]
+    fn load(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_slice(key).map_err(|_| InvalidKey)?;
         let address = address_of(key.verifying_key());
         Ok(Self { key, address })
+    }
+
+    // Below its caller, where that overwrites the stack; elsewhere a part of it.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(always))]
+    fn sign_with_k256(&self, digest: &Digest) -> Signature {
+        let (ecdsa, id) = self.key.sign_prehash_recoverable(digest.as_bytes());
+        let (r, s) = ecdsa.split_bytes();
+        // Low s is k256's promise, and an r at or above the order would have to be found first:
+        // both hold for every signature, so there is nothing to answer but the signature.
+        match Signature::from_parts(r.into(), s.into(), id.is_y_odd()) {
+            Ok(signature) => signature,
+            Err(_) => unreachable!("k256 made a signature with a high or zero scalar"),
+        }
     }
 }
 
@@ -67,14 +94,10 @@ impl Signer for K256Signer {
 
     #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
-        let (ecdsa, id) = self.key.sign_prehash_recoverable(digest.as_bytes());
-        let (r, s) = ecdsa.split_bytes();
-        // Low s is k256's promise, and an r at or above the order would have to be found first:
-        // both hold for every signature, so there is nothing to answer but the signature.
-        match Signature::from_parts(r.into(), s.into(), id.is_y_odd()) {
-            Ok(signature) => Ok(signature),
-            Err(_) => unreachable!("k256 made a signature with a high or zero scalar"),
-        }
+        let signature = self.sign_with_k256(digest);
+        #[cfg(target_pointer_width = "64")]
+        stack::wipe();
+        Ok(signature)
     }
 }
 

@@ -35,7 +35,7 @@ mod usage;
 use core::num::NonZeroU32;
 use core::ops::Deref;
 
-pub use multiplier::{Factor, Multiplier, QuoteError};
+pub use multiplier::{Factor, Multiplier, OnUnknown, QuoteError};
 pub use step::{Item, Step};
 pub use usage::Usage;
 
@@ -85,6 +85,7 @@ pub struct Tariff<M = &'static [Multiplier<&'static str>]> {
     decimals: u8,
     minimum: Amount,
     maximum: Amount,
+    on_unknown: OnUnknown,
 }
 
 impl<S: AsRef<str>, M: Deref<Target = [Multiplier<S>]>> Tariff<M> {
@@ -108,7 +109,8 @@ impl<S: AsRef<str>, M: Deref<Target = [Multiplier<S>]>> Tariff<M> {
             Model::PerRequest { price } => price.to_amount(decimals)?,
             _ => price.to_amount_ceil(decimals)?,
         };
-        Ok(Self { model, decimals, minimum: Amount::ZERO, maximum: Amount::MAX })
+        let on_unknown = OnUnknown::Refuse;
+        Ok(Self { model, decimals, minimum: Amount::ZERO, maximum: Amount::MAX, on_unknown })
     }
 
     /// The same tariff with bounds: a price that is less than `min_price` is raised to it, one that
@@ -143,7 +145,7 @@ impl<S: AsRef<str>, M: Deref<Target = [Multiplier<S>]>> Tariff<M> {
     /// [`QuoteError::Price`] with [`PriceError::Zero`] where nothing is used and there is no
     /// minimum, and with [`PriceError::Overflow`] or [`PriceError::Precision`] where an exact price
     /// on the way does not fit 256 bits and 255 decimals; [`QuoteError::Condition`] where a fact is
-    /// of another kind than a condition needs.
+    /// of another kind than a condition needs, or is not known and [`OnUnknown::Refuse`] is the rule.
     pub fn quote<F: Facts + ?Sized>(&self, usage: &Usage, facts: &F) -> Result<Amount, QuoteError> {
         self.explain(usage, facts, |_| ())
     }
@@ -209,7 +211,7 @@ impl<S: AsRef<str>, M: Deref<Target = [Multiplier<S>]>> Tariff<M> {
         match &self.model {
             Model::Dynamic { base_price, multipliers } => {
                 let base = add(zero, Item::Base, base_price, 1)?;
-                multiplier::apply(base, multipliers, facts, visit)
+                multiplier::apply(base, multipliers, facts, self.on_unknown, visit)
             }
             Model::PerMinute { price, minimum_minutes } => {
                 let minutes = usage.minutes.max(minimum_minutes.get().into());
@@ -229,6 +231,18 @@ impl<M> Tariff<M> {
     #[must_use]
     pub const fn model(&self) -> &Model<M> {
         &self.model
+    }
+
+    /// The same tariff with that rule for facts that are not known; without it, [`OnUnknown::Refuse`].
+    #[must_use]
+    pub fn on_unknown(self, on_unknown: OnUnknown) -> Self {
+        Self { on_unknown, ..self }
+    }
+
+    /// What a price is that depends on a fact that is not known.
+    #[must_use]
+    pub const fn rule_of_unknown(&self) -> OnUnknown {
+        self.on_unknown
     }
 
     /// The decimals of the asset.
@@ -337,6 +351,44 @@ mod tests {
             panic!("a text is not true")
         };
         assert_eq!((error.fault, error.start, error.end), (Fault::Mismatch, 0, 7));
+    }
+
+    #[test]
+    fn where_a_fact_is_not_known_the_rule_decides() {
+        let multipliers =
+            [multiplier("a > 1", "2"), multiplier("not b", "0.5"), multiplier("c or a == 1", "1")];
+        let tariff = dynamic("0.01", &multipliers);
+        let known = [("b", Value::Bool(true)), ("c", Value::Bool(true))];
+        let quote = |rule, facts: &[(&str, Value<'_>)]| {
+            tariff.on_unknown(rule).quote(&Usage::default(), facts)
+        };
+        let a = [("a", Value::Unknown), known[0], known[1]];
+        let all = ["a", "b", "c"].map(|name| (name, Value::Unknown));
+        for rule in [OnUnknown::Refuse, OnUnknown::Highest, OnUnknown::Base] {
+            assert_eq!(quote(rule, &known), units(10_000));
+            // What is known to be of another kind is not unknown.
+            let text = [("a", Value::Text("2")), known[0], known[1]];
+            let Err(QuoteError::Condition { multiplier: 0, error }) = quote(rule, &text) else {
+                panic!("a text is no number")
+            };
+            assert_eq!(error.fault, Fault::Mismatch);
+        }
+        for facts in [&a, &all] {
+            let Err(QuoteError::Condition { multiplier: 0, error }) =
+                quote(OnUnknown::Refuse, facts)
+            else {
+                panic!("it is not known")
+            };
+            assert_eq!((error.fault, error.start, error.end), (Fault::Unreadable, 0, 1));
+            assert_eq!(quote(OnUnknown::Highest, facts), units(20_000));
+            assert_eq!(quote(OnUnknown::Base, facts), units(10_000));
+        }
+        // Whatever they are, it is no dearer.
+        for (a, b, c) in [(0, false, false), (2, true, false), (1, false, true), (2, false, true)] {
+            let (b, c) = (("b", Value::Bool(b)), ("c", Value::Bool(c)));
+            let facts = [("a", Value::Number(a.into())), b, c];
+            assert!(quote(OnUnknown::Refuse, &facts).unwrap() <= Amount::from_units(20_000));
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod tests;
 
 pub use http_client::{HttpFacilitator, InvalidUrl};
 pub use sellers::{InvalidTokens, Sellers};
-pub use service::FacilitatorService;
+pub use service::{FacilitatorService, Report};
 
 /// How long a body may be, in bytes, of a question or of an answer.
 const MAX_BODY: usize = 64 << 10;

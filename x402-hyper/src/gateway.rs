@@ -45,16 +45,44 @@ thing: whether the name of a balance may be taken and told, which others could r
 
 It does not see the fields of the connection and those that `Connection` names; those of the payment;
 `Expect`; fields by which a client would have it serve another path, or another method
-(`X-Original-URL`, `X-HTTP-Method-Override`, …); names with an underscore, which some servers cannot
-tell from those with a hyphen; and, in a paid request, `Range` and the `If-…` fields: what is paid for
-is the whole answer.
+(`X-Original-URL`, `X-HTTP-Method-Override`, …); and names with an underscore, which some servers cannot
+tell from those with a hyphen.
+
+`Range` and the `If-…` fields are passed on. A payment with them is one for that part, or that condition, and no
+other. A 304 to a condition costs nothing where the money moves after the work, and says so; where it has moved it
+says that. `HEAD` of what is sold is answered with the head of its 402, and costs nothing.
+
+Trailers are passed on both ways, as far as `Trailer` announces them, an answer's to clients that say `TE: trailers`,
+and a request's without what the upstream is told by the gateway alone. An answer that is given again has none.
+Informational answers (103) are not passed on: hyper's server has no way to send one. `100 Continue` is the
+gateway's own.
 
 There are tunnels (WebSockets, by `Upgrade`) where time is sold, and they end with it. Elsewhere an offer
 of another protocol is passed over, and refused with 501 before it is charged.
 
 What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlement-Overrides`) is
-dropped. An upstream that cannot be reached is a 502, one that is late a 504; in both cases, and where
-it answers with another 5xx or breaks off, a payment is good for the same request again.
+dropped. An answer to a paid request that is less than was asked for is a 502: 304 without a condition, 206 without a
+`Range`; and so is, paid or not, one with two lengths, with a coding beside `chunked`, or of a protocol that nobody has
+asked for. Where the money moves after the work one that breaks off is a 502, too. An upstream that cannot be reached is a 502, before a payment is taken; one that hangs up is a 502, one
+that is late a 504; in both cases, and where it answers with another 5xx or breaks off, a payment is good for the
+same request again.
+
+# Connections to the upstream
+
+| a request | goes out |
+|---|---|
+| without a body, by an idempotent method ([RFC 9110, 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)) | on a connection that was kept; once more, on a new one, if that fails before an answer |
+| any other | once, on a connection that was opened for it, or a second ago at most and for nothing yet |
+| of which nothing was written | again, on a new connection |
+| with an `Idempotency-Key` and without a body, where the route says `idempotent: true` | as by an idempotent method |
+
+While others than the first go out, as many connections are opened ahead, eight at most, and closed after a second.
+Where an answer takes longer than 200 ms all that are not used are closed, for the upstream may serve one at a time.
+A connection is closed after a request with a body, and says so to the upstream (`Connection: close`): what an
+upstream leaves unread of a body it takes for the next request, and its answer for that of another client. One that
+reads every body is told with `keepalive: always`.
+
+What it says of CORS is replaced where the request had a price ([`Cors`](crate::server::Cors)).
 
 # Limits
 
@@ -64,7 +92,10 @@ the limit of connections those give way that wait for their clients ([`listener`
 */
 
 mod fields;
+mod fit;
 mod frames;
+mod host;
+mod lent;
 mod minutes;
 mod path;
 mod price;
@@ -76,7 +107,9 @@ mod serve;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trailers;
 mod tunnel;
+mod upstream;
 
 use core::fmt;
 use core::time::Duration;
@@ -90,7 +123,7 @@ use x402_std::config::{Config, RequestLimits, Upstream};
 use x402_std::quote::TokenKeys;
 
 use crate::listener::ListenerOptions;
-use crate::server::{PaymentLayer, PaymentService};
+use crate::server::{Cors, PaymentLayer, PaymentService};
 use proxy::Proxy;
 
 pub use prices::Prices;
@@ -215,6 +248,7 @@ impl Gateway {
         let router = Router::of_seller(config, &seller)?;
         let options = GatewayOptions::of_config(config);
         let gateway = Self::with(router, &config.upstream, seller, options)?;
+        let gateway = gateway.cors(Cors::from_config(config.cors.as_ref()));
         Ok(gateway.trusting(config.limits.seats.trusted_proxies.clone()))
     }
 
@@ -232,7 +266,7 @@ impl Gateway {
         let stop = watch::Sender::new(false);
         let proxy = Proxy::new(upstream, options, stop.subscribe())?;
         let prices = Prices::new(router);
-        let layer = PaymentLayer::new(seller, prices.clone());
+        let layer = PaymentLayer::new(seller, prices.clone()).ready_by(proxy.clone());
         let mut layer = layer
             .keep_answers_up_to(options.keep_answers_up_to)
             .hash_bodies_up_to(COMPARED_BODY, options.whole_body_time)
@@ -255,6 +289,13 @@ impl Gateway {
     #[must_use]
     pub fn signing(self, keys: TokenKeys) -> Self {
         let layer = self.layer.signing(keys);
+        Self { service: layer.layer(self.service.into_inner()), layer, ..self }
+    }
+
+    /// Tells browsers whose pages may buy here (everybody's).
+    #[must_use]
+    pub fn cors(self, cors: Cors) -> Self {
+        let layer = self.layer.cors(cors);
         Self { service: layer.layer(self.service.into_inner()), layer, ..self }
     }
 

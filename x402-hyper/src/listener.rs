@@ -45,7 +45,7 @@ pub use timed::Timed;
 #[cfg(any(feature = "facilitator", feature = "gateway"))]
 pub(crate) use timed::TooSlow;
 #[cfg(feature = "gateway")]
-pub(crate) use timed::{Pace, TooLong};
+pub(crate) use timed::{BrokenOff, Pace, TooLong};
 
 /// An error of a body.
 pub(crate) type BoxError = Box<dyn core::error::Error + Send + Sync>;

@@ -104,9 +104,10 @@ one is; `Error` is the inner one's. It needs a tokio runtime.
 
 [`Pricing`] is asked for a [`Quote`] by the request's head. A free request is passed on, and its
 answer passed back, as they are: no allocation, no buffering. One without a payment for what has a
-price is answered with 402 and the terms, before its body is read, unless the price depends on the body
+price is answered with 402 and the terms (`HEAD` with the head of that, whatever it carries but a pass), before its body is read, unless the price depends on the body
 ([`Quote::ByBody`]). One with a payment goes to
-[`Seller::admit`](x402_std::Seller::admit); once the money has arrived, the inner service is called,
+[`Seller::admit`](x402_std::Seller::admit), where the inner service is [ready](PaymentLayer::ready_by), if it is
+asked; once the money has arrived, the inner service is called,
 with the payment in the request's extensions ([`Paid`]). The fields of the payment never get past the
 layer, on free requests either.
 
@@ -119,8 +120,8 @@ gone is not waited for. When the answer is complete it is kept, and only then it
 By [`Sale::settle`]: before the work, as above; after it ([`Settle::After`](x402_std::ledger::Settle)),
 and then the answer is held, up to what is kept, until the money has arrived; or later, together with
 other payments, and then the answer goes to the client as it comes, and says `accepted`. In the last two
-cases nothing is charged for an answer with a status of 400 and above, or one that breaks off: the former
-says so, in every dialect by `X-Payment-Status: not-charged` and no receipt.
+cases nothing is charged for an answer with a status of 304, or of 400 and above, or one that breaks off: they
+say so, where the head is not gone already, in every dialect by `X-Payment-Status: not-charged` and no receipt.
 
 A 402 of the inner service never gets past the layer, for buyers pay anew at every 402: what is paid for is
 answered with 502 in its place, with the receipt where the money has moved, and the work is owed still; with
@@ -154,7 +155,7 @@ more, whatever the price is by then. Without it, and after that, the price is th
 
 # The same payment again
 
-* The same request — method, path, query, body — is given the same answer, if it shows to come from the payer:
+* The same request — method, path, query, body, `Range` and conditions (`If-…`) — is given the same answer, if it shows to come from the payer:
   by the `Idempotency-Key` that came with the payment, the `payment-identifier`, or `X-Payment-Proof`
   ([`Presented`](x402_std::seller::Presented)). Its bytes can be read on the chain, and show nothing once they
   were sent: else 409. The inner service is not called. A [`Sale`] may be given to whoever has the bytes
@@ -175,16 +176,24 @@ more, whatever the price is by then. Without it, and after that, the price is th
 | 413, 431 | a body to be compared, or a payment, is too large |
 | 429 | transactions for this payer moved nothing, and the next has to wait; with `Retry-After` |
 | 500 | the inner service panicked; the work is owed still |
+| 502 | the answer broke off, or asks for a payment of its own; or the work [cannot be begun](Readiness) |
 | 503 | the outcome of the payment is not known yet, or the chain cannot be reached; with `Retry-After` |
 
 Their body is the JSON of [`Refusal`](x402_core::Refusal). Answers to paid requests tell the
-transaction and the payer, and are made `private` to caches. A browser's preflight for what has a
-price is answered by the layer, and costs nothing; other `OPTIONS` requests are priced as any.
+transaction and the payer, and are made `private` to caches.
+
+# In a browser
+
+Pages of other origins may buy, by [`Cors`]: who has paid can read what he has paid for. The layer says so of every
+answer that is not a free request's — the price, its own errors, what the inner service answers, and that again —
+in place of whatever the inner service says of it. A browser's preflight for what has a price is answered by the
+layer, and costs nothing; other `OPTIONS` requests are priced as any.
 */
 
 mod answer;
 mod body;
 mod computed;
+mod cors;
 mod dialect;
 mod drawing;
 mod future;
@@ -197,6 +206,7 @@ mod passing;
 mod peer;
 mod prepared;
 mod pricing;
+mod readiness;
 mod relay;
 mod request_body;
 mod right;
@@ -219,11 +229,13 @@ use x402_std::chain::TxHash;
 
 pub use body::PaymentBody;
 pub use computed::Computed;
+pub use cors::Cors;
 pub use future::ResponseFuture;
 pub use layer::PaymentLayer;
 pub use metering::{Meter, Metering, Passage, Period};
 pub use peer::Peer;
 pub use pricing::{Pricing, Quote, Sale};
+pub use readiness::Readiness;
 pub use request_body::RequestBody;
 pub use service::PaymentService;
 

@@ -17,7 +17,9 @@ use wallet::Undeployed;
 
 pub use coalesced::Coalesced;
 #[cfg(feature = "rpc")]
-pub use rpc::{NamedDomain, RpcChain, RpcOptions, RpcUrl, Spent, StartError, UrlError};
+pub use rpc::{
+    Lack, NamedDomain, RpcChain, RpcOptions, RpcUrl, Spent, Standing, StartError, UrlError,
+};
 
 /// The hash of a transaction.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -392,6 +394,33 @@ pub trait Chain: Send + Sync + 'static {
 
     /// How long it takes from one block to the next, in seconds, as far as is known: 0 where it is not.
     fn block_seconds(&self) -> u64 {
+        0
+    }
+
+    /// Whether a new payment can be settled, as far as that does not lie with its payer: asked before anything
+    /// is recorded of it. `now` is the seller's time, in Unix seconds. Here it always can.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unavailable`] with what is to be mended, which is in the log when it is news.
+    fn ready<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        let _ = (payment, now);
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Whether the chain's time and the seller's (`now`, in Unix seconds) agree, as far as is known: asked before
+    /// a payer is told that an authorization has ended, or is not valid yet. Here they do.
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        let _ = now;
+        Box::pin(ready(true))
+    }
+
+    /// By how many seconds the chain's time was seen ahead of the seller's: 0 where it is not, or not known.
+    fn ahead_seconds(&self) -> u64 {
         0
     }
 }

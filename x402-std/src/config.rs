@@ -19,12 +19,26 @@ default: not_found
 ```
 
 `chain` also takes `confirmations`, `finality` and `log_range`, numbers of blocks, and its `rpc` may be a
-list: the nodes are asked in that order, each where those before it do not answer or are behind.
+list: the nodes are asked in that order, each where those before it do not answer or are behind. What
+settling costs is bounded by `max_fee_per_gas`, in gwei, and `max_gas_cost`, for one payment, in the chain's coin.
+
+`upstream` also takes a map, `{url: "http://127.0.0.1:3000", keepalive: always}`: its connections are then
+kept after requests with a body too, for an upstream that reads every body to its end before it takes the next
+request. An upstream of the environment or of a flag has no such word.
+
+`idempotent: true` of a route says that its upstream heeds `Idempotency-Key`: what has one may go out twice.
+`on_start` says what is done while a node or the facilitator cannot be reached at the start: `wait` until they
+can (the default), or `exit`.
+
+A file that holds a secret (`key_file`, `secret_file`, `token_file`) is a regular one that only its owner may
+read; see [`crate::secret_file::read`].
 
 `credit_expires`, in seconds, ends the name of a payer's balance so long after it was told: the balance is
 kept, and owed as before. Without it a name is good until it is replaced.
 
 What the gateway puts up with has keys of its own, of the file and of its routes: [`Limits`].
+`cors: {origins, credentials, headers, expose}` says whose pages may buy in a browser ([`CorsConfig`]):
+anybody's, unless `origins` lists them. With `cors: off` the gateway says nothing of it.
 
 The file comes first, the environment (`X402_LISTEN`, `X402_RPC`, …) replaces what it says, and
 [`Overrides`], which are a program's flags, replace both. Every key is checked; an error names the
@@ -34,8 +48,11 @@ that is shown of a [`Config`], holds a key, the URL of the node, or that of the 
 
 mod asset;
 mod check;
+mod cors;
+mod costs;
 mod error;
 mod facilitator;
+mod key_source;
 mod later;
 mod limits;
 mod pricing;
@@ -44,9 +61,11 @@ mod route;
 mod routes;
 mod snippet;
 mod sold;
+mod start;
 mod tariff;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod urls;
 mod usage;
 mod validity;
@@ -62,13 +81,18 @@ use x402_core::{Address, Asset, ChainId, LogOrder, Price, TransferMethod};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyError, SecretKey};
+use crate::port;
 use crate::quote::{TokenKey, TokenKeys};
+use crate::secret_file::{SecretPath, is_like_key};
 use check::{Layers, check};
 use error::{Origin, Problem};
 use raw::RawConfig;
 
+pub use cors::{CorsConfig, CorsOrigins};
+pub use costs::Costs;
 pub use error::ConfigError;
 pub use facilitator::{FacilitatorConfig, ServedConfig};
+pub use key_source::KeySource;
 pub use limits::{Limits, RequestLimits, SeatLimits};
 pub use route::{IdentifierRule, PathPattern, Route, RouteOffer, is_listed};
 pub use sold::{OwnedTariff, Pricing, Sold, TokenRules, Upto};
@@ -111,6 +135,10 @@ pub struct Config {
     pub limits: Limits,
     /// Where the gateway's metrics can be read, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// What is said to browsers of what has a price; `None` where that is left to others.
+    pub cors: Option<CorsConfig>,
+    /// What is done while a node or the facilitator cannot be reached when the gateway starts.
+    pub on_start: OnStart,
     /// What is sold: the first route that matches a request decides.
     pub routes: Vec<Route>,
     /// What becomes of a request that no route matches.
@@ -124,6 +152,18 @@ pub struct Upstream {
     pub authority: String,
     /// What every path begins with there, without a slash at the end; empty for nothing.
     pub base_path: String,
+    /// After which requests a connection is kept for the next one.
+    pub keepalive: Keepalive,
+}
+
+/// After which requests a connection to the upstream is kept for the next one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Keepalive {
+    /// Those without a body: what an upstream leaves unread of one, it takes for the next request.
+    #[default]
+    WithoutBody,
+    /// All: the upstream reads every body to its end.
+    Always,
 }
 
 /// How the chain is reached, and who pays its fees.
@@ -143,6 +183,8 @@ pub struct ChainConfig {
     pub finality: Option<u64>,
     /// How many blocks are searched for a log in one call, at most; `None` for what suits most nodes.
     pub log_range: Option<u64>,
+    /// What settling may cost there.
+    pub costs: Costs,
 }
 
 /// Who moves the money of the payments.
@@ -155,7 +197,7 @@ pub enum FacilitatorChoice {
         /// Its base URL: what `/verify` and `/settle` are below.
         url: String,
         /// The file with the bearer token that it wants.
-        token_file: Option<PathBuf>,
+        token_file: Option<SecretPath>,
         /// Whether what it says is looked up on the chain.
         confirm: bool,
     },
@@ -164,19 +206,6 @@ pub enum FacilitatorChoice {
 /// A node's URL, which may hold a key of its provider and is never shown.
 #[derive(Clone)]
 pub struct RpcText(Zeroizing<String>);
-
-/// Where a private key comes from.
-pub enum KeySource {
-    /// A file; see [`SecretKey::from_file`].
-    File(PathBuf),
-    /// The key itself, from the environment variable of that name.
-    Text {
-        /// The variable's name, for errors.
-        name: &'static str,
-        /// Its value.
-        text: Zeroizing<String>,
-    },
-}
 
 impl Config {
     /// What the gateway is called: its name, or what its URLs begin with; `None` where neither is
@@ -225,9 +254,11 @@ impl LedgerConfig {
     pub fn parse(text: &str) -> Option<Self> {
         let url = || LedgerUrl(text.to_owned().into());
         match text.split_once("://") {
-            None if text.is_empty() => None,
+            // A file of that name would be made.
+            None if text.is_empty() || is_like_key(text) => None,
             None if text == "memory" => Some(Self::Memory),
             None => Some(Self::File(text.into())),
+            Some(_) if !port::is_sound_of_database(text) => None,
             Some(("postgres" | "postgresql", _)) => Some(Self::Postgres(url())),
             Some(("redis" | "rediss", _)) => Some(Self::Redis(url())),
             Some(_) => None,
@@ -248,6 +279,16 @@ pub struct LaterConfig {
     pub max_delay: Duration,
     /// How much one payer may owe, in units of each asset.
     pub max_owed: Price,
+}
+
+/// What a program does that starts while a node or the facilitator cannot be reached. What they say otherwise
+/// than is configured ends it either way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnStart {
+    /// It ends.
+    Exit,
+    /// It waits until they are there, says so, and does not listen until then.
+    Wait,
 }
 
 /// What becomes of a request that no route matches.
@@ -425,43 +466,6 @@ impl LedgerUrl {
 impl fmt::Debug for LedgerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LedgerUrl(..)")
-    }
-}
-
-impl KeySource {
-    /// Loads the key.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError`], which names the file or the variable and never the content.
-    pub fn load(&self) -> Result<SecretKey, KeyError> {
-        match self {
-            Self::File(path) => SecretKey::from_file(path),
-            Self::Text { name, text } => SecretKey::from_text(name, text),
-        }
-    }
-
-    /// Loads a secret, and the one before it where that is there.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError`], as [`Self::load`].
-    pub fn load_two(&self) -> Result<(SecretKey, Option<SecretKey>), KeyError> {
-        match self {
-            Self::File(path) => SecretKey::two_from_file(path),
-            Self::Text { name, text } => SecretKey::two_from_text(name, text),
-        }
-    }
-}
-
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Text { name, .. } => {
-                f.debug_struct("Text").field("name", name).finish_non_exhaustive()
-            }
-        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! Private keys: read from a file or a variable, wiped when dropped, never shown.
 
 use core::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use x402_core::hex;
 use x402_core::secp256k1::K256Signer;
 use zeroize::Zeroizing;
 
-/// How many bytes of a key file are read at most: a key has 66 digits, a line end may follow, and there may
-/// be two of them.
-const MAX_FILE_BYTES: u64 = 256;
+use crate::secret_file::{self, SecretFileError, SecretPath};
+
+/// How many bytes a key file may have: a key has 66 digits, a line end may follow, and there may be two of
+/// them.
+const MAX_FILE_BYTES: usize = 256;
 
 /// A private key of secp256k1: 32 bytes, wiped when dropped. Nothing shows it.
 pub struct SecretKey(Zeroizing<[u8; 32]>);
@@ -18,15 +20,17 @@ impl SecretKey {
     /// Reads a key from a file that holds 64 hexadecimal digits, with or without `0x` before them
     /// and a line end behind them.
     ///
-    /// On Unix the file must be closed to group and others (`chmod 600`).
+    /// The file is read as [`secret_file::read`] does: on Unix it must be closed to group and others
+    /// (`chmod 600`).
     ///
     /// # Errors
     ///
     /// [`KeyError`], which names the file and never its content.
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let text = read(path)?;
+        let text = secret_file::read(path, MAX_FILE_BYTES)?;
         let text = core::str::from_utf8(&text).unwrap_or_default();
-        Self::parse(text).ok_or_else(|| KeyError::Malformed { origin: path.display().to_string() })
+        let origin = || SecretPath::from(path).to_string();
+        Self::parse(text).ok_or_else(|| KeyError::Malformed { origin: origin() })
     }
 
     /// Reads a secret from a file, which may have the one before it in a second line; each is as a key in
@@ -36,9 +40,9 @@ impl SecretKey {
     ///
     /// As [`Self::from_file`], with [`KeyError::MalformedSecret`] for what is neither one nor two of them.
     pub fn two_from_file(path: &Path) -> Result<(Self, Option<Self>), KeyError> {
-        let text = read(path)?;
+        let text = secret_file::read(path, MAX_FILE_BYTES)?;
         Self::two_from_text(
-            &path.display().to_string(),
+            &SecretPath::from(path).to_string(),
             core::str::from_utf8(&text).unwrap_or_default(),
         )
     }
@@ -120,51 +124,13 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Reads a file that nobody else may read.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    refuse_open_mode(path, &metadata)?;
-    read_bounded(file).map_err(unreadable)
-}
-
-/// Reads the whole of a short file into memory that is wiped.
-fn read_bounded(file: std::fs::File) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    use std::io::Read as _;
-    // The room is taken at once, so that no half-filled copy is left behind by growing.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_BYTES as usize + 32));
-    file.take(MAX_FILE_BYTES).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-#[cfg(unix)]
-fn refuse_open_mode(path: &Path, metadata: &std::fs::Metadata) -> Result<(), KeyError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & 0o077 != 0 {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode });
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn refuse_open_mode(_: &Path, _: &std::fs::Metadata) -> Result<(), KeyError> {
-    Ok(())
-}
-
 /// Why there is no key. Names the place it was to come from, never what is there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Others may read the file.
-    #[error("the key file {path} may be read by others (mode {mode:03o}); close it: chmod 600 {path}", path = path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file cannot be taken.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     /// The number is no private key of secp256k1.
     #[error("the key is zero or too large to be a private key of secp256k1")]
     Invalid,
@@ -189,18 +155,12 @@ pub enum KeyError {
         /// The variable.
         name: String,
     },
-    /// The file cannot be read.
-    #[error("the key file {path} cannot be read: {source}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use x402_core::Signer as _;
 
     use super::*;
@@ -326,7 +286,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o660, 0o644, 0o601] {
             let (path, _folder) = file(DIGITS.as_bytes(), mode);
             let error = SecretKey::from_file(&path).unwrap_err();
-            assert!(matches!(error, KeyError::Exposed { .. }));
+            assert!(matches!(error, KeyError::File(SecretFileError::Exposed { .. })));
             let help = format!("chmod 600 {}", path.display());
             assert!(error.to_string().contains(&help), "{error}");
         }
@@ -335,7 +295,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names_the_file_and_not_what_is_in_it() {
-        let long = format!("{DIGITS}{}", " ".repeat(10_000));
+        let long = format!("{DIGITS}{}", " ".repeat(100));
         for content in [b"\xff\xfe".as_slice(), b"", &DIGITS.as_bytes()[..60], long.as_bytes()] {
             let (path, _folder) = file(content, 0o600);
             let error = SecretKey::from_file(&path).unwrap_err();
@@ -348,7 +308,7 @@ mod tests {
     #[test]
     fn says_that_there_is_no_file_or_variable() {
         let error = SecretKey::from_file(Path::new("no/such.key")).unwrap_err();
-        assert!(error.to_string().starts_with("the key file no/such.key cannot be read: "));
+        assert!(error.to_string().starts_with("the file no/such.key cannot be read: "));
         let error = SecretKey::from_env("X402_NO_SUCH_KEY").unwrap_err();
         assert_eq!(error.to_string(), "the environment variable X402_NO_SUCH_KEY holds no key");
     }

@@ -35,8 +35,9 @@ pub mod ledger;
 mod libsecp256k1;
 pub mod metering;
 mod percent;
+pub mod port;
 pub mod quote;
-
+pub mod secret_file;
 pub mod seller;
 #[cfg(feature = "vectors")]
 pub mod vectors;

@@ -38,6 +38,7 @@ mod tab;
 mod ticket;
 mod together;
 mod under_way;
+mod unsent;
 mod unserved;
 mod watch;
 mod working;
@@ -50,7 +51,7 @@ use x402_core::{Address, ChainId, Checked, Error, Moment, PaymentId};
 use x402_core::{Refusal, Requirements, Transfer};
 
 use crate::chain::{Chain, ChainError, Settlement, TxHash};
-use crate::ledger::{Claiming, Entry, Ledger, RequestId, Settle};
+use crate::ledger::{Claiming, DrawId, Entry, Ledger, LedgerError, RequestId, Settle};
 use claimant::Claimant;
 use held_back::PendingRequests;
 use losses::Losses;
@@ -62,7 +63,7 @@ use working::{Guard, Working};
 
 pub use accept::AcceptError;
 pub use admission::{Admission, Presented, Purchase, Receipt, Rejection, Replay};
-pub(crate) use arrival::{Found, find_use, record};
+pub(crate) use arrival::{Found, find_use, record, since};
 pub use claimant::Proof;
 pub use credit::{DrawTicket, Drawn};
 pub use handed_out::HandedOut;
@@ -70,7 +71,6 @@ pub use import::{Import, Imported, Standing};
 pub use losses::LossLimits;
 pub use names::{DrawRefusal, NamedDraw, RenameRefusal, SignedDraw};
 pub use on_chain::OnChain;
-pub(crate) use on_chain::since;
 pub(crate) use options::system_time;
 pub use options::{Clock, Later, SellerOptions, Together};
 pub use pledge::Pledge;
@@ -213,13 +213,33 @@ impl Seller {
             }
             Err(rejection) => return Err(rejection),
         };
-        let admitted = task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)));
+        let admitted = task.await.unwrap_or_else(|panic| Err(Rejection::in_doubt(&panic)));
         if self.options.holds_back
             && let Err(Rejection { refusal: Refusal::Pending, .. }) = admitted
         {
             self.note_pending(presented, requirements).await;
         }
         admitted
+    }
+
+    /// Whether a payment is in the books, whatever became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unavailable`] where the ledger cannot say.
+    pub async fn has_payment(&self, id: PaymentId) -> Result<bool, Rejection> {
+        let found = self.ledger.find(id).await;
+        Ok(found.map_err(|error| Rejection::unavailable(&error))?.is_some())
+    }
+
+    /// Whether a draw is in the books, whatever became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unavailable`] where the ledger cannot say.
+    pub async fn has_draw(&self, id: DrawId) -> Result<bool, Rejection> {
+        let found = self.ledger.find_draw(id).await;
+        Ok(found.map_err(|error| Rejection::unavailable(&error))?.is_some())
     }
 
     /// Remembers that the outcome of a payment is not known: its payer may not know it, and sign another.
@@ -248,6 +268,7 @@ impl Seller {
             return Err(Error::AuthorizationUsed.into());
         }
         let entry = new_entry(checked, signature, RequestId([0; 32]), &moment)?;
+        self.is_ready(&entry).await?;
         self.may_lose_by(&entry)?;
         self.verify_entry(&entry).await?;
         self.count_from_before().await?;
@@ -266,7 +287,7 @@ impl Seller {
     /// in another process.
     async fn enter(&self, id: PaymentId) -> Result<Guard, Rejection> {
         let guard = self.working.enter(&self.ledger, id).await;
-        let guard = guard.map_err(|error| Rejection::unavailable(&error))?;
+        let guard = guard.map_err(|error| Rejection::in_doubt(&error))?;
         guard.ok_or_else(|| Refusal::InFlight.into())
     }
 
@@ -274,7 +295,7 @@ impl Seller {
     /// be kept from it, and a repetition writes nothing, not even a lease.
     async fn known(&self, id: PaymentId) -> Result<Option<Entry>, Rejection> {
         let entry = self.ledger.find(id).await;
-        entry.map_err(|error| Rejection::unavailable(&error))
+        entry.map_err(|error| Rejection::in_doubt(&error))
     }
 
     async fn claim(
@@ -292,11 +313,17 @@ impl Seller {
                     return replay(known);
                 }
             }
-            None => self.hold_back(&entry).await?,
+            None => {
+                self.hold_back(&entry).await?;
+                self.is_ready(&entry).await?;
+            }
         }
         let guard = self.enter(checked.id()).await?;
-        let claiming = self.ledger.claim(entry.clone()).await;
-        match claiming.map_err(|error| Rejection::unavailable(&error))? {
+        let claiming = match self.ledger.claim(entry.clone()).await {
+            Ok(claiming) => claiming,
+            Err(error) => return Err(self.not_claimed(&entry, &error).await),
+        };
+        match claiming {
             Claiming::New(claim) => {
                 let payment = checked.claimed(claim);
                 let payment = payment.map_err(|error| Rejection::unavailable(&error))?;
@@ -307,6 +334,20 @@ impl Seller {
                 self.resume(known.signed_as(&entry)?, entry.request, guard, by).await
             }
             Claiming::Taken => Err(Refusal::IdentifierTaken.into()),
+        }
+    }
+
+    /// Whether the ledger says that nothing of a payment was sent.
+    async fn is_unsent(&self, id: PaymentId) -> bool {
+        let known = self.ledger.find(id).await;
+        known.is_ok_and(|known| known.is_none_or(|known| known.state == State::Claimed))
+    }
+
+    /// A payment that was taken up could not be recorded: that nothing was charged is said if the ledger does.
+    async fn not_claimed(&self, entry: &Entry, error: &LedgerError) -> Rejection {
+        match self.is_unsent(entry.id()).await {
+            true => Rejection::unavailable(error),
+            false => Rejection::in_doubt(error),
         }
     }
 
@@ -328,8 +369,8 @@ impl Seller {
         let guard = self.enter(id).await?;
         match self.ledger.find(id).await {
             Ok(Some(entry)) => self.resume(entry.of(&signed)?, request, guard, by).await,
-            Ok(None) => Err(error.into()),
-            Err(error) => Err(Rejection::unavailable(&error)),
+            Ok(None) => Err(self.out_of_time(id, error).await.into()),
+            Err(error) => Err(Rejection::in_doubt(&error)),
         }
     }
 

@@ -94,7 +94,7 @@ fn others(text: &mut String) {
     }
 }
 
-const FAULTS: [Fault; 19] = [
+const FAULTS: [Fault; 20] = [
     Fault::Assignment,
     Fault::Chain,
     Fault::Character,
@@ -113,6 +113,7 @@ const FAULTS: [Fault; 19] = [
     Fault::Reserved,
     Fault::Undeclared,
     Fault::Unknown,
+    Fault::Unreadable,
     Fault::Unterminated,
 ];
 

@@ -79,6 +79,8 @@ pub enum Fault {
     Undeclared,
     /// A name that looks like another, misspelt.
     Unknown,
+    /// It is not known whether there is such a fact, or what it says: found when it is evaluated.
+    Unreadable,
     /// A text without its closing quote.
     Unterminated,
 }
@@ -152,6 +154,7 @@ impl fmt::Display for Fault {
             Self::Reserved => "this word is reserved, and cannot be a name",
             Self::Undeclared => "of two names that are compared, one is declared with its kind",
             Self::Unknown => "there is no fact of this name",
+            Self::Unreadable => "the fact cannot be read, or can be read in two ways",
             Self::Unterminated => "the text has no closing quote",
         })
     }

@@ -25,6 +25,7 @@ enum Term<'a> {
     Number(Number<'a>),
     Other,
     Text(Text<'a>),
+    Unknown,
     Untyped(&'a str),
 }
 
@@ -39,6 +40,7 @@ impl<'a, F: Facts + ?Sized> Sense<'a> for Evaluation<'a, F> {
             Some(Value::Number(number)) => Term::Number(number),
             Some(Value::Other) => Term::Other,
             Some(Value::Text(text)) => Term::Text(Text::Plain(text)),
+            Some(Value::Unknown) => Term::Unknown,
             Some(Value::Untyped(text)) => Term::Untyped(text),
         })
     }
@@ -61,6 +63,8 @@ impl<'a, F: Facts + ?Sized> Sense<'a> for Evaluation<'a, F> {
             },
             (Term::Number(a), Term::Number(b)) => Some(comparison.holds(a.cmp(&b))),
             (Term::Text(a), Term::Text(b)) => Some(comparison.holds(a.cmp(b))),
+            (Term::Unknown, _) => return Err(ConditionError::new(Fault::Unreadable, left.span)),
+            (_, Term::Unknown) => return Err(ConditionError::new(Fault::Unreadable, right.span)),
             _ => None,
         };
         held.ok_or(ConditionError::new(Fault::Mismatch, left.span.to(right.span)))
@@ -70,6 +74,7 @@ impl<'a, F: Facts + ?Sized> Sense<'a> for Evaluation<'a, F> {
         match typed(operand.value, Term::Bool(true)) {
             (Term::Missing, _) => Ok(false),
             (Term::Bool(truth), _) => Ok(truth),
+            (Term::Unknown, _) => Err(ConditionError::new(Fault::Unreadable, operand.span)),
             _ => Err(ConditionError::new(Fault::Mismatch, operand.span)),
         }
     }
@@ -90,7 +95,7 @@ fn read<'a>(text: &'a str, other: Term<'a>) -> Term<'a> {
         Term::Bool(_) => text.parse().ok().map(Term::Bool),
         Term::Number(_) => Number::parse(text).map(Term::Number),
         Term::Text(_) => Some(Term::Text(Text::Plain(text))),
-        Term::Missing | Term::Other | Term::Untyped(_) => None,
+        Term::Missing | Term::Other | Term::Unknown | Term::Untyped(_) => None,
     };
     read.unwrap_or(Term::Untyped(text))
 }

@@ -13,6 +13,8 @@ use k256::elliptic_curve::zeroize::Zeroizing;
 
 use super::InvalidKey;
 use super::scalar::{inverse, scalar, times};
+#[cfg(target_pointer_width = "64")]
+use super::stack;
 use crate::{Address, Digest, Signature, Signer, keccak256};
 
 /// A key in memory that signs as [`K256Signer`](super::K256Signer) does, to the same bytes, in two thirds
@@ -22,7 +24,8 @@ use crate::{Address, Digest, Signature, Signer, keccak256};
 /// kilobyte. What depends on the key takes the same time for every key: sums are those of complete
 /// formulas, and of the table every row is read.
 ///
-/// The key is wiped when it is dropped and is never shown.
+/// The key is wiped when it is dropped and is never shown. The stack is overwritten on hosts alone: on a device
+/// what has calculated with a nonce is left there until something else is.
 #[derive(Clone)]
 pub struct CombSigner {
     key: Zeroizing<Scalar>,
@@ -37,12 +40,39 @@ impl CombSigner {
     /// [`InvalidKey`] where the number is zero or not below the order of the curve.
     #[inline(never)]
     pub fn from_bytes(key: &[u8; 32]) -> Result<Self, InvalidKey> {
+        let signer = Self::load(key);
+        #[cfg(target_pointer_width = "64")]
+        stack::wipe();
+        signer
+    }
+
+    // Below its caller, where that overwrites the stack; elsewhere a part of it.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(always))]
+    fn load(key: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = Scalar::from_repr((*key).into()).into_option().map(Zeroizing::new);
         let key = key.ok_or(InvalidKey)?;
         // There is none of zero.
         let public = generator::multiple(&key).ok_or(InvalidKey)?;
         let address = Address::from_word_unchecked(&keccak256(&[public.as_flattened()]));
         Ok(Self { key, address })
+    }
+
+    // Below its caller, where that overwrites the stack; elsewhere a part of it.
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(always))]
+    fn sign_by_comb(&self, digest: &Digest) -> Signature {
+        let bytes = Zeroizing::new(<[u8; 32]>::from(self.key.to_repr()));
+        let hash = scalar(digest.as_bytes());
+        let mut nonces = nonce::Nonces::new(&bytes, &hash.to_repr().into());
+        loop {
+            // The first one is good but for one in 2^127.
+            let nonce = Zeroizing::new(nonces.candidate());
+            if let Some(signature) = signature(&self.key, &hash, &nonce) {
+                return signature;
+            }
+            nonces.reject();
+        }
     }
 }
 
@@ -55,17 +85,10 @@ impl Signer for CombSigner {
 
     #[inline(never)]
     fn sign(&self, digest: &Digest) -> Result<Signature, Self::Error> {
-        let bytes = Zeroizing::new(<[u8; 32]>::from(self.key.to_repr()));
-        let hash = scalar(digest.as_bytes());
-        let mut nonces = nonce::Nonces::new(&bytes, &hash.to_repr().into());
-        loop {
-            // The first one is good but for one in 2^127.
-            let nonce = Zeroizing::new(nonces.candidate());
-            if let Some(signature) = signature(&self.key, &hash, &nonce) {
-                return Ok(signature);
-            }
-            nonces.reject();
-        }
+        let signature = self.sign_by_comb(digest);
+        #[cfg(target_pointer_width = "64")]
+        stack::wipe();
+        Ok(signature)
     }
 }
 

@@ -22,8 +22,10 @@ pub enum Step<'a> {
     Multiplied {
         /// The condition, as it is written.
         condition: &'a str,
-        /// Whether it holds.
+        /// Whether it holds, or counts as if it did.
         holds: bool,
+        /// Whether that is known, or by [`OnUnknown`](super::OnUnknown).
+        is_known: bool,
         /// What is multiplied by, if it holds.
         factor: Factor,
         /// The exact price so far.
@@ -73,11 +75,13 @@ impl fmt::Display for Step<'_> {
             Self::Added { item, price, quantity, total } => {
                 write!(f, "{item}: {quantity} at {price}, together {total}")
             }
-            Self::Multiplied { condition, holds: true, factor, total } => {
-                write!(f, "{condition}: yes, times {factor} is {total}")
+            Self::Multiplied { condition, holds: true, is_known, factor, total } => {
+                let answer = if *is_known { "yes" } else { "not known" };
+                write!(f, "{condition}: {answer}, times {factor} is {total}")
             }
-            Self::Multiplied { condition, holds: false, total, .. } => {
-                write!(f, "{condition}: no, stays {total}")
+            Self::Multiplied { condition, holds: false, is_known, total, .. } => {
+                let answer = if *is_known { "no" } else { "not known" };
+                write!(f, "{condition}: {answer}, stays {total}")
             }
             Self::Rounded { amount, .. } => write!(f, "in atomic units, rounded up: {amount}"),
             Self::Raised { amount } => write!(f, "raised to min_price: {amount}"),

@@ -12,6 +12,8 @@ What the program is told.
 | 4 | the seller refused the payment, for a reason by which the money cannot have moved |
 | 5 | not served, and money has moved or may have: `pay --resume` presents the same payment again |
 | 6 | answered, but the seller names no transaction: the payment is unproven, or still pending |
+| 7 | imported, and of what was imported something was sold here, too: one of the two sales is not paid |
+| 8 | done, and what was to be printed could not be written; of `ledger export`, also where its reader closed the pipe |
 */
 
 mod import;
@@ -42,10 +44,13 @@ Exit codes:
   5  not served, and money has moved or may have: pay --resume presents the same payment again
   6  answered, but the seller names no transaction: the payment is unproven, or still pending
   7  imported, and of what was imported something was sold here, too: one of the two sales is not paid
+  8  done, and what was to be printed could not be written; of ledger export, also where its reader
+     closed the pipe. Of pay, the file of the payment stays: the same command asks again, and pays once
 
 Environment:
   X402_KEY   the private key, in hex (serve: of the account that pays the gas; pay: of the payer)
-  X402_LOG   what is logged to stderr: error, warn, info, debug, trace, or a filter";
+  X402_LOG   what is logged to stderr: error, warn, info, debug, trace, or a filter; below info, what
+             this program says alone, and nothing of its libraries";
 
 const ROOT_EXAMPLES: &str = "\
 Examples:
@@ -97,7 +102,12 @@ Several gateways of one recipient share a ledger: postgres://user:password@host/
 redis://:password@host. Each has a key of its own to pay the gas with.
 
 Above the file: X402_LISTEN, X402_UPSTREAM, X402_PAY_TO, X402_NETWORK, X402_ASSET, X402_RPC, X402_KEY,
-X402_KEY_FILE and X402_LEDGER; above them, the flags. The key has no flag: others could read it.";
+X402_KEY_FILE and X402_LEDGER; above them, the flags. The key has no flag: others could read it. A file
+with a key or a token is a regular one that only you can read; 0440 and 0444 are taken in a folder that
+only its owner can enter (systemd's credentials).
+
+While a node or the facilitator cannot be reached, it waits, says so, and does not listen (on_start: wait);
+on_start: exit ends it.";
 
 /// Run the gateway: a paid door in front of an HTTP server.
 #[derive(Args, Debug)]
@@ -169,6 +179,7 @@ The whole of a minimal file:
 
 Payments that are to be settled at the same time share a transaction, by Multicall3, each judged by its
 own transfer; max_batch, from 1 to 100, says how many (100). With 1, each has a transaction of its own.
+While a node cannot be reached, it waits, says so, and does not listen; on_start: exit ends it.
 
 Who is to be reached from elsewhere needs bearer tokens: token_file, with one token, or with a line
 NAME TOKEN for each seller. A payment's settlement succeeds once; what became of one tells
@@ -364,8 +375,8 @@ mod tests {
         let documented = source
             .lines()
             .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit());
-        assert_eq!(documented.count(), 7);
-        for code in 0..=6 {
+        assert_eq!(documented.count(), 9);
+        for code in 0..=8 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
         }
     }

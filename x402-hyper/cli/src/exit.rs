@@ -1,10 +1,12 @@
 //! How the program ends: a code for scripts, a paragraph for people.
 
 use core::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use x402_std::config::ConfigError;
+use x402_std::secret_file::{SecretPath, may_be_secret};
 
 /// The exit codes; the table of [`crate::args`] is what users read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +19,7 @@ pub(crate) enum Exit {
     Unknown = 5,
     Unproven = 6,
     Loss = 7,
+    Lost = 8,
 }
 
 impl From<Exit> for ExitCode {
@@ -61,10 +64,27 @@ impl Failure {
         self
     }
 
+    /// The file in which it happened; not what may be a secret that was given for one.
+    pub(crate) fn at_file(self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let failure = self.at(SecretPath::from(path));
+        match failure.help {
+            None if may_be_secret(&path.to_string_lossy()) => {
+                failure.help("name a file; what is secret belongs in one that only you can read")
+            }
+            _ => failure,
+        }
+    }
+
     /// What to do about it.
     pub(crate) fn help(mut self, help: impl fmt::Display) -> Self {
         self.help = Some(help.to_string());
         self
+    }
+
+    /// What is wrong, in one line.
+    pub(crate) fn error(&self) -> &str {
+        &self.error
     }
 
     pub(crate) fn to_json(&self) -> Value {

@@ -129,7 +129,7 @@ fn sums(rows: &[Row]) -> Result<Vec<String>, Failure> {
 
 async fn resolve(args: LedgerResolve) -> Result<Exit, Failure> {
     let config = load(&args.config, args.ledger)?;
-    let shop = Shop::open(&config, args.allow_dev_key).await?;
+    let shop = Shop::open(&config, args.allow_dev_key, false).await?;
     if let (Some(payment), Some(transaction)) = (&args.payment, &args.accept) {
         return accept(&shop, payment, transaction).await;
     }
@@ -158,7 +158,7 @@ async fn release_holds(shop: &Shop, config: &Config) -> Result<(), Failure> {
         let CreditAccount { payer, chain_id, asset, .. } = draw.account;
         let (symbol, decimals) = name_and_decimals(chain_id, asset, &assets);
         let amount = in_words(draw.amount, asset, (&symbol, decimals));
-        output::line(format_args!(
+        output::done(format_args!(
             "{amount} are credit of {payer} again: they were held for work that was not ended"
         ));
     }
@@ -181,7 +181,7 @@ async fn accept(shop: &Shop, payment: &str, transaction: &str) -> Result<Exit, F
         Failure::failed(error).help("look at the transaction's logs: one of them has to be its own")
     })?;
     let position = settlement.log.map_or_else(String::new, |log| format!(", log {}", log.position));
-    output::line(format_args!("{id} was paid by {}{position}", settlement.transaction));
+    output::done(format_args!("{id} was paid by {}{position}", settlement.transaction));
     Ok(Exit::Ok)
 }
 
@@ -201,7 +201,7 @@ async fn forgive(args: LedgerForgive) -> Result<Exit, Failure> {
             .help("only what was served and not paid can be forgiven"));
     };
     ledger.apply(id, Step::Forgiven).await.map_err(Failure::failed)?;
-    output::line(format_args!("{} owes nothing for {id}", entry.payment.payer()));
+    output::done(format_args!("{} owes nothing for {id}", entry.payment.payer()));
     Ok(Exit::Ok)
 }
 

@@ -11,8 +11,11 @@ mod devnet;
 mod exit;
 mod facilitator;
 mod ledger;
+mod log;
 mod metrics;
 mod output;
+mod own;
+mod patience;
 mod pay;
 mod price;
 mod quote;
@@ -22,21 +25,27 @@ mod serve;
 mod shop;
 mod signals;
 mod simulate;
+mod standing;
 mod time;
 mod vectors;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use x402_std::secret_file::may_be_secret;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, LedgerCommand};
 use exit::{Exit, Failure};
+use output::Lost;
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
-    start_log(&command);
-    let is_json = wants_json(&command);
+    let Arguments { command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => return tell(&told),
+    };
+    log::start(log_level(&command));
+    let (is_json, is_whole) = (wants_json(&command), wants_all(&command));
     let result = match command {
         Command::Vectors(args) => vectors::run(&args),
         Command::Price(args) => price::run(&args),
@@ -55,7 +64,37 @@ fn main() -> ExitCode {
         output::note(&failure);
         failure.exit
     });
-    exit.into()
+    match (exit, output::lost()) {
+        (Exit::Ok | Exit::Unproven, Some(Lost::Unwritten)) => Exit::Lost.into(),
+        (Exit::Ok, Some(Lost::Unread)) if is_whole => Exit::Lost.into(),
+        _ => exit.into(),
+    }
+}
+
+/// Shows the help or the version, or what is wrong with the command line, without what may be a secret of it.
+fn tell(told: &clap::Error) -> ExitCode {
+    if told.use_stderr() {
+        let mut text = told.render().to_string();
+        let words = std::env::args_os().skip(1);
+        let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        let parts = words.iter().flat_map(|word| word.splitn(2, '=').chain([word.as_str()]));
+        let secrets: Vec<_> = parts.filter(|part| may_be_secret(part)).collect();
+        if secrets.is_empty() {
+            // As the library does, in colours.
+            drop(told.print());
+            return Exit::Usage.into();
+        }
+        secrets.iter().for_each(|secret| text = text.replace(secret, "(not shown)"));
+        output::note(text.trim_end());
+        return Exit::Usage.into();
+    }
+    match told.print() {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            output::note(format_args!("error: stdout cannot be written: {error}"));
+            Exit::Lost.into()
+        }
+        _ => Exit::Ok.into(),
+    }
 }
 
 async fn run(command: Command) -> Result<Exit, Failure> {
@@ -88,23 +127,22 @@ const fn wants_json(command: &Command) -> bool {
     }
 }
 
+/// Whether what is printed is of no use in part.
+const fn wants_all(command: &Command) -> bool {
+    match command {
+        Command::Ledger(args) => matches!(args.command, LedgerCommand::Export(_)),
+        _ => false,
+    }
+}
+
+const fn log_level(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) | Command::Facilitator(_) => "info",
+        _ => "warn",
+    }
+}
+
 fn start_runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| Failure::failed(format!("no runtime: {error}")))
-}
-
-/// Logs go to stderr: results of `pay` are on stdout. A filter that cannot be read is as none.
-fn start_log(command: &Command) {
-    let level = if matches!(command, Command::Serve(_) | Command::Facilitator(_)) {
-        "info"
-    } else {
-        "warn"
-    };
-    let filter = EnvFilter::try_from_env("X402_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(is_terminal)
-        .with_writer(std::io::stderr)
-        .init();
 }

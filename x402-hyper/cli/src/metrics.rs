@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use x402_hyper::listener::{Listener, ListenerOptions};
 
 use crate::shop::Shop;
+use crate::standing;
 
 const CONNECTIONS: usize = 16;
 
@@ -58,5 +59,8 @@ fn to_text(shop: &Shop) -> String {
     counter("x402_settling_wei_total", "What was paid for that gas, in wei.", &|index| {
         of(index).wei
     });
+    let standings: Vec<_> =
+        shop.chains.iter().map(|chain| (chain.id(), chain.standing())).collect();
+    text.push_str(&standing::gauges(&standings));
     text
 }

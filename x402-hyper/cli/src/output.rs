@@ -2,23 +2,65 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
+use std::sync::OnceLock;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Writes a line to stdout. Whoever has closed it does not want it.
+/// What became of what was written to stdout, if it is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lost {
+    /// Whoever read it has closed it, and does not want the rest.
+    Unread,
+    /// It could not be written.
+    Unwritten,
+}
+
+/// The first that could not be written; nothing is written after it.
+static LOST: OnceLock<Lost> = OnceLock::new();
+
+/// Whether something of the output is lost.
+pub(crate) fn lost() -> Option<Lost> {
+    LOST.get().copied()
+}
+
+/// Writes a line to stdout.
 pub(crate) fn line(text: impl fmt::Display) {
-    let _ = writeln!(io::stdout(), "{text}");
+    write(|out| writeln!(out, "{text}"));
+}
+
+/// Writes a line about what was done, and cannot be done again: to stderr, where stdout cannot be written.
+pub(crate) fn done(text: impl fmt::Display) {
+    line(&text);
+    if lost() == Some(Lost::Unwritten) {
+        note(text);
+    }
 }
 
 /// Writes bytes to stdout, with a line end behind them where a person reads.
 pub(crate) fn bytes(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes);
-    if out.is_terminal() && !bytes.is_empty() && !bytes.ends_with(b"\n") {
-        let _ = out.write_all(b"\n");
+    write(|out| {
+        out.write_all(bytes)?;
+        if out.is_terminal() && !bytes.is_empty() && !bytes.ends_with(b"\n") {
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    });
+}
+
+/// Writes, and says once where that is not possible.
+fn write(put: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) {
+    if lost().is_some() {
+        return;
     }
-    let _ = out.flush();
+    let mut out = io::stdout().lock();
+    let Err(error) = put(&mut out).and_then(|()| out.flush()) else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        LOST.get_or_init(|| Lost::Unread);
+    } else {
+        LOST.get_or_init(|| Lost::Unwritten);
+        note(format_args!("error: stdout cannot be written: {error}"));
+    }
 }
 
 /// Writes a line to stderr.

@@ -15,10 +15,12 @@ use x402_hyper::client::{
     Answer, Budget, ClientError, Event, Limits, PayingClient, Payment, QuotingClient, Status,
 };
 use x402_std::key::SecretKey;
+use x402_std::port;
+use x402_std::secret_file::is_like_key;
 
 use crate::args::PayArgs;
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Progress, ms};
+use crate::output::{self, Lost, Progress, ms};
 use crate::{request, signals};
 use kept::Kept;
 
@@ -44,9 +46,6 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
     let exit = exit_of(&answer);
     let is_owed = exit == Exit::Unknown && answer.payment.is_some();
     let help = is_owed.then(|| watched.advice());
-    if let (Some(payment), false) = (&answer.payment, is_owed) {
-        watched.conclude(payment.status.as_str());
-    }
     if args.json {
         let mut value = report::to_json(&answer, exit, &watched);
         value["help"] = help.as_deref().into();
@@ -54,6 +53,13 @@ pub(crate) async fn run(args: PayArgs) -> Result<Exit, Failure> {
     } else {
         output::bytes(answer.response.body());
     }
+    // What was bought and could not be written is asked for again with the same payment.
+    let is_bought = answer.payment.is_some() && matches!(exit, Exit::Ok | Exit::Unproven);
+    let is_lost = is_bought && output::lost() == Some(Lost::Unwritten);
+    if let (Some(payment), false) = (&answer.payment, is_owed || is_lost) {
+        watched.conclude(payment.status.as_str());
+    }
+    let help = if is_lost { Some(watched.again()) } else { help };
     report::conclude(&answer, help.as_deref(), &watched);
     Ok(exit)
 }
@@ -151,6 +157,11 @@ fn limits(args: &PayArgs) -> Result<Limits, Failure> {
 
 fn budget(args: &PayArgs) -> Result<Option<Budget>, Failure> {
     let Some(path) = &args.budget else { return Ok(None) };
+    // A file of that name would be made.
+    if is_like_key(&path.to_string_lossy()) {
+        let error = "--budget: this looks like a key, and is not repeated here";
+        return Err(Failure::usage(error).help("name a file in which what is signed is counted"));
+    }
     let price = |flag: &str, text: &Option<String>| {
         let price = text.as_deref().map(Price::parse).transpose();
         price.map_err(|error| Failure::usage(format!("{flag}: {error}")))
@@ -165,6 +176,10 @@ fn budget(args: &PayArgs) -> Result<Option<Budget>, Failure> {
     if let Some(node) = args.rpc.clone().or_else(|| std::env::var(RPC).ok()) {
         // The value is not shown: it may hold a key.
         let unreadable = |_| Failure::usage("--rpc, or X402_RPC: the URL cannot be read");
+        if !port::is_sound_in(&node) {
+            let error = "--rpc, or X402_RPC: the port in the URL is none";
+            return Err(Failure::usage(error).help(request::PORT_HELP));
+        }
         budget = budget.ask(node.parse().map_err(unreadable)?);
     }
     Ok(Some(budget))
@@ -259,10 +274,24 @@ impl Watch {
 }
 
 impl Watched {
+    /// How to have the answer once more that was lost here.
+    fn again(&self) -> String {
+        let file = self.file();
+        format!(
+            "the answer could not be written; the same command, or x402 pay --resume {file}, asks for it \
+             again with the same payment, which pays once: a seller who keeps answers gives it again"
+        )
+    }
+
+    /// Where the payment is kept.
+    fn file(&self) -> String {
+        let file = self.kept.as_ref().map(|kept| kept.path.display());
+        file.map_or_else(|| "FILE".to_owned(), |path| path.to_string())
+    }
+
     /// How to go on with the payment: its file was written before it was sent, and never again.
     fn advice(&self) -> String {
-        let file = self.kept.as_ref().map(|kept| kept.path.display());
-        let file = file.map_or_else(|| "FILE".to_owned(), |path| path.to_string());
+        let file = self.file();
         let valid_before = self.payment.as_ref().map(|payment| payment.valid_before);
         let until = valid_before.map_or_else(String::new, |until| {
             format!("; it can be taken until Unix time {until}: look at the payer's account then")

@@ -29,6 +29,9 @@ pub(crate) struct PriceArgs {
     /// The request's body, or @FILE.
     #[arg(short, long, value_name = "BODY")]
     data: Option<String>,
+    /// What kind of body that is: it decides how the body is read. Without it, it is read as JSON.
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
     /// By the token: how many the request has, if they are not to be counted.
     #[arg(long, value_name = "N")]
     input_tokens: Option<u64>,
@@ -57,8 +60,10 @@ pub(crate) fn run(args: &PriceArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     };
     let body = body(args.data.as_deref())?;
-    let body = RequestBody::read(&body, |_| None);
+    let content_type = args.content_type.as_deref();
+    let body = RequestBody::read(&body, |name| content_type.filter(|_| name == "content-type"));
     let facts = RequestFacts::new(&args.method, path, Some(query), &body);
+    let facts = facts.by_rule(sold.tariff.rule_of_unknown());
     let usage = usage(args, sold, &body)?;
     let mut steps = Vec::new();
     let amount = sold.tariff.explain(&usage, &facts, |step| steps.push(step.to_string()));
@@ -68,7 +73,10 @@ pub(crate) fn run(args: &PriceArgs) -> Result<Exit, Failure> {
         }
         steps.iter().for_each(output::line);
     }
-    let amount = amount.map_err(|error| refuse(&error, sold))?;
+    let amount = amount.map_err(|error| match (error, body.check()) {
+        (QuoteError::Condition { .. }, Err(why)) => refuse(&error, sold).help(why),
+        _ => refuse(&error, sold),
+    })?;
     let price = amount.to_price(config.asset.decimals);
     output::line(format_args!("{price} {}", config.asset.symbol));
     Ok(Exit::Ok)
@@ -78,7 +86,7 @@ fn body(data: Option<&str>) -> Result<Vec<u8>, Failure> {
     match data.map(|data| data.split_at_checked(1)) {
         None | Some(None) => Ok(Vec::new()),
         Some(Some(("@", file))) => {
-            std::fs::read(file).map_err(|error| Failure::usage(error).at(file.to_owned()))
+            std::fs::read(file).map_err(|error| Failure::usage(error).at_file(file))
         }
         Some(Some((first, rest))) => Ok([first, rest].concat().into_bytes()),
     }
@@ -98,6 +106,9 @@ fn counted(tokens: Counted) -> String {
     match tokens {
         Counted::Bytes4(tokens) => {
             format!("the request is estimated: four bytes to a token, {tokens}")
+        }
+        Counted::Most(tokens) => {
+            format!("the request can be read in two ways: a token to each byte, {tokens}")
         }
         counted => format!("the request is counted as its model does: {}", counted.tokens()),
     }

@@ -1,10 +1,11 @@
 //! The seller's file, read anew while the gateway serves.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use x402_hyper::gateway::{Prices, Router};
 use x402_std::Seller;
-use x402_std::config::{Config, LedgerConfig};
+use x402_std::config::{Config, FacilitatorChoice, KeySource, LedgerConfig};
 
 use crate::args::ServeArgs;
 use crate::exit::Failure;
@@ -45,11 +46,27 @@ impl Reloading {
 fn check_same(served: &Config, config: &Config) -> Result<(), Failure> {
     let known = shop::assets_of(served);
     let is_known = shop::assets_of(config).iter().all(|asset| known.contains(asset));
-    if is_known && opened(served) == opened(config) {
+    let is_same = files(served) == files(config) && opened(served) == opened(config);
+    if is_known && is_same {
         return Ok(());
     }
     let what = "more than `routes`, `default` and `public_url` (beside a `name`) has changed";
     Err(Failure::usage(what).help("start the program anew"))
+}
+
+/// The files of keys and tokens. What may be a secret is hidden where they are shown.
+fn files(config: &Config) -> Vec<&Path> {
+    let chains = config.chain.iter().chain(config.chains.iter().map(|(_, chain)| chain));
+    let keys = chains.map(|chain| &chain.key).chain(&config.secret);
+    let keys = keys.filter_map(|key| match key {
+        KeySource::File(path) => Some(&**path),
+        KeySource::Text { .. } => None,
+    });
+    let token = match &config.facilitator {
+        FacilitatorChoice::Local => None,
+        FacilitatorChoice::Remote { token_file, .. } => token_file.as_deref(),
+    };
+    keys.chain(token).collect()
 }
 
 /// What of a file is not for each request, as texts to be compared, and not to be shown: nodes' URLs are
@@ -62,6 +79,7 @@ fn opened(config: &Config) -> [String; 3] {
     let parties = (&config.asset, &config.facilitator, &config.chain, &config.chains);
     let rules =
         (config.contract_wallets, &config.wallet_factories, config.later, config.credit_expires);
+    let rules = (rules, &config.cors);
     let limits = &config.limits;
     // The ledger's URL is hidden where it is shown, so it is compared as what it is.
     let ledger = match &config.ledger {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use x402_hyper::client::{BudgetError, ClientError, FetchError, HttpOptions};
+use x402_std::port;
 
 use crate::args::RequestArgs;
 use crate::exit::{Exit, Failure};
@@ -63,9 +64,16 @@ pub(crate) fn contradiction(
     Ok(None)
 }
 
+/// What is said where a port is none.
+pub(crate) const PORT_HELP: &str =
+    "write a number from 1 to 65535 behind the colon, or leave both out";
+
 pub(crate) fn uri(text: &str) -> Result<Uri, Failure> {
     let uri: Uri = text.parse().map_err(|_| Failure::usage("the URL cannot be read"))?;
     match uri.scheme() {
+        Some(_) if !port::is_sound_in(text) => {
+            Err(Failure::usage("the port in the URL is none").help(PORT_HELP))
+        }
         Some(_) => Ok(uri),
         None => {
             Err(Failure::usage("the URL has no scheme").help("begin it with http:// or https://"))
@@ -88,7 +96,8 @@ fn body(text: &str) -> Result<Bytes, Failure> {
         }
         None => return Ok(Bytes::copy_from_slice(text.as_bytes())),
     };
-    let unreadable = |error| Failure::usage(format!("the body cannot be read: {error}")).at(text);
+    let unreadable =
+        |error| Failure::usage(format!("the body cannot be read: {error}")).at_file(text);
     read.map(Bytes::from).map_err(unreadable)
 }
 
@@ -191,6 +200,10 @@ mod tests {
             assert!(!text.contains("sec"), "{text}");
         }
         assert!(uri("127.0.0.1:1/x").is_err());
+        for port in [":", ":0", ":65536", ":+80", ":0x50", ":80a"] {
+            assert!(uri(&format!("http://h{port}/")).is_err(), "{port}");
+        }
+        assert!(uri("http://h:65535/").is_ok() && uri("https://[::1]/").is_ok());
         assert!(build("http://h/".parse().unwrap(), None, &args(Some("G T"), &[], None)).is_err());
     }
 }

@@ -9,16 +9,16 @@ use x402_core::{Amount, Price};
 use x402_hyper::gateway::Gateway;
 use x402_hyper::listener::raise_descriptors;
 use x402_std::Ledger;
-use x402_std::chain::RpcChain;
 use x402_std::config::{Config, DefaultRoute, Overrides, PathPattern, Pricing, Route};
 use x402_std::quote::{TokenKey, TokenKeys};
 
 use crate::args::ServeArgs;
 use crate::devnet::listen;
 use crate::exit::{Exit, Failure};
+use crate::own::refuse_itself;
 use crate::reload::Reloading;
 use crate::shop::Shop;
-use crate::{metrics, output, signals};
+use crate::{metrics, output, signals, standing};
 
 /// How long what is owed may take to be settled when the gateway ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,15 +28,23 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     // Before anything is opened.
     let _ = raise_descriptors();
     let config = load(&args)?;
-    let shop = Arc::new(Shop::open(&config, allow_dev_key).await?);
-    let (stop, hangup) = (told_to_stop(), signals::Hangup::watch());
+    // Watched from the beginning: it may take a while until everything is there.
+    let (mut stop, hangup) = (Box::pin(told_to_stop()), signals::Hangup::watch());
+    let shop = tokio::select! {
+        shop = Shop::open(&config, allow_dev_key, true) => Arc::new(shop?),
+        () = &mut stop => return Ok(Exit::Ok),
+    };
+    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
+    let gateway = gateway.signing(token_keys(&config, &*shop.ledger).await?);
+    // Whoever is told that it listens finds all of it.
     let listener = listen(config.listen)?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    refuse_itself(&config.upstream, address).await?;
+    let metrics = config.metrics.map(listen).transpose()?;
     output::line(describe(&config, &address.to_string()));
     describe_gas(&shop).await;
-    let metrics = match config.metrics {
-        Some(address) => {
-            let listener = listen(address)?;
+    let metrics = match metrics {
+        Some(listener) => {
             let address = listener.local_addr().map_err(Failure::failed)?;
             output::line(format_args!("metrics are at http://{address}/metrics"));
             Some(tokio::spawn(metrics::serve(listener, Arc::clone(&shop))))
@@ -44,8 +52,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         None => None,
     };
     let resolving = tokio::spawn(Arc::clone(&shop).resolve());
-    let gateway = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::usage)?;
-    let gateway = gateway.signing(token_keys(&config, &*shop.ledger).await?);
+    let watching = tokio::spawn(standing::watch(shop.chains.clone()));
     let (prices, seller) = (gateway.prices(), Arc::clone(&shop.seller));
     let reloading = Reloading { args, prices, seller, hangup };
     let reloading = tokio::spawn(reloading.run(config));
@@ -56,6 +63,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         output::note("some payments are owed still: they are settled after the next start");
     }
     resolving.abort();
+    watching.abort();
     if let Some(metrics) = metrics {
         metrics.abort();
     }
@@ -201,21 +209,7 @@ fn invitation(route: &Route, config: &Config, address: &str) -> Option<String> {
 
 async fn describe_gas(shop: &Shop) {
     for chain in &shop.chains {
-        describe_account(chain).await;
-    }
-}
-
-pub(crate) async fn describe_account(chain: &RpcChain) {
-    let account = chain.address();
-    match chain.balance().await {
-        Ok(wei) if wei == Amount::ZERO => {
-            output::note(format_args!("warning: {account} pays the gas, and has no ether"));
-        }
-        Ok(wei) => output::line(format_args!(
-            "gas is paid by {account}, who has {} ether",
-            wei.to_price(18)
-        )),
-        Err(error) => tracing::warn!(%error, "the gas account's balance cannot be read"),
+        standing::describe(chain).await;
     }
 }
 

@@ -9,12 +9,15 @@ use x402_core::{Address, ChainId, LogOrder, Recover, Signer as _};
 use x402_hyper::facilitator::HttpFacilitator;
 use x402_std::chain::{Coalesced, RpcChain, RpcOptions, RpcUrl, StartError};
 use x402_std::config::{ChainConfig, Config, FacilitatorChoice, LedgerConfig, OwnedAsset, RpcText};
-use x402_std::facilitator::Entrusted;
+use x402_std::facilitator::{Entrusted, FacilitatorError};
 use x402_std::ledger::{LedgerError, MemoryLedger, PostgresLedger, RedbLedger, RedisLedger};
+use x402_std::secret_file;
 use x402_std::seller::{OnChain, Rail, SellerOptions};
 use x402_std::{Facilitator as _, Ledger, Seller, devnet};
+use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
+use crate::patience::{Patience, Trouble};
 
 /// How often payments are looked after whose outcome is not known.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
@@ -28,8 +31,14 @@ pub(crate) struct Shop {
 
 impl Shop {
     /// Connects to the chains, or to the facilitator, makes sure that they are the right ones, and
-    /// opens the ledger.
-    pub(crate) async fn open(config: &Config, allow_dev_key: bool) -> Result<Self, Failure> {
+    /// opens the ledger. For what cannot be reached it waits as the configuration says if `is_server`; a
+    /// command that is over soon does without.
+    pub(crate) async fn open(
+        config: &Config,
+        allow_dev_key: bool,
+        is_server: bool,
+    ) -> Result<Self, Failure> {
+        let patience = if is_server { config.on_start.into() } else { Patience::None };
         let assets = assets_of(config);
         let options = SellerOptions {
             contract_wallets: config.contract_wallets,
@@ -43,8 +52,8 @@ impl Shop {
         for (chain_id, chain) in main.chain(config.chains.iter().map(|(id, chain)| (*id, chain))) {
             let transfer_next = transfer_next(chain_id, &assets);
             let options = RpcOptions { transfer_next, ..RpcOptions::new(chain_id) };
-            let chain = connect(chain, options, allow_dev_key).await?;
-            check_assets(&chain, chain_id, &assets).await?;
+            let chain = connect(chain, options, allow_dev_key, patience).await?;
+            check_assets(&chain, chain_id, &assets, patience).await?;
             chains.push((chain_id, Arc::new(chain)));
         }
         let rails = match &config.facilitator {
@@ -60,7 +69,11 @@ impl Shop {
             FacilitatorChoice::Remote { url, token_file, .. } => {
                 let timeouts = config.routes.iter().map(|route| route.max_timeout_seconds);
                 let timeouts = timeouts.collect();
-                entrust(url, token_file.as_deref(), &assets, timeouts, &chains).await?
+                let facilitator = Arc::new(find_facilitator(url, token_file.as_deref())?);
+                if is_server {
+                    check_facilitator(&facilitator, &assets, patience).await?;
+                }
+                entrust(&facilitator, &assets, timeouts, &chains)
             }
         };
         let ledger = open_ledger(&config.ledger).await?;
@@ -135,6 +148,7 @@ pub(crate) async fn connect(
     chain: &ChainConfig,
     options: RpcOptions,
     allow_dev_key: bool,
+    patience: Patience,
 ) -> Result<RpcChain, Failure> {
     let parse = |url: &RpcText| RpcUrl::parse(url.expose()).map_err(Failure::usage);
     let url = parse(&chain.rpc)?;
@@ -150,9 +164,17 @@ pub(crate) async fn connect(
         confirmations: chain.confirmations,
         finality: chain.finality.unwrap_or(options.finality),
         log_range: chain.log_range.unwrap_or(options.log_range),
+        max_fee_per_gas: chain.costs.max_fee_per_gas.unwrap_or(options.max_fee_per_gas),
+        max_gas_cost: chain.costs.max_gas_cost.unwrap_or(options.max_gas_cost),
         ..options
     };
-    RpcChain::connect_to(url, others, signer, options).await.map_err(|error| start(&error))
+    let node = format!("the node of {}", options.chain_id);
+    let connect = async || {
+        let (url, others) = (url.clone(), others.clone());
+        let chain = RpcChain::connect_to(url, others, signer.clone(), options.clone());
+        chain.await.map_err(|error| start(&error))
+    };
+    patience.wait(&node, connect).await
 }
 
 /// The tokens of a chain whose logs are in a known order, by the file or by the table.
@@ -168,25 +190,36 @@ pub(crate) async fn check_assets(
     chain: &RpcChain,
     chain_id: ChainId,
     assets: &[OwnedAsset],
+    patience: Patience,
 ) -> Result<(), Failure> {
+    let node = format!("the node of {chain_id}");
     for asset in assets.iter().filter(|asset| asset.chain_id == chain_id) {
-        chain.check_asset(&asset.as_asset()).await.map_err(|error| start(&error))?;
+        let asset = asset.as_asset();
+        let check = async || chain.check_asset(&asset).await.map_err(|error| start(&error));
+        patience.wait(&node, check).await?;
     }
     Ok(())
 }
 
-/// Rails by way of a facilitator, one for each chain.
-async fn entrust(
-    url: &str,
-    token_file: Option<&Path>,
-    assets: &[OwnedAsset],
-    timeouts: Vec<u32>,
-    chains: &[(ChainId, Arc<RpcChain>)],
-) -> Result<Vec<(ChainId, Arc<dyn Rail>)>, Failure> {
+fn find_facilitator(url: &str, token_file: Option<&Path>) -> Result<HttpFacilitator, Failure> {
     let token = token_file.map(read_token).transpose()?;
-    let facilitator = HttpFacilitator::new(url, token.as_deref()).map_err(Failure::usage)?;
-    let facilitator = Arc::new(facilitator);
-    match facilitator.supported().await {
+    let token = token.as_ref().map(|token| token.as_str());
+    HttpFacilitator::new(url, token).map_err(Failure::usage)
+}
+
+/// Makes sure that the facilitator is there, and says where it does not settle what is sold.
+async fn check_facilitator(
+    facilitator: &HttpFacilitator,
+    assets: &[OwnedAsset],
+    patience: Patience,
+) -> Result<(), Failure> {
+    let ask = async || match facilitator.supported().await {
+        Err(error @ FacilitatorError::Unavailable(_)) => Err(Trouble::Away(
+            Failure::failed(error).help("is the facilitator running, and facilitator.url right?"),
+        )),
+        answer => Ok(answer),
+    };
+    match patience.wait("the facilitator", ask).await? {
         Ok(supported) => {
             for asset in assets {
                 let network = asset.chain_id.to_string();
@@ -197,12 +230,22 @@ async fn entrust(
         }
         Err(error) => tracing::warn!(%error, "the facilitator does not say what it settles"),
     }
+    Ok(())
+}
+
+/// Rails by way of a facilitator, one for each chain.
+fn entrust(
+    facilitator: &Arc<HttpFacilitator>,
+    assets: &[OwnedAsset],
+    timeouts: Vec<u32>,
+    chains: &[(ChainId, Arc<RpcChain>)],
+) -> Vec<(ChainId, Arc<dyn Rail>)> {
     let mut rails: Vec<(ChainId, Arc<dyn Rail>)> = Vec::new();
     for asset in assets {
         if rails.iter().any(|(known, _)| *known == asset.chain_id) {
             continue;
         }
-        let rail = Entrusted::new(Arc::clone(&facilitator) as _, assets.to_vec());
+        let rail = Entrusted::new(Arc::clone(facilitator) as _, assets.to_vec());
         let rail = rail.with_timeouts(timeouts.clone());
         let chain = chains.iter().find(|(known, _)| *known == asset.chain_id);
         let rail = match chain {
@@ -211,19 +254,34 @@ async fn entrust(
         };
         rails.push((asset.chain_id, Arc::new(rail)));
     }
-    Ok(rails)
+    rails
 }
 
 /// The bearer token in a file: one line.
-pub(crate) fn read_token(path: &Path) -> Result<String, Failure> {
-    let unreadable = |error| Failure::usage(error).at(path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let token = text.trim().to_owned();
+fn read_token(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    /// No server takes a longer header field.
+    const MOST: usize = 4096;
+    let text = read_secret(path, MOST)?;
+    let token = text.trim();
     if token.len() < 16 || !token.bytes().all(|b| b.is_ascii_graphic()) {
         let error = "the token is shorter than 16 letters, or has others than those of ASCII";
-        return Err(unreadable(error.to_owned()).help("make one: openssl rand -hex 32"));
+        let failure = Failure::usage(error).at_file(path);
+        return Err(failure.help("make one: openssl rand -hex 32"));
     }
-    Ok(token)
+    Ok(Zeroizing::new(token.to_owned()))
+}
+
+/// The text of a file with tokens.
+pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<String>, Failure> {
+    let bytes = secret_file::read(path, most).map_err(|error| {
+        Failure::usage(error).help("name the file of the token in token_file, and not the token")
+    })?;
+    let text = core::str::from_utf8(&bytes).map_err(|_| {
+        Failure::usage("the file of the token is no text")
+            .at_file(path)
+            .help("make one: openssl rand -hex 32")
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Everybody knows the keys of the development mnemonic, and some take what is sent there at once.
@@ -236,10 +294,11 @@ fn refuse_dev_key(address: Address) -> Result<(), Failure> {
         .help("use a key of your own; or, on a test chain that nobody else uses, --allow-dev-key"))
 }
 
-fn start(error: &StartError) -> Failure {
-    match error {
+fn start(error: &StartError) -> Trouble {
+    Trouble::Wrong(match error {
         StartError::Unavailable(_) => {
-            Failure::failed(error).help("is the node running, and chain.rpc right?")
+            let failure = Failure::failed(error);
+            return Trouble::Away(failure.help("is the node running, and chain.rpc right?"));
         }
         StartError::ChainId { .. } => {
             Failure::usage(error).help("change network, or the node in chain.rpc")
@@ -249,7 +308,7 @@ fn start(error: &StartError) -> Failure {
         _ => {
             Failure::usage(error).help("signatures for this asset would not be taken on this chain")
         }
-    }
+    })
 }
 
 pub(crate) async fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, Failure> {
@@ -257,7 +316,7 @@ pub(crate) async fn open_ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>
         LedgerConfig::Memory => Ok(Arc::new(MemoryLedger::new())),
         LedgerConfig::File(path) => match RedbLedger::open(path) {
             Ok(ledger) => Ok(Arc::new(ledger)),
-            Err(error) => Err(Failure::new(Exit::Failed, error).at(path.display()).help(
+            Err(error) => Err(Failure::new(Exit::Failed, error).at_file(path).help(
                 "a ledger belongs to one process; name another file in ledger, or stop the other",
             )),
         },

@@ -19,8 +19,8 @@ Examples:
   x402 simulate /var/log/nginx/access.log --config x402.yaml
 
 A line is of the common or combined log format, or a JSON object with method, path (with its query) and,
-if they are known, status, body, input_tokens, output_tokens and duration_ms. What was answered with 400
-or above earns nothing. What depends on a body that is not in the log is priced as without it.";
+if they are known, status, body, content_type, input_tokens, output_tokens and duration_ms. What was answered
+with 400 or above earns nothing. What depends on a body that is not in the log is priced as without it.";
 
 /// Print what a log of requests would have earned.
 #[derive(Args, Debug)]
@@ -41,6 +41,7 @@ struct Logged {
     target: String,
     status: u64,
     body: String,
+    content_type: Option<String>,
     input_tokens: Option<u64>,
     output_tokens: u64,
     duration_ms: u64,
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<Exit, Failure> {
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::load(&args.config, env, &Overrides::default());
     let config = config.map_err(|error| Failure::configuration(&error))?;
-    let unreadable = |error| Failure::usage(error).at(args.log.display());
+    let unreadable = |error| Failure::usage(error).at_file(&args.log);
     let log = File::open(&args.log).map_err(unreadable)?;
     let mut routes = vec![Earned::default(); config.routes.len()];
     let (mut unread, mut unsold) = (0_u64, 0_u64);
@@ -129,8 +130,11 @@ impl Earned {
 /// What a request costs; `None` where it cannot be priced.
 fn price(sold: &Sold, logged: &Logged) -> Option<Amount> {
     let (path, query) = logged.target.split_once('?').unwrap_or((&logged.target, ""));
-    let body = RequestBody::read(logged.body.as_bytes(), |_| None);
+    let content_type = logged.content_type.as_deref();
+    let header = |name: &str| content_type.filter(|_| name == "content-type");
+    let body = RequestBody::read(logged.body.as_bytes(), header);
     let facts = RequestFacts::new(&logged.method, path, Some(query), &body);
+    let facts = facts.by_rule(sold.tariff.rule_of_unknown());
     let usage = match sold.tariff.model() {
         Model::PerToken { .. } => {
             let input = logged.input_tokens.unwrap_or_else(|| body.count_input().tokens());
@@ -178,6 +182,7 @@ impl Logged {
             target: text("path")?,
             status: number("status").unwrap_or(200),
             body,
+            content_type: text("content_type"),
             input_tokens: number("input_tokens"),
             output_tokens: number("output_tokens").unwrap_or(0),
             duration_ms: number("duration_ms").unwrap_or(0),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use x402_std::secret_file::SecretPath;
 use x402_std::vectors::{self, Report};
 
 use crate::args::VectorsArgs;
@@ -23,7 +24,7 @@ pub(crate) fn run(args: &VectorsArgs) -> Result<Exit, Failure> {
 }
 
 fn read(path: &Path) -> Result<Report, Failure> {
-    let at = |failure: Failure| failure.at(path.display());
+    let at = |failure: Failure| failure.at_file(path);
     let text = std::fs::read_to_string(path).map_err(|error| at(Failure::usage(error)))?;
     vectors::run(&text).map_err(|error| at(Failure::usage(error)))
 }
@@ -39,7 +40,7 @@ struct Totals {
 impl Totals {
     fn add(&mut self, path: &Path, report: &Report) {
         for failure in &report.failed {
-            output::line(format_args!("{}: {failure}", path.display()));
+            output::line(format_args!("{}: {failure}", SecretPath::from(path)));
         }
         self.passed += report.passed;
         self.failed += report.failed.len() as u64;

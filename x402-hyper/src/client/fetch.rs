@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
+use x402_std::port;
 
 use super::redirect;
 use super::{Answer, ClientError, Event, FetchError, HttpOptions, Payment, Unresolved, Verdict};
@@ -44,6 +45,9 @@ impl Fetch {
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, FetchError> {
+        if !has_sound_port(request.uri()) {
+            return Err(FetchError::Connect("the port in the URL is none".to_owned()));
+        }
         let (timeout, limit) = (self.options.request_timeout, self.options.body_limit);
         let exchange = async {
             let response = self.client.request(request.map(Full::new)).await.map_err(|error| {
@@ -171,6 +175,11 @@ pub(super) fn check(request: &Request<Bytes>) -> Result<(), ClientError> {
     if has_user(uri) {
         return refuse("the URL holds a user or a password; send them in a header field");
     }
+    if !has_sound_port(uri) {
+        return refuse(
+            "the port in the URL is none: write a number from 1 to 65535, or leave it out",
+        );
+    }
     if request.headers().keys().any(super::is_payment_field) {
         return refuse("it has payment header fields of its own");
     }
@@ -184,4 +193,8 @@ pub(super) fn check(request: &Request<Bytes>) -> Result<(), ClientError> {
 
 pub(super) fn has_user(uri: &Uri) -> bool {
     uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+}
+
+pub(super) fn has_sound_port(uri: &Uri) -> bool {
+    uri.authority().is_some_and(|authority| port::is_sound(authority.as_str()))
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::LOCATION;
 use http::{Method, Request, Response, StatusCode, Uri};
 
-use super::fetch::has_user;
+use super::fetch::{has_sound_port, has_user};
 
 /// Where the answer sends the request, if it is to be followed: within the origin, and with the
 /// same method. Everything else is the caller's to decide.
@@ -24,7 +24,8 @@ pub(super) fn target(request: &Request<Bytes>, response: &Response<Bytes>) -> Op
         return None;
     };
     let uri = resolve(request.uri(), location.to_str().ok()?)?;
-    (!has_user(&uri) && origin(&uri)? == origin(request.uri())?).then_some(uri)
+    (has_sound_port(&uri) && !has_user(&uri) && origin(&uri)? == origin(request.uri())?)
+        .then_some(uri)
 }
 
 /// Scheme, host in lower case, and port.
@@ -136,6 +137,8 @@ mod tests {
             "http://a.example:81/y",
             "//b.example/y",
             "http://u@a.example/y",
+            "http://a.example:65616/y",
+            "http://a.example:/y",
             "ftp://a.example/y",
             "mailto:a@b",
             "http://",

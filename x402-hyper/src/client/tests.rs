@@ -588,7 +588,14 @@ async fn parallel_payments_are_different_ones() {
 #[tokio::test]
 async fn requests_that_must_not_be_sent_are_not() {
     let client = client(limits());
-    for url in ["/path", "ftp://127.0.0.1/", "http://user:secret@127.0.0.1/"] {
+    for url in [
+        "/path",
+        "ftp://127.0.0.1/",
+        "http://user:secret@127.0.0.1/",
+        "http://127.0.0.1:65616/",
+        "http://127.0.0.1:+80/",
+        "http://127.0.0.1:/",
+    ] {
         let error = client.send(Request::get(url).body(Bytes::new()).unwrap()).await.unwrap_err();
         assert!(matches!(error, ClientError::Request(_)), "{url}: {error}");
         assert!(!error.to_string().contains("secret"));

@@ -16,7 +16,7 @@ use x402_core::{Reason, keccak256};
 use x402_std::facilitator::{
     FacilitatorError, Request as Asked, SettleAnswer, Supported, VerifyAnswer,
 };
-use x402_std::{BoxFuture, Facilitator};
+use x402_std::{BoxFuture, Facilitator, port};
 
 use super::MAX_BODY;
 use crate::idempotency;
@@ -41,13 +41,15 @@ pub struct HttpFacilitator {
     timeout: Duration,
 }
 
-/// The URL is none of https, or of http on this machine.
+/// The URL is none of https, or of http on this machine, or its port is none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidUrl;
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a facilitator is reached by https, or by http on this machine")
+        f.write_str(
+            "a facilitator is reached by https, or by http on this machine, at a port from 1 to 65535",
+        )
     }
 }
 
@@ -107,7 +109,8 @@ impl HttpFacilitator {
             _ => false,
         };
         let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
-        if !is_safe || has_user || url.contains(['?', '#']) {
+        let is_port = port::is_sound_in(url);
+        if !is_safe || !is_port || has_user || url.contains(['?', '#']) {
             return Err(InvalidUrl);
         }
         let secret = secret_of(token);
@@ -228,6 +231,12 @@ impl HttpFacilitator {
             if answer.status() == StatusCode::TOO_MANY_REQUESTS && tries < TRIES {
                 sleep(pause(answer.headers(), tries)).await;
                 continue;
+            }
+            // Who stands before it says so, or it has too much to do: it may be there later.
+            let status = answer.status();
+            if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
+                let why = format!("it answers {}", status.as_u16());
+                return Err(FacilitatorError::Unavailable(why));
             }
             let shape = FacilitatorError::Unbelievable("it has another form");
             return Supported::parse(answer.body()).map_err(|_| shape);

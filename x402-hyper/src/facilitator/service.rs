@@ -1,4 +1,4 @@
-use core::fmt;
+use core::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use x402_core::ChainId;
 use x402_core::wire::WireError;
 use x402_std::Facilitator;
 use x402_std::facilitator::{Caller, FacilitatorError, KnownSettlement, Request as Asked, Sought};
@@ -33,6 +34,34 @@ struct Shared {
     facilitator: Arc<dyn Facilitator>,
     sellers: Sellers,
     metrics: Metrics,
+    report: Option<Box<dyn Fn() -> Report + Send + Sync>>,
+}
+
+/// How the chains stand that a facilitator settles on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Report {
+    /// More lines for `/metrics`, in Prometheus' text format.
+    pub metrics: String,
+    /// The chains on which nothing can be settled for the moment, for what lies with the facilitator.
+    pub unready: Vec<ChainId>,
+    /// Whether there is a chain on which payments can be settled.
+    pub is_any_ready: bool,
+}
+
+impl Report {
+    /// The answer to `/healthz`: 503 where nothing can be settled at all.
+    fn health(&self) -> Answer {
+        let mut lines = String::from(if self.is_any_ready { "ok\n" } else { "not ready\n" });
+        for chain_id in &self.unready {
+            // A String takes everything.
+            let _ = writeln!(lines, "nothing is settled on {chain_id}");
+        }
+        let mut answer = text(lines);
+        if !self.is_any_ready {
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        answer
+    }
 }
 
 impl fmt::Debug for FacilitatorService {
@@ -52,7 +81,18 @@ impl FacilitatorService {
     /// As [`Self::new`], for several sellers, each with a token of its own.
     #[must_use]
     pub fn with_sellers(facilitator: Arc<dyn Facilitator>, sellers: Sellers) -> Self {
-        Self { shared: Arc::new(Shared { facilitator, sellers, metrics: Metrics::default() }) }
+        let metrics = Metrics::default();
+        Self { shared: Arc::new(Shared { facilitator, sellers, metrics, report: None }) }
+    }
+
+    /// The same, which says at `/healthz` and `/metrics` how the chains stand. It has no effect once a request
+    /// was answered.
+    #[must_use]
+    pub fn reporting(mut self, report: impl Fn() -> Report + Send + Sync + 'static) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.report = Some(Box::new(report));
+        }
+        self
     }
 
     /// Answers one request.
@@ -76,6 +116,11 @@ impl FacilitatorService {
         };
         self.shared.metrics.request(endpoint, answer.status().as_u16());
         answer
+    }
+
+    fn report(&self) -> Report {
+        let unknown = || Report { is_any_ready: true, ..Report::default() };
+        self.shared.report.as_ref().map_or_else(unknown, |report| report())
     }
 
     /// Who asks; else the answer to what is not to be asked so, or by them.
@@ -117,8 +162,8 @@ impl FacilitatorService {
         B: Body<Data = Bytes, Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
     {
         match endpoint {
-            "healthz" => text("ok\n"),
-            "metrics" => text(self.shared.metrics.to_text()),
+            "healthz" => self.report().health(),
+            "metrics" => text(self.shared.metrics.to_text() + &self.report().metrics),
             "settlements" => self.look_up(head.uri.path(), &caller).await,
             "supported" => match self.shared.facilitator.supported().await {
                 Ok(supported) => json(StatusCode::OK, supported.to_json()),

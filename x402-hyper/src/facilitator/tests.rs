@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use x402_core::ChainId;
 use x402_std::facilitator::{
     FacilitatorError, Request as Asked, SettleAnswer, Supported, VerifyAnswer,
 };
@@ -107,6 +108,27 @@ async fn ask(
 
 fn text_of(body: &[u8]) -> Value {
     Value::String(String::from_utf8_lossy(body).into_owned())
+}
+
+#[tokio::test]
+async fn a_facilitator_that_can_settle_nothing_is_not_healthy() {
+    for (unready, is_any_ready, expected) in [
+        (vec![], true, (200, "ok\n")),
+        (vec![ChainId::BASE], true, (200, "ok\nnothing is settled on eip155:8453\n")),
+        (vec![ChainId::BASE], false, (503, "not ready\nnothing is settled on eip155:8453\n")),
+    ] {
+        let service = FacilitatorService::new(Arc::new(Says::yes()), None);
+        let report = move || Report {
+            metrics: "x402_ready 1\n".into(),
+            unready: unready.clone(),
+            is_any_ready,
+        };
+        let service = service.reporting(report);
+        let (status, text) = ask(&service, "GET", "/healthz", None, "").await;
+        assert_eq!((status, text), (expected.0, json!(expected.1)));
+        let (_, metrics) = ask(&service, "GET", "/metrics", None, "").await;
+        assert!(metrics.as_str().unwrap().ends_with("\nx402_ready 1\n"), "{metrics}");
+    }
 }
 
 #[tokio::test]
@@ -313,6 +335,9 @@ fn only_https_leaves_the_machine() {
         "https://facilitator.example/?key=1",
         "https://facilitator.example/x#f",
         "ftp://127.0.0.1",
+        "http://127.0.0.1:65616",
+        "http://127.0.0.1:+80",
+        "https://facilitator.example:",
         "/x",
         "",
     ] {

@@ -3,8 +3,7 @@
 use core::net::IpAddr;
 
 use http::header::{
-    ACCEPT_RANGES, CONNECTION, EXPECT, FORWARDED, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRAILER,
+    CONNECTION, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,7 +13,7 @@ use x402_core::{Address, PaymentId, keccak256};
 use crate::idempotency;
 
 /// Fields of one connection.
-const HOP_BY_HOP: [HeaderName; 11] = [
+const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -22,7 +21,6 @@ const HOP_BY_HOP: [HeaderName; 11] = [
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     EXPECT,
@@ -53,10 +51,6 @@ const OVERRIDES: [&str; 20] = [
     "x-client-ip",
 ];
 
-/// Fields that make of a whole answer a part of one, or none.
-const CONDITIONAL: [HeaderName; 6] =
-    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
-
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -73,20 +67,11 @@ pub(super) struct Origin {
 
 /// Makes the fields of a request those that the upstream is to see.
 pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &Origin) {
-    strip_connection(headers);
-    for name in OVERRIDES {
-        headers.remove(name);
-    }
-    headers.remove(FORWARDED);
-    // Behind a CGI-like interface `X_Payer` and `X-Payer` are the same variable.
-    let odd: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-    for name in odd {
-        headers.remove(name);
-    }
-    if origin.paid.is_some() {
-        for name in CONDITIONAL {
-            headers.remove(name);
-        }
+    let takes_trailers = takes_trailers(headers);
+    strip_request(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     let asked = headers.insert(HOST, host.clone());
     set(headers, FORWARDED_HOST, asked);
@@ -103,12 +88,32 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, host: &HeaderValue, origin: &
     set(headers, PAYMENT_ID, id);
 }
 
-/// Makes the fields of an answer those that the client is to see.
-pub(super) fn from_upstream(headers: &mut HeaderMap, is_paid: bool) {
+/// Removes what a client may say neither before a body nor behind it.
+fn strip_request(headers: &mut HeaderMap) {
     strip_connection(headers);
-    if is_paid {
-        headers.remove(ACCEPT_RANGES);
+    for name in OVERRIDES {
+        headers.remove(name);
     }
+    headers.remove(FORWARDED);
+    // Behind a CGI-like interface `X_Payer` and `X-Payer` are the same variable.
+    let odd: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in odd {
+        headers.remove(name);
+    }
+}
+
+/// Removes from behind a request's body what the upstream is told before it, for some servers make one of both.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_request(trailers);
+    let own = [FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, PAYER, PAYMENT_ID, IDEMPOTENCY_KEY];
+    for name in own {
+        trailers.remove(name);
+    }
+}
+
+/// Makes the fields of an answer, before its body or behind it, those that the client is to see.
+pub(super) fn from_upstream(headers: &mut HeaderMap) {
+    strip_connection(headers);
     let payments: Vec<_> = headers.keys().filter(|name| is_of_payment(name)).cloned().collect();
     for name in payments {
         headers.remove(name);
@@ -121,6 +126,13 @@ fn is_of_payment(name: &HeaderName) -> bool {
     let prefixes = ["x-payment-", "payment-"];
     let names = ["x-payment", "settlement-overrides", "extension-responses"];
     prefixes.iter().any(|prefix| name.starts_with(prefix)) || names.contains(&name)
+}
+
+/// Whether the client takes fields behind an answer's body.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(TE).iter().filter_map(|line| line.to_str().ok());
+    let mut codings = lines.flat_map(|line| line.split(','));
+    codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 fn strip_connection(headers: &mut HeaderMap) {
@@ -187,7 +199,7 @@ mod tests {
             ("Range", "bytes=0-0"),
             ("If-None-Match", "*"),
             ("TE", "trailers"),
-            ("Trailer", "X-Payment-Signature"),
+            ("Trailer", "X-Sum"),
             ("Transfer-Encoding", "chunked"),
             ("Upgrade", "h2c"),
             ("X-Forwarded-For", "1.2.3.4"),
@@ -206,8 +218,13 @@ mod tests {
         to_upstream(&mut free, &host, &Origin { peer, paid: None });
         let common = [
             "accept-encoding",
+            "connection",
             "content-length",
             "host",
+            "if-none-match",
+            "range",
+            "te",
+            "trailer",
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
@@ -217,7 +234,11 @@ mod tests {
             names.sort_unstable();
             names
         };
-        assert_eq!(names(&free), with(&["if-none-match", "range"]));
+        assert_eq!(names(&free), with(&[]));
+        assert_eq!(
+            (&free["connection"], &free["te"]),
+            (&HeaderValue::from_static("te"), &HeaderValue::from_static("trailers"))
+        );
         let mut paid = headers(&sent);
         let payment = PaymentId::from_bytes(&[7; PaymentId::LEN]);
         let payer = Some((Address::new([0x11; 20]), Some(payment)));
@@ -243,6 +264,7 @@ mod tests {
     #[test]
     fn an_answer_loses_what_is_not_the_clients() {
         let mut answer = headers(&[
+            ("Accept-Ranges", "bytes"),
             ("Connection", "close, X-Named"),
             ("Content-Length", "4"),
             ("ETag", "a"),
@@ -257,7 +279,23 @@ mod tests {
             ("X-Payment-Payer", "a"),
             ("X-Payment-Response", "a"),
         ]);
-        from_upstream(&mut answer, false);
-        assert_eq!(names(&answer), ["content-length", "etag"]);
+        from_upstream(&mut answer);
+        assert_eq!(names(&answer), ["accept-ranges", "content-length", "etag"]);
+    }
+
+    #[test]
+    fn behind_a_body_nobody_is_a_payer() {
+        let mut trailers = headers(&[
+            ("Forwarded", "for=1.2.3.4"),
+            ("Idempotency-Key", "a"),
+            ("X-Forwarded-For", "1.2.3.4"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("X-Payer", "0xevil"),
+            ("X_Payer", "0xevil"),
+            ("X-Payment-Id", "0xevil"),
+            ("X-Sum", "a"),
+        ]);
+        strip_trailers(&mut trailers);
+        assert_eq!(names(&trailers), ["x-sum"]);
     }
 }

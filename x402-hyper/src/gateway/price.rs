@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
-use x402_core::condition::ConditionError;
+use x402_core::condition::{ConditionError, Fault};
 use x402_core::tariff::{Model, QuoteError, Usage};
 use x402_core::{Amount, Offer};
 use x402_std::config::{OwnedTariff, Sold};
@@ -97,26 +97,33 @@ impl RulePrice {
 
 impl Varying {
     fn quote(&self, request: &Parts, body: &[u8]) -> Quote {
-        let body = RequestBody::read(body, |name| field(&request.headers, name));
+        let body = RequestBody::read(body, |name| only_field(&request.headers, name));
         let (method, uri) = (request.method.as_str(), &request.uri);
         let facts = RequestFacts::new(method, uri.path(), uri.query(), &body);
+        let facts = facts.by_rule(self.tariff.rule_of_unknown());
         match self.tariff.quote(&Usage::default(), &facts) {
             Ok(amount) => {
                 let mut sale = self.sale.clone();
                 set_amount(&mut sale, amount);
                 Quote::Paid(Arc::new(sale))
             }
-            Err(error) => Quote::Unpriced(self.explain(&error)),
+            Err(error) => Quote::Unpriced(self.explain(&error, &body)),
         }
     }
 
     /// In words for whoever sent the request.
-    fn explain(&self, error: &QuoteError) -> String {
+    fn explain(&self, error: &QuoteError, body: &RequestBody<'_>) -> String {
         let QuoteError::Condition { multiplier, error: fault } = error else {
             return error.to_string();
         };
         let name = self.excerpt(*multiplier, fault);
-        format!("`{name}` is of another kind than the price depends on, or can be read in two ways")
+        match (fault.fault, body.check()) {
+            (Fault::Unreadable, Err(why)) => format!("`{name}` is not known: {why}"),
+            (Fault::Unreadable, Ok(())) => format!(
+                "`{name}` can be read in two ways: send it once, spelled like this, in the body or in the query"
+            ),
+            _ => format!("`{name}` is of another kind than the price depends on"),
+        }
     }
 
     fn excerpt(&self, multiplier: usize, error: &ConditionError) -> String {
@@ -135,6 +142,13 @@ pub(super) fn set_amount(sale: &mut Sale, amount: Amount) {
     for offer in first.into_iter().chain(ceilings) {
         *offer = Offer::with_amount(*offer, amount);
     }
+}
+
+/// A field of a request's head, as a text; where it is there more than once, or is no text, one that says nothing.
+pub(super) fn only_field<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    Some(if values.next().is_some() { "" } else { value.to_str().unwrap_or_default() })
 }
 
 /// A field of a head, as a text.

@@ -38,6 +38,11 @@ impl Prices {
         self.now().limits(path, method)
     }
 
+    /// Whether the upstream heeds `Idempotency-Key` in what a request is for.
+    pub(super) fn heed_keys(&self, path: &str, method: &Method) -> bool {
+        self.now().heeds_keys(path, method)
+    }
+
     /// Whether what a request is for is sold by the time.
     pub(super) fn sell_time(&self, path: &str, method: &Method) -> bool {
         self.now().sells_time(path, method)

@@ -1,8 +1,5 @@
 use core::convert::Infallible;
 use core::error::Error;
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
-use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
@@ -12,39 +9,35 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use pin_project_lite::pin_project;
 use tokio::sync::watch;
-use tokio::time::{Timeout, timeout};
+use tokio::time::timeout;
+use x402_std::BoxFuture;
 use x402_std::config::{RequestLimits, Upstream};
+use x402_std::port;
 
 use super::fields::{self, Origin};
+use super::fit::{Wanted, is_framed};
+use super::trailers::Trailers;
 use super::tunnel::{self, Tunnel, Tunnelled};
+use super::upstream::{Connections, HeedsKeys, Outgoing};
 use super::{GatewayError, GatewayOptions};
-use crate::listener::{LEAST_BUFFER, Pace, Seat, Timed, TooLong, TooSlow, Visitor};
-use crate::server::{Allowance, Notice, Paid, Peer, RequestBody, from_now};
+use crate::listener::{BrokenOff, Pace, Seat, Timed, TooLong, TooSlow, Visitor};
+use crate::server::{Allowance, Notice, Paid, Peer, Readiness, from_now};
 
-/// For how long a connection is kept for the next request: less than the five seconds after which
-/// many servers hang up, so that no request is sent just then.
-const POOL_IDLE: Duration = Duration::from_secs(4);
-
-pub(super) type ProxyBody = Either<Timed<Incoming>, Either<Full<Bytes>, Tunnelled>>;
+pub(super) type ProxyBody = Either<Trailers<Timed<Incoming>>, Either<Full<Bytes>, Tunnelled>>;
 
 /// Passes requests on to the upstream, and its answers back.
 #[derive(Clone)]
 pub(super) struct Proxy(Arc<Shared>);
 
 struct Shared {
-    client: Client<HttpConnector, RequestBody<Timed<Incoming>>>,
+    connections: Connections,
     upstream: Address,
     options: GatewayOptions,
     stop: watch::Receiver<bool>,
 }
 
 struct Address {
-    authority: Authority,
     base_path: String,
     host: HeaderValue,
 }
@@ -58,7 +51,6 @@ struct Asked {
 
 /// What is kept of a request while it is asked.
 struct Kept {
-    is_paid: bool,
     asked: Option<Asked>,
     seat: Option<Seat>,
     /// That of the answer's body.
@@ -89,11 +81,31 @@ pub(super) const LARGE: Notice = Notice {
     message: "the request's body is longer than is passed on",
     help: "send less; if this was paid for, do not pay again: the same payment is good for a shorter one",
 };
+const BROKEN: Notice = Notice {
+    status: StatusCode::BAD_REQUEST,
+    reason: "invalid_body",
+    message: "the request's body broke off, or is not as its head says",
+    help: "if this was paid for, do not pay again: send the whole request with the same payment once more",
+};
 const TUNNEL: Notice = Notice {
     status: StatusCode::BAD_GATEWAY,
     reason: "upstream_protocol",
     message: "the server behind the gateway answered with another protocol",
     help: "nobody has asked for that",
+};
+
+const UNFIT: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "upstream_protocol",
+    message: "the server behind the gateway gave an answer that cannot be one to this request",
+    help: "if this was paid for, do not pay again: send the same request with the same payment later",
+};
+/// Said before a payment is taken.
+const UNREADY: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "upstream_unreachable",
+    message: "the server behind the gateway cannot be reached, and no payment was taken",
+    help: "send the same request with the same payment later",
 };
 
 impl Proxy {
@@ -102,59 +114,61 @@ impl Proxy {
         options: GatewayOptions,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, GatewayError> {
-        let Upstream { authority, base_path } = upstream;
+        let Upstream { authority, base_path, keepalive } = upstream;
         let wrong = || GatewayError::Upstream(format!("{authority}{base_path}"));
-        let upstream = Address {
-            authority: authority.parse().map_err(|_| wrong())?,
-            base_path: base_path.clone(),
-            host: HeaderValue::from_str(authority).map_err(|_| wrong())?,
-        };
+        if !port::is_sound(authority) {
+            return Err(wrong());
+        }
+        let host = HeaderValue::from_str(authority).map_err(|_| wrong())?;
+        let origin = Uri::builder().scheme(Scheme::HTTP).path_and_query("/");
+        let authority: Authority = authority.parse().map_err(|_| wrong())?;
+        let origin = origin.authority(authority).build().map_err(|_| wrong())?;
+        let upstream = Address { base_path: base_path.clone(), host };
         upstream.uri(&PathAndQuery::from_static("/")).ok_or_else(wrong)?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(options.connect_timeout));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .http1_max_buf_size(options.max_answer_head.max(LEAST_BUFFER))
-            .build(connector);
-        Ok(Self(Arc::new(Shared { client, upstream, options, stop })))
+        let connections = Connections::new(origin, *keepalive, &options);
+        Ok(Self(Arc::new(Shared { connections, upstream, options, stop })))
     }
 }
 
 impl Shared {
-    fn forward(self: Arc<Self>, request: Request<RequestBody<Timed<Incoming>>>) -> Forwarding {
+    async fn forward(&self, request: Request<Outgoing>) -> Response<ProxyBody> {
         let (mut head, body) = request.into_parts();
-        let is_paid = head.extensions.get::<Paid>().is_some();
+        let paid = head.extensions.get::<Paid>();
+        let wanted = paid.map(|_| Wanted::of(&head));
         let asked = Asked::of(&mut head);
         let limits = head.extensions.get::<RequestLimits>().copied().unwrap_or_default();
         let seat = head.extensions.get::<Visitor>().map(|visitor| visitor.seat.clone());
         if self.upstream.readdress(&mut head).is_none() {
-            return Forwarding { state: State::Own { notice: &UNREACHABLE } };
+            return own(&UNREACHABLE);
         }
         if let Some(asked) = &asked {
             tunnel::ask(&mut head.headers, asked.protocol.clone());
         }
-        let answer = self.client.request(Request::from_parts(head, body));
         let time = limits.answer_timeout.unwrap_or(self.options.answer_timeout);
         let idle = limits.idle_timeout.unwrap_or(self.options.upstream_idle);
-        let held = Kept { is_paid, asked, seat, pace: Pace { bytes: 1, time: idle } };
-        Forwarding {
-            state: State::Asked { answer: timeout(time, answer), shared: self, held: Some(held) },
+        let held = Kept { asked, seat, pace: Pace { bytes: 1, time: idle } };
+        let answer = self.connections.send(Request::from_parts(head, body));
+        match timeout(time, answer).await {
+            Ok(Ok(answer)) if !is_framed(answer.headers()) => own(&UNFIT),
+            Ok(Ok(answer)) if !wanted.is_none_or(|wanted| wanted.is_fit(&answer)) => own(&UNFIT),
+            Ok(Ok(answer)) => self.pass_on(answer, held),
+            Ok(Err(error)) => own(failure(&*error)),
+            Err(_) => own(&LATE),
         }
     }
 
     /// The answer as the client is to see it.
     fn pass_on(&self, mut answer: Response<Incoming>, held: Kept) -> Response<ProxyBody> {
-        let Kept { is_paid, asked, seat, pace } = held;
+        let Kept { asked, seat, pace } = held;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match asked.zip(tunnel::protocol(answer.headers())) {
                 Some((asked, protocol)) => self.tunnel(asked, seat, protocol, answer),
                 None => own(&TUNNEL),
             };
         }
-        fields::from_upstream(answer.headers_mut(), is_paid);
-        answer.map(|body| Either::Left(Timed::new(body, pace, seat)))
+        fields::from_upstream(answer.headers_mut());
+        let timed = |body| Timed::new(body, pace, seat);
+        answer.map(|body| Either::Left(Trailers::new(timed(body), fields::from_upstream)))
     }
 
     /// Opens the tunnel that the upstream has agreed to.
@@ -176,7 +190,7 @@ impl Shared {
             is_websocket: tunnel::is_websocket(&protocol),
             stop: self.stop.clone(),
         };
-        fields::from_upstream(answer.headers_mut(), true);
+        fields::from_upstream(answer.headers_mut());
         tunnel::ask(answer.headers_mut(), protocol);
         let body = tunnel.open(seat);
         answer.map(|_| Either::Right(Either::Right(body)))
@@ -202,7 +216,9 @@ impl Address {
         let peer = head.extensions.get::<Peer>().map(|peer| peer.0);
         fields::to_upstream(&mut head.headers, &self.host, &Origin { peer, paid });
         // What hyper's server put there is of the client's connection.
+        let heeds_keys = head.extensions.remove::<HeedsKeys>();
         head.extensions.clear();
+        heeds_keys.map(|heeds_keys| head.extensions.insert(heeds_keys));
         Some(())
     }
 
@@ -211,57 +227,29 @@ impl Address {
             "" => target.clone(),
             base => PathAndQuery::try_from(format!("{base}{target}")).ok()?,
         };
-        let builder = Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone());
-        builder.path_and_query(target).build().ok()
+        Uri::builder().path_and_query(target).build().ok()
     }
 }
 
-impl hyper::service::Service<Request<RequestBody<Timed<Incoming>>>> for Proxy {
+impl hyper::service::Service<Request<Outgoing>> for Proxy {
     type Response = Response<ProxyBody>;
     type Error = Infallible;
-    type Future = Forwarding;
+    type Future = BoxFuture<'static, Result<Response<ProxyBody>, Infallible>>;
 
-    fn call(&self, request: Request<RequestBody<Timed<Incoming>>>) -> Forwarding {
-        Arc::clone(&self.0).forward(request)
+    fn call(&self, request: Request<Outgoing>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { Ok(shared.forward(request).await) })
     }
 }
 
-pin_project! {
-    /// The future of the upstream's answer: of a type with a name, so that it need not be boxed.
-    pub(super) struct Forwarding {
-        #[pin]
-        state: State,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State {
-        Asked {
-            #[pin]
-            answer: Timeout<ResponseFuture>,
-            shared: Arc<Shared>,
-            held: Option<Kept>,
-        },
-        Own { notice: &'static Notice },
-    }
-}
-
-impl Future for Forwarding {
-    type Output = Result<Response<ProxyBody>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Ok(match self.project().state.project() {
-            StateProj::Asked { answer, shared, held } => {
-                let answer = ready!(answer.poll(cx));
-                match (answer, held.take()) {
-                    (Ok(Ok(answer)), Some(held)) => shared.pass_on(answer, held),
-                    (Ok(Err(error)), _) => own(failure(&error)),
-                    (Err(_) | Ok(Ok(_)), _) => own(&LATE),
-                }
-            }
-            StateProj::Own { notice } => own(notice),
-        }))
+impl Readiness for Proxy {
+    fn ready(&self) -> BoxFuture<'_, Result<(), Response<Bytes>>> {
+        Box::pin(async {
+            self.0.connections.ready().await.map_err(|error| {
+                tracing::warn!(%error, "the upstream cannot be reached: no payment is taken");
+                UNREADY.answer()
+            })
+        })
     }
 }
 
@@ -274,6 +262,9 @@ fn failure(error: &(dyn Error + 'static)) -> &'static Notice {
         }
         if cause.is::<TooLong>() {
             return Some(&LARGE);
+        }
+        if cause.is::<BrokenOff>() {
+            return Some(&BROKEN);
         }
         let error = cause.downcast_ref::<io::Error>()?;
         (error.kind() == io::ErrorKind::TimedOut).then_some(&LATE)

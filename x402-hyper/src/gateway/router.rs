@@ -39,6 +39,8 @@ struct Rule {
     /// Whether buyers may sign a ceiling.
     upto: Upto,
     limits: RequestLimits,
+    /// Whether the upstream heeds `Idempotency-Key`.
+    heeds_keys: bool,
 }
 
 /// What is found for a request.
@@ -106,6 +108,16 @@ impl Router {
             Found::Sold(rule, _) | Found::Free(rule, _) => rule.limits,
             Found::Quote(_) => RequestLimits::default(),
         }
+    }
+
+    /// Whether the upstream heeds `Idempotency-Key` in what a request is for.
+    pub(super) fn heeds_keys(&self, path: &str, method: &Method) -> bool {
+        let is_tidy = spelling(path) != Spelling::Odd;
+        let decisive = self.rules.iter().find(|rule| rule.matches(path, is_tidy));
+        let mut same =
+            self.rules.iter().filter(|rule| Some(&rule.path) == decisive.map(|one| &one.path));
+        let rule = same.find(|rule| is_listed(&rule.methods, method.as_str()));
+        rule.is_some_and(|rule| rule.heeds_keys)
     }
 
     fn find(&self, path: &str, method: &Method) -> Found<'_> {
@@ -193,6 +205,7 @@ impl Rule {
             path: route.path.clone(),
             methods: route.methods.clone(),
             limits: route.limits,
+            heeds_keys: route.is_idempotent,
             upto: match &route.pricing {
                 Price::Free => Upto::No,
                 Price::Paid(sold) => sold.upto,

@@ -1,12 +1,17 @@
-use http::header::{ALLOW, CONTENT_LENGTH, HOST};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use super::fields::strip_trailers;
+use super::host::has_one_host;
+use super::lent::Lent;
 use super::proxy::{LARGE, Proxy, ProxyBody};
+use super::trailers::Trailers;
+use super::upstream::{ClientBody, HeedsKeys, is_idempotent};
 use super::{Gateway, GatewayOptions, Prices, tunnel};
 use crate::listener::{Listener, ListenerOptions, Pace, Timed, Visitor};
 use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
@@ -14,8 +19,8 @@ use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
 const TARGET: Notice = Notice {
     status: StatusCode::BAD_REQUEST,
     reason: "invalid_request",
-    message: "the request names no path, or not one host",
-    help: "send a path, and exactly one Host",
+    message: "the request names no path, or not one host that a URL may have",
+    help: "send a path, and exactly one Host: a name or an address, and perhaps a port",
 };
 const METHOD: Notice = Notice {
     status: StatusCode::METHOD_NOT_ALLOWED,
@@ -73,15 +78,37 @@ async fn answer(
         let peer = Peer(visitor.address.ip());
         head.extensions.insert(peer);
     }
+    // To read a body that its client asks about is to ask for it.
+    let may_read = !head.headers.contains_key(EXPECT);
     let limits = prices.limits(head.uri.path(), &head.method);
     let body_limit = limits.body_limit.or(options.max_body);
-    if let Some(answer) = refuse(&head, &prices, body_limit) {
-        return answer;
-    }
-    head.extensions.insert(limits);
     let pace = Pace::of_body(limits.body_time.unwrap_or(options.request_patience));
-    let request = Request::from_parts(head, body.within(pace, body_limit));
-    let Ok(answer) = service.call(request).await;
+    let body = Trailers::new(body.within(pace, body_limit), strip_trailers);
+    let (body, lender) = Lent::new(body);
+    let mut answer = match refuse(&head, &prices, body_limit) {
+        Some(answer) => answer,
+        None => {
+            head.extensions.insert(limits);
+            pass(service, &prices, head, body).await
+        }
+    };
+    let is_tunnel = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if !is_tunnel && !lender.ended(may_read).await {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+async fn pass(
+    service: PaymentService<Proxy>,
+    prices: &Prices,
+    mut head: Parts,
+    body: ClientBody,
+) -> Response<PaymentBody<ProxyBody>> {
+    if !is_idempotent(&head.method) && prices.heed_keys(head.uri.path(), &head.method) {
+        head.extensions.insert(HeedsKeys);
+    }
+    let Ok(answer) = service.call(Request::from_parts(head, body)).await;
     answer
 }
 
@@ -119,9 +146,4 @@ fn length(head: &Parts) -> u64 {
     let length =
         head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     length.unwrap_or_default()
-}
-
-fn has_one_host(head: &Parts) -> bool {
-    let count = head.headers.get_all(HOST).iter().count();
-    count == 1 || count == 0 && head.version == Version::HTTP_10
 }

@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use x402_core::tariff::Model;
 use x402_core::{Address, Amount, Asset, ChainId, Price};
 use x402_std::config::{
-    DefaultRoute, IdentifierRule, OwnedAsset, OwnedTariff, PathPattern, Pricing, RequestLimits,
-    Route, Sold, Upto,
+    DefaultRoute, IdentifierRule, Keepalive, OwnedAsset, OwnedTariff, PathPattern, Pricing,
+    RequestLimits, Route, Sold, Upto,
 };
 use x402_std::ledger::Settle;
 use x402_std::seller::Replay;
@@ -29,9 +29,13 @@ use super::*;
 use crate::server::testing::{PRICE, Shop, payer};
 use crate::server::{Pricing as _, Quote};
 
+mod answers;
 mod limits;
+mod requests;
 mod seats;
+mod spelling;
 mod time;
+mod upstream;
 
 const PAYER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
@@ -64,6 +68,7 @@ fn route(path: PathPattern, methods: &[&str], is_paid: bool) -> Route {
         mime_type: None,
         discoverable: false,
         payment_identifier: None,
+        is_idempotent: false,
     }
 }
 
@@ -110,6 +115,9 @@ fn router(default: DefaultRoute) -> Router {
         route(prefix("/v1/"), &[], true),
         route(exact("/health"), &[], false),
         route(prefix("/static/"), &[], false),
+        Route { settle: Settle::After, ..route(prefix("/after/"), &[], true) },
+        Route { settle: Settle::Later, ..route(prefix("/later/"), &[], true) },
+        Route { is_idempotent: true, ..route(exact("/keys"), &[], false) },
     ];
     Router::new(&usdc, pay_to, &routes, default)
 }
@@ -165,6 +173,10 @@ async fn canned(answer: &'static [u8], wait: Duration) -> String {
     address
 }
 
+fn upstream_at(authority: String) -> Upstream {
+    Upstream { authority, base_path: String::new(), keepalive: Keepalive::default() }
+}
+
 fn impatient() -> GatewayOptions {
     GatewayOptions {
         answer_timeout: Duration::from_millis(500),
@@ -201,7 +213,7 @@ impl Stand {
         hits: Hits,
     ) -> Self {
         let shop = Shop::new();
-        let upstream = Upstream { authority, base_path: String::new() };
+        let upstream = upstream_at(authority);
         let seller = Arc::clone(&shop.seller);
         let gateway = Gateway::with(router, &upstream, seller, options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -459,9 +471,12 @@ async fn what_the_upstream_sees_is_the_gateways() {
     let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
     let expected = [
+        "connection",
         "content-length",
         "host",
         "idempotency-key",
+        "if-none-match",
+        "range",
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-proto",
@@ -554,15 +569,11 @@ async fn a_price_is_told_before_a_body_is_asked_for() {
 
 #[tokio::test]
 async fn an_upstream_that_fails_is_owed_still() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let authority = nobody.local_addr().unwrap().to_string();
-    drop(nobody);
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
     let late = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let price = b"HTTP/1.1 402 Payment Required\r\nPAYMENT-REQUIRED: SECRET\r\nContent-Length: 6\r\n\r\nSECRET";
     let early = b"HTTP/1.1 103 Early Hints\r\nLink: SECRET\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
     for (authority, expected) in [
-        (authority, 502),
         (canned(b"", Duration::ZERO).await, 502),
         (canned(b"SSH-2.0-x\r\n\r\n", Duration::ZERO).await, 502),
         (canned(late, Duration::from_secs(2)).await, 504),
@@ -747,8 +758,11 @@ async fn a_preflight_is_not_the_upstreams() {
 
 #[test]
 fn an_upstream_is_a_host() {
-    for (authority, base_path) in [("", ""), ("a b", ""), ("a:b:c", ""), ("a", "/b c")] {
-        let upstream = Upstream { authority: authority.into(), base_path: base_path.into() };
+    let odd = [("a:65616", ""), ("a:+80", ""), ("a:", "")];
+    for (authority, base_path) in
+        [("", ""), ("a b", ""), ("a:b:c", ""), ("a", "/b c")].into_iter().chain(odd)
+    {
+        let upstream = Upstream { base_path: base_path.into(), ..upstream_at(authority.into()) };
         let (router, seller) = (router(DefaultRoute::Free), Shop::new().seller);
         let made = Gateway::with(router, &upstream, seller, GatewayOptions::default());
         made.map(|_| ()).unwrap_err();
@@ -759,7 +773,7 @@ fn an_upstream_is_a_host() {
 async fn a_base_path_goes_before_the_path() {
     let (hits, shop) = (Hits::default(), Shop::new());
     let authority = upstream(Arc::clone(&hits)).await;
-    let upstream = Upstream { authority, base_path: "/base".into() };
+    let upstream = Upstream { base_path: "/base".into(), ..upstream_at(authority) };
     let router = router(DefaultRoute::Free);
     let gateway = Gateway::with(router, &upstream, shop.seller, GatewayOptions::default()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -12,7 +12,7 @@ use x402_std::config::{OwnedTariff, Sold, TokenRules};
 use x402_std::metering::request::RequestBody;
 use x402_std::metering::usage::{TokenUsage, UsageMeter, UsageSource};
 
-use super::price::{field, set_amount};
+use super::price::{field, only_field, set_amount};
 use crate::server::{Meter, Metering, Passage, Quote, Sale};
 
 /// A price by the token.
@@ -30,7 +30,7 @@ impl Tokens {
 
     /// The ceiling of a request.
     pub(super) fn quote(&self, request: &request::Parts, body: &[u8]) -> Quote {
-        let body = RequestBody::read(body, |name| field(&request.headers, name));
+        let body = RequestBody::read(body, |name| only_field(&request.headers, name));
         let usage = match self.sold.ceiling(&body, 0) {
             Ok(usage) => usage,
             Err(error) => return Quote::Unpriced(error.to_string()),
@@ -44,7 +44,7 @@ impl Tokens {
         sale.metering = Some(Arc::new(TokenMetering {
             tariff: self.sold.tariff.clone(),
             rules: Arc::clone(&self.rules),
-            counted: usage.input_tokens,
+            counted: body.count_input().tokens(),
         }));
         Quote::Paid(Arc::new(sale))
     }

@@ -81,6 +81,10 @@ impl Pace {
     }
 }
 
+/// A body broke off, or is in no form that there is.
+#[derive(Debug)]
+pub(crate) struct BrokenOff(BoxError);
+
 /// A wait, and the end of patience.
 #[derive(Default)]
 struct Waiting(Option<(Instant, Pin<Box<Sleep>>)>);
@@ -158,7 +162,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Timed<B> {
         if *this.bytes >= this.pace.bytes {
             (*this.bytes, *this.waited) = (0, Duration::ZERO);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenOff(error.into()).into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -185,6 +189,18 @@ impl fmt::Display for TooLong {
 }
 
 impl core::error::Error for TooLong {}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body broke off")
+    }
+}
+
+impl core::error::Error for BrokenOff {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 pin_project! {
     /// A connection whose writes fail when the peer reads nothing for too long.

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use x402_core::{Amount, ChainId, Code, Error, Offer, Refusal, Scheme, TransferMethod};
@@ -49,6 +47,12 @@ pub(super) const LARGE_ANSWER: Notice = Notice {
     reason: "unexpected_error",
     message: "the answer is too large to be held until it is paid for",
     help: "nothing was charged: ask for less, or ask the seller to settle first",
+};
+pub(super) const CUT_ANSWER: Notice = Notice {
+    status: StatusCode::BAD_GATEWAY,
+    reason: "incomplete_answer",
+    message: "the answer broke off before its end, and is not given",
+    help: "nothing was charged: send the same request with the same payment once more",
 };
 pub(super) const LARGE_BODY: Notice = Notice {
     status: StatusCode::PAYLOAD_TOO_LARGE,
@@ -198,6 +202,13 @@ pub(super) fn unpriced(why: &str) -> Response<Bytes> {
     json(StatusCode::BAD_REQUEST, body.to_string())
 }
 
+/// The same answer to who asked for its head.
+pub(super) fn head_of(mut answer: Response<Bytes>) -> Response<Bytes> {
+    let length = HeaderValue::from(answer.body().len());
+    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    answer.map(|_| Bytes::new())
+}
+
 /// The answer that could not be made: 500, and the work is still owed.
 pub(super) fn broken() -> Response<Bytes> {
     BROKEN.answer()
@@ -332,20 +343,6 @@ fn priced(
     answer.map(|_| body.into())
 }
 
-/// A browser's question whether a script may pay here: yes, and it costs nothing to ask.
-pub(super) fn preflight(method: HeaderValue) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, dialect::ALLOWED);
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    let asked = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
-    headers.insert(VARY, HeaderValue::from_static(asked));
-    answer
-}
-
 fn bare(refusal: &Refusal) -> Response<Bytes> {
     let mut body = [0; Refusal::MAX_LEN];
     let body = refusal.emit(&mut body).unwrap_or_default().to_vec();
@@ -365,9 +362,6 @@ fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // What it costs is no secret, and says nothing of who asks: every origin may read it.
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
     headers.insert(VARY, dialect::VARY);
     answer
 }
@@ -409,16 +403,28 @@ pub(super) fn receipt(
     taken: Option<Amount>,
 ) {
     dialect.outcome(receipt, chain_id, taken, headers);
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
-    headers.append(VARY, dialect::VARY);
+    vary(headers);
 }
 
 /// Says that nothing was charged for an answer, nor will be. In every dialect by the same field: a receipt
 /// of v1 or v2 is of a settlement, and there is none.
 pub(super) fn not_charged(headers: &mut HeaderMap) {
     dialect::not_charged(headers);
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, dialect::EXPOSED);
-    headers.append(VARY, dialect::VARY);
+    vary(headers);
+}
+
+/// An answer of our own by which nothing is charged.
+pub(super) fn uncharged(notice: &Notice) -> Response<Bytes> {
+    let mut answer = notice.answer();
+    not_charged(answer.headers_mut());
+    answer
+}
+
+/// Says that an answer depends on the payment, once: one of our own says so already.
+fn vary(headers: &mut HeaderMap) {
+    if !headers.get_all(VARY).iter().any(|said| *said == dialect::VARY) {
+        headers.append(VARY, dialect::VARY);
+    }
 }
 
 /// What is kept of an answer's head.
@@ -483,6 +489,7 @@ mod tests {
             ABSENT,
             BROKEN,
             BROKEN_BODY,
+            CUT_ANSWER,
             LARGE_ANSWER,
             LARGE_BODY,
             LARGE_PAYMENT,

@@ -1,7 +1,7 @@
 //! Requests that are paid for out of a balance, and what payers say of its names.
 
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, Method};
 use x402_core::headers::{Field, HeaderError};
 use x402_core::proof::{self, CreditStatement};
 use x402_core::{Address, Error, Nonce, Offer, keccak256};
@@ -120,8 +120,7 @@ impl Shared {
             settle: asked.sale.settle,
             replay: Replay::Payer,
         };
-        let (asked, is_head) = (asked.clone(), head.method == Method::HEAD);
-        Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
+        Decision::Paid(Box::new(Order { means, offer, asked: asked.clone(), purchase }))
     }
 
     /// What becomes of a request by which a payer wants a new name.

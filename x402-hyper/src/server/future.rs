@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::answer;
 use super::body::{PaymentBody, Piece};
+use super::cors::Access;
 use super::gauge::Until;
 use super::passing::Passing;
 
@@ -20,6 +21,8 @@ pin_project! {
     pub struct ResponseFuture<F, B, E> {
         #[pin]
         kind: Kind<F, B, E>,
+        // What browsers are told of the answer.
+        access: Option<Access>,
     }
 }
 
@@ -66,19 +69,24 @@ pub(super) struct Receiver<B, E> {
 
 impl<F, B, E> ResponseFuture<F, B, E> {
     pub(super) const fn free(inner: F) -> Self {
-        Self { kind: Kind::Free { inner } }
+        Self { kind: Kind::Free { inner }, access: None }
     }
 
     pub(super) const fn own(answer: Response<Bytes>) -> Self {
-        Self { kind: Kind::Own { answer: Some(answer) } }
+        Self { kind: Kind::Own { answer: Some(answer) }, access: None }
     }
 
     pub(super) const fn passed(inner: F, passing: Passing) -> Self {
-        Self { kind: Kind::Passed { inner, passing } }
+        Self { kind: Kind::Passed { inner, passing }, access: None }
     }
 
     pub(super) const fn paid(answer: Receiver<B, E>) -> Self {
-        Self { kind: Kind::Paid { answer } }
+        Self { kind: Kind::Paid { answer }, access: None }
+    }
+
+    /// The same, with that said of the answer, whoever makes it.
+    pub(super) fn telling(self, access: Option<Access>) -> Self {
+        Self { access, ..self }
     }
 }
 
@@ -94,7 +102,8 @@ impl<F: Future<Output = Result<Response<B>, E>>, B: Body<Data = Bytes>, E> Futur
     type Output = Result<Response<PaymentBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
+        let this = self.project();
+        let mut answer = ready!(match this.kind.project() {
             KindProj::Free { inner } => {
                 inner.poll(cx).map(|answer| Ok(answer?.map(PaymentBody::inner)))
             }
@@ -106,7 +115,11 @@ impl<F: Future<Output = Result<Response<B>, E>>, B: Body<Data = Bytes>, E> Futur
             KindProj::Passed { inner, passing } => {
                 inner.poll(cx).map(|answer| Ok(passing.limit(answer?).whole()))
             }
+        })?;
+        if let Some(access) = this.access {
+            access.tell(answer.headers_mut());
         }
+        Poll::Ready(Ok(answer))
     }
 }
 

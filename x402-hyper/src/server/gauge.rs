@@ -87,13 +87,13 @@ impl Gauge {
         self.is_live
     }
 
-    /// What is due for an answer that has ended; nothing for a refusal.
+    /// What is due for an answer that has ended; nothing for a refusal, and for what the client has already.
     pub(super) fn cost(self, status: StatusCode, is_whole: bool) -> Amount {
         let Self { meter, began, ceiling, is_sold, .. } = self;
         if is_sold {
             return ceiling;
         }
-        if status.as_u16() >= 400 {
+        if status.as_u16() >= 400 || status == StatusCode::NOT_MODIFIED {
             return Amount::ZERO;
         }
         let passage = Passage { elapsed: began.elapsed(), is_whole, ceiling };

@@ -9,8 +9,10 @@ use x402_std::Seller;
 use x402_std::config::RequestLimits;
 use x402_std::quote::TokenKeys;
 
+use super::cors::Cors;
 use super::prepared::Prepared;
 use super::pricing::Pricing;
+use super::readiness::Readiness;
 use super::service::PaymentService;
 use super::tokens::Tokens;
 
@@ -30,6 +32,9 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) tokens: Option<Tokens>,
     pub(super) prepared: Arc<Prepared>,
+    /// Who is asked before a payment is taken.
+    pub(super) readiness: Option<Arc<dyn Readiness>>,
+    pub(super) cors: Cors,
     /// How many paid requests are being worked on.
     busy: Arc<watch::Sender<usize>>,
 }
@@ -74,7 +79,8 @@ impl PaymentLayer {
         };
         let busy = Arc::new(watch::Sender::new(0));
         let (pricing, prepared) = (Arc::new(pricing), Arc::new(Prepared::new()));
-        Self { shared: Shared { seller, pricing, limits, tokens: None, prepared, busy } }
+        let (tokens, readiness, cors) = (None, None, Cors::any());
+        Self { shared: Shared { seller, pricing, limits, tokens, prepared, readiness, cors, busy } }
     }
 
     /// Signs what it says with these keys, and keeps to it: a price, so that what is paid for it in time is
@@ -87,6 +93,20 @@ impl PaymentLayer {
         self.shared.tokens = Some(Tokens::new(keys));
         // Those that were made have other quotes, or none.
         self.shared.prepared = Arc::new(Prepared::new());
+        self
+    }
+
+    /// Asks whether the work can be begun before a payment is taken for it. Without it, it always can.
+    #[must_use]
+    pub fn ready_by(mut self, readiness: impl Readiness) -> Self {
+        self.shared.readiness = Some(Arc::new(readiness));
+        self
+    }
+
+    /// Tells browsers whose pages may buy here (everybody's).
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.shared.cors = cors;
         self
     }
 

@@ -81,11 +81,13 @@ impl Right {
     }
 
     /// Whether an answer of this status is what was paid for. What has been paid before is owed until it
-    /// is done; what has not is charged for success only.
+    /// is done; what has not is charged for success only, and not for what the client has already (304).
     pub(super) fn is_earned_by(&self, status: StatusCode) -> bool {
         match self {
             Self::Paid(_) => status.as_u16() < 500,
-            Self::Drawn(_) | Self::Pledged(_) => status.as_u16() < 400,
+            Self::Drawn(_) | Self::Pledged(_) => {
+                status.as_u16() < 400 && status != StatusCode::NOT_MODIFIED
+            }
         }
     }
 

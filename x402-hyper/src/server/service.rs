@@ -3,9 +3,12 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HOST};
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
 use x402_core::headers::HeaderError;
 use x402_core::proof;
@@ -16,6 +19,7 @@ use x402_std::seller::{Proof, Purchase, Rejection, Replay};
 use super::BoxError;
 use super::answer::{self, Asked};
 use super::body::PaymentBody;
+use super::cors::Access;
 use super::dialect::{self, Attached, Dialect, Resolved};
 use super::future::ResponseFuture;
 use super::layer::Shared;
@@ -67,17 +71,22 @@ impl<S> PaymentService<S> {
         self.inner
     }
 
-    fn decide(&self, head: &mut Parts) -> Decision {
-        if let Some(method) = self.preflight(head) {
-            return Decision::Own(answer::preflight(method));
+    /// What becomes of a request, and what browsers are told of the answer: nothing where it is free.
+    fn decide(&self, head: &mut Parts) -> (Decision, Option<Access>) {
+        if let Some(answer) = self.preflight(head) {
+            return (Decision::Own(answer), None);
         }
+        let access = self.shared.cors.access(&head.headers);
         let quote = self.shared.pricing.quote(head);
-        self.shared.decide(head, quote, None)
+        match self.shared.decide(head, quote, None) {
+            Decision::Free => (Decision::Free, None),
+            decision => (decision, access),
+        }
     }
 
-    /// The method that a browser asks for in advance, where requests with it have a price here. The
+    /// The answer to a browser that asks in advance for a method with which requests have a price here. The
     /// question itself carries no payment, and must not reach who is paid.
-    fn preflight(&self, head: &mut Parts) -> Option<HeaderValue> {
+    fn preflight(&self, head: &mut Parts) -> Option<Response<Bytes>> {
         if head.method != Method::OPTIONS {
             return None;
         }
@@ -85,7 +94,10 @@ impl<S> PaymentService<S> {
         head.method = Method::from_bytes(asked.as_bytes()).ok()?;
         let quote = self.shared.pricing.quote(head);
         head.method = Method::OPTIONS;
-        matches!(quote, Quote::Paid(_) | Quote::ByBody(_)).then_some(asked)
+        if !matches!(quote, Quote::Paid(_) | Quote::ByBody(_)) {
+            return None;
+        }
+        self.shared.cors.preflight(&head.headers, asked)
     }
 }
 
@@ -109,7 +121,7 @@ impl Shared {
             return decision;
         }
         match decision {
-            Decision::Own(answer) => Decision::Own(answer.map(|_| Bytes::new())),
+            Decision::Own(answer) => Decision::Own(answer::head_of(answer)),
             decision => decision,
         }
     }
@@ -135,6 +147,9 @@ impl Shared {
             return Decision::Own(self.prepared.answer(head, &sale, now, make));
         }
         let mut asked = self.asked(head, sale, body, now);
+        if head.method == Method::HEAD {
+            return self.headed(head, &asked, size.is_some());
+        }
         let refuse = |error: Error, asked: &Asked| {
             Decision::Own(answer::rejected(&Rejection::from(error), asked, None))
         };
@@ -172,9 +187,20 @@ impl Shared {
                 None => asked.sale.replay,
             },
         };
-        let is_head = head.method == Method::HEAD;
         let means = Means::Payment(Box::new(presented));
-        Decision::Paid(Box::new(Order { means, offer, asked, purchase, is_head }))
+        Decision::Paid(Box::new(Order { means, offer, asked, purchase }))
+    }
+
+    /// What becomes of a request for a head: it is that of the price, whatever came with it but a pass, for there is
+    /// nothing in it that could be paid for.
+    fn headed(&self, head: &mut Parts, asked: &Asked, has_paid: bool) -> Decision {
+        let mut decision = self.unpaid(head, asked);
+        if let Decision::Own(answer) = &mut decision
+            && has_paid
+        {
+            answer::not_charged(answer.headers_mut());
+        }
+        decision
     }
 
     /// What becomes of a request without a payment: it may have a pass.
@@ -198,13 +224,19 @@ impl Shared {
     }
 }
 
-/// Which request it is. What was paid for one body, or for one value of a field, is not good for another,
-/// where that may be dearer.
+/// Fields by which an answer is a part of the whole one, or none.
+const SELECTING: [HeaderName; 6] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// Which request it is. What was paid for one body, for one value of a field that the price depends on, or for one
+/// part, is not good for another, where that may be dearer.
 pub(super) fn request_id(head: &Parts, body: Option<&[u8]>, fields: Option<&[&str]>) -> RequestId {
     let request = RequestId::new(head.method.as_str(), target(head));
     let request = body.map_or(request, |body| request.with_body(body));
-    fields.unwrap_or_default().iter().fold(request, |request, name| {
-        let values = head.headers.get_all(*name).iter().map(HeaderValue::as_bytes);
+    let selecting = SELECTING.iter().map(HeaderName::as_str);
+    let fields = fields.unwrap_or_default().iter().copied().chain(selecting);
+    fields.fold(request, |request, name| {
+        let values = head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         request.with_field(name, values)
     })
 }
@@ -255,7 +287,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        match self.decide(&mut head) {
+        let (decision, access) = self.decide(&mut head);
+        let future = match decision {
             Decision::Free => {
                 let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
                 ResponseFuture::free(self.inner.call(request))
@@ -280,7 +313,8 @@ where
                 let call = move |request| inner.call(request);
                 ResponseFuture::paid(weighed::spawn(&self.shared, limit, request, call))
             }
-        }
+        };
+        future.telling(access)
     }
 }
 
@@ -299,7 +333,8 @@ where
 
     fn call(&self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        match self.decide(&mut head) {
+        let (decision, access) = self.decide(&mut head);
+        let future = match decision {
             Decision::Free => {
                 let request = Request::from_parts(head, RequestBody::free(Source::stream(body)));
                 ResponseFuture::free(self.inner.call(request))
@@ -321,6 +356,7 @@ where
                 let call = move |request| inner.call(request);
                 ResponseFuture::paid(weighed::spawn(&self.shared, limit, request, call))
             }
-        }
+        };
+        future.telling(access)
     }
 }

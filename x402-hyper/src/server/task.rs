@@ -11,10 +11,12 @@ use http_body::Body;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use x402_core::{ChainId, Offer, Refusal, Scheme};
-use x402_std::ledger::Answer;
+use x402_std::ledger::{Answer, DrawId};
 use x402_std::seller::{Admission, DrawRefusal, Drawn, NamedDraw, Presented, Purchase, Receipt};
 
-use super::answer::{self, Asked, BROKEN_BODY, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE};
+use super::answer::{
+    self, Asked, BROKEN_BODY, CUT_ANSWER, LARGE_ANSWER, LARGE_BODY, UPSTREAM_PRICE,
+};
 use super::answer::{REPLACED_CREDIT, UNSIGNED_CREDIT};
 use super::body::Piece;
 use super::dialect;
@@ -40,7 +42,6 @@ pub(super) struct Order {
     pub(super) offer: Offer<'static>,
     pub(super) asked: Asked,
     pub(super) purchase: Purchase,
-    pub(super) is_head: bool,
 }
 
 /// What a request is paid with.
@@ -134,6 +135,9 @@ where
         C: FnOnce(Request<RequestBody<B>>) -> F,
         F: Future<Output = Result<Response<A>, E>>,
     {
+        if let Some(refused) = self.unready().await {
+            return self.own(refused);
+        }
         let admitted = match &self.order.means {
             Means::Credit(drawing) => self.draw(drawing).await,
             Means::Naming(naming) => Err(self.rename(naming).await),
@@ -146,6 +150,32 @@ where
                 self.repeat(receipt, answer, body).await;
             }
             Err(answer) => self.own(answer),
+        }
+    }
+
+    /// The answer where the work cannot be begun, and nothing was taken for it before.
+    async fn unready(&self) -> Option<Response<Bytes>> {
+        if matches!(self.order.means, Means::Naming(_)) {
+            return None;
+        }
+        let mut refused = self.shared.readiness.as_ref()?.ready().await.err()?;
+        let seller = &self.shared.seller;
+        // Looked up after it was asked: whatever another request with this payment has had taken by now is there.
+        let was_taken = match &self.order.means {
+            Means::Credit(drawing) => {
+                let (account, nonce) = (&drawing.name.account, *drawing.nonce.as_bytes());
+                seller.has_draw(DrawId::new(account, nonce)).await
+            }
+            Means::Naming(_) => return None,
+            Means::Payment(payment) => seller.has_payment(payment.payment.id()).await,
+        };
+        match was_taken {
+            Ok(false) => {
+                answer::not_charged(refused.headers_mut());
+                Some(refused)
+            }
+            Ok(true) => None,
+            Err(rejection) => Some(answer::rejected(&rejection, &self.order.asked, None)),
         }
     }
 
@@ -264,24 +294,18 @@ where
         self.withhold(&mut head.headers);
         let kept = answer::kept(&head.headers);
         let chain_id = right.chain_id();
-        if !right.is_earned_by(head.status) {
+        // The service behind has done the work all the same.
+        let broken = || (!head.status.is_client_error()).then_some(Remains::Here(Rest::Broken));
+        let remains = watch.remains().or_else(broken);
+        let Some(remains) = remains.filter(|_| right.is_earned_by(head.status)) else {
             self.give_up(right, &mut head.headers).await;
             return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
-        }
+        };
         if let Some(receipt) = right.receipt() {
             let dialect = self.order.asked.dialect;
             answer::receipt(&mut head.headers, &receipt, chain_id, dialect, None);
         }
         self.tell_balance(&mut head.headers).await;
-        let remains = match watch.remains() {
-            Some(remains) => remains,
-            // The service behind has done the work all the same.
-            None if !head.status.is_client_error() => Remains::Here(Rest::Broken),
-            None => {
-                right.give_up().await;
-                return self.client.head(Ok(Head::Inner(Response::from_parts(head, body))));
-            }
-        };
         let limits = self.limits;
         let end = gauge.as_ref().and_then(Gauge::end);
         let body = Until::new(body, &head.headers, end);
@@ -364,19 +388,13 @@ where
                 answer
             }
             Err(Unsettled::Rejected(rejection)) => answer::rejected(&rejection, asked, Some(offer)),
-            Err(Unsettled::Broken) => answer::broken(),
-            Err(Unsettled::TooLarge) => {
-                let mut answer = LARGE_ANSWER.answer();
-                answer::not_charged(answer.headers_mut());
-                answer
-            }
+            Err(Unsettled::Broken) => answer::uncharged(&CUT_ANSWER),
+            Err(Unsettled::TooLarge) => answer::uncharged(&LARGE_ANSWER),
         };
         self.own(answer);
     }
 
     fn own(self, answer: Response<Bytes>) {
-        let is_head = self.order.is_head;
-        let answer = if is_head { answer.map(|_| Bytes::new()) } else { answer };
         self.client.head(Ok(Head::Own(answer)));
     }
 }

@@ -129,12 +129,14 @@ fn code(body: &[u8]) -> String {
 
 mod body;
 mod claimed;
+mod cors;
 mod dialects;
 mod left;
 mod metered;
 mod names;
 mod official;
 mod quoted;
+mod ready;
 mod settling;
 mod weighed;
 
@@ -543,18 +545,23 @@ async fn a_free_request_passes_through_without_its_payment() {
 }
 
 #[tokio::test]
-async fn a_head_is_paid_for_and_its_answers_have_no_body() {
+async fn a_head_is_that_of_the_price_and_costs_nothing() {
     let (shop, seen) = (Shop::new(), Seen::default());
     let service = layer(&shop).layer(echo(&seen));
     let unpaid = Request::head("/").body(full("")).unwrap();
     let (head, body) = send(&service, unpaid).await;
     assert_eq!((head.status, body.len()), (StatusCode::PAYMENT_REQUIRED, 0));
     assert_eq!(text(&head.headers, "x-payment-amount"), PRICE);
+    let length = text(&head.headers, "content-length").to_owned();
+    let (_, body) = send(&service, Request::get("/").body(full("")).unwrap()).await;
+    assert_eq!(body.len().to_string(), length);
     let paid = |method| shop.paid(method, "/", 1).body(full("")).unwrap();
-    assert_eq!(send(&service, paid("HEAD")).await.0.status, StatusCode::OK);
-    assert_eq!(send(&service, paid("GET")).await.0.status, StatusCode::CONFLICT);
-    let (_, body) = send(&service, shop.paid("HEAD", "/other", 1).body(full("")).unwrap()).await;
-    assert_eq!((body.len(), seen.runs()), (0, 1));
+    let (head, body) = send(&service, paid("HEAD")).await;
+    assert_eq!((head.status, body.len()), (StatusCode::PAYMENT_REQUIRED, 0));
+    assert_eq!(text(&head.headers, "x-payment-status"), "not-charged");
+    assert_eq!((seen.runs(), shop.chain.asked()), (0, 0));
+    assert_eq!(send(&service, paid("GET")).await.0.status, StatusCode::OK);
+    assert_eq!(seen.runs(), 1);
 }
 
 #[tokio::test]
@@ -604,11 +611,11 @@ async fn an_answer_is_passed_on_as_it_comes() {
 
 #[tokio::test]
 async fn who_has_seen_the_end_can_have_it_again() {
-    for method in ["POST", "HEAD"] {
+    for method in ["POST", "GET"] {
         let (shop, seen) = (Shop::with_slow_ledger(), Seen::default());
         let counted = seen.clone();
         let answers = service_fn(move |request: Request<RequestBody<Full<Bytes>>>| {
-            let text = if request.method() == Method::HEAD { "" } else { "secret" };
+            let text = if request.method() == Method::GET { "" } else { "secret" };
             counted.0.lock().unwrap().push((request.into_parts().0, Bytes::new()));
             ready(Ok::<_, Infallible>(Response::new(full(text))))
         });

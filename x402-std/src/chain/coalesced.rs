@@ -276,6 +276,22 @@ impl Chain for Coalesced {
     fn block_seconds(&self) -> u64 {
         self.shared.chain.block_seconds()
     }
+
+    fn ready<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        self.shared.chain.ready(payment, now)
+    }
+
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        self.shared.chain.is_on_time(now)
+    }
+
+    fn ahead_seconds(&self) -> u64 {
+        self.shared.chain.ahead_seconds()
+    }
 }
 
 #[cfg(test)]

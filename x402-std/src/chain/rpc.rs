@@ -9,11 +9,13 @@ mod meter;
 mod node;
 mod nodes;
 mod proof;
+mod readiness;
 mod reason;
 mod receipt;
 mod send;
 mod start;
 mod stuck;
+mod tokens;
 mod train;
 mod transport;
 mod url;
@@ -38,8 +40,11 @@ use fault::Kind;
 use meter::Meter;
 use node::{At, Node, Token};
 use nodes::{Heads, Nodes};
+use readiness::Readiness;
+use tokens::Tokens;
 
 pub use meter::Spent;
+pub use readiness::{Lack, Standing};
 pub use start::{NamedDomain, StartError};
 pub use url::{RpcUrl, UrlError};
 
@@ -74,6 +79,9 @@ pub struct RpcOptions {
     /// What is paid for a unit of gas at most, in wei, the tip included. While gas costs more,
     /// nothing is sent.
     pub max_fee_per_gas: u128,
+    /// What the gas of one payment may cost at most, in wei, if it needs all of its limit. While it costs
+    /// more, nothing is sent. [`Self::usual_gas_cost`] unless somebody knows better.
+    pub max_gas_cost: u128,
     /// How long an answer may be, in bytes.
     pub max_response: usize,
     /// How long a call may take, from the connection to the last byte. A connection may take half
@@ -98,6 +106,7 @@ impl RpcOptions {
             finality: 64,
             transfer_next: Vec::new(),
             max_fee_per_gas: 2_000_000_000_000,
+            max_gas_cost: Self::usual_gas_cost(chain_id),
             max_response: 4 * 1024 * 1024,
             timeout: Duration::from_secs(10),
         }
@@ -105,6 +114,26 @@ impl RpcOptions {
 }
 
 impl RpcOptions {
+    /// What the gas of a payment may cost where nobody says, in wei: 0.005 of the chain's coin, and 1 on the
+    /// chains whose coin is known to be worth a small part of an ether.
+    #[must_use]
+    pub const fn usual_gas_cost(chain_id: ChainId) -> u128 {
+        const COIN: u128 = 1_000_000_000_000_000_000;
+        match chain_id.get() {
+            // Polygon and Amoy, Sei and its test network, IoTeX, Peaq.
+            137 | 80_002 | 1_329 | 1_328 | 4_689 | 3_338 => COIN,
+            _ => COIN / 200,
+        }
+    }
+
+    /// The most that is offered for a unit of gas, in wei, by what settles a payment, or does nothing, by the
+    /// limit of each payment.
+    fn fee_cap(&self, deploys: bool) -> u128 {
+        let more = if deploys { self.deploy_gas_limit } else { 0 };
+        let gas = u128::from(self.gas_limit.max(self.batch_gas_limit).saturating_add(more)).max(1);
+        self.max_fee_per_gas.min(self.max_gas_cost / gas)
+    }
+
     fn gas_for(&self, call: &Call) -> u64 {
         /// What a transaction costs before it does anything, and Multicall3's own part.
         const BATCH_GAS: u64 = 60_000;
@@ -133,6 +162,8 @@ pub struct RpcChain {
     options: RpcOptions,
     meter: Meter,
     block_seconds: u64,
+    readiness: Readiness,
+    tokens: Tokens,
 }
 
 impl RpcChain {
@@ -207,6 +238,9 @@ impl RpcChain {
             Ok(_) => Ok(()),
             Err(fault) if fault.kind() == Some(Kind::Reverted) => {
                 let reason = self.reason(node, payment).await?;
+                if matches!(reason, Error::Method | Error::Signer | Error::Simulation) {
+                    self.look_at_token(node, payment).await?;
+                }
                 tracing::debug!(payment = %payment.id(), %fault, %reason, "the token refuses");
                 Err(ChainError::Refused(reason))
             }
@@ -381,6 +415,22 @@ impl Chain for RpcChain {
 
     fn block_seconds(&self) -> u64 {
         self.block_seconds
+    }
+
+    fn ready<'a>(
+        &'a self,
+        payment: &'a Claimed,
+        now: u64,
+    ) -> BoxFuture<'a, Result<(), ChainError>> {
+        Box::pin(self.is_ready(payment, now))
+    }
+
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        Box::pin(self.agrees_on_time(now))
+    }
+
+    fn ahead_seconds(&self) -> u64 {
+        self.readiness.ahead_seconds()
     }
 }
 

@@ -1,6 +1,6 @@
 //! From texts to what they mean, one member of the file after the other.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::Spanned;
@@ -8,17 +8,23 @@ use x402_core::{Address, Asset, ChainId};
 use zeroize::Zeroizing;
 
 use super::asset::{check_asset, find_asset};
+use super::cors::check_cors;
+use super::costs::{Costs, check_costs};
 use super::error::{Origin, Problem};
 use super::later::{check_credit_expires, check_later};
 use super::limits::check_limits;
 use super::raw::{RawChain, RawConfig, RawOtherChain, RawUrls, Text};
 use super::routes::{Common, check_routes};
 use super::snippet::quote;
-use super::urls::{check_facilitator, check_public_url};
+use super::start::check_start;
+use super::upstream::{check_upstream, check_url, refuse_public};
+use super::urls::{PORT_HELP, check_facilitator, check_public_url};
 use super::{
     ChainConfig, Config, DefaultRoute, FacilitatorChoice, KeySource, LedgerConfig, LedgerUrl,
-    Overrides, OwnedAsset, Route, RpcText, Upstream,
+    Overrides, OwnedAsset, Route, RpcText,
 };
+use crate::port;
+use crate::secret_file::is_like_key;
 
 /// What is read besides the file.
 pub(super) struct Layers<'a> {
@@ -30,8 +36,8 @@ pub(super) struct Layers<'a> {
 
 /// A text, and which layer it is of.
 pub(super) struct Value {
-    text: Zeroizing<String>,
-    origin: Origin,
+    pub(super) text: Zeroizing<String>,
+    pub(super) origin: Origin,
 }
 
 /// How a member is called in each layer.
@@ -127,8 +133,11 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let flags = layers.overrides;
     let limits = check_limits(&raw)?;
     let listen = check_listen(&layers.require(&LISTEN, flags.listen.as_deref(), raw.listen)?)?;
-    let upstream = layers.require(&UPSTREAM, flags.upstream.as_deref(), raw.upstream)?;
-    let upstream = check_upstream(&upstream, listen)?;
+    let (at, upstream) = match (layers.above(&UPSTREAM, flags.upstream.as_deref()), raw.upstream) {
+        (Some(url), _) => (url.origin, check_url(&url.text, url.origin, listen)?),
+        (None, Some(raw)) => (Origin::of(&raw), check_upstream(raw, listen)?),
+        (None, None) => return Err(missing(&UPSTREAM)),
+    };
     let pay_to = layers.require(&PAY_TO, flags.pay_to.as_deref(), raw.pay_to)?;
     let network = layers.require(&NETWORK, flags.network.as_deref(), raw.network)?;
     let chain_id = check_network(&network)?;
@@ -150,6 +159,7 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let contract_wallets = raw.contract_wallets.as_ref().map_or(Ok(false), check_bool)?;
     let wallet_factories = check_factories(raw.wallet_factories, contract_wallets)?;
     let public_url = raw.public_url.as_ref().map(check_public_url).transpose()?;
+    refuse_public(at, &upstream, public_url.as_deref())?;
     let ledger = layers.require(&LEDGER, flags.ledger.as_deref(), raw.ledger)?;
     let ledger = check_ledger(layers, &ledger)?;
     let secret = check_secret(layers, raw.secret_file)?;
@@ -160,12 +170,14 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
     let has_chain =
         |id: ChainId| is_remote || id == chain_id || chains.iter().any(|(known, _)| *known == id);
     let later = check_later(raw.later)?;
+    let on_start = check_start(raw.on_start.as_ref())?;
     let (request, max_delay) = (limits.request, later.max_delay);
     let common = Common { asset: &asset, has_chain: &has_chain, request, max_delay };
     let routes = check_routes(raw.routes, &common)?;
     check_recipient(pay_to, &routes)?;
     let credit_expires = check_credit_expires(raw.credit_expires.as_ref())?;
     let metrics = raw.metrics.map(|text| check_listen(&text.into())).transpose()?;
+    let cors = check_cors(raw.cors)?;
     let default = check_default(raw.default)?;
     Ok(Config {
         listen,
@@ -185,6 +197,8 @@ pub(super) fn check(raw: RawConfig, layers: &Layers<'_>) -> Result<Config, Probl
         later,
         limits,
         metrics,
+        cors,
+        on_start,
         routes,
         default,
     })
@@ -247,9 +261,10 @@ fn check_other_chain(
     raw: &RawOtherChain,
 ) -> Result<(ChainId, ChainConfig), Problem> {
     let chain_id = check_network(&Value::from(raw.network.clone()))?;
-    let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())));
+    let key = KeySource::File(layers.path(&Value::from(raw.key_file.clone())).into());
     let depth = Depth { confirmations: &raw.confirmations, finality: &raw.finality };
-    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref())?;
+    let costs = check_costs(raw.max_fee_per_gas.as_ref(), raw.max_gas_cost.as_ref())?;
+    let chain = check_node(urls_of(raw.rpc.clone())?, key, &depth, raw.log_range.as_ref(), costs)?;
     Ok((chain_id, chain))
 }
 
@@ -258,47 +273,6 @@ pub(super) fn check_listen(value: &Value) -> Result<SocketAddr, Problem> {
         let message = format!("{} is not an address and a port", quote(&value.text));
         value.problem(message, "write an IP address, a colon and a port: 127.0.0.1:4021")
     })
-}
-
-fn check_upstream(value: &Value, listen: SocketAddr) -> Result<Upstream, Problem> {
-    const HELP: &str = "write http://, a host and a port: http://127.0.0.1:3000";
-    let Some(rest) = value.text.strip_prefix("http://") else {
-        return Err(value.problem("the upstream is reached by plain http only", HELP));
-    };
-    if let Some(c) = rest.chars().find(|c| !c.is_ascii_graphic() || "@?#\\\"<>".contains(*c)) {
-        let message = format!("an upstream has no `{}` in it", c.escape_default());
-        return Err(value.problem(message, HELP));
-    }
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if !is_authority(authority) {
-        return Err(value.problem("the upstream's host or port is none", HELP));
-    }
-    if authority.parse() == Ok(listen) {
-        return Err(value.problem(
-            "the upstream is the address that this server listens on",
-            "name the server that does the work",
-        ));
-    }
-    let base_path = path.trim_end_matches('/').to_owned();
-    Ok(Upstream { authority: authority.to_owned(), base_path })
-}
-
-/// `host`, `host:port` or `[v6]:port`.
-fn is_authority(text: &str) -> bool {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let (is_host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, port)) => (host.parse::<Ipv6Addr>().is_ok(), port),
-        None => {
-            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (!host.is_empty() && host.chars().all(is_name), port)
-        }
-    };
-    let is_port = match port.strip_prefix(':') {
-        Some(port) => port.bytes().all(|b| b.is_ascii_digit()) && port.parse() != Ok(0_u16),
-        None => port.is_empty(),
-    };
-    let is_number = port.len() < 2 || port[1..].parse::<u16>().is_ok();
-    is_host && is_port && is_number && port != ":"
 }
 
 pub(super) fn check_network(value: &Value) -> Result<ChainId, Problem> {
@@ -345,7 +319,8 @@ fn check_chain(layers: &Layers<'_>, chain: Option<RawChain>) -> Result<ChainConf
     let urls = above.map(|url| vec![url]).or(file).ok_or_else(|| missing(&RPC))?;
     let key = check_key(layers, key_file)?;
     let depth = Depth { confirmations: &chain.confirmations, finality: &chain.finality };
-    check_node(urls, key, &depth, chain.log_range.as_ref())
+    let costs = check_costs(chain.max_fee_per_gas.as_ref(), chain.max_gas_cost.as_ref())?;
+    check_node(urls, key, &depth, chain.log_range.as_ref(), costs)
 }
 
 /// How deep a block must be.
@@ -373,6 +348,7 @@ pub(super) fn check_node(
     key: KeySource,
     depth: &Depth<'_>,
     log_range: Option<&Text>,
+    costs: Costs,
 ) -> Result<ChainConfig, Problem> {
     /// Of blocks: a month of those that come every second.
     const MOST: u64 = 2_592_000;
@@ -382,7 +358,7 @@ pub(super) fn check_node(
     let confirmations = check_confirmations(depth.confirmations.as_ref())?;
     let finality = depth.finality.as_ref().map(|text| check_blocks(text, 0, MOST)).transpose()?;
     let log_range = log_range.map(|text| check_blocks(text, 1, MOST)).transpose()?;
-    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range })
+    Ok(ChainConfig { rpc, other_rpcs, key, confirmations, finality, log_range, costs })
 }
 
 /// A day of blocks of a second is more than anybody waits for.
@@ -410,6 +386,9 @@ fn check_rpc(rpc: Value) -> Result<RpcText, Problem> {
         let help = "write http:// or https:// and the rest; it is not repeated here, for it may hold a key";
         return Err(rpc.problem("chain.rpc is not a URL of http or https", help));
     }
+    if !port::is_sound_in(&rpc.text) {
+        return Err(rpc.problem("the port in chain.rpc is none", PORT_HELP));
+    }
     Ok(RpcText(rpc.text))
 }
 
@@ -426,7 +405,7 @@ fn check_secret(layers: &Layers<'_>, file: Option<Text>) -> Result<Option<KeySou
         (None, Some(file)) if file.text.is_empty() => {
             Err(file.problem("secret_file is empty", "name a file"))
         }
-        (None, file) => Ok(file.map(|file| KeySource::File(layers.path(&file)))),
+        (None, file) => Ok(file.map(|file| KeySource::File(layers.path(&file).into()))),
     }
 }
 
@@ -457,7 +436,7 @@ fn check_key(layers: &Layers<'_>, key_file: Option<Text>) -> Result<KeySource, P
             if file.text.is_empty() {
                 return Err(file.problem("chain.key_file is empty", "name a file"));
             }
-            Ok(KeySource::File(layers.path(&file)))
+            Ok(KeySource::File(layers.path(&file).into()))
         }
     }
 }
@@ -468,6 +447,10 @@ pub(super) fn check_ledger(layers: &Layers<'_>, value: &Value) -> Result<LedgerC
     match text.split_once("://") {
         None if text == "memory" => Ok(LedgerConfig::Memory),
         None if text.is_empty() => Err(value.problem("`ledger` is empty", KINDS)),
+        // A file of that name would be made.
+        None if is_like_key(text) => {
+            Err(value.problem("the ledger looks like a key, and is not repeated here", KINDS))
+        }
         None => Ok(LedgerConfig::File(layers.path(value))),
         Some(("postgres" | "postgresql", rest)) => {
             check_ledger_url(value, rest).map(LedgerConfig::Postgres)
@@ -483,6 +466,9 @@ fn check_ledger_url(value: &Value, rest: &str) -> Result<LedgerUrl, Problem> {
         let help = "write ://user:password@host:port/database, percent-encoded; \
                     it is not repeated here, for it may hold a password";
         return Err(value.problem("the ledger's URL is malformed", help));
+    }
+    if !port::is_sound_of_database(&value.text) {
+        return Err(value.problem("the port in the ledger's URL is none", PORT_HELP));
     }
     Ok(LedgerUrl(value.text.clone()))
 }

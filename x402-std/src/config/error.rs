@@ -3,6 +3,7 @@ use core::fmt;
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 
 use super::snippet::{cut, quote, snippet};
+use crate::secret_file::SecretPath;
 
 /// Why a configuration was refused.
 ///
@@ -39,9 +40,10 @@ impl ConfigError {
     pub(super) fn new(problem: Problem, file_name: &str, text: &str) -> Self {
         let Problem { origin, message, help } = problem;
         let (line, column) = origin.position().unzip();
+        let file_name = SecretPath::from(file_name);
         let place = match origin {
             Origin::File { line, column } => format!("{file_name}:{line}:{column}"),
-            Origin::Whole => file_name.to_owned(),
+            Origin::Whole => file_name.to_string(),
             Origin::Variable(name) => format!("environment variable {name}"),
             Origin::Flag(name) => format!("flag {name}"),
         };

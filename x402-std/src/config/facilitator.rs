@@ -1,25 +1,27 @@
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_saphyr::Spanned;
-use x402_core::{Address, Amount, ChainId, Price};
+use x402_core::{Address, ChainId};
 
 use super::asset::check_asset;
 use super::check::{
     Depth, Layers, check_bool, check_factories, check_ledger, check_listen, check_network,
     check_node, urls_of,
 };
+use super::costs::check_costs;
 use super::error::{Origin, Problem};
 use super::later::check_batch;
 use super::limits::{check_body_time, check_seats};
 use super::raw::{RawServed, RawService, Text};
-use super::snippet::quote;
+use super::start::check_start;
 use super::{
-    ChainConfig, ConfigError, KeySource, LedgerConfig, Overrides, OwnedAsset, SeatLimits,
+    ChainConfig, ConfigError, KeySource, LedgerConfig, OnStart, Overrides, OwnedAsset, SeatLimits,
     parse_raw, read,
 };
 use crate::facilitator::Kind;
+use crate::secret_file::SecretPath;
 
 /// A facilitator's configuration, checked.
 ///
@@ -27,12 +29,14 @@ use crate::facilitator::Kind;
 /// listen: 127.0.0.1:4022
 /// ledger: ./facilitator.redb
 /// max_batch: 100
+/// on_start: wait        # or exit, while a node cannot be reached
 /// chains:
 ///   - network: base-sepolia
 ///     rpc: http://127.0.0.1:8545
 ///     key_file: ./settler.key
 ///     assets: [USDC]
 ///     kinds: [exact, permit2, upto]
+///     max_gas_cost: 0.0005
 /// ```
 #[derive(Debug)]
 pub struct FacilitatorConfig {
@@ -42,7 +46,7 @@ pub struct FacilitatorConfig {
     pub ledger: LedgerConfig,
     /// The file with the bearer tokens that callers need: one token, or `NAME TOKEN` in each line, for each
     /// seller one or more; there has to be one where others than this machine can call.
-    pub token_file: Option<PathBuf>,
+    pub token_file: Option<SecretPath>,
     /// Whether payers may be contracts: not unless the file says so. What a contract says when a payment is
     /// tried, it need not say when the transaction is mined, which costs its gas all the same.
     pub contract_wallets: bool,
@@ -56,6 +60,8 @@ pub struct FacilitatorConfig {
     /// How many connections are open at once (`connections`), and from where many may come
     /// (`trusted_proxies`).
     pub seats: SeatLimits,
+    /// What is done while a node cannot be reached when the facilitator starts.
+    pub on_start: OnStart,
     /// What is settled.
     pub chains: Vec<ServedConfig>,
 }
@@ -71,8 +77,6 @@ pub struct ServedConfig {
     pub assets: Vec<OwnedAsset>,
     /// By which schemes and methods.
     pub kinds: Vec<Kind>,
-    /// The most that is paid for a unit of gas, in wei.
-    pub max_fee_per_gas: Option<u128>,
 }
 
 impl FacilitatorConfig {
@@ -111,7 +115,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     let listen = check_listen(&listen.into())?;
     let ledger = raw.ledger.ok_or_else(|| missing("ledger", "./facilitator.redb"))?;
     let ledger = check_ledger(layers, &ledger.into())?;
-    let token_file = raw.token_file.map(|file| layers.path(&file.into()));
+    let token_file = raw.token_file.map(|file| layers.path(&file.into()).into());
     if token_file.is_none() && !listen.ip().is_loopback() {
         let message = "others than this machine could have payments settled at your expense";
         let help = "add `token_file: ./token`, a file with the bearer token that callers need";
@@ -122,6 +126,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
     let max_batch = check_batch(raw.max_batch.as_ref())?;
     let body_time = check_body_time(raw.body_time.as_ref())?;
     let seats = check_seats(raw.connections.as_ref(), raw.trusted_proxies.as_deref())?;
+    let on_start = check_start(raw.on_start.as_ref())?;
     let chains = raw.chains.filter(|chains| !chains.is_empty());
     let raw_chains = chains.ok_or_else(|| missing("chains", "[{network: base, …}]"))?;
     let chains = raw_chains.iter().map(|chain| check_served(layers, chain));
@@ -141,6 +146,7 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
         max_batch,
         body_time,
         seats,
+        on_start,
         chains,
     })
 }
@@ -148,10 +154,11 @@ fn check(raw: RawService, layers: &Layers<'_>) -> Result<FacilitatorConfig, Prob
 fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedConfig, Problem> {
     let served = &raw.value;
     let chain_id = check_network(&served.network.clone().into())?;
-    let key = KeySource::File(layers.path(&served.key_file.clone().into()));
+    let key = KeySource::File(layers.path(&served.key_file.clone().into()).into());
     let depth = Depth { confirmations: &served.confirmations, finality: &served.finality };
     let urls = urls_of(served.rpc.clone())?;
-    let chain = check_node(urls, key, &depth, served.log_range.as_ref())?;
+    let costs = check_costs(served.max_fee_per_gas.as_ref(), served.max_gas_cost.as_ref())?;
+    let chain = check_node(urls, key, &depth, served.log_range.as_ref(), costs)?;
     if served.assets.is_empty() {
         let help = "add those that are settled: `assets: [USDC]`";
         return Err(Problem::new(Origin::of(raw), "the list of assets is empty", help));
@@ -165,8 +172,7 @@ fn check_served(layers: &Layers<'_>, raw: &Spanned<RawServed>) -> Result<ServedC
         let help = "add those that are settled: `kinds: [exact]`";
         return Err(Problem::new(Origin::of(raw), "the list of kinds is empty", help));
     }
-    let max_fee_per_gas = served.max_fee_per_gas.as_ref().map(check_gwei).transpose()?;
-    Ok(ServedConfig { chain_id, chain, assets, kinds, max_fee_per_gas })
+    Ok(ServedConfig { chain_id, chain, assets, kinds })
 }
 
 fn check_kind(text: &Text) -> Result<Kind, Problem> {
@@ -179,14 +185,4 @@ fn check_kind(text: &Text) -> Result<Kind, Problem> {
             Err(Problem::unknown(Origin::of(text), "kind", other, &known))
         }
     }
-}
-
-/// A decimal number of gwei, in wei.
-fn check_gwei(text: &Text) -> Result<u128, Problem> {
-    let amount = Price::parse(&text.value).and_then(|price| price.to_amount(9));
-    let wei = amount.ok().and_then(|amount: Amount| amount.to_string().parse().ok());
-    wei.ok_or_else(|| {
-        let message = format!("{} is no price of gas", quote(&text.value));
-        Problem::new(Origin::of(text), message, "write a number of gwei: 0.5")
-    })
 }

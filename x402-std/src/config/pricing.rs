@@ -26,6 +26,7 @@ const MODELS: [Model; 4] = [
             "upto",
             "min_price",
             "max_price",
+            "on_unknown",
         ],
     },
     Model {
@@ -36,7 +37,7 @@ const MODELS: [Model; 4] = [
     Model {
         name: "dynamic",
         required: &["base_price", "multipliers"],
-        optional: &["currency", "min_price", "max_price"],
+        optional: &["currency", "min_price", "max_price", "on_unknown"],
     },
 ];
 
@@ -122,6 +123,7 @@ fn check_members(model: &Model, tariff: &RawTariff) -> Result<(), Problem> {
         ("multipliers", tariff.multipliers.as_ref().map(Origin::of)),
         ("min_price", place(&tariff.min_price)),
         ("max_price", place(&tariff.max_price)),
+        ("on_unknown", place(&tariff.on_unknown)),
     ];
     let list = [model.required, model.optional].concat().join(", ");
     let help = format!("{} has: {list}", model.name);

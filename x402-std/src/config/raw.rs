@@ -17,7 +17,7 @@ pub(super) type Text = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) listen: Option<Text>,
-    pub(super) upstream: Option<Text>,
+    pub(super) upstream: Option<Spanned<RawUpstream>>,
     pub(super) pay_to: Option<Text>,
     pub(super) network: Option<Text>,
     pub(super) asset: Option<Spanned<RawAsset>>,
@@ -37,12 +37,27 @@ pub(super) struct RawConfig {
     pub(super) kept_answer: Option<Text>,
     pub(super) connections: Option<Text>,
     pub(super) trusted_proxies: Option<Vec<Text>>,
+    pub(super) on_start: Option<Text>,
     pub(super) credit_expires: Option<Text>,
     pub(super) secret_file: Option<Text>,
     pub(super) name: Option<Text>,
     pub(super) public_url: Option<Text>,
+    pub(super) cors: Option<Spanned<RawCors>>,
     pub(super) routes: Option<Spanned<Vec<Spanned<RawRoute>>>>,
     pub(super) default: Option<Text>,
+}
+
+pub(super) enum RawUpstream {
+    Url(String),
+    Map(Box<RawServer>),
+}
+
+/// The server behind.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    pub(super) url: Text,
+    pub(super) keepalive: Option<Text>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -53,6 +68,26 @@ pub(super) struct RawLater {
     pub(super) max_owed: Option<Text>,
 }
 
+pub(super) enum RawCors {
+    Word(String),
+    Pages(Box<RawPages>),
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPages {
+    pub(super) origins: Option<Spanned<RawOrigins>>,
+    pub(super) credentials: Option<Text>,
+    pub(super) headers: Option<Vec<Text>>,
+    pub(super) expose: Option<Vec<Text>>,
+}
+
+/// The word for all of them, or a list.
+pub(super) enum RawOrigins {
+    Word(String),
+    List(Vec<Text>),
+}
+
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawChain {
@@ -61,6 +96,8 @@ pub(super) struct RawChain {
     pub(super) confirmations: Option<Text>,
     pub(super) finality: Option<Text>,
     pub(super) log_range: Option<Text>,
+    pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -72,6 +109,8 @@ pub(super) struct RawOtherChain {
     pub(super) confirmations: Option<Text>,
     pub(super) finality: Option<Text>,
     pub(super) log_range: Option<Text>,
+    pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 /// One URL, or several in their order.
@@ -116,6 +155,7 @@ pub(super) struct RawService {
     pub(super) body_time: Option<Text>,
     pub(super) connections: Option<Text>,
     pub(super) trusted_proxies: Option<Vec<Text>>,
+    pub(super) on_start: Option<Text>,
     pub(super) chains: Option<Vec<Spanned<RawServed>>>,
 }
 
@@ -131,6 +171,7 @@ pub(super) struct RawServed {
     pub(super) assets: Vec<Spanned<RawAsset>>,
     pub(super) kinds: Option<Vec<Text>>,
     pub(super) max_fee_per_gas: Option<Text>,
+    pub(super) max_gas_cost: Option<Text>,
 }
 
 pub(super) enum RawAsset {
@@ -169,6 +210,7 @@ pub(super) struct RawRoute {
     pub(super) mime_type: Option<Text>,
     pub(super) discoverable: Option<Text>,
     pub(super) payment_identifier: Option<Text>,
+    pub(super) idempotent: Option<Text>,
 }
 
 pub(super) enum RawPricing {
@@ -195,6 +237,7 @@ pub(super) struct RawTariff {
     pub(super) multipliers: Option<Spanned<Vec<RawMultiplier>>>,
     pub(super) min_price: Option<Text>,
     pub(super) max_price: Option<Text>,
+    pub(super) on_unknown: Option<Text>,
 }
 
 #[derive(serde::Deserialize)]
@@ -241,31 +284,74 @@ impl<'de, T, M: Deserialize<'de>> Visitor<'de> for WordOr<T, M> {
     }
 }
 
+/// A word or a list of them, by hand for the same reason.
+struct WordOrList<T> {
+    expected: &'static str,
+    word: fn(String) -> T,
+    list: fn(Vec<Text>) -> T,
+}
+
+impl<'de, T> Visitor<'de> for WordOrList<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok((self.word)(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok((self.list)(texts))
+    }
+}
+
 impl<'de> Deserialize<'de> for RawUrls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Urls;
+        let expected = "a URL, or a list of them";
+        deserializer.deserialize_any(WordOrList { expected, word: Self::Word, list: Self::List })
+    }
+}
 
-        impl<'de> Visitor<'de> for Urls {
-            type Value = RawUrls;
+impl<'de> Deserialize<'de> for RawOrigins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "any, or a list of origins";
+        deserializer.deserialize_any(WordOrList { expected, word: Self::Word, list: Self::List })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawCors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rule;
+
+        impl<'de> Visitor<'de> for Rule {
+            type Value = RawCors;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a URL, or a list of them")
+                f.write_str("off, or a map of origins, credentials, headers and expose")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<RawUrls, E> {
-                Ok(RawUrls::Word(text.to_owned()))
+            /// To YAML `off` is a boolean.
+            fn visit_bool<E>(self, is_on: bool) -> Result<RawCors, E> {
+                Ok(RawCors::Word(if is_on { "on" } else { "off" }.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawUrls, A::Error> {
-                let mut urls = Vec::new();
-                while let Some(url) = list.next_element()? {
-                    urls.push(url);
-                }
-                Ok(RawUrls::List(urls))
+            fn visit_str<E>(self, text: &str) -> Result<RawCors, E> {
+                Ok(RawCors::Word(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawCors, A::Error> {
+                let pages = RawPages::deserialize(MapAccessDeserializer::new(map));
+                pages.map(|pages| RawCors::Pages(Box::new(pages)))
             }
         }
 
-        deserializer.deserialize_any(Urls)
+        deserializer.deserialize_any(Rule)
     }
 }
 
@@ -274,6 +360,14 @@ impl<'de> Deserialize<'de> for RawAsset {
         let expected = "a symbol such as USDC, or a map of address, decimals, name and version";
         let map = |token: RawToken| Self::Token(Box::new(token));
         deserializer.deserialize_any(WordOr { expected, word: Self::Symbol, map })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawUpstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a URL, or a map with the key url";
+        let map = |server: RawServer| Self::Map(Box::new(server));
+        deserializer.deserialize_any(WordOr { expected, word: Self::Url, map })
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Route {
     pub discoverable: bool,
     /// Whether payers may, or must, name their purchases (the extension `payment-identifier`).
     pub payment_identifier: Option<IdentifierRule>,
+    /// Whether the upstream heeds `Idempotency-Key`: what has one may go out twice.
+    pub is_idempotent: bool,
 }
 
 /// What is asked of payers' own names for their purchases.

@@ -107,6 +107,7 @@ fn check_route(raw: &RawRoute, common: &Common<'_>) -> Result<Route, Problem> {
         mime_type: text(&raw.mime_type),
         discoverable: raw.discoverable.as_ref().map_or(Ok(false), check_bool)?,
         payment_identifier: raw.payment_identifier.as_ref().map(check_identifier).transpose()?,
+        is_idempotent: raw.idempotent.as_ref().map_or(Ok(false), check_bool)?,
     })
 }
 

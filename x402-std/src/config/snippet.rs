@@ -2,6 +2,8 @@
 
 use core::fmt::Write as _;
 
+use crate::secret_file::may_be_secret;
+
 /// How many characters of a line are shown.
 const WIDTH: usize = 100;
 /// How many characters of a value are repeated in a message.
@@ -117,7 +119,21 @@ fn mask(line: &str) -> String {
     let line = hide_from(line, end.unwrap_or(line.len()));
     let is_upstream = value_of(&line, "upstream").is_some() && !line.contains(['@', '?']);
     let line = if is_upstream { line } else { hide_urls(&line) };
-    hide_digits(&line)
+    hide_digits(&hide_names(&line))
+}
+
+/// Hides what may be a secret that stands where its file should be named.
+fn hide_names(line: &str) -> String {
+    let mut line = line.to_owned();
+    for key in ["key_file", "secret_file", "token_file"] {
+        let Some(start) = value_of(&line, key) else { continue };
+        let (before, rest) = line.split_at(start);
+        let (value, after) = rest.split_at(rest.find([',', '}']).unwrap_or(rest.len()));
+        if may_be_secret(value.trim_matches([' ', '"', '\''])) {
+            line = format!("{before}{}{after}", hide_from(value, 0));
+        }
+    }
+    line
 }
 
 fn hide_from(line: &str, start: usize) -> String {
@@ -192,6 +208,9 @@ mod tests {
             ("ledger: ./x402.redb", "ledger: ./x402.redb"),
             ("{rpc: host/key, a: b}", "{rpc: ********* ** **"),
             ("chain: {\"rpc\": x}", "chain: ******* **"),
+            ("token_file: sk_live_4eC39HqLyjWD", "token_file: ********************"),
+            ("{token_file: 'k3j9x0q7m2w8z5r1', u: v}", "{token_file: ******************, u: v}"),
+            ("token_file: ./facilitator-token", "token_file: ./facilitator-token"),
             ("\u{1b}[31mred", " [31mred"),
         ] {
             assert_eq!(mask(line), shown);

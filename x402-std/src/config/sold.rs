@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use x402_core::Amount;
-use x402_core::tariff::{Model, Multiplier, Tariff, Usage};
+use x402_core::tariff::{Model, Multiplier, OnUnknown, Tariff, Usage};
 
 use crate::metering::request::{BodyError, RequestBody};
 use crate::metering::usage::UsageSource;
@@ -79,17 +79,30 @@ impl Pricing {
 
 impl Sold {
     /// What a request uses at most, as far as that is known before: its tokens, and those that it lets
-    /// the answer have; or so many minutes.
+    /// the answer have; or so many minutes. Where the request does not say in one way how many it lets it have,
+    /// the rule decides ([`Tariff::on_unknown`]): by `highest` there is no limit, by `base` it is that of the
+    /// route.
     ///
     /// # Errors
     ///
-    /// [`BodyError`] where the request does not say it in one way.
+    /// [`BodyError`] where the request does not say it in one way, or says no number.
     pub fn ceiling(&self, body: &RequestBody<'_>, minutes: u64) -> Result<Usage, BodyError> {
         let Some(rules) = &self.tokens else { return Ok(Usage { minutes, ..Usage::default() }) };
-        let output = match body.max_output_tokens()? {
-            Some(tokens) => tokens,
-            None => rules.max_output_tokens.saturating_mul(body.choices()?),
-        };
-        Ok(Usage::tokens(body.count_input().tokens(), output))
+        let input = body.count_input().tokens();
+        match (output(rules, body), self.tariff.rule_of_unknown()) {
+            (Ok(output), _) => Ok(Usage::tokens(input, output)),
+            (Err(error @ BodyError::Count(_)), _) | (Err(error), OnUnknown::Refuse) => Err(error),
+            // Of what is not read the tokens are not known either.
+            (Err(_), OnUnknown::Highest) => Ok(Usage::tokens(u64::MAX, u64::MAX)),
+            (Err(_), OnUnknown::Base) => Ok(Usage::tokens(input, rules.max_output_tokens)),
+        }
     }
+}
+
+/// How many tokens a request lets its answer have.
+fn output(rules: &TokenRules, body: &RequestBody<'_>) -> Result<u64, BodyError> {
+    Ok(match body.max_output_tokens()? {
+        Some(tokens) => tokens,
+        None => rules.max_output_tokens.saturating_mul(body.choices()?),
+    })
 }

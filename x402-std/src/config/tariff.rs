@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use x402_core::PriceError;
 use x402_core::condition::{Condition, Declared, Kind};
-use x402_core::tariff::{Factor, Model, Multiplier};
+use x402_core::tariff::{Factor, Model, Multiplier, OnUnknown};
 
 use super::error::{Origin, Problem};
 use super::pricing::{check_price, misfit, required};
@@ -47,6 +47,14 @@ pub(super) fn check_per_token(raw: &RawTariff, asset: &OwnedAsset) -> Result<Sol
     let model =
         Model::PerToken { input_price: check_price(input)?, output_price: check_price(output)? };
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), output, raw, asset)?;
+    let tariff = tariff.on_unknown(check_unknown(raw)?);
+    if let (Some(text), None, OnUnknown::Highest) =
+        (&raw.on_unknown, &raw.max_price, tariff.rule_of_unknown())
+    {
+        let message = "without `max_price` there is no highest price";
+        let help = "add `max_price`, or write `on_unknown: refuse` or `base`";
+        return Err(Problem::new(Origin::of(text), message, help));
+    }
     let (tokens, upto) = (Some(check_tokens(raw)?), check_upto(raw)?);
     Ok(Sold { tariff, fixed: None, tokens, upto })
 }
@@ -78,7 +86,21 @@ pub(super) fn check_dynamic(
     let multipliers: Vec<_> = multipliers.collect::<Result<_, _>>()?;
     let model = Model::Dynamic { base_price: check_price(base)?, multipliers: multipliers.into() };
     let tariff = bounded(OwnedTariff::new(model, asset.decimals), base, raw, asset)?;
+    let tariff = tariff.on_unknown(check_unknown(raw)?);
     Ok(Sold { tariff, fixed: None, tokens: None, upto: Upto::No })
+}
+
+fn check_unknown(raw: &RawTariff) -> Result<OnUnknown, Problem> {
+    let Some(text) = &raw.on_unknown else { return Ok(OnUnknown::Refuse) };
+    match text.value.as_str() {
+        "refuse" => Ok(OnUnknown::Refuse),
+        "highest" => Ok(OnUnknown::Highest),
+        "base" => Ok(OnUnknown::Base),
+        other => {
+            let known = ["refuse", "highest", "base"];
+            Err(Problem::unknown(Origin::of(text), "rule of on_unknown", other, &known))
+        }
+    }
 }
 
 fn bounded(

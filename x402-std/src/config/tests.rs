@@ -6,9 +6,11 @@ use x402_core::tariff::Model;
 use super::*;
 
 mod broken;
+mod cors;
 mod limits;
 mod metered;
 mod more;
+mod places;
 
 /// The file of the design, as it stands.
 const MINIMAL: &str = r#"listen: 127.0.0.1:4021
@@ -135,6 +137,40 @@ fn upstreams_have_hosts_ports_and_paths() {
         let upstream = parse(&with(&format!("upstream: \"{url}\""))).unwrap().upstream;
         assert_eq!((&*upstream.authority, &*upstream.base_path), (authority, base_path));
     }
+}
+
+#[test]
+fn an_upstream_may_say_that_it_reads_every_body() {
+    for (written, expected) in [
+        ("http://a:1/b", Keepalive::WithoutBody),
+        ("{url: \"http://a:1/b\"}", Keepalive::WithoutBody),
+        ("{url: \"http://a:1/b\", keepalive: without_body}", Keepalive::WithoutBody),
+        ("{url: \"http://a:1/b\", keepalive: always}", Keepalive::Always),
+    ] {
+        let upstream = parse(&with(&format!("upstream: {written}"))).unwrap().upstream;
+        let read = (&*upstream.authority, &*upstream.base_path, upstream.keepalive);
+        assert_eq!(read, ("a:1", "/b", expected), "{written}");
+    }
+    for (written, expected) in [
+        ("{url: \"http://a:1\", keepalive: allways}", "did you mean `always`?"),
+        ("{url: \"https://a:1\"}", "write http://, a host and a port"),
+        ("{keepalive: always}", "url"),
+        ("{url: \"http://a:1\", keep_alive: always}", "keepalive"),
+        ("[a]", "a URL, or a map with the key url"),
+    ] {
+        let error = parse(&with(&format!("upstream: {written}"))).unwrap_err();
+        assert!(error.to_string().contains(expected), "{written}: {error}");
+    }
+}
+
+#[test]
+fn a_route_may_say_that_its_upstream_heeds_keys() {
+    let text = |word: &str| format!("path: /api/analyze\n    idempotent: {word}");
+    let route = |word: &str| parse(&MINIMAL.replace("path: /api/analyze", &text(word)));
+    assert!(!parse(MINIMAL).unwrap().routes[0].is_idempotent);
+    assert!(route("true").unwrap().routes[0].is_idempotent);
+    assert!(!route("false").unwrap().routes[0].is_idempotent);
+    route("sometimes").unwrap_err();
 }
 
 #[test]
@@ -421,6 +457,8 @@ fn nothing_shows_a_secret() {
         format!("{MINIMAL}key: \"{key}\"\n"),
         format!("{MINIMAL}\"{rpc}\": a\n"),
         with("upstream: http://user:CANARY@host"),
+        with("upstream: {url: \"http://user:CANARY@host\"}"),
+        with("upstream:\n  url: \"http://user:CANARY@host\""),
         with("upstream: https://user:CANARY@host"),
         with("ledger: postgres://user:CANARY@host /db"),
         with("ledger: redis://:CANARY@hôst"),

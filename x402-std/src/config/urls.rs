@@ -7,6 +7,11 @@ use super::check::{Layers, Value};
 use super::error::{Origin, Problem};
 use super::raw::{RawFacilitator, Text};
 use super::snippet::quote;
+use crate::port;
+
+/// What is said where a port is none.
+pub(super) const PORT_HELP: &str =
+    "write a number from 1 to 65535 behind the colon, or leave both out";
 
 /// `local`, a URL, or a map with one.
 pub(super) fn check_facilitator(
@@ -30,7 +35,7 @@ pub(super) fn check_facilitator(
                 }
             };
             let url = check_url(&remote.url.value, Origin::of(&remote.url))?;
-            let token_file = remote.token_file.map(|file| layers.path(&Value::from(file)));
+            let token_file = remote.token_file.map(|file| layers.path(&Value::from(file)).into());
             Ok(FacilitatorChoice::Remote { url, token_file, confirm })
         }
     }
@@ -53,6 +58,9 @@ fn check_url(url: &str, origin: Origin) -> Result<String, Problem> {
     if url.starts_with("http://") && !is_here {
         return problem("a facilitator elsewhere is reached by https only", "write https://…");
     }
+    if !port::is_sound_in(url) {
+        return problem("the facilitator's port is none", PORT_HELP);
+    }
     Ok(url.trim_end_matches('/').to_owned())
 }
 
@@ -62,6 +70,10 @@ pub(super) fn check_public_url(text: &Text) -> Result<String, Problem> {
     let is_url = rest.is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\?#".contains(&b))
     });
+    if is_url && !port::is_sound_in(url) {
+        let message = format!("the port in {} is none", quote(&text.value));
+        return Err(Problem::new(Origin::of(text), message, PORT_HELP));
+    }
     if is_url {
         return Ok(url.to_owned());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use x402_core::state::State;
 use x402_core::wire::PaymentFlow;
-use x402_core::{Address, Amount, Error, Offer, Refusal, TransferMethod};
+use x402_core::{Address, Amount, Error, Offer, TransferMethod};
 
 use super::{Caller, Facilitator, Request, SettleAnswer};
 use crate::BoxFuture;
@@ -129,7 +129,9 @@ impl Entrusted {
         steps: &Steps<'_>,
         is_first: bool,
     ) -> Result<TxHash, Rejection> {
-        let request = self.request(entry).ok_or(Refusal::Unavailable)?;
+        let Some(request) = self.request(entry) else {
+            return pending(entry, steps, None).await;
+        };
         // The ledger serves a payment once: whatever is asked for it is the same call again. No seller of
         // a service's has a name with spaces.
         let caller = Caller::named("in this process").with_key(&entry.id().to_bytes());
@@ -287,11 +289,12 @@ async fn pending(
     steps: &Steps<'_>,
     transaction: Option<TxHash>,
 ) -> Result<TxHash, Rejection> {
-    if entry.state == State::Broadcast {
-        steps.take(Step::TimedOut).await?;
+    if entry.state == State::Broadcast
+        && let Err(error) = steps.apply(Step::TimedOut).await
+    {
+        tracing::warn!(payment = %entry.id(), %error, "the ledger does not take it down");
     }
-    let payer = Some(entry.payment.payer());
-    Err(Rejection { refusal: Refusal::Pending, transaction, payer })
+    Err(Rejection::pending_by(entry, transaction))
 }
 
 fn valid_before(entry: &Entry) -> u64 {

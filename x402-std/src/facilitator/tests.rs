@@ -53,8 +53,8 @@ const DIFFERENT: [(&str, Option<&str>, &str); 13] = [
     ),
     (
         "fs-07",
-        Some("unexpected_settle_error"),
-        "a nonce of the facilitator's is not the payer's fault",
+        Some("settlement_pending"),
+        "a nonce of the facilitator's is not the payer's fault, and the node has seen what was signed",
     ),
     ("fs-08", Some("settlement_pending"), "the transaction was signed here, so its hash is known"),
     ("fs-12", Some("permit2_simulation_failed"), "it is tried before it is sent"),

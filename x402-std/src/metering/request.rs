@@ -9,7 +9,7 @@ conditions are about:
 | `method` | the method: `POST` |
 | `path` | the path, as it is sent, without the query |
 | `body_length` | the length of the body, in bytes |
-| `NAME` | the member of that name of a body that is a JSON object, or the parameter of the query |
+| `NAME` | the member of that name of a body that is a JSON object, or the parameter of a form or the query |
 | `NAME_length` | its length, if it is a text, in characters |
 
 ```
@@ -26,26 +26,31 @@ assert!(condition.holds(&facts)?);
 # What could be read in two ways
 
 The upstream reads the request too, and a buyer must not be priced for another one. A fact is
-[`Value::Other`], which no condition can use, where
+[`Value::Unknown`], and the rule of the price ([`OnUnknown`]) decides, where
 
-* the body looks like JSON and was not read ([`BodyError`] says why): then each `NAME` is;
-* the body and the query both have it, or the query has it twice;
-* `NAME_length` is there itself, beside a `NAME` that is a text, or `NAME` is no text.
+* the body was not read ([`BodyError`] says why: it is no JSON object and no form, it has a member twice, and so
+  on): then each `NAME` is;
+* it is there twice, in the body, in the query, or in both; or once, in a spelling that a lenient server would take
+  for it: other case (`Max_Tokens`), or what PHP makes of names (`name[]`);
+* `NAME_length` is there itself, beside a `NAME` that is a text.
 
-A member that is `null` is not there.
+A member that is `null` is not there. Where `NAME` is no text, nor a number or a truth beside which `NAME_length` is
+there itself, the latter is [`Value::Other`].
 */
 
 mod body;
 mod count;
+mod members;
+mod parameters;
+mod spelling;
 
-pub use body::{BodyError, MAX_JSON_BYTES, MAX_MEMBERS, RequestBody};
+pub use body::{BodyError, MAX_JSON_BYTES, RequestBody};
 pub use count::Counted;
+pub use members::MAX_MEMBERS;
+pub use parameters::MAX_PARAMETERS;
+use parameters::Parameters;
 use x402_core::condition::{Declared, Facts, Kind, Value};
-
-use crate::percent;
-
-/// How many parameters of a query are read.
-pub const MAX_PARAMETERS: usize = 128;
+use x402_core::tariff::OnUnknown;
 
 const LENGTH: &str = "_length";
 
@@ -64,17 +69,9 @@ pub const fn well_known() -> &'static [Declared<'static>] {
 pub struct RequestFacts<'a> {
     method: &'a str,
     path: &'a str,
-    /// `None` where there are too many to be read.
-    parameters: Option<Vec<Parameter>>,
+    parameters: Parameters,
     body: &'a RequestBody<'a>,
-}
-
-#[derive(Clone, Debug)]
-struct Parameter {
-    /// The name, or as much of it as is written where it is not encoded UTF-8.
-    name: String,
-    /// `None` where it is not encoded UTF-8, or there twice.
-    value: Option<String>,
+    has_members: bool,
 }
 
 impl<'a> RequestFacts<'a> {
@@ -86,21 +83,24 @@ impl<'a> RequestFacts<'a> {
         query: Option<&str>,
         body: &'a RequestBody<'a>,
     ) -> Self {
-        Self { method, path, parameters: read_query(query.unwrap_or_default()), body }
+        let parameters = Parameters::read(query.unwrap_or_default());
+        Self { method, path, parameters, body, has_members: true }
+    }
+
+    /// The same for prices of that rule: by [`OnUnknown::Base`] a body that was not read has no members.
+    #[must_use]
+    pub fn by_rule(self, on_unknown: OnUnknown) -> Self {
+        let has_members = on_unknown != OnUnknown::Base || self.body.check().is_ok();
+        Self { has_members, ..self }
     }
 
     /// The member or parameter of that name.
     fn named(&self, name: &str) -> Option<Value<'_>> {
-        match (self.body.fact(name), self.parameter(name)) {
-            (Some(_), Some(_)) => Some(Value::Other),
+        let member = self.body.fact(name).filter(|_| self.has_members);
+        match (member, self.parameters.get(name)) {
+            (Some(_), Some(_)) => Some(Value::Unknown),
             (member, parameter) => member.or(parameter),
         }
-    }
-
-    fn parameter(&self, name: &str) -> Option<Value<'_>> {
-        let Some(parameters) = &self.parameters else { return Some(Value::Other) };
-        let parameter = parameters.iter().find(|parameter| parameter.name == name)?;
-        Some(parameter.value.as_deref().map_or(Value::Other, Value::Untyped))
     }
 }
 
@@ -116,44 +116,37 @@ impl Facts for RequestFacts<'_> {
         let base = name.strip_suffix(LENGTH).and_then(|base| self.named(base));
         match (base, itself) {
             (None, itself) => itself,
+            (Some(Value::Unknown), _) | (_, Some(Value::Unknown)) => Some(Value::Unknown),
             (Some(Value::Text(text) | Value::Untyped(text)), None) => {
                 Some(Value::Number((text.chars().count() as u64).into()))
             }
+            (Some(Value::Text(_) | Value::Untyped(_)), Some(_)) => Some(Value::Unknown),
             (Some(Value::Bool(_) | Value::Number(_)), Some(itself)) => Some(itself),
             (Some(_), _) => Some(Value::Other),
         }
     }
 }
 
-/// The parameters of a query; `None` where there are more than [`MAX_PARAMETERS`].
-fn read_query(query: &str) -> Option<Vec<Parameter>> {
-    let mut parameters: Vec<Parameter> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decode = |text: &str| percent::decoded(&text.replace('+', " "));
-        let name = decode(name).unwrap_or_else(|| name.to_owned());
-        if let Some(twice) = parameters.iter_mut().find(|parameter| parameter.name == name) {
-            twice.value = None;
-        } else if parameters.len() >= MAX_PARAMETERS {
-            return None;
-        } else {
-            parameters.push(Parameter { name, value: decode(value) });
-        }
-    }
-    Some(parameters)
-}
-
 #[cfg(test)]
 mod tests {
-    use x402_core::condition::Condition;
+    use x402_core::condition::{Condition, Fault};
 
     use super::*;
 
-    /// Whether a condition holds of `POST /a?QUERY`; `None` where it cannot be said.
-    fn holds(condition: &str, query: &str, body: &str) -> Option<bool> {
+    fn evaluate(condition: &str, query: &str, body: &str) -> Result<bool, Fault> {
         let body = RequestBody::read(body.as_bytes(), |_| None);
         let facts = RequestFacts::new("POST", "/a", Some(query), &body);
-        Condition::parse(condition).unwrap().holds(&facts).ok()
+        Condition::parse(condition).unwrap().holds(&facts).map_err(|error| error.fault)
+    }
+
+    /// Whether a condition holds of `POST /a?QUERY`; `None` where it cannot be said.
+    fn holds(condition: &str, query: &str, body: &str) -> Option<bool> {
+        evaluate(condition, query, body).ok()
+    }
+
+    /// Why it cannot be said.
+    fn fault(condition: &str, query: &str, body: &str) -> Option<Fault> {
+        evaluate(condition, query, body).err()
     }
 
     #[test]
@@ -201,33 +194,90 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_cannot_be_used() {
+    fn what_could_be_read_in_two_ways_is_not_known() {
         let many: String = (0..=MAX_PARAMETERS).map(|i| format!("p{i}&")).collect();
         for (condition, query, body) in [
             ("n > 1", "n=1", r#"{"n": 5}"#),
             ("n > 1", "n=1&n=5", ""),
             ("n > 1", "n=1&%6e=5", ""),
             ("n == 'x'", "n=%ff", ""),
+            ("n > 1", "%ff=1", ""),
+            ("n > 1", "N=5", ""),
+            ("n > 1", "n[]=5", ""),
+            ("n > 1", "+n%00x=5", ""),
+            ("n > 1", "a=b;n=5", ""),
+            ("n > 1", "n=5;a=b", ""),
             ("n > 1", &many, ""),
             ("n > 1", "", r#"{"n": 5, "n": 1}"#),
             ("n > 1", "", r#"{"n": 5, "\u006e": 1}"#),
+            ("n > 1", "", r#"{"n": 5, "N": 1}"#),
+            ("n > 1", "", r#"{"n": 5, "N": null}"#),
+            ("n > 1", "", r#"{"N": 5}"#),
+            ("n > 1", "N=1", r#"{"n": 5}"#),
+            ("n > 1", "", r#"{"a": 5, "a": 1}"#),
             ("n > 1", "", r#"{"n": 5, "m": }"#),
+            ("n > 1", "", r#"[{"n": 5}]"#),
+            ("n > 1", "", "n=5"),
+            ("n > 1", "n=5", "GIF89a"),
+            ("kind == 'x'", "", "{\"\u{212a}ind\": \"x\"}"),
             ("q_length > 1", "", r#"{"q": "long", "q_length": 1}"#),
             ("q_length > 1", "q_length=1", r#"{"q": "long"}"#),
-            ("q_length > 1", "", r#"{"q": ["long"]}"#),
-            ("q_length > 1", "", r#"{"q": ["long"], "q_length": 1}"#),
-            ("q_length > 1", "", r#"{"q": 5}"#),
-            ("q == 'x'", "", r#"{"q": "\ud800"}"#),
+            ("q_length > 1", "", r#"{"Q": "long"}"#),
+            ("q_length > 1", "", r#"{"q": "long", "Q_Length": 1}"#),
         ] {
-            assert_eq!(holds(condition, query, body), None, "{condition} {query} {body}");
+            assert_eq!(
+                fault(condition, query, body),
+                Some(Fault::Unreadable),
+                "{condition} {query} {body}"
+            );
+        }
+        assert_eq!(holds("n > 1", "", r#"{"n": 5, "m": 1, "mn": 2}"#), Some(true));
+    }
+
+    #[test]
+    fn what_is_of_another_kind_cannot_be_used() {
+        for (condition, body) in [
+            ("n > 1", r#"{"n": "5"}"#),
+            ("n > 1", r#"{"n": [5]}"#),
+            ("q_length > 1", r#"{"q": ["long"]}"#),
+            ("q_length > 1", r#"{"q": ["long"], "q_length": 1}"#),
+            ("q_length > 1", r#"{"q": 5}"#),
+            ("q == 'x'", r#"{"q": "\ud800"}"#),
+        ] {
+            assert_eq!(fault(condition, "", body), Some(Fault::Mismatch), "{condition} {body}");
         }
         assert_eq!(holds("q_length > 1", "", r#"{"q": 5, "q_length": 7}"#), Some(true));
     }
 
     #[test]
-    fn what_is_no_json_has_no_members() {
-        for body in ["", "name=x&n=5", "[{\"n\": 5}]", "\"n\"", "GIF89a", "5"] {
-            assert_eq!(holds("n == 5", "", body), Some(false), "{body}");
+    fn a_body_that_is_not_read_may_be_passed_over() {
+        let body = RequestBody::read(b"GIF89a", |_| None);
+        let facts = RequestFacts::new("POST", "/a", Some("n=5&m=1&M=2"), &body);
+        let facts = facts.by_rule(OnUnknown::Highest);
+        assert_eq!(facts.fact("n"), Some(Value::Unknown));
+        let facts = facts.by_rule(OnUnknown::Base);
+        assert_eq!(facts.fact("n"), Some(Value::Untyped("5")));
+        assert_eq!((facts.fact("m"), facts.fact("o")), (Some(Value::Unknown), None));
+        let body = RequestBody::read(br#"{"n": 5}"#, |_| None);
+        let facts = RequestFacts::new("POST", "/a", None, &body).by_rule(OnUnknown::Base);
+        assert_eq!(facts.fact("n"), Some(Value::Number(5.into())));
+    }
+
+    #[test]
+    fn a_form_has_facts_as_a_query_has() {
+        let read = |condition: &str, body: &str| {
+            let header = |name: &str| {
+                (name == "content-type").then_some("application/x-www-form-urlencoded")
+            };
+            let body = RequestBody::read(body.as_bytes(), header);
+            let facts = RequestFacts::new("POST", "/a", None, &body);
+            Condition::parse(condition).unwrap().holds(&facts).map_err(|error| error.fault)
+        };
+        for condition in ["n == 5", "flag", "name == 'a b c'", "name_length == 5", "not missing"] {
+            assert_eq!(read(condition, "n=5&flag=true&name=a+b%20c"), Ok(true), "{condition}");
+        }
+        for body in ["n=5&n=5", "N=5", "n[0]=5", "n=5&=;n=1"] {
+            assert_eq!(read("n > 1", body), Err(Fault::Unreadable), "{body}");
         }
     }
 }

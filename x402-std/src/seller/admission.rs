@@ -93,15 +93,26 @@ impl<R: Into<Refusal>> From<R> for Rejection {
 }
 
 impl Rejection {
-    /// No trace of what failed goes to the payer; the operator reads it in the log.
+    /// Nothing of the payment was sent, nor is recorded to be. No trace of what failed goes to the payer; the
+    /// operator reads it in the log.
     pub(crate) fn unavailable(what: &dyn fmt::Display) -> Self {
         tracing::warn!(error = %what, "payments cannot be taken");
         Refusal::Unavailable.into()
     }
 
+    /// Something may have been sent, or be recorded to be: only the ledger knows, and does not say.
+    pub(crate) fn in_doubt(what: &dyn fmt::Display) -> Self {
+        tracing::warn!(error = %what, "what became of a payment is not known");
+        Refusal::InDoubt.into()
+    }
+
     pub(crate) fn pending(entry: &Entry) -> Self {
         let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
-        let payer = Some(entry.payment.payer());
-        Self { refusal: Refusal::Pending, transaction, payer }
+        Self::pending_by(entry, transaction)
+    }
+
+    /// As [`Self::pending`], by a transaction that the entry may not have yet.
+    pub(crate) fn pending_by(entry: &Entry, transaction: Option<TxHash>) -> Self {
+        Self { refusal: Refusal::Pending, transaction, payer: Some(entry.payment.payer()) }
     }
 }

@@ -1,6 +1,6 @@
 //! What moved the money, taken down: one log pays for one payment.
 
-use x402_core::{Amount, ChainId, Error, PaymentId};
+use x402_core::{Amount, ChainId, Error, PaymentId, Refusal};
 
 use super::{Rejection, Steps};
 use crate::chain::{Chain, ChainError, Outcome, PaidLog, Sent, Settlement, TxHash, Usage};
@@ -35,6 +35,13 @@ pub(crate) async fn record(
     }
     tracing::info!(payment = %entry.id(), transaction = %hash, "settled");
     Ok(hash)
+}
+
+/// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the
+/// claim it was spent on something else; chain and seller may differ by some minutes.
+pub(crate) const fn since(entry: &Entry) -> u64 {
+    const CLOCK_SKEW_SECONDS: u64 = 300;
+    entry.claimed_at.saturating_sub(CLOCK_SKEW_SECONDS)
 }
 
 /// What became of an authorization, whoever has used it.
@@ -118,6 +125,21 @@ pub(super) async fn record_short(
     );
     let recorded = steps.apply(Step::Short(settlement, arrived)).await;
     recorded.map_err(|_| Rejection { transaction: Some(transaction), ..Rejection::pending(entry) })
+}
+
+/// The token moved another value than was signed: that is so, however often it is asked.
+pub(super) fn short(entry: &Entry, transaction: Option<TxHash>) -> Rejection {
+    let payer = Some(entry.payment.payer());
+    Rejection { refusal: Refusal::Short, transaction, payer }
+}
+
+/// What a transaction has done cannot be told: nothing is charged anew for it.
+pub(super) fn undecided(entry: &Entry) -> Rejection {
+    tracing::error!(
+        payment = %entry.id(),
+        "the authorization was used, and whether it has paid cannot be told: see `x402 ledger resolve --accept`"
+    );
+    Rejection::pending(entry)
 }
 
 /// Looks for another log of the transaction that has not paid yet.

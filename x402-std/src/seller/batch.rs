@@ -9,7 +9,7 @@ use x402_core::state::State;
 
 use super::Rejection;
 use super::on_chain::{OnChain, SEND_AGAIN, Seen};
-use super::rail::{Moved, Steps, is_open};
+use super::rail::{Moved, Noted, Steps, is_open};
 use crate::BoxFuture;
 use crate::chain::{Call, ChainError, Journal, Sent, Transaction, TxHash};
 use crate::ledger::{Entry, LedgerError, Step};
@@ -80,7 +80,9 @@ impl OnChain {
                 self.takes_no_batches.store(true, Ordering::Relaxed);
                 return join(self.each_fresh(others), self.each_fresh(members)).await;
             }
-            Err(error) => return join(self.each_fresh(others), not_sent(&members, &error)).await,
+            Err(error) => {
+                return join(self.each_fresh(others), self.none_sent(&members, &error)).await;
+            }
         };
         let (mut together, mut calls_together, mut alone) = (Vec::new(), Vec::new(), others);
         for ((member, call), is_taken) in members.into_iter().zip(calls).zip(taken) {
@@ -132,39 +134,49 @@ impl OnChain {
             Call::of(entry).map_err(|error| Rejection::unavailable(&error))
         });
         let verdicts = join_all(verdicts).await;
-        let (mut moved, mut good, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut moved, mut good) = (Vec::new(), Vec::new());
         for (member, verdict) in members.iter().zip(verdicts) {
             match verdict {
-                Ok(call) => {
-                    calls.push((call, &member.1 as &dyn Journal));
-                    good.push(member);
-                }
+                Ok(call) => good.push((member, call, Noted::new(&member.1))),
                 Err(rejection) => moved.push((member.0.id(), Err(rejection))),
             }
         }
+        let calls: Vec<_> =
+            good.iter().map(|(_, call, noted)| (call.clone(), noted as &dyn Journal)).collect();
         let sent =
             if calls.is_empty() { Vec::new() } else { self.chain.broadcast_each(&calls).await };
-        let arrived = good.iter().zip(sent).map(|((entry, steps), sent)| async move {
-            (entry.id(), self.await_sent(entry, steps, sent).await)
+        let arrived = good.iter().zip(sent).map(|(((entry, steps), _, noted), sent)| async move {
+            (entry.id(), self.await_sent(entry, steps, sent, noted.last()).await)
         });
         moved.extend(join_all(arrived).await);
         moved
     }
 
     async fn broadcast_batch(&self, members: Vec<Member<'_>>, calls: &[Call]) -> Vec<Moved> {
-        let sent = self.chain.broadcast(&Call::batch(calls), &Together(&members)).await;
+        let together = Together(&members);
+        let noted = Noted::new(&together);
+        let sent = self.chain.broadcast(&Call::batch(calls), &noted).await;
+        let hash = noted.last().map(|noted| noted.hash);
         let sent = match sent {
             Ok(hash) => {
                 tracing::info!(payments = members.len(), transaction = %hash, "broadcast");
+                members.iter().for_each(|(entry, _)| {
+                    self.unsent.forget(entry);
+                });
                 Some(Instant::now())
             }
             Err(ChainError::Unknown(error)) => {
                 tracing::warn!(%error, "it is not known whether the chain has the batch");
                 None
             }
-            Err(error) => return not_sent(&members, &error).await,
+            Err(ChainError::Unsent(error)) => {
+                tracing::warn!(%error, "a batch is journalled, and not taken by the node");
+                members.iter().for_each(|(entry, _)| self.unsent.note(entry));
+                None
+            }
+            Err(error) => return self.none_sent(&members, &error).await,
         };
-        match reload(members).await {
+        match reload(members, hash).await {
             Ok(members) => self.pursue_batch(members, sent).await,
             Err(open) => open,
         }
@@ -188,7 +200,7 @@ impl OnChain {
                 Ok(_) => match self.send_batch_again(&members).await {
                     Ok(()) => {
                         sent = Some(Instant::now());
-                        members = match reload(members).await {
+                        members = match reload(members, None).await {
                             Ok(members) => members,
                             Err(open) => return open,
                         };
@@ -276,6 +288,15 @@ impl OnChain {
         join_all(all).await
     }
 
+    /// None of these was sent. What is owed, or was journalled all the same, is looked after later, from where
+    /// it stands; what was only claimed is its payer's to present again.
+    async fn none_sent(&self, members: &[Member<'_>], error: &ChainError) -> Vec<Moved> {
+        let all = members.iter().map(|(entry, steps)| async move {
+            (entry.id(), Err(self.not_sent(entry, steps, error).await))
+        });
+        join_all(all).await
+    }
+
     async fn send_batch_again(&self, members: &[Member<'_>]) -> Result<(), ChainError> {
         let corrupt = || ChainError::Journal(LedgerError::Corrupt);
         let sent = members.iter().filter_map(|(entry, _)| entry.transaction.as_ref());
@@ -299,29 +320,19 @@ fn pending(entry: &Entry) -> Moved {
     (entry.id(), Err(Rejection::pending(entry)))
 }
 
-/// None of these was sent. What is owed, or was journalled all the same, is looked after later, from where
-/// it stands; what was only claimed is its payer's to present again.
-async fn not_sent(members: &[Member<'_>], error: &ChainError) -> Vec<Moved> {
-    let rejection = Rejection::unavailable(error);
-    let is_journalled = matches!(error, ChainError::Unsent(_));
-    let all = members.iter().map(|(entry, steps)| async move {
-        if entry.state == State::Claimed && !is_journalled {
-            steps.release().await;
-        }
-        match steps.entry().await {
-            Ok(entry) if entry.transaction.is_some() => pending(&entry),
-            _ => (entry.id(), Err(rejection)),
-        }
-    });
-    join_all(all).await
-}
-
-/// The members as they stand now; where the ledger cannot be read, they are as they were.
-async fn reload(members: Vec<Member<'_>>) -> Result<Vec<Member<'_>>, Vec<Moved>> {
+/// The members as they stand now; where the ledger cannot be read, each is under way, by the transaction that
+/// was journalled just now.
+async fn reload(
+    members: Vec<Member<'_>>,
+    journalled: Option<TxHash>,
+) -> Result<Vec<Member<'_>>, Vec<Moved>> {
     let entries = join_all(members.iter().map(|(_, steps)| steps.entry())).await;
     let entries: Result<Vec<_>, _> = entries.into_iter().collect();
-    let entries =
-        entries.map_err(|_| members.iter().map(|(entry, _)| pending(entry)).collect::<Vec<_>>())?;
+    let is_open = |(entry, _): &Member<'_>| {
+        let last = entry.transaction.as_ref().map(|transaction| transaction.hash);
+        (entry.id(), Err(Rejection::pending_by(entry, journalled.or(last))))
+    };
+    let entries = entries.map_err(|_| members.iter().map(is_open).collect::<Vec<_>>())?;
     Ok(entries.into_iter().zip(members).map(|(entry, (_, steps))| (entry, steps)).collect())
 }
 
@@ -370,7 +381,7 @@ mod tests {
         for (_, steps) in &members {
             ledger.apply(steps.id(), Step::Journalled(bare.clone())).await.unwrap();
         }
-        let members: Vec<_> = reload(members).await.unwrap();
+        let members: Vec<_> = reload(members, None).await.unwrap();
         Together(&members).record(&transaction(4)).await.unwrap();
         let first = members[0].1.entry().await.unwrap();
         assert!(first.has_bytes());

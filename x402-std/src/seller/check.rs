@@ -1,9 +1,10 @@
-//! What is wrong with a payment, found without asking the chain, or hardly.
+//! What is wrong with a payment, or with us, found without asking the chain, or hardly.
 
-use x402_core::{ChainId, Checked, Error, Moment, Payment, Requirements};
+use x402_core::{ChainId, Checked, Error, Moment, Payment, PaymentId, Refusal, Requirements};
 
 use super::{Presented, Rejection, Seller};
 use crate::chain::wallet::Undeployed;
+use crate::ledger::Entry;
 
 impl Seller {
     pub(super) fn moment(&self, chain_id: ChainId) -> Moment {
@@ -16,7 +17,10 @@ impl Seller {
         const UNTIL_SENT: u64 = 2;
         let block = self.rail(chain_id).map_or(0, |rail| rail.block_seconds());
         let blocks = block.saturating_mul(2).saturating_add(UNTIL_SENT);
-        self.options.margin_seconds.max(blocks.try_into().unwrap_or(u32::MAX))
+        // A chain that is ahead ends an authorization earlier by as much.
+        let ahead = self.rail(chain_id).map_or(0, |rail| rail.ahead_seconds());
+        let [blocks, ahead] = [blocks, ahead].map(|n| n.try_into().unwrap_or(u32::MAX));
+        self.options.margin_seconds.max(blocks).saturating_add(ahead)
     }
 
     /// Judges a payment without asking anybody, or, where the payer may be a contract, by asking
@@ -38,7 +42,8 @@ impl Seller {
         }
         let rail = self.rail(payment.chain_id)?;
         let has_code = rail.has_code(payment.transfer.from()).await;
-        let has_code = has_code.map_err(|error| Rejection::unavailable(&error))?;
+        // It may have been taken before: whether it is good cannot be said, nor what became of it.
+        let has_code = has_code.map_err(|error| Rejection::in_doubt(&error))?;
         let shown = Undeployed::shown(signature);
         let kept = match (has_code, Undeployed::parse(signature)) {
             (Some(true), _) => shown,
@@ -48,6 +53,24 @@ impl Seller {
             (Some(false), None) => return Err(error.into()),
         };
         Ok((requirements.check_wallet(payment, shown, moment)?, kept.to_vec()))
+    }
+
+    /// Refuses a new payment that could not be settled now for what lies with us: nothing is recorded of it.
+    pub(super) async fn is_ready(&self, entry: &Entry) -> Result<(), Rejection> {
+        match self.rail(entry.payment.chain_id())?.ready(entry, self.now()).await {
+            true => Ok(()),
+            false => Err(Refusal::Unavailable.into()),
+        }
+    }
+
+    /// What is said of a payment that is not recorded, and too late or too early, or of another amount: of time
+    /// nothing, where the clock may be wrong.
+    pub(super) async fn out_of_time(&self, id: PaymentId, error: Error) -> Refusal {
+        let is_of_time = matches!(error, Error::Expired | Error::NotYetValid);
+        match self.rail(id.chain_id) {
+            Ok(rail) if is_of_time && !rail.is_on_time(self.now()).await => Refusal::Unavailable,
+            _ => error.into(),
+        }
     }
 
     /// Whether a wallet is deployed for its payer. By `upto`, only the account itself may settle, and

@@ -129,7 +129,7 @@ impl Seller {
     /// # Errors
     ///
     /// [`Rejection`], with what to tell the payer: [`Refusal::Conflict`] for another request with that
-    /// nonce, [`Refusal::InFlight`] while the work is being done, [`Refusal::Unavailable`].
+    /// nonce, [`Refusal::InFlight`] while the work is being done, [`Refusal::InDoubt`] where the ledger fails.
     pub async fn draw(
         self: &Arc<Self>,
         account: CreditAccount,
@@ -139,7 +139,7 @@ impl Seller {
     ) -> Result<Drawn, Rejection> {
         let draw = Draw::new(account, nonce, request, amount, (self.options.clock)());
         let task = tokio::spawn(Arc::clone(self).draw_for(draw));
-        task.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))
+        task.await.unwrap_or_else(|panic| Err(Rejection::in_doubt(&panic)))
     }
 
     /// Puts back into their balances what is held for work that nobody does any more, for the process that did
@@ -174,13 +174,13 @@ impl Seller {
         let request = draw.request;
         // A repetition of what is done writes nothing, not even a lease.
         let known = self.ledger.find_draw(draw.id).await;
-        let known = known.map_err(|error| Rejection::unavailable(&error))?;
+        let known = known.map_err(|error| Rejection::in_doubt(&error))?;
         if let Some(done) = known.filter(|known| !known.is_held()) {
             return replay(done, request);
         }
         let guard = self.enter(name(&draw)).await?;
         let drawing = self.draw_what_is_left(&draw).await;
-        match drawing.map_err(|error| Rejection::unavailable(&error))? {
+        match drawing.map_err(|error| Rejection::in_doubt(&error))? {
             Drawing::New => {
                 tracing::info!(draw = %draw.id, payer = %draw.account.payer, "drawn");
                 Ok(Drawn::Serve(Box::new(DrawTicket { seller: self, draw, _guard: guard })))

@@ -105,7 +105,7 @@ impl Seller {
         let first = self.pending.table().first.get(&key(entry)).map(|noted| noted.id);
         let Some(first) = first.filter(|first| *first != entry.id()) else { return Ok(()) };
         let known = self.ledger.find(first).await;
-        let known = known.map_err(|error| Rejection::unavailable(&error))?;
+        let known = known.map_err(|error| Rejection::in_doubt(&error))?;
         if let Some(known) = known.filter(is_waited_for) {
             tracing::info!(payment = %entry.id(), %first, "held back: another is under way");
             return Err(Rejection { refusal: Refusal::HeldBack, ..Rejection::pending(&known) });

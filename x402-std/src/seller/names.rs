@@ -156,7 +156,7 @@ impl Seller {
 
     async fn check_name(&self, draw: &NamedDraw) -> Result<(), DrawRefusal> {
         let names = self.ledger.credit_names(draw.name.account).await;
-        let names = names.map_err(|error| DrawRefusal::Rejected(Rejection::unavailable(&error)))?;
+        let names = names.map_err(|error| DrawRefusal::Rejected(Rejection::in_doubt(&error)))?;
         if names.generation != draw.name.generation {
             return Err(DrawRefusal::Replaced);
         }
@@ -179,7 +179,7 @@ impl Seller {
                 Err(DrawRefusal::Replaced)
             }
             // It stays held: the same request goes on with it.
-            Err(error) => Err(DrawRefusal::Rejected(Rejection::unavailable(&error))),
+            Err(error) => Err(DrawRefusal::Rejected(Rejection::in_doubt(&error))),
         }
     }
 

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use x402_core::state::State;
-use x402_core::{Address, Amount, Error, PaymentId, Refusal};
+use x402_core::{Address, Amount, Error, PaymentId};
 
 use super::Rejection;
-use super::arrival::{Found, find_use, record, record_short};
-use super::rail::{Anew, Moved, Rail, Steps};
+use super::arrival::{Found, find_use, record, record_short, short, since, undecided};
+use super::rail::{Anew, Moved, Noted, Rail, Steps};
+use super::unsent::{Unsent, journalled};
 use crate::BoxFuture;
-use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, TxHash};
-use crate::ledger::{Entry, LedgerError, Settle, Step};
+use crate::chain::{Call, Chain, ChainError, Outcome, Sent, Settlement, Transaction, TxHash};
+use crate::ledger::{Entry, LedgerError, Step};
 
 /// After how long a transaction that is in no block is sent again, for a node forgets some.
 pub(super) const SEND_AGAIN: Duration = Duration::from_secs(10);
@@ -72,6 +73,8 @@ pub struct OnChain {
     stopped: Mutex<BTreeSet<Address>>,
     /// The transactions that moved nothing, and were not told yet.
     losses: Mutex<BTreeSet<(PaymentId, [u8; 32])>>,
+    /// What was served and could not be sent, for what lies with us.
+    pub(super) unsent: Unsent,
 }
 
 impl OnChain {
@@ -79,8 +82,8 @@ impl OnChain {
     /// least, so often: the pause doubles.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, timeout: Duration, poll: (Duration, Duration)) -> Self {
-        let (takes_no_batches, stopped, losses) = Default::default();
-        Self { chain, timeout, poll, takes_no_batches, stopped, losses }
+        let (takes_no_batches, stopped, losses, unsent) = Default::default();
+        Self { chain, timeout, poll, takes_no_batches, stopped, losses, unsent }
     }
 
     fn stopped(&self) -> MutexGuard<'_, BTreeSet<Address>> {
@@ -113,41 +116,53 @@ impl OnChain {
     /// Journals and sends a transaction, and waits for the money's arrival. What was sent before has done
     /// nothing, and can do nothing any more.
     async fn send(&self, entry: &Entry, steps: &Steps<'_>) -> Result<TxHash, Rejection> {
-        let call = Call::of(entry).map_err(|error| Rejection::unavailable(&error))?;
-        let sent = match entry.transaction.is_some() {
-            true => self.chain.broadcast(&call, &Anew::new(steps)).await,
-            false => self.chain.broadcast(&call, steps).await,
+        let call = match Call::of(entry) {
+            Ok(call) => call,
+            Err(error) => {
+                return Err(self.not_sent(entry, steps, &ChainError::Journal(error)).await);
+            }
         };
-        self.await_sent(entry, steps, sent).await
+        let anew = Anew::new(steps);
+        let noted = match entry.transaction.is_some() {
+            true => Noted::new(&anew),
+            false => Noted::new(steps),
+        };
+        let sent = self.chain.broadcast(&call, &noted).await;
+        self.await_sent(entry, steps, sent, noted.last()).await
     }
 
-    /// Waits for the money's arrival by a transaction that was journalled, and sent, or not.
+    /// Waits for the money's arrival by a transaction that was journalled (`noted`), and sent, or not. One
+    /// that the node has refused has been seen by it: until its nonce is another's, it may be mined.
     pub(super) async fn await_sent(
         &self,
         entry: &Entry,
         steps: &Steps<'_>,
         sent: Result<TxHash, ChainError>,
+        noted: Option<Transaction>,
     ) -> Result<TxHash, Rejection> {
         let id = entry.id();
         let sent = match sent {
             Ok(hash) => {
                 tracing::info!(payment = %id, transaction = %hash, "broadcast");
+                self.unsent.forget(entry);
                 Some(Instant::now())
             }
             Err(ChainError::Unknown(error)) => {
                 tracing::warn!(payment = %id, %error, "it is not known whether the chain has it");
                 None
             }
-            Err(error @ ChainError::Unsent(_)) => return Err(Rejection::unavailable(&error)),
-            Err(error) => {
-                if entry.state == State::Claimed {
-                    steps.release().await;
-                }
-                return Err(Rejection::unavailable(&error));
+            Err(ChainError::Unsent(error)) => {
+                tracing::warn!(payment = %id, %error, "journalled, and not taken by the node");
+                self.unsent.note(entry);
+                None
             }
+            Err(error) => return Err(self.not_sent(entry, steps, &error).await),
         };
-        // With the transaction that was journalled last.
-        self.pursue(steps.entry().await?, steps, sent).await
+        // With the transaction that was journalled last; the chain can be asked for that without the ledger.
+        match steps.entry().await.ok().or_else(|| journalled(entry, noted.clone())) {
+            Some(entry) => self.pursue(entry, steps, sent).await,
+            None => Err(Rejection::pending_by(entry, noted.map(|noted| noted.hash))),
+        }
     }
 
     pub(super) async fn find_out(
@@ -212,12 +227,20 @@ impl OnChain {
             Err(ChainError::Refused(error))
                 if error != Error::AuthorizationUsed
                     && (entry.state == State::Failed
-                        || entry.transaction.is_none() && error != Error::Simulation) =>
+                        || entry.transaction.is_none() && !is_for_the_chain(error)) =>
             {
-                fail(entry, steps, error).await
+                self.fail(entry, steps, error).await
             }
-            Err(ChainError::Refused(error)) => self.look_for_use(entry, steps, error).await,
-            Err(_) => Err(Rejection::pending(entry)),
+            Err(ChainError::Refused(error)) => {
+                if !matches!(error, Error::Expired | Error::NotYetValid) {
+                    self.unsent.forget(entry);
+                }
+                self.look_for_use(entry, steps, error).await
+            }
+            Err(_) => {
+                self.unsent.note(entry);
+                Err(Rejection::pending(entry))
+            }
         }
     }
 
@@ -347,30 +370,17 @@ impl OnChain {
     ) -> Result<TxHash, Rejection> {
         match find_use(&*self.chain, entry, steps, since(entry)).await {
             Found::Settled(hash) => Ok(hash),
-            Found::Ended(error) => fail(entry, steps, error).await,
+            Found::Ended(error) => self.fail(entry, steps, error).await,
             Found::Undecided(transaction) => {
                 Err(Rejection { transaction: Some(transaction), ..undecided(entry) })
             }
             // It has failed before, or was given up: nothing of it waits.
-            Found::Unused if entry.state == State::Failed => fail(entry, steps, otherwise).await,
+            Found::Unused if entry.state == State::Failed => {
+                self.fail(entry, steps, otherwise).await
+            }
             Found::Unused | Found::Unknown => self.time_out(entry, steps).await,
         }
     }
-}
-
-/// The token moved another value than was signed: that is so, however often it is asked.
-fn short(entry: &Entry, transaction: Option<TxHash>) -> Rejection {
-    let payer = Some(entry.payment.payer());
-    Rejection { refusal: Refusal::Short, transaction, payer }
-}
-
-/// What a transaction has done cannot be told: nothing is charged anew for it.
-fn undecided(entry: &Entry) -> Rejection {
-    tracing::error!(
-        payment = %entry.id(),
-        "the authorization was used, and whether it has paid cannot be told: see `x402 ledger resolve --accept`"
-    );
-    Rejection::pending(entry)
 }
 
 impl Rail for OnChain {
@@ -393,6 +403,18 @@ impl Rail for OnChain {
 
     fn block_seconds(&self) -> u64 {
         self.chain.block_seconds()
+    }
+
+    fn ready<'a>(&'a self, entry: &'a Entry, now: u64) -> BoxFuture<'a, bool> {
+        Box::pin(async move { self.chain.ready(&entry.payment, now).await.is_ok() })
+    }
+
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        self.chain.is_on_time(now)
+    }
+
+    fn ahead_seconds(&self) -> u64 {
+        self.chain.ahead_seconds()
     }
 
     fn token_balance(
@@ -462,28 +484,8 @@ impl Rail for OnChain {
     }
 }
 
-/// The payment cannot be settled any more.
-pub(super) async fn fail(
-    entry: &Entry,
-    steps: &Steps<'_>,
-    error: Error,
-) -> Result<TxHash, Rejection> {
-    match entry.state {
-        State::Failed => {}
-        State::Worked => steps.take(Step::Refused).await?,
-        _ => steps.take(Step::Reverted).await?,
-    }
-    if entry.settle == Settle::Later && entry.answer.is_some() {
-        tracing::warn!(payment = %entry.id(), payer = %entry.payment.payer(), %error, "served, and not paid");
-    }
-    let transaction = entry.transaction.as_ref().map(|transaction| transaction.hash);
-    let payer = Some(entry.payment.payer());
-    Err(Rejection { transaction, payer, ..error.into() })
-}
-
-/// From when on, in Unix seconds, a use of the authorization counts as this payment's. Before the
-/// claim it was spent on something else; chain and seller may differ by some minutes.
-pub(crate) const fn since(entry: &Entry) -> u64 {
-    const CLOCK_SKEW_SECONDS: u64 = 300;
-    entry.claimed_at.saturating_sub(CLOCK_SKEW_SECONDS)
+/// Whether a refusal may be that somebody has used the authorization just now, or that of a block which goes
+/// again: the chain is asked for a proof.
+const fn is_for_the_chain(error: Error) -> bool {
+    matches!(error, Error::Simulation | Error::Expired | Error::NotYetValid)
 }

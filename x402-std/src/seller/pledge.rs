@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use x402_core::{Address, Amount, Error, PaymentId, Refusal};
 
-use super::on_chain::fail;
 use super::resolve::Held;
 use super::{Admission, Guard, Receipt, Rejection, Seller, Steps};
 use crate::chain::TxHash;
@@ -86,13 +85,12 @@ impl Pledge {
             let _guard = guard;
             let steps = Steps::new(&*seller.ledger, entry.id());
             let worked = keep(&*seller.ledger, entry, answer, amount).await;
-            let entry = worked.map_err(|error| Rejection::unavailable(&error))?;
+            let entry = worked.map_err(|error| Rejection::in_doubt(&error))?;
             let moved = seller.move_in_time(&entry, &steps).await;
             seller.take_down(&entry, &moved);
             moved
         });
-        let transaction =
-            settled.await.unwrap_or_else(|panic| Err(Rejection::unavailable(&panic)))?;
+        let transaction = settled.await.unwrap_or_else(|panic| Err(Rejection::in_doubt(&panic)))?;
         Ok(Receipt { payer, transaction: Some(transaction) })
     }
 
@@ -158,7 +156,9 @@ impl Seller {
         let rail = self.rail(entry.payment.chain_id())?;
         let valid_before = entry.payment.transfer().valid_before().to_secs().unwrap_or(u64::MAX);
         if valid_before <= self.now() {
-            return fail(entry, steps, Error::Expired).await;
+            steps.take(Step::Refused).await?;
+            let payer = Some(entry.payment.payer());
+            return Err(Rejection { payer, ..Error::Expired.into() });
         }
         let moved = rail.settle(entry, steps).await;
         let margin = u64::from(self.margin_seconds(entry.payment.chain_id()));

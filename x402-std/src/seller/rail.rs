@@ -1,5 +1,6 @@
 use core::future::ready;
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use x402_core::{Address, Amount, PaymentId, Refusal};
 
@@ -54,6 +55,24 @@ pub trait Rail: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Option<Amount>, ChainError>> {
         let _ = (asset, account);
         Box::pin(ready(Ok(None)))
+    }
+
+    /// Whether a new payment can be settled, as far as that does not lie with its payer, at this time in Unix
+    /// seconds. What is to be mended is in the log when it is news. Here it always can.
+    fn ready<'a>(&'a self, entry: &'a Entry, now: u64) -> BoxFuture<'a, bool> {
+        let _ = (entry, now);
+        Box::pin(ready(true))
+    }
+
+    /// Whether the chain's time and the seller's, in Unix seconds, agree, as far as is known. Here they do.
+    fn is_on_time(&self, now: u64) -> BoxFuture<'_, bool> {
+        let _ = now;
+        Box::pin(ready(true))
+    }
+
+    /// By how many seconds the chain's time was seen ahead of the seller's: 0 where it is not, or not known.
+    fn ahead_seconds(&self) -> u64 {
+        0
     }
 
     /// Asks whether a payment would be taken now.
@@ -166,10 +185,10 @@ impl<'a> Steps<'a> {
     ///
     /// # Errors
     ///
-    /// [`Rejection`] where the ledger fails.
+    /// [`Rejection`] where the ledger fails: the step may have been taken all the same.
     pub async fn take(&self, step: Step) -> Result<(), Rejection> {
         let applied = self.ledger.apply(self.id, step).await;
-        applied.map_err(|error| Rejection::unavailable(&error))
+        applied.map_err(|error| Rejection::in_doubt(&error))
     }
 
     pub(super) const fn id(&self) -> PaymentId {
@@ -218,11 +237,16 @@ impl<'a> Steps<'a> {
         Ok(transaction)
     }
 
-    /// Lets the payer present the same bytes again. Where that fails, the entry stays claimed, and
-    /// the next attempt goes on from there.
-    pub async fn release(&self) {
-        if let Err(error) = self.ledger.apply(self.id, Step::Refused).await {
-            tracing::warn!(payment = %self.id, %error, "not released");
+    /// Lets the payer present the same bytes again, and says whether nothing is recorded of the payment then.
+    /// Where that fails, the entry stays claimed, and the next attempt goes on from there; or a transaction
+    /// was journalled.
+    pub async fn release(&self) -> bool {
+        match self.ledger.apply(self.id, Step::Refused).await {
+            Ok(()) | Err(LedgerError::Missing) => true,
+            Err(error) => {
+                tracing::warn!(payment = %self.id, %error, "not released");
+                false
+            }
         }
     }
 
@@ -234,7 +258,7 @@ impl<'a> Steps<'a> {
     pub async fn entry(&self) -> Result<Entry, Rejection> {
         let entry = self.ledger.find(self.id).await;
         let entry = entry.and_then(|entry| entry.ok_or(LedgerError::Missing));
-        entry.map_err(|error| Rejection::unavailable(&error))
+        entry.map_err(|error| Rejection::in_doubt(&error))
     }
 }
 
@@ -244,6 +268,38 @@ impl Journal for Steps<'_> {
         transaction: &'a Transaction,
     ) -> BoxFuture<'a, Result<(), LedgerError>> {
         self.ledger.apply(self.id, Step::Journalled(transaction.clone()))
+    }
+}
+
+/// A journal that remembers what it was given last: whatever the ledger says afterwards, that is what was sent,
+/// if something was.
+pub(super) struct Noted<'a> {
+    journal: &'a dyn Journal,
+    last: Mutex<Option<Transaction>>,
+}
+
+impl<'a> Noted<'a> {
+    pub(super) const fn new(journal: &'a dyn Journal) -> Self {
+        Self { journal, last: Mutex::new(None) }
+    }
+
+    /// What was recorded last.
+    pub(super) fn last(&self) -> Option<Transaction> {
+        // Every change is one assignment: whole, whatever panicked.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Journal for Noted<'_> {
+    fn record<'a>(
+        &'a self,
+        transaction: &'a Transaction,
+    ) -> BoxFuture<'a, Result<(), LedgerError>> {
+        Box::pin(async move {
+            self.journal.record(transaction).await?;
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(transaction.clone());
+            Ok(())
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, watch};
 
 use super::Seller;
@@ -70,11 +71,14 @@ impl Seller {
         let _ = tokio::time::timeout(self.options.later.max_delay, full).await;
         let mut waiting = core::mem::take(&mut *self.tab.waiting());
         let most = self.options.later.max_batch.max(1);
+        let mut batches = Vec::new();
         while !waiting.is_empty() {
             let rest = waiting.split_off(waiting.len().min(most));
-            self.settle_held(waiting).await;
+            batches.push(self.settle_held(waiting));
             waiting = rest;
         }
+        // At the same time: each waits for its block, and by then the authorizations of the next may have ended.
+        join_all(batches).await;
     }
 
     /// Settles what is on the tab, without waiting for more, and returns when nothing is under way: for

@@ -1,7 +1,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use x402_core::eip3009::Authorization;
 use x402_core::secp256k1::{K256, K256Signer};
@@ -25,6 +25,7 @@ mod pledges;
 mod redeemed;
 mod refund;
 mod resolved;
+mod said;
 mod set_off;
 mod under_way;
 mod unserved;
@@ -74,6 +75,9 @@ struct Script {
     block_seconds: u64,
     /// Whether there is a Multicall3.
     takes_batches: bool,
+    /// Whether nothing can be settled for what lies with the seller.
+    is_unready: AtomicBool,
+    ahead_seconds: AtomicU64,
 }
 
 impl Script {
@@ -123,6 +127,20 @@ impl Chain for Script {
 
     fn block_seconds(&self) -> u64 {
         self.block_seconds
+    }
+
+    fn ready<'a>(&'a self, _: &'a Claimed, _: u64) -> BoxFuture<'a, Result<(), ChainError>> {
+        let lack = self.is_unready.load(Ordering::SeqCst).then_some("the account is empty");
+        Box::pin(async move { lack.map_or(Ok(()), |why| Err(ChainError::Unavailable(why.into()))) })
+    }
+
+    fn is_on_time(&self, _: u64) -> BoxFuture<'_, bool> {
+        let is_on_time = !self.is_unready.load(Ordering::SeqCst);
+        Box::pin(async move { is_on_time })
+    }
+
+    fn ahead_seconds(&self) -> u64 {
+        self.ahead_seconds.load(Ordering::SeqCst)
     }
 
     fn token_balance(&self, _: Address, _: Address) -> BoxFuture<'_, Result<Amount, ChainError>> {

@@ -64,7 +64,7 @@ impl Stage {
         let listener = bind(ports, 4021).await?;
         let gateway = listener.local_addr().map_err(Failure::failed)?;
         let config = configure(gateway, upstream_address, rpc, recipient, &settler_key)?;
-        let shop = Shop::open(&config, false).await?;
+        let shop = Shop::open(&config, false, false).await?;
         let server = Gateway::new(&config, Arc::clone(&shop.seller)).map_err(Failure::failed)?;
         tokio::spawn(server.serve(listener, core::future::pending()));
         Ok(Self { gateway, buyer, trace, buyer_key, recipient, rpc, chain })

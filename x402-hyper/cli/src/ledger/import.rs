@@ -27,12 +27,12 @@ pub(super) async fn run(args: LedgerImport) -> Result<Exit, Failure> {
         return Err(in_memory());
     }
     let text = read(&args.file)?;
-    let shop = Shop::open(&config, args.allow_dev_key).await?;
+    let shop = Shop::open(&config, args.allow_dev_key, false).await?;
     let (good, bad) = examine(&shop.seller, &Terms::of(&config), &text).await?;
     if bad > 0 && !args.skip_bad {
         let error = format!("{bad} lines hold no payment that can be taken: nothing is imported");
         let help = "mend them, or pass over them with --skip-bad";
-        return Err(Failure::usage(error).at(args.file.display()).help(help));
+        return Err(Failure::usage(error).at_file(&args.file).help(help));
     }
     settle(&shop.seller, &good).await
 }
@@ -44,7 +44,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     } else {
         std::fs::read_to_string(path).map(|file| text = file)
     };
-    read.map_err(|error| Failure::usage(error).at(path.display()))?;
+    read.map_err(|error| Failure::usage(error).at_file(path))?;
     Ok(text)
 }
 
@@ -148,7 +148,7 @@ async fn settle(seller: &std::sync::Arc<Seller>, lines: &[Line]) -> Result<Exit,
         let is_twice = matches!(imported.standing, Standing::SoldTwice(_));
         sold_twice += u32::from(is_twice);
         let before = if is_twice { "" } else { before };
-        output::line(format_args!("line {number}: {text}: {before}{standing}"));
+        output::done(format_args!("line {number}: {text}: {before}{standing}"));
         exit = match (exit, imported.standing) {
             (_, Standing::Refused(_)) | (Exit::Failed, _) => Exit::Failed,
             (_, Standing::Pending(_)) => Exit::Unknown,

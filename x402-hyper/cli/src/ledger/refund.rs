@@ -37,7 +37,7 @@ pub(super) async fn run(args: LedgerRefund) -> Result<Exit, Failure> {
         return Err(in_memory());
     }
     let assets = shop::assets_of(&config);
-    let shop = Shop::open(&config, args.allow_dev_key).await?;
+    let shop = Shop::open(&config, args.allow_dev_key, false).await?;
     let till = Till { seller: &shop.seller, assets: &assets, key: &key };
     match &args.payment {
         Some(payment) => {
@@ -260,7 +260,7 @@ fn say(
 fn tell(account: &CreditAccount, asset: &Asset<'_>, refunded: &Refunded) {
     let Refunded { amount, transaction, .. } = refunded;
     let (amount, payer) = (amount.to_price(asset.decimals), account.payer);
-    output::line(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
+    output::done(format_args!("refunded {amount} {} to {payer}: {transaction}", asset.symbol));
 }
 
 fn rejected(account: &CreditAccount, asset: &Asset<'_>, rejection: &Rejection) -> Failure {

@@ -50,7 +50,7 @@ pub(super) async fn credit(shop: &Shop, config: &Config, wanted: &str) -> Result
     let credited = shop.seller.credit_unserved(entry.id()).await;
     let entry = credited.map_err(|error| failed(&error))?;
     let row = Row::new(entry, &shop::assets_of(config));
-    output::line(format_args!("{} are credit of {}", amount(&row), row.entry.payment.payer()));
+    output::done(format_args!("{} are credit of {}", amount(&row), row.entry.payment.payer()));
     Ok(Exit::Ok)
 }
 

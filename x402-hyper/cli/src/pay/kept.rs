@@ -55,10 +55,9 @@ impl Kept {
 
     /// The payment in a file that the user names.
     pub(super) fn load(path: &Path) -> Result<(Self, Payment), Failure> {
-        let unreadable = |error| Failure::usage(format!("{error}")).at(path.display());
+        let unreadable = |error| Failure::usage(format!("{error}")).at_file(path);
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let payment =
-            Payment::load(&text).map_err(|error| Failure::usage(error).at(path.display()))?;
+        let payment = Payment::load(&text).map_err(|error| Failure::usage(error).at_file(path))?;
         Ok((Self { path: path.to_owned(), is_named: true, _locked: None }, payment))
     }
 

@@ -6,16 +6,21 @@ mod credit;
 #[cfg(unix)]
 mod crowd;
 mod demo;
+mod gas;
 mod import;
 mod ledger;
+mod log;
+mod output;
 mod pay;
 mod price;
 mod process;
 mod refund;
+mod secrets;
 mod seller;
 mod serve;
 #[cfg(feature = "shared-ledgers")]
 mod shared;
+mod start;
 mod unserved;
 mod vectors;
 
@@ -43,7 +48,7 @@ fn help_of_each_command_shows_an_example() {
         );
     }
     let help = run(&["--help"]).succeeded();
-    for code in 0..=6 {
+    for code in 0..=8 {
         assert!(help.contains(&format!("\n  {code}  ")), "{help}");
     }
 }

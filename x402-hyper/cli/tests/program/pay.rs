@@ -146,6 +146,25 @@ fn work_that_is_paid_for_and_not_done_is_claimed_again() {
     assert_eq!(shop.chain.balance(PAY_TO), 10_000);
 }
 
+/// Libraries take a port that is none for the one of the scheme, and whoever listens there.
+#[test]
+fn a_port_that_is_none_is_said_and_nothing_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    for port in ["", "0", "65536", "65616", "+80", "0x50", "80a", "-1"] {
+        let url = format!("http://127.0.0.1:{port}/x");
+        let node = ["--max", "1", "--budget", "budget", "--rpc", &url];
+        for ended in [
+            pay(&url, &["--max", "1"], folder.path()),
+            run(&["quote", &url]),
+            pay("http://127.0.0.1:1/", &node, folder.path()),
+        ] {
+            assert_eq!(ended.code, 2, "{port}: {ended:?}");
+            assert!(ended.stderr.contains("URL"), "{port}: {ended:?}");
+        }
+    }
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
 /// The names of the files in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();

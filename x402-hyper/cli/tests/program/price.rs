@@ -92,6 +92,9 @@ fn each_model_is_priced() {
     let long = format!("{{\"query\": \"{}\", \"requires_browser\": true}}", "é".repeat(1001));
     assert_eq!(price(&["POST", "/api/browse", "-d", &long]), "0.03 USDC\n");
     assert_eq!(price(&["POST", "/api/browse"]), "0.01 USDC\n");
+    let form =
+        ["--content-type", "application/x-www-form-urlencoded", "-d", "requires_browser=true"];
+    assert_eq!(price(&[&["POST", "/api/browse"][..], &form].concat()), "0.015 USDC\n");
     // Of what was not said the ceiling is told: four letters are a token, and an answer has 100.
     let body = r#"{"max_tokens": 100, "messages": []}"#;
     let ceiling = price(&["POST", "/v1/chat", "-d", body]);
@@ -109,6 +112,14 @@ fn what_has_no_price_says_why() {
     let ended = run(&["price", "--config", &path, "POST", "/api/browse", "-d", body]);
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("^^^^"), "{}", ended.stderr);
+    for (body, word) in [
+        ("requires_browser=true", "send JSON as application/json, or a form"),
+        (r#"{"Requires_Browser": true}"#, "can be read in two ways"),
+    ] {
+        let ended = run(&["price", "--config", &path, "POST", "/api/browse", "-d", body]);
+        assert_eq!(ended.code, 2);
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
+    }
 }
 
 /// By hand: two of 0.01, one that failed; 0.015 for a browser, 0.01 for what has no body in the log;

@@ -46,6 +46,20 @@ pub fn run_with(args: &[&str], env: &[(&str, &str)], folder: &Path) -> Ended {
     Ended { code, stdout: stdout.recv().unwrap(), stderr: stderr.recv().unwrap() }
 }
 
+/// Runs it with this for its stdout, of which nothing is read.
+pub fn run_to(
+    stdout: impl Into<Stdio>,
+    args: &[&str],
+    env: &[(&str, &str)],
+    folder: &Path,
+) -> Ended {
+    let mut child = command(args, env).stdout(stdout).current_dir(folder).spawn().unwrap();
+    drop(child.stdin.take());
+    let stderr = collect(child.stderr.take().unwrap());
+    let code = wait(&mut child).code().unwrap_or(-1);
+    Ended { code, stdout: String::new(), stderr: stderr.recv().unwrap() }
+}
+
 fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
     program(env!("CARGO_BIN_EXE_x402"), args, env)
 }

@@ -160,6 +160,23 @@ pub fn write(folder: &Path, seller: &str, chain: SocketAddr, upstream: SocketAdd
     path
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_given_back_is_said_where_stdout_cannot_be_written() {
+    let books = Books::open();
+    books.sell();
+    books.earn(1);
+    let before = books.balances();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let args = ["ledger", "refund", BUYER, "--config", books.config.to_str().unwrap()];
+    let keys = [("X402_KEY", SETTLER_KEY), ("X402_REFUND_KEY", SELLER_KEY)];
+    let ended = crate::process::run_to(full, &args, &keys, books.folder.path());
+    assert_eq!(ended.code, 8, "{ended:?}");
+    let said = format!("refunded 0.0037 USDC to {BUYER}: 0x");
+    assert!(ended.stderr.contains(&said), "{ended:?}");
+    assert_eq!((books.balances(), books.credit()), (moved(before, CREDIT), None));
+}
+
 #[test]
 fn credit_is_shown_and_given_back_once() {
     let books = Books::open();

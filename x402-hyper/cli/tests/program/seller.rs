@@ -40,6 +40,10 @@ impl Scripted {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { continue };
                 let request = read(&mut stream);
+                // Gateways open connections ahead, and do not use them all.
+                if request.is_empty() {
+                    continue;
+                }
                 let count = {
                     let mut log = log.lock().unwrap();
                     log.push(request.clone());
@@ -62,7 +66,8 @@ impl Scripted {
     }
 }
 
-fn field(head: &str, name: &str) -> Option<String> {
+/// A header field of a request.
+pub fn field(head: &str, name: &str) -> Option<String> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
 }

@@ -65,6 +65,9 @@ fn a_key_that_is_wrong_or_open_is_refused_and_not_shown() {
 #[test]
 fn a_chain_that_is_down_is_said_without_its_url() {
     let folder = folder();
+    let path = folder.path().join("x402.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}on_start: exit\n")).unwrap();
     let rpc = "http://user-canary:word-canary@127.0.0.1:1/path-canary";
     let ended = serve(folder.path(), &["--rpc", rpc], SETTLER_KEY);
     assert_eq!(ended.code, 1, "{ended:?}");

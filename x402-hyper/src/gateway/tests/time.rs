@@ -93,7 +93,7 @@ async fn stand_of(does: Does, name: &str, price: &str) -> (Stand, mpsc::Unbounde
     let (authority, ends) = sockets(does).await;
     let options = GatewayOptions { max_connections: 1, ..impatient() };
     let shop = Shop::new();
-    let upstream = Upstream { authority, base_path: String::new() };
+    let upstream = upstream_at(authority);
     let gateway = Gateway::with(by_the_minute(price), &upstream, Arc::clone(&shop.seller), options);
     let gateway = gateway.unwrap().signing(keys_of(name));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

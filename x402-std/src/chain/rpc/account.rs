@@ -37,7 +37,7 @@ pub(super) struct Account {
     /// What the last transaction offered: read without a turn.
     offered: std::sync::Mutex<Option<Fees>>,
     /// Whether the chain has no base fee (EIP-1559), so that a transaction has one price.
-    is_legacy: bool,
+    pub(super) is_legacy: bool,
     /// After how long a missing nonce is used up.
     pub(super) hole_wait: Duration,
     /// Whether the node may count otherwise than we do.
@@ -157,7 +157,7 @@ impl Account {
     /// The fees for a transaction that is to take the place of one that offers nobody knows what: replacing
     /// takes a tenth more, and who was left behind by the price offered far less than it is now.
     pub(super) fn twice(&self, fees: Fees) -> Fees {
-        let max = fees.max.saturating_mul(2).min(self.options.max_fee_per_gas);
+        let max = fees.max.saturating_mul(2).min(self.options.fee_cap(false));
         Fees { max, tip: fees.tip.saturating_mul(2).min(max) }
     }
 
@@ -182,14 +182,16 @@ impl Account {
         })
     }
 
-    /// The nonce and the fees of the next transaction; the nonce is `at_least` that.
+    /// The nonce and the fees of the next transaction; the nonce is `at_least` that, and gas costs at most
+    /// `cap`.
     pub(super) async fn terms(
         &self,
         state: &mut State,
         node: &Node,
         at_least: u64,
+        cap: u128,
     ) -> Result<(u64, Fees), FeeError> {
-        let fees = self.fees(state, node).await?;
+        let fees = self.fees(state, node, cap).await?;
         if self.is_miscounted.swap(false, Ordering::Relaxed) {
             state.next_nonce = None;
         }
@@ -204,9 +206,13 @@ impl Account {
     }
 
     /// The fees of the next transaction.
-    pub(super) async fn fees(&self, state: &mut State, node: &Node) -> Result<Fees, FeeError> {
-        let (lifetime, cap) = (self.options.fee_cache, self.options.max_fee_per_gas);
-        state.fees.fees(node, lifetime, cap).await
+    pub(super) async fn fees(
+        &self,
+        state: &mut State,
+        node: &Node,
+        cap: u128,
+    ) -> Result<Fees, FeeError> {
+        state.fees.fees(node, self.options.fee_cache, cap).await
     }
 
     /// The nonce and the fees of a transaction of ours.
@@ -224,9 +230,9 @@ impl Account {
         state: &mut State,
         node: &Node,
         offered: Fees,
+        cap: u128,
     ) -> Result<Option<Fees>, FeeError> {
-        let (lifetime, cap) = (self.options.fee_cache, self.options.max_fee_per_gas);
-        state.fees.raised(node, lifetime, cap, offered).await
+        state.fees.raised(node, self.options.fee_cache, cap, offered).await
     }
 
     /// Signs the transaction that settles a payment.

@@ -78,10 +78,19 @@ impl FeeCache {
     }
 }
 
+/// What a unit of gas costs now, in wei.
+pub(super) async fn gas_costs(node: &Node, is_legacy: bool) -> Result<u128, Fault> {
+    if is_legacy {
+        return node.gas_price().await;
+    }
+    let Price { base, tip } = Price::read(node).await?;
+    Ok(base.saturating_add(tip))
+}
+
 /// Why no fees can be offered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FeeError {
-    #[error("gas costs {price} wei now, above the limit of {cap} (max_fee_per_gas)")]
+    #[error("gas costs {price} wei now, above the limit of {cap} (max_fee_per_gas, max_gas_cost)")]
     AboveCap { price: u128, cap: u128 },
     #[error(transparent)]
     Node(#[from] Fault),
@@ -205,7 +214,10 @@ mod tests {
         assert_eq!(price.within(1_000).unwrap(), Fees { max: 203, tip: 3 });
         assert_eq!(price.within(150).unwrap(), Fees { max: 150, tip: 3 });
         let error = price.within(102).unwrap_err().to_string();
-        assert_eq!(error, "gas costs 103 wei now, above the limit of 102 (max_fee_per_gas)");
+        assert_eq!(
+            error,
+            "gas costs 103 wei now, above the limit of 102 (max_fee_per_gas, max_gas_cost)"
+        );
         let huge = Price { base: u128::MAX, tip: u128::MAX };
         assert_eq!(huge.within(u128::MAX).unwrap().max, u128::MAX);
     }

@@ -28,7 +28,7 @@ impl RpcChain {
         }
         // Only the node knows.
         state.next_nonce = None;
-        let filled = self.terms_and_gaps(&mut state, 0, 0).await;
+        let filled = self.terms_and_gaps(&mut state, 0, 0, self.options.fee_cap(false)).await;
         state.next_nonce = None;
         if let Err(error) = filled {
             tracing::debug!(%error, "whether nonces are missing is not known");

@@ -29,6 +29,8 @@ sol! {
         function DOMAIN_SEPARATOR() external view returns (bytes32);
         function name() external view returns (string);
         function version() external view returns (string);
+        function paused() external view returns (bool);
+        function isBlacklisted(address account) external view returns (bool);
     }
 
     /// What is asked of Permit2.

@@ -1,7 +1,7 @@
 //! Why a token refuses a payment.
 
 use alloy_primitives::U256;
-use x402_core::{Claimed, Error, TransferMethod, permit2};
+use x402_core::{Claimed, Error, Timestamp, TransferMethod, permit2};
 
 use super::fault::Kind;
 use super::node::{At, Node, Token};
@@ -19,7 +19,8 @@ impl RpcChain {
         if is_permit && node.code(evm(payment.target())).await?.is_empty() {
             return Ok(Error::Method);
         }
-        let at = At::Block(self.newest(node).await?.block());
+        let newest = self.newest(node).await?;
+        let at = At::Block(newest.block());
         match node.is_used(payment, at).await {
             Ok(false) => {}
             Ok(true) => return Ok(Error::AuthorizationUsed),
@@ -29,12 +30,32 @@ impl RpcChain {
             }
             Err(fault) => return Err(fault.into()),
         }
+        // A chain may be ahead of us, or behind.
+        if let Some(error) = is_out_of_time(payment, newest.timestamp()) {
+            return Ok(error);
+        }
         if let Some(error) = lacks(node, payment, at).await? {
             return Ok(error);
         }
         // A contract's signature is judged by the contract, and that is what is left.
         let is_wallet = !node.code(evm(payment.payer())).await?.is_empty();
         Ok(if is_wallet { Error::Signer } else { Error::Simulation })
+    }
+}
+
+/// Whether a block of this time, in Unix seconds, is one that cannot take the payment.
+fn is_out_of_time(payment: &Claimed, time: u64) -> Option<Error> {
+    let transfer = payment.transfer();
+    let time = Timestamp::from_secs(time);
+    // A token takes it after the one second and before the other, Permit2's spender at both of them, too.
+    let (is_early, is_late) = match transfer.method() {
+        TransferMethod::Permit2 => (time < transfer.valid_after(), time > transfer.valid_before()),
+        _ => (time <= transfer.valid_after(), time >= transfer.valid_before()),
+    };
+    match (is_late, is_early) {
+        (true, _) => Some(Error::Expired),
+        (false, true) => Some(Error::NotYetValid),
+        (false, false) => None,
     }
 }
 

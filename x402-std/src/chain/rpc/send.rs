@@ -49,7 +49,7 @@ impl RpcChain {
         (mut at_least, mut refusal): (u64, Option<Fault>),
     ) -> Result<TxHash, ChainError> {
         for _ in 0..ATTEMPTS {
-            let terms = self.terms(state, at_least).await;
+            let terms = self.terms(state, at_least, self.options.fee_cap(call.deploys)).await;
             let (nonce, fees) = terms.map_err(|error| match &refusal {
                 // Something is journalled already: nobody may think that nothing is.
                 Some(refusal) => ChainError::Unsent(refusal.to_string()),
@@ -74,9 +74,10 @@ impl RpcChain {
         &self,
         state: &mut State,
         at_least: u64,
+        cap: u128,
     ) -> Result<(u64, Fees), FeeError> {
         // The transaction takes the nonce itself.
-        self.terms_and_gaps(state, at_least, 1).await
+        self.terms_and_gaps(state, at_least, 1, cap).await
     }
 
     /// The next nonce and the fees; those nonces that are missing so many behind it, and further on, are used
@@ -86,10 +87,11 @@ impl RpcChain {
         state: &mut State,
         at_least: u64,
         behind: u64,
+        cap: u128,
     ) -> Result<(u64, Fees), FeeError> {
         let mut turn = self.nodes.turn();
         loop {
-            match self.account.terms(state, turn.node(), at_least).await {
+            match self.account.terms(state, turn.node(), at_least, cap).await {
                 Ok((nonce, fees)) => {
                     let first = nonce.saturating_add(behind);
                     self.fill_gaps_from(state, turn.node(), first, fees).await;
@@ -136,6 +138,7 @@ impl RpcChain {
             }
             Some(Kind::Funds) => {
                 self.account.report_no_funds(&fault);
+                self.readiness.look_again();
                 state.next_nonce = Some(nonce);
                 unsent(fault)
             }
@@ -281,7 +284,8 @@ impl RpcChain {
         // The node has it, from before a restart perhaps.
         state.note_waiting(nonce, transaction);
         let turn = self.nodes.turn();
-        let fees = match self.account.raised(&mut state, turn.node(), offered).await {
+        let cap = self.options.fee_cap(call.deploys);
+        let fees = match self.account.raised(&mut state, turn.node(), offered, cap).await {
             Ok(Some(fees)) => fees,
             Ok(None) => return Ok(transaction.hash),
             Err(error) => {

@@ -10,7 +10,6 @@ use x402_core::{Address, Asset, ChainId, DomainSeparator, Signer as _};
 
 use super::account::Account;
 use super::fault::{Fault, Kind};
-use super::meter::Meter;
 use super::node::{At, Header, Node, Token};
 use super::nodes::{Heads, Nodes};
 use super::url::RpcUrl;
@@ -224,7 +223,8 @@ impl RpcChain {
             tracing::warn!("the chain has no base fee (EIP-1559): transactions offer a gas price");
         }
         let account = Account::new(signer, &options, !head.has_base_fee());
-        Ok(Self { account, nodes, heads, options, meter: Meter::default(), block_seconds })
+        let (meter, readiness, tokens) = Default::default();
+        Ok(Self { account, nodes, heads, options, meter, block_seconds, readiness, tokens })
     }
 
     /// Makes sure that a token is on the chain as it is configured: that there is a contract, which
@@ -249,10 +249,12 @@ impl RpcChain {
             return Err(StartError::Decimals { token, configured: asset.decimals, answered });
         }
         let state = Token::authorizationStateCall { authorizer: Contract::ZERO, nonce: B256::ZERO };
-        self.ask_token(token, state).await.map(|_| ())
+        self.ask_token(token, state).await?;
+        self.tokens.know(asset);
+        Ok(())
     }
 
-    async fn check_domain(&self, asset: &Asset<'_>) -> Result<(), StartError> {
+    pub(super) async fn check_domain(&self, asset: &Asset<'_>) -> Result<(), StartError> {
         let token = asset.address;
         let answered = self.ask_token(token, Token::DOMAIN_SEPARATORCall {}).await?;
         let (ours, theirs) = (asset.domain().separator(), DomainSeparator::new(answered.0));

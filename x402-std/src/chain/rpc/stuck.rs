@@ -54,9 +54,10 @@ impl RpcChain {
         }
         let most = state.of_nonce(nonce).map(|taken| taken.fees).max_by_key(|fees| fees.max);
         if let Some(offered) = most {
-            return self.account.raised(state, node, offered).await;
+            return self.account.raised(state, node, offered, self.options.fee_cap(false)).await;
         }
         // From before this process: those whose payments are open were sent again meanwhile.
-        Ok(Some(self.account.twice(self.account.fees(state, node).await?)))
+        let fees = self.account.fees(state, node, self.options.fee_cap(false)).await?;
+        Ok(Some(self.account.twice(fees)))
     }
 }

@@ -8,6 +8,7 @@ mod harness;
 mod heads;
 mod permits;
 mod proofs;
+mod readiness;
 mod sending;
 mod settling;
 mod starting;

@@ -27,7 +27,8 @@ impl RpcChain {
         let Some(mut state) = self.account.turn().await else {
             return calls.iter().map(|_| Err(too_many())).collect();
         };
-        let (first, fees) = match self.terms(&mut state, 0).await {
+        let deploys = calls.iter().any(|(call, _)| call.deploys);
+        let (first, fees) = match self.terms(&mut state, 0, self.options.fee_cap(deploys)).await {
             Ok(terms) => terms,
             Err(error) => {
                 let unavailable = || ChainError::Unavailable(error.to_string());

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 
-use crate::percent;
+use crate::{percent, port};
 
 /// Parts of a URL shorter than this are words such as `v3`, not keys.
 const SHORTEST_SECRET: usize = 4;
@@ -41,6 +41,11 @@ pub enum UrlError {
     /// Not a URL with a host.
     #[error("the node's URL is malformed: https://host/path is expected")]
     Malformed,
+    /// A port that is none.
+    #[error(
+        "the port in the node's URL is none: a number from 1 to 65535 is expected behind the colon"
+    )]
+    Port,
     /// Another scheme.
     #[error("the node's URL must begin with https:// (or http:// for a node on this machine)")]
     Scheme,
@@ -52,7 +57,8 @@ impl RpcUrl {
     /// # Errors
     ///
     /// [`UrlError::Scheme`] for another scheme than `http` and `https`, [`UrlError::Credentials`]
-    /// for a user or password that cannot be decoded, [`UrlError::Malformed`] for the rest.
+    /// for a user or password that cannot be decoded, [`UrlError::Port`] for a port that is none,
+    /// [`UrlError::Malformed`] for the rest.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let uri: Uri = text.trim().parse().map_err(|_| UrlError::Malformed)?;
         let scheme = uri.scheme().ok_or(UrlError::Scheme)?;
@@ -64,6 +70,9 @@ impl RpcUrl {
         let host: Authority = host.parse().map_err(|_| UrlError::Malformed)?;
         if host.host().is_empty() {
             return Err(UrlError::Malformed);
+        }
+        if !port::is_sound(host.as_str()) {
+            return Err(UrlError::Port);
         }
         let (user, password) = credentials(userinfo)?;
         let mut secrets = secrets_of(&uri);
@@ -204,6 +213,11 @@ mod tests {
             ("https:///path", UrlError::Malformed),
             ("https://user@", UrlError::Malformed),
             ("https://a b", UrlError::Malformed),
+            ("https://host.example:", UrlError::Port),
+            ("https://host.example:65536", UrlError::Port),
+            ("https://user:pass@host.example:+80/key", UrlError::Port),
+            ("http://127.0.0.1:0", UrlError::Port),
+            ("http://[::1]:0x50", UrlError::Port),
             ("https://us%zzer@host.example", UrlError::Credentials),
             ("https://us%ffer@host.example", UrlError::Credentials),
         ] {

@@ -26,7 +26,7 @@ fn an_error_shows_what_where_and_what_to_do() {
   12 |     pricing: {model: \"per_request\", amount: \"0.01\", curency: \"USDC\"}
      |                                                     ^
 help: did you mean `currency`? There are: model, amount, currency, input_price, output_price, \
-         minimum_minutes, max_output_tokens, usage, include_usage, upto, base_price, multipliers, min_price, max_price"
+         minimum_minutes, max_output_tokens, usage, include_usage, upto, base_price, multipliers, min_price, max_price, on_unknown"
     );
 }
 

@@ -2,7 +2,10 @@
 
 use super::broken::expect;
 use super::*;
+use x402_core::tariff::{OnUnknown, Usage};
+
 use crate::ledger::CreditAccount;
+use crate::metering::request::{BodyError, RequestBody};
 use crate::metering::usage::{Pointer, UsageSource};
 use crate::quote::CreditToken;
 use crate::seller::Replay;
@@ -92,6 +95,48 @@ fn a_ceiling_may_be_signed_where_the_file_says() {
 }
 
 #[test]
+fn what_is_not_known_costs_what_the_file_says() {
+    let dynamic = |more: &str| {
+        let pricing =
+            "model: dynamic, base_price: 0.01, multipliers: [{condition: a, multiplier: 2}]";
+        with_routes(&format!("  - path: /a\n    pricing: {{{pricing}{more}}}"))
+    };
+    let per_token = |more: &str| priced("per_token", more);
+    for (more, rule) in [
+        ("", OnUnknown::Refuse),
+        (", on_unknown: refuse", OnUnknown::Refuse),
+        (", on_unknown: base", OnUnknown::Base),
+        (", max_price: 1, on_unknown: highest", OnUnknown::Highest),
+    ] {
+        assert_eq!(sold(&dynamic(more)).tariff.rule_of_unknown(), rule);
+        assert_eq!(sold(&per_token(more)).tariff.rule_of_unknown(), rule);
+    }
+    parse(&dynamic(", on_unknown: highest")).unwrap();
+    expect(&per_token(", on_unknown: highest"), 10, "without `max_price` there is no highest");
+    expect(&per_token(", on_unknown: higest"), 10, "did you mean `highest`?");
+    let fixed = priced("per_request", ", on_unknown: base");
+    expect(&fixed, 10, "no member of the pricing model per_request");
+}
+
+#[test]
+fn a_limit_that_is_not_known_is_what_the_rule_says() {
+    let ceiling = |rule: &str, body: &str| {
+        let sold = sold(&priced("per_token", &format!(", max_price: 1, on_unknown: {rule}")));
+        sold.ceiling(&RequestBody::read(body.as_bytes(), |_| None), 0)
+    };
+    let twice = r#"{"max_tokens": 5, "Max_Tokens": 9000}"#;
+    assert_eq!(ceiling("refuse", twice), Err(BodyError::Spelling("max_tokens")));
+    assert_eq!(ceiling("highest", twice), Ok(Usage::tokens(u64::MAX, u64::MAX)));
+    assert_eq!(ceiling("base", twice).unwrap().output_tokens, 4096);
+    for rule in ["refuse", "highest", "base"] {
+        assert_eq!(ceiling(rule, r#"{"max_tokens": 5}"#).unwrap().output_tokens, 5);
+        assert_eq!(ceiling(rule, r#"{"n": 2}"#).unwrap().output_tokens, 8192);
+        // It is known, and no number.
+        assert_eq!(ceiling(rule, r#"{"n": "2"}"#), Err(BodyError::Count("n")));
+    }
+}
+
+#[test]
 fn what_cannot_be_counted_is_said_at_its_line() {
     for (model, more, word) in [
         ("per_token", ", usage: openia", "did you mean `openai`?"),
@@ -166,7 +211,7 @@ fn the_secret_comes_from_a_file_or_a_variable() {
     assert!(config(MINIMAL, &[]).secret.is_none());
     let named = format!("{MINIMAL}secret_file: ./x402.secret\n");
     let file = |secret: &Option<KeySource>| match secret {
-        Some(KeySource::File(path)) => path.clone(),
+        Some(KeySource::File(path)) => path.to_path_buf(),
         other => panic!("{other:?}"),
     };
     assert_eq!(file(&config(&named, &[]).secret), Path::new("shop/./x402.secret"));

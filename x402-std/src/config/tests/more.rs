@@ -45,6 +45,37 @@ fn a_route_has_several_offers_each_with_its_own_price() {
 }
 
 #[test]
+fn what_settling_may_cost_is_said_in_gwei_and_in_the_chains_coin() {
+    let chains = "chains: [{network: base, rpc: 'http://127.0.0.1:9545', key_file: ./base.key, max_fee_per_gas: 2, max_gas_cost: 0.0001}]";
+    let text = format!("{}{chains}\n", with_routes(OFFERS));
+    let text =
+        text.replacen("key_file:", "max_fee_per_gas: 0.5, max_gas_cost: 0.001, key_file:", 1);
+    let config = parse(&text).unwrap();
+    assert_eq!(config.chain.unwrap().costs, costs(500_000_000, 1_000_000_000_000_000));
+    assert_eq!(config.chains[0].1.costs, costs(2_000_000_000, 100_000_000_000_000));
+    for (key, wrong, why) in [
+        ("max_fee_per_gas", "0", "is no price of gas: write a number of gwei: 0.5"),
+        ("max_fee_per_gas", "0.0000000001", "is no price of gas"),
+        ("max_gas_cost", "0", "is no cost of gas: write a number of the chain's coin"),
+        ("max_gas_cost", "0.001 ether", "is no cost of gas"),
+        ("max_gas_cost", "-1", "is no cost of gas"),
+        ("max_gas_cost", "1e9", "is no cost of gas"),
+    ] {
+        let file = MINIMAL.replace("key_file:", &format!("{key}: {wrong}, key_file:"));
+        let error = parse(&file).unwrap_err();
+        let text = error.to_string();
+        assert!(error.line().is_some() && text.contains(wrong), "{text}");
+        for part in why.split(": ") {
+            assert!(text.contains(part), "{text}: {part}");
+        }
+    }
+}
+
+const fn costs(fee: u128, cost: u128) -> Costs {
+    Costs { max_fee_per_gas: Some(fee), max_gas_cost: Some(cost) }
+}
+
+#[test]
 fn an_identifier_is_optional_or_required() {
     let routes = with_routes(&OFFERS.replace("required", "require"));
     let error =
@@ -172,7 +203,7 @@ fn flags_of_the_seller_are_checked() {
         assert!(error.contains("is no number of blocks"), "{error}");
     }
     let chain = parse(MINIMAL).unwrap().chain.unwrap();
-    assert_eq!((chain.finality, chain.log_range), (None, None));
+    assert_eq!((chain.finality, chain.log_range, chain.costs), (None, None, Costs::default()));
     assert!(!parse(MINIMAL).unwrap().contract_wallets);
     let factory = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let lines = format!("contract_wallets: true\nwallet_factories: ['{factory}']");
@@ -246,13 +277,14 @@ fn the_minimal_file_of_a_facilitator_means_what_it_says() {
     let [chain] = &config.chains[..] else { panic!("{config:?}") };
     assert_eq!(chain.chain_id, ChainId::parse("base-sepolia").unwrap());
     assert_eq!((chain.assets.len(), &chain.kinds[..]), (1, &[Kind::Eip3009][..]));
-    assert_eq!((chain.max_fee_per_gas, config.max_batch), (None, 100));
+    assert_eq!((chain.chain.costs.max_fee_per_gas, config.max_batch), (None, 100));
     let single = facilitator(&format!("{FACILITATOR}max_batch: 1\n")).unwrap();
     assert_eq!(single.max_batch, 1);
-    let more = "    kinds: [exact, permit2, upto]\n    max_fee_per_gas: 0.5\n";
+    let more =
+        "    kinds: [exact, permit2, upto]\n    max_fee_per_gas: 0.5\n    max_gas_cost: 0.001\n";
     let config = facilitator(&format!("{FACILITATOR}{more}token_file: ./t\n")).unwrap();
     assert_eq!(config.chains[0].kinds, [Kind::Eip3009, Kind::Permit2, Kind::Upto]);
-    assert_eq!(config.chains[0].max_fee_per_gas, Some(500_000_000));
+    assert_eq!(config.chains[0].chain.costs, costs(500_000_000, 1_000_000_000_000_000));
     assert_eq!(config.token_file.as_deref(), Some(Path::new("f/./t")));
 }
 
@@ -268,6 +300,7 @@ fn a_facilitator_that_others_reach_needs_a_token() {
         ("assets: [USDC]", "assets: [USDC]\n    kinds: []", "kinds"),
         ("assets: [USDC]", "assets: [USDC]\n    kinds: [exakt]", "exakt"),
         ("assets: [USDC]", "assets: [USDC]\n    max_fee_per_gas: many", "gas"),
+        ("assets: [USDC]", "assets: [USDC]\n    max_gas_cost: -1", "is no cost of gas"),
         ("listen: 127.0.0.1:4022\n", "", "`listen` is missing"),
         ("ledger: ./facilitator.redb\n", "", "`ledger` is missing"),
         ("chains:", "chain:", "chain"),

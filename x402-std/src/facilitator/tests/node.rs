@@ -132,6 +132,7 @@ impl Chain {
             "eth_getTransactionCount" => json!("0x0"),
             "eth_feeHistory" => json!({"baseFeePerGas": ["0x1", "0x1"], "reward": [["0x1"]]}),
             "eth_gasPrice" => json!("0x1"),
+            "eth_getBalance" => json!("0xde0b6b3a7640000"),
             "eth_getBlockByNumber" => json!({
                 "number": if params[0] == "0x0" { "0x0" } else { "0x1" },
                 "timestamp": "0x1",
@@ -186,6 +187,8 @@ impl Chain {
                 number("0")
             }
             "70a08231" => number(&stated("balance").unwrap_or("1".repeat(77))),
+            // paused, isBlacklisted
+            "5c975abb" | "fe575a87" => number("0"),
             "dd62ed3e" => number(&stated("allowance").unwrap_or("1".repeat(77))),
             other => panic!("{other}"),
         })

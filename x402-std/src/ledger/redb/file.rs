@@ -8,6 +8,7 @@ use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition, TableHand
 
 use super::{Tables, begin, convert, storage};
 use crate::ledger::{LedgerError, LedgerIdentity};
+use crate::secret_file::SecretPath;
 
 /// What the file says of itself: its format, under [`FORMAT_KEY`].
 pub(super) const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("x402 ledger");
@@ -24,7 +25,7 @@ const CACHE_BYTES: usize = 64 << 20;
 /// Opens the file, or makes it, and sees to it that it is a ledger of this format.
 pub(super) fn open(path: &Path) -> Result<Database, LedgerError> {
     let failed = |error: &dyn Display| {
-        LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
+        LedgerError::Storage(format!("{} cannot be opened: {error}", SecretPath::from(path)))
     };
     let file = open_file(path).map_err(|error| failed(&error))?;
     let original = file.try_clone().map_err(|error| failed(&error))?;
@@ -51,7 +52,7 @@ pub(super) fn open_copy(path: &Path) -> Result<Database, LedgerError> {
 
 fn try_copy(path: &Path) -> Result<Database, LedgerError> {
     let failed = |error: &dyn Display| {
-        LedgerError::Storage(format!("{} cannot be read: {error}", path.display()))
+        LedgerError::Storage(format!("{} cannot be read: {error}", SecretPath::from(path)))
     };
     let mut original = File::open(path).map_err(|error| failed(&error))?;
     let mut copy = tempfile::tempfile().map_err(|error| failed(&error))?;
@@ -73,7 +74,7 @@ fn open_database(
     keep_old: &dyn Fn() -> Result<(), LedgerError>,
 ) -> Result<Database, LedgerError> {
     let file = FileBackend::new(file).map_err(|error| {
-        LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
+        LedgerError::Storage(format!("{} cannot be opened: {error}", SecretPath::from(path)))
     })?;
     open_backend(path, file, keep_old)
 }
@@ -84,14 +85,14 @@ fn open_backend(
     keep_old: &dyn Fn() -> Result<(), LedgerError>,
 ) -> Result<Database, LedgerError> {
     let failed = |error: &dyn Display| {
-        LedgerError::Storage(format!("{} cannot be opened: {error}", path.display()))
+        LedgerError::Storage(format!("{} cannot be opened: {error}", SecretPath::from(path)))
     };
     let mut builder = Builder::new();
     // What is damaged is found now, not under somebody's payment.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     let database = builder.create_with_backend(storage).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            LedgerError::Locked(path.display().to_string())
+            LedgerError::Locked(SecretPath::from(path).to_string())
         }
         error => failed(&error),
     })?;

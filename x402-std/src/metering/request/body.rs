@@ -1,14 +1,11 @@
-use std::borrow::Cow;
+use x402_core::condition::Value;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
-use x402_core::condition::{Number, Value};
+use super::members::{MAX_MEMBERS, Members};
+use super::parameters::{MAX_PARAMETERS, Parameters};
+use super::spelling::Found;
 
-/// The longest body that is read as JSON, in bytes.
+/// The longest body that is read, in bytes.
 pub const MAX_JSON_BYTES: usize = 1 << 20;
-
-/// How many members of a body are read.
-pub const MAX_MEMBERS: usize = 128;
 
 /// The members that say how many tokens the answer may have at most.
 const MAX_TOKENS: [&str; 3] = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
@@ -19,23 +16,17 @@ const CHOICES: [&str; 2] = ["best_of", "n"];
 #[derive(Clone, Debug)]
 pub struct RequestBody<'a> {
     bytes: &'a [u8],
-    json: Result<Members<'a>, BodyError>,
+    content: Result<Content<'a>, BodyError>,
 }
 
-/// The members of an object, in their order. Without one, there are none.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Members<'a>(Vec<Member<'a>>);
-
+/// What a body says. One that is empty is an object without members.
 #[derive(Clone, Debug)]
-pub(super) struct Member<'a> {
-    pub(super) name: String,
-    /// As it stands in the body.
-    pub(super) raw: &'a str,
-    /// What it says, if it is a text that can be read.
-    pub(super) text: Option<Cow<'a, str>>,
+enum Content<'a> {
+    Object(Members<'a>),
+    Form(Parameters),
 }
 
-/// Why a body is not known that looks like JSON.
+/// Why it is not known what a body says.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -48,12 +39,28 @@ pub enum BodyError {
     /// It is compressed.
     #[error("the body is compressed: send it as it is, without Content-Encoding")]
     Encoding,
+    /// Neither JSON nor a form, or said to be a form and looks like JSON.
+    #[error(
+        "the body is of a kind that is not read: send JSON as application/json, or a form, urlencoded"
+    )]
+    Kind,
     /// Longer than [`MAX_JSON_BYTES`].
-    #[error("the JSON of the body is longer than {MAX_JSON_BYTES} bytes")]
+    #[error("the body is longer than {MAX_JSON_BYTES} bytes")]
     Length,
     /// More members than [`MAX_MEMBERS`].
     #[error("the JSON of the body has more than {MAX_MEMBERS} members")]
     Members,
+    /// JSON that is no object.
+    #[error("the JSON of the body is no object")]
+    NoObject,
+    /// A form of more parameters than [`MAX_PARAMETERS`], or with a name that is not encoded UTF-8.
+    #[error(
+        "the form has more than {MAX_PARAMETERS} parameters, or one whose name is not encoded UTF-8"
+    )]
+    Parameters,
+    /// A number of tokens or of answers is there twice, or spelled in another way.
+    #[error("a number of tokens or answers is in the body twice, or spelled in another way: {0}")]
+    Spelling(&'static str),
     /// No JSON in UTF-8.
     #[error("the body is no JSON in UTF-8")]
     Syntax,
@@ -61,22 +68,23 @@ pub enum BodyError {
 
 impl<'a> RequestBody<'a> {
     /// Reads the body of a request of which `header` gives the fields: the value of a name in lower
-    /// case, as a text.
+    /// case, as a text. What is there more than once is neither of its values.
     ///
-    /// A body that does not look like JSON, and is not said to be, has no members. What is wrong
-    /// with one that does is told by whatever needs to know more.
+    /// `Content-Type` decides how it is read: as JSON, or as an urlencoded form. Without one it is read as JSON.
+    /// Of other kinds nothing is known. What is wrong with it is told by whatever needs to know more.
     #[must_use]
     pub fn read<'h>(bytes: &'a [u8], header: impl Fn(&str) -> Option<&'h str>) -> Self {
         let coding = header("content-encoding").map(str::trim);
-        let json = if bytes.is_empty() {
-            Ok(Members::default())
+        let content = if bytes.is_empty() {
+            Ok(Content::Object(Members::default()))
         } else if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
             Err(BodyError::Encoding)
+        } else if bytes.len() > MAX_JSON_BYTES {
+            Err(BodyError::Length)
         } else {
-            let content_type = header("content-type").unwrap_or_default();
-            read_members(bytes, content_type.to_ascii_lowercase().contains("json"))
+            Content::read(bytes, header("content-type"))
         };
-        Self { bytes, json }
+        Self { bytes, content }
     }
 
     /// Its length, in bytes.
@@ -97,13 +105,13 @@ impl<'a> RequestBody<'a> {
     ///
     /// Why it is not.
     pub fn check(&self) -> Result<(), BodyError> {
-        self.members().map(|_| ())
+        self.content.as_ref().map(|_| ()).map_err(|error| *error)
     }
 
     /// Whether it asks for the answer as a stream: its `stream` is `true`.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        self.members().is_ok_and(|members| members.raw("stream") == Some("true"))
+        self.members().is_some_and(|members| members.raw("stream") == Some("true"))
     }
 
     /// How many tokens the answer may have at most: `max_tokens`, `max_completion_tokens` or
@@ -136,7 +144,7 @@ impl<'a> RequestBody<'a> {
     /// is known to take it: Anthropic's does not.
     #[must_use]
     pub fn with_usage_included(&self) -> Option<Vec<u8>> {
-        let members = self.members().ok()?;
+        let members = self.members()?;
         let is_completion = members.get("messages").or_else(|| members.get("prompt")).is_some();
         if !self.is_stream() || !is_completion {
             return None;
@@ -151,127 +159,87 @@ impl<'a> RequestBody<'a> {
         Some(members.write_with("stream_options", &options).into_bytes())
     }
 
-    /// The fact of that name, among the members.
+    /// The fact of that name, among the members or the parameters.
     pub(super) fn fact(&self, name: &str) -> Option<Value<'_>> {
-        match self.members() {
-            Ok(members) => members.get(name).map(Member::value),
-            Err(_) => Some(Value::Other),
+        match &self.content {
+            Ok(Content::Object(members)) => match members.find(name) {
+                Found::Absent => None,
+                Found::One(member) => Some(member.value()),
+                Found::Unclear => Some(Value::Unknown),
+            },
+            Ok(Content::Form(parameters)) => parameters.get(name),
+            Err(_) => Some(Value::Unknown),
         }
     }
 
-    pub(super) fn members(&self) -> Result<&Members<'a>, BodyError> {
-        self.json.as_ref().map_err(|error| *error)
+    /// The members of an object.
+    pub(super) const fn members(&self) -> Option<&Members<'a>> {
+        match &self.content {
+            Ok(Content::Object(members)) => Some(members),
+            Ok(Content::Form(_)) | Err(_) => None,
+        }
     }
 
     /// The largest number of those members that are there.
     fn largest(&self, names: &[&'static str]) -> Result<Option<u64>, BodyError> {
-        let members = self.members()?;
-        names.iter().try_fold(None, |largest: Option<u64>, name| {
-            let number = members.raw(name).map(|raw| raw.parse::<u64>()).transpose();
-            Ok(largest.max(number.map_err(|_| BodyError::Count(name))?))
-        })
+        names
+            .iter()
+            .try_fold(None, |largest: Option<u64>, name| Ok(largest.max(self.number(name)?)))
+    }
+
+    /// The whole number that a member says, or a parameter; one that is empty says none.
+    fn number(&self, name: &'static str) -> Result<Option<u64>, BodyError> {
+        let text = match self.content.as_ref().map_err(|error| *error)? {
+            Content::Object(members) => match members.find(name) {
+                Found::Absent => None,
+                Found::One(member) => Some(member.raw),
+                Found::Unclear => return Err(BodyError::Spelling(name)),
+            },
+            Content::Form(parameters) => match parameters.get(name) {
+                None | Some(Value::Untyped("")) => None,
+                Some(Value::Untyped(text)) => Some(text),
+                Some(_) => return Err(BodyError::Spelling(name)),
+            },
+        };
+        // No sign: `+5` is no number of JSON's.
+        let is_plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = |text: &str| Some(text).filter(is_plain)?.parse().ok();
+        text.map(|text| number(text).ok_or(BodyError::Count(name))).transpose()
     }
 }
 
-/// Reads the members of a body, where it looks like JSON or is said to be.
-fn read_members(bytes: &[u8], is_json: bool) -> Result<Members<'_>, BodyError> {
-    let start = bytes.trim_ascii_start();
-    // Some upstreams read JSON in UTF-16 or behind a byte-order mark, whatever it is said to be.
-    let is_marked = [b"\xef\xbb\xbf".as_slice(), b"\xfe\xff", b"\xff\xfe", b"\0"];
-    let is_object = start.starts_with(b"{");
-    if !is_object && !is_json && !is_marked.iter().any(|mark| start.starts_with(mark)) {
-        return Ok(Members::default());
+impl<'a> Content<'a> {
+    /// Reads a body that is not empty.
+    fn read(bytes: &'a [u8], content_type: Option<&str>) -> Result<Self, BodyError> {
+        let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+        let kind = kind.trim().to_ascii_lowercase();
+        if content_type.is_none() || kind.contains("json") && !kind.contains(',') {
+            return read_members(bytes, content_type.is_some()).map(Self::Object);
+        }
+        // Many a server reads as JSON what looks so. Whoever encodes a form writes neither of these.
+        let may_be_json = bytes.iter().any(|byte| matches!(byte, b'{' | b'"'));
+        if kind != "application/x-www-form-urlencoded" || may_be_json {
+            return Err(BodyError::Kind);
+        }
+        let text = core::str::from_utf8(bytes).map_err(|_| BodyError::Parameters)?;
+        let parameters = Parameters::read(text);
+        if parameters.is_read() { Ok(Self::Form(parameters)) } else { Err(BodyError::Parameters) }
     }
-    if bytes.len() > MAX_JSON_BYTES {
-        return Err(BodyError::Length);
-    }
-    if !is_object {
+}
+
+/// Reads the members of a body that is JSON, or may be.
+fn read_members(bytes: &[u8], is_said: bool) -> Result<Members<'_>, BodyError> {
+    if !bytes.trim_ascii_start().starts_with(b"{") {
         let other = serde_json::from_slice::<serde::de::IgnoredAny>(bytes);
-        return other.map(|_| Members::default()).map_err(|_| BodyError::Syntax);
+        return Err(match (other, is_said) {
+            (Ok(_), _) => BodyError::NoObject,
+            (Err(_), true) => BodyError::Syntax,
+            (Err(_), false) => BodyError::Kind,
+        });
     }
     let members: Members<'_> = serde_json::from_slice(bytes)
         .map_err(|error| if error.is_data() { BodyError::Members } else { BodyError::Syntax })?;
     if members.has_duplicates() { Err(BodyError::Duplicate) } else { Ok(members) }
-}
-
-impl<'a> Members<'a> {
-    /// The member of that name that is not `null`.
-    pub(super) fn get(&self, name: &str) -> Option<&Member<'a>> {
-        self.0.iter().find(|member| member.name == name && member.raw != "null")
-    }
-
-    fn raw(&self, name: &str) -> Option<&'a str> {
-        self.get(name).map(|member| member.raw)
-    }
-
-    fn has_duplicates(&self) -> bool {
-        let mut names: Vec<_> = self.0.iter().map(|member| &member.name).collect();
-        names.sort_unstable();
-        names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
-    }
-
-    /// The object as JSON, in which that member has that value.
-    fn write_with(&self, name: &str, raw: &str) -> String {
-        let others = self.0.iter().filter(|member| member.name != name);
-        let others = others.map(|member| (member.name.as_str(), member.raw));
-        let mut out = String::from("{");
-        for (name, raw) in others.chain([(name, raw)]) {
-            let comma = if out.len() > 1 { "," } else { "" };
-            out.push_str(comma);
-            out.push_str(&x402_core::wire::json::Quoted(name).to_string());
-            out.push(':');
-            out.push_str(raw);
-        }
-        out.push('}');
-        out
-    }
-}
-
-impl<'a> Member<'a> {
-    fn new(name: String, raw: &'a str) -> Self {
-        let content = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let text = content.and_then(|content| match content.contains('\\') {
-            true => serde_json::from_str::<String>(raw).ok().map(Cow::Owned),
-            false => Some(Cow::Borrowed(content)),
-        });
-        Self { name, raw, text }
-    }
-
-    fn value(&self) -> Value<'_> {
-        match (self.raw, &self.text) {
-            (_, Some(text)) => Value::Text(text),
-            ("true", None) => Value::Bool(true),
-            ("false", None) => Value::Bool(false),
-            (raw, None) => Number::parse(raw).map_or(Value::Other, Value::Number),
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Vec::new();
-        while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
-            if members.len() >= MAX_MEMBERS {
-                return Err(A::Error::custom("too many members"));
-            }
-            members.push(Member::new(name, raw.get()));
-        }
-        Ok(Members(members))
-    }
 }
 
 #[cfg(test)]
@@ -310,6 +278,10 @@ mod tests {
             (r#"{"max_tokens": 1e9}"#, Err(BodyError::Count("max_tokens"))),
             (r#"{"max_tokens": 1, "n": [5]}"#, Err(BodyError::Count("n"))),
             (r#"{"max_tokens": 5, "max_tokens": 5}"#, Err(BodyError::Duplicate)),
+            (r#"{"max_tokens": 5, "Max_Tokens": 9}"#, Err(BodyError::Spelling("max_tokens"))),
+            (r#"{"max_toKens": 9}"#, Err(BodyError::Spelling("max_tokens"))),
+            (r#"{"max_tokens": 5, "N": 9}"#, Err(BodyError::Spelling("n"))),
+            (r#"[{"max_tokens": 9}]"#, Err(BodyError::NoObject)),
         ] {
             assert_eq!(max_tokens(body), expected, "{body}");
         }
@@ -335,8 +307,14 @@ mod tests {
             (r#"{"a":NaN}"#, Err(BodyError::Syntax)),
             (r#"{a:1}"#, Err(BodyError::Syntax)),
             ("{\"a\0", Err(BodyError::Syntax)),
-            ("\u{feff}{\"a\":1}", Err(BodyError::Syntax)),
-            ("\0{\0\"\0a", Err(BodyError::Syntax)),
+            ("\u{feff}{\"a\":1}", Err(BodyError::Kind)),
+            ("\0{\0\"\0a", Err(BodyError::Kind)),
+            ("a=1", Err(BodyError::Kind)),
+            ("GIF89a", Err(BodyError::Kind)),
+            ("[{\"a\":1}]", Err(BodyError::NoObject)),
+            ("\"a\"", Err(BodyError::NoObject)),
+            ("null", Err(BodyError::NoObject)),
+            ("", Ok(())),
             ("{", Err(BodyError::Syntax)),
         ] {
             assert_eq!(read(body).check(), expected, "{}", &body[..body.len().min(40)]);
@@ -344,18 +322,60 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_to_be_json_has_to_be() {
-        let check = |body: &str, name: &'static str, value: &'static str| {
-            let header = move |asked: &str| (asked == name).then_some(value);
-            RequestBody::read(body.as_bytes(), header).check()
-        };
-        assert_eq!(check("n=5", "content-type", "application/json"), Err(BodyError::Syntax));
-        assert_eq!(check("n=5", "content-type", "application/x+JSON"), Err(BodyError::Syntax));
-        assert_eq!(check("[1]", "content-type", "application/json"), Ok(()));
-        assert_eq!(check("", "content-type", "application/json"), Ok(()));
-        assert_eq!(check("n=5", "content-type", "text/plain"), Ok(()));
-        assert_eq!(check("\x1f", "content-encoding", "gzip"), Err(BodyError::Encoding));
-        assert_eq!(check("{}", "content-encoding", "identity"), Ok(()));
+    fn the_content_type_decides_how_a_body_is_read() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let many = "a=1&".repeat(MAX_PARAMETERS + 1);
+        for (kind, body, expected) in [
+            ("application/json", "n=5", Err(BodyError::Syntax)),
+            ("application/x+JSON; charset=utf-8", "n=5", Err(BodyError::Syntax)),
+            ("application/json", "[1]", Err(BodyError::NoObject)),
+            ("application/json", "{\"a\":1}", Ok(())),
+            ("application/json, text/plain", "{}", Err(BodyError::Kind)),
+            ("text/plain", "{\"a\":1}", Err(BodyError::Kind)),
+            ("multipart/form-data; boundary=a", "--a--", Err(BodyError::Kind)),
+            ("", "{}", Err(BodyError::Kind)),
+            (FORM, "n=5", Ok(())),
+            ("Application/X-WWW-Form-urlencoded ;charset=utf-8", "n=5&a[]=%22", Ok(())),
+            (FORM, "{\"n\":5}", Err(BodyError::Kind)),
+            (FORM, "\u{feff}{n:5}", Err(BodyError::Kind)),
+            (FORM, "[\"n\"]", Err(BodyError::Kind)),
+            (FORM, "%ff=5", Err(BodyError::Parameters)),
+            (FORM, &many, Err(BodyError::Parameters)),
+            ("image/png", "", Ok(())),
+        ] {
+            let header = |asked: &str| (asked == "content-type").then_some(kind);
+            assert_eq!(
+                RequestBody::read(body.as_bytes(), header).check(),
+                expected,
+                "{kind} {body}"
+            );
+        }
+        for (coding, body, expected) in
+            [("gzip", "\x1f", Err(BodyError::Encoding)), ("identity", "{}", Ok(()))]
+        {
+            let header = |asked: &str| (asked == "content-encoding").then_some(coding);
+            assert_eq!(RequestBody::read(body.as_bytes(), header).check(), expected);
+        }
+    }
+
+    #[test]
+    fn a_form_says_how_many_tokens_the_answer_may_have() {
+        for (body, expected) in [
+            ("max_tokens=100&n=2", Ok(Some(200))),
+            ("max_tokens=&n=", Ok(None)),
+            ("a=b", Ok(None)),
+            ("max_tokens=1e3", Err(BodyError::Count("max_tokens"))),
+            ("max_tokens=%2B5", Err(BodyError::Count("max_tokens"))),
+            ("max_tokens=1&Max_Tokens=9", Err(BodyError::Spelling("max_tokens"))),
+            ("a=b;max_tokens=9", Err(BodyError::Spelling("max_tokens"))),
+            ("max_tokens[]=9", Err(BodyError::Spelling("max_tokens"))),
+        ] {
+            let header = |asked: &str| {
+                (asked == "content-type").then_some("application/x-www-form-urlencoded")
+            };
+            let body = RequestBody::read(body.as_bytes(), header);
+            assert_eq!(body.max_output_tokens(), expected, "{body:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub enum Counted {
     /// Four bytes of the body to a token, rounded up: an estimate, too high for what is not text, and
     /// too low for scripts of which a character takes more than one token.
     Bytes4(u64),
+    /// As many as there are bytes, which is the most there can be: what is counted could be read in two ways.
+    Most(u64),
     /// With the vocabulary of the model, as OpenAI counts messages.
     Tiktoken(u64),
 }
@@ -17,7 +19,7 @@ impl Counted {
     #[must_use]
     pub const fn tokens(self) -> u64 {
         match self {
-            Self::Bytes4(tokens) | Self::Tiktoken(tokens) => tokens,
+            Self::Bytes4(tokens) | Self::Most(tokens) | Self::Tiktoken(tokens) => tokens,
         }
     }
 }
@@ -31,6 +33,10 @@ impl RequestBody<'_> {
     /// nothing for a thread that serves others.
     #[must_use]
     pub fn count_input(&self) -> Counted {
+        #[cfg(feature = "tiktoken")]
+        if tiktoken::is_unclear(self) {
+            return Counted::Most(self.len() as u64);
+        }
         #[cfg(feature = "tiktoken")]
         if let Some(tokens) = tiktoken::count(self) {
             return Counted::Tiktoken(tokens);

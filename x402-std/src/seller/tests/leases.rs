@@ -182,11 +182,11 @@ async fn a_payment_that_is_leased_elsewhere_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_ledger_without_an_answer_is_unavailable() {
+async fn a_ledger_without_an_answer_leaves_it_in_doubt() {
     let (shop, ledger) = shop();
     let payment = shop.payment();
     ledger.say([down()]);
-    assert_eq!(shop.refused(&payment).await.refusal, Refusal::Unavailable);
+    assert_eq!(shop.refused(&payment).await.refusal, Refusal::InDoubt);
     assert_eq!(ledger.counts(), [1, 0, 0]);
     drop(shop.serve(&payment).await);
 }

@@ -113,7 +113,7 @@ async fn what_cannot_be_given_back_is_not_drawn() {
 async fn a_refund_that_was_not_sent_is_sent_later() {
     let shop = Shop::of_key(Script::default()).await;
     shop.says(Says::Down, Says::Nothing);
-    assert_eq!(refusal(shop.refund(6_000).await), Refusal::Unavailable);
+    assert_eq!(refusal(shop.refund(6_000).await), Refusal::Pending);
     assert_eq!((shop.balance().await, shop.sent_back().len()), (units(0), 0));
     shop.says(Says::Takes, Says::Arrived);
     assert_eq!(shop.resume().await.unwrap().amount, units(6_000));
@@ -169,7 +169,7 @@ async fn a_seller_without_money_keeps_the_amount_set_aside() {
 async fn of_two_who_go_on_with_a_refund_one_does() {
     let shop = Shop::of_key(Script::default()).await;
     shop.says(Says::Down, Says::Nothing);
-    assert_eq!(refusal(shop.refund(6_000).await), Refusal::Unavailable);
+    assert_eq!(refusal(shop.refund(6_000).await), Refusal::Pending);
     shop.says(Says::Takes, Says::Arrived);
     let (one, other) = tokio::join!(shop.resume(), shop.resume());
     let (done, refused) = if one.is_ok() { (one, other) } else { (other, one) };

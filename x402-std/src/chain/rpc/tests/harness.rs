@@ -487,5 +487,6 @@ pub(super) fn unconnected_with(url: &str, options: RpcOptions) -> RpcChain {
     let account = Account::new(signer(&SETTLER), &options, false);
     let node = Node::new(RpcUrl::parse(url).unwrap(), account.address(), &options).unwrap();
     let (nodes, heads) = (Nodes::new(node, Vec::new()), Heads::default());
-    RpcChain { account, nodes, heads, options, meter: Meter::default(), block_seconds: 0 }
+    let (meter, readiness, tokens) = Default::default();
+    RpcChain { account, nodes, heads, options, meter, block_seconds: 0, readiness, tokens }
 }

@@ -239,7 +239,8 @@ async fn where_one_node_does_not_answer_the_next_is_asked() {
         let [first, second] = urls.clone().map(node);
         let (nodes, heads) = (Nodes::new(first, vec![second]), Heads::default());
         let (options, meter) = (options(), Meter::default());
-        RpcChain { account, nodes, heads, options, meter, block_seconds: 0 }
+        let (readiness, tokens) = Default::default();
+        RpcChain { account, nodes, heads, options, meter, block_seconds: 0, readiness, tokens }
     };
     assert!(fresh().candidate(&payment, Sent::own(hash)).await.unwrap().is_some());
     fresh().check_asset(&harness::usdc()).await.unwrap();

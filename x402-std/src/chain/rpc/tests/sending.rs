@@ -207,7 +207,7 @@ async fn gas_that_is_too_dear_is_not_bought() {
     let shop = Shop::with(RpcOptions { max_fee_per_gas: 1_000_000_000, ..options() }).await;
     let (result, pages) = send(&shop).await;
     let Err(ChainError::Unavailable(why)) = result else { panic!("{result:?}") };
-    assert!(why.contains("above the limit of 1000000000 (max_fee_per_gas)"), "{why}");
+    assert!(why.contains("above the limit of 1000000000 (max_fee_per_gas, max_gas_cost)"), "{why}");
     assert!(pages.hashes().is_empty() && shop.nonces().is_empty());
 }
 

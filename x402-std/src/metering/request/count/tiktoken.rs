@@ -10,6 +10,8 @@ use serde_json::Value;
 use tiktoken_rs::{CoreBPE, bpe_for_tokenizer, tokenizer::get_tokenizer};
 
 use crate::metering::request::RequestBody;
+use crate::metering::request::members::Members;
+use crate::metering::request::spelling::Found;
 
 /// What each message costs beside its texts, and the beginning of the answer.
 const PER_MESSAGE: u64 = 3;
@@ -22,9 +24,17 @@ const TEXTS: [&str; 5] = ["input", "instructions", "messages", "prompt", "system
 /// The members that are handed to the model as JSON.
 const SCHEMAS: [&str; 5] = ["functions", "response_format", "text", "tool_choice", "tools"];
 
+/// Whether what is counted could be read in two ways.
+pub(super) fn is_unclear(body: &RequestBody<'_>) -> bool {
+    let mut names = TEXTS.iter().chain(&SCHEMAS).chain(&["model"]);
+    let is_unclear =
+        |members: &Members<'_>| names.any(|name| matches!(members.find(name), Found::Unclear));
+    body.members().is_some_and(is_unclear)
+}
+
 /// The tokens of a body; `None` where it has no texts, or a model whose vocabulary is not known.
 pub(super) fn count(body: &RequestBody<'_>) -> Option<u64> {
-    let members = body.members().ok()?;
+    let members = body.members()?;
     let model = members.get("model")?.text.as_deref()?;
     // Routers put the maker before the model.
     let model = model.rsplit('/').next().unwrap_or_default();
@@ -124,6 +134,20 @@ mod tests {
         }
         let tokens = serde_json::json!({"model": "gpt-4", "prompt": [1, 2, 3, 4]});
         assert_eq!(counted(&tokens), Counted::Tiktoken(PER_MESSAGE + 4));
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_counts_as_the_most_it_can_be() {
+        let text = "語".repeat(100);
+        let clear = serde_json::json!({"model": "gpt-4", "prompt": text});
+        let tokens = counted(&clear).tokens();
+        for body in [
+            serde_json::json!({"model": "gpt-4", "prompt": "", "Prompt": text}),
+            serde_json::json!({"Model": "gpt-4", "prompt": text}),
+        ] {
+            let Counted::Most(most) = counted(&body) else { panic!("{body}") };
+            assert!(most >= tokens, "{body}");
+        }
     }
 
     #[test]
