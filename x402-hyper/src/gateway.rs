@@ -56,7 +56,7 @@ What an upstream's answer says of payments (`X-Payment-*`, `PAYMENT-*`, `Settlem
 dropped. An upstream that cannot be reached is a 502, one that is late a 504; in both cases, and where
 it answers with another 5xx or breaks off, a payment is good for the same request again.
 
-What it says of CORS is replaced where the request had a price ([`Cors`](crate::server::Cors)).
+What it says of CORS is replaced where the request had a price ([`Cors`]).
 
 # Limits
 
