@@ -82,7 +82,7 @@ A connection is closed after a request with a body, and says so to the upstream 
 upstream leaves unread of a body it takes for the next request, and its answer for that of another client. One that
 reads every body is told with `keepalive: always`.
 
-What it says of CORS is replaced where the request had a price ([`Cors`](crate::server::Cors)).
+What it says of CORS is replaced where the request had a price ([`Cors`]).
 
 # Limits
 

@@ -94,7 +94,7 @@ impl<S> PaymentService<S> {
         head.method = Method::from_bytes(asked.as_bytes()).ok()?;
         let quote = self.shared.pricing.quote(head);
         head.method = Method::OPTIONS;
-        if !matches!(quote, Quote::Paid(_) | Quote::ByBody(_)) {
+        if !matches!(quote, Quote::Paid(_) | Quote::ByBody(_) | Quote::Unpriced(_)) {
             return None;
         }
         self.shared.cors.preflight(&head.headers, asked)

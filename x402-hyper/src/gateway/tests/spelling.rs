@@ -116,7 +116,14 @@ enum Variant {
 
 fn variants() -> impl Strategy<Value = Variant> {
     let index = any::<Index>;
-    let types = [JSON, FORM, "text/plain", "multipart/form-data; boundary=a", "", "image/png"];
+    let types = [
+        JSON,
+        FORM,
+        "text/plain",
+        "multipart/form-data; boundary=a",
+        "",
+        "application/json; charset=utf-7",
+    ];
     prop_oneof![
         (index(), select(&["upper", "first", "fold"][..]))
             .prop_map(|(at, how)| Variant::Case(at, how)),

@@ -111,6 +111,25 @@ async fn a_preflight_of_a_page_that_is_not_listed_is_told_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_may_read_why_its_request_has_no_price() {
+    let shop = Shop::new();
+    let pricing = |_: &Parts| Quote::Unpriced("a fact is there twice".into());
+    let layer = PaymentLayer::new(Arc::clone(&shop.seller), pricing).cors(listed());
+    let service = layer.layer(talkative(200));
+    let request = Request::options("/").header("Origin", HERE);
+    let request = request.header("Access-Control-Request-Method", "POST");
+    let (head, _) = send(&service, request.body(full("")).unwrap()).await;
+    assert_eq!(
+        (head.status.as_u16(), all(&head, "access-control-allow-origin")),
+        (204, vec![HERE])
+    );
+    let request = Request::post("/").header("Origin", HERE).body(full("")).unwrap();
+    let (head, _) = send(&service, request).await;
+    assert_eq!(head.status, 400);
+    may_read(&head, HERE);
+}
+
+#[tokio::test]
 async fn where_it_is_left_to_the_service_that_is_passed_on() {
     let shop = Shop::new();
     let service = layer(&shop).cors(Cors::off()).layer(talkative(200));

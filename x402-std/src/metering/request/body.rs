@@ -39,9 +39,9 @@ pub enum BodyError {
     /// It is compressed.
     #[error("the body is compressed: send it as it is, without Content-Encoding")]
     Encoding,
-    /// Neither JSON nor a form, or said to be a form and looks like JSON.
+    /// Neither JSON nor a form, or said to be a form and looks like JSON, or in another encoding than UTF-8.
     #[error(
-        "the body is of a kind that is not read: send JSON as application/json, or a form, urlencoded"
+        "the body is of a kind that is not read: send JSON as application/json, or a form, urlencoded, in UTF-8"
     )]
     Kind,
     /// Longer than [`MAX_JSON_BYTES`].
@@ -211,8 +211,12 @@ impl<'a> RequestBody<'a> {
 impl<'a> Content<'a> {
     /// Reads a body that is not empty.
     fn read(bytes: &'a [u8], content_type: Option<&str>) -> Result<Self, BodyError> {
-        let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-        let kind = kind.trim().to_ascii_lowercase();
+        let said = content_type.unwrap_or_default().to_ascii_lowercase();
+        let mut parts = said.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        if !parts.all(is_in_utf8) {
+            return Err(BodyError::Kind);
+        }
         if content_type.is_none() || kind.contains("json") && !kind.contains(',') {
             return read_members(bytes, content_type.is_some()).map(Self::Object);
         }
@@ -225,6 +229,14 @@ impl<'a> Content<'a> {
         let parameters = Parameters::read(text);
         if parameters.is_read() { Ok(Self::Form(parameters)) } else { Err(BodyError::Parameters) }
     }
+}
+
+/// Whether a parameter of a media type, in lower case, leaves the text in UTF-8. In another encoding names may be
+/// hidden in ASCII: `+AG4-` is `n` in UTF-7, which some servers decode.
+fn is_in_utf8(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let value = value.trim().trim_matches('"');
+    !name.starts_with("charset") || matches!(value, "utf-8" | "utf8" | "us-ascii")
 }
 
 /// Reads the members of a body that is JSON, or may be.
@@ -330,6 +342,14 @@ mod tests {
             ("application/x+JSON; charset=utf-8", "n=5", Err(BodyError::Syntax)),
             ("application/json", "[1]", Err(BodyError::NoObject)),
             ("application/json", "{\"a\":1}", Ok(())),
+            ("application/json; Charset = \"UTF-8\"; a=b", "{}", Ok(())),
+            ("application/json; charset=utf-7", "{\"+AG4-\":1}", Err(BodyError::Kind)),
+            ("application/json; charset=utf-8; charset=utf-7", "{}", Err(BodyError::Kind)),
+            (
+                "application/x-www-form-urlencoded;charset*=utf-8''utf-7",
+                "a=1",
+                Err(BodyError::Kind),
+            ),
             ("application/json, text/plain", "{}", Err(BodyError::Kind)),
             ("text/plain", "{\"a\":1}", Err(BodyError::Kind)),
             ("multipart/form-data; boundary=a", "--a--", Err(BodyError::Kind)),
