@@ -21,6 +21,8 @@ sol! {
     function balanceOf(address account);
     function allowance(address owner, address spender);
     function nonceBitmap(address owner, uint256 word);
+    function paused();
+    function isBlacklisted(address account);
 }
 
 /// What of a view is looked at.
@@ -276,6 +278,8 @@ fn run(state: &State, time: u64, to: Contract, data: &[u8]) -> Result<String, Re
             Ok(told(&word(balance)))
         }
         allowanceCall::SELECTOR if to == TOKEN => Ok(told(&[0xff; 32])),
+        // It is never paused, and lists nobody.
+        pausedCall::SELECTOR | isBlacklistedCall::SELECTOR if to == TOKEN => Ok(told(&word(0))),
         nonceBitmapCall::SELECTOR if to == contract(PERMIT2) => {
             Ok(told(&state.nonce_bitmap(word_at(0), word_at(1))))
         }

@@ -198,7 +198,8 @@ impl RpcChain {
             return;
         }
         match self.ask(|node| self.found(node)).await {
-            Ok(found) => self.take_down(&found, now),
+            // The answer may have taken a while.
+            Ok(found) => self.take_down(&found, now.saturating_add(begun.elapsed().as_secs())),
             Err(error) => tracing::debug!(%error, "how the account stands is not known"),
         }
         self.readiness.seen().at = Some(Instant::now());

@@ -55,8 +55,9 @@ impl Tokens {
 
     fn note(&self, pair: (Address, Address), wrong: Option<String>) {
         let mut seen = self.seen();
-        if seen.looked.len() >= MOST {
-            seen.looked.retain(|_, (_, wrong)| wrong.is_some());
+        if seen.looked.len() >= MOST && !seen.looked.contains_key(&pair) {
+            // Who is asked for again is looked at again.
+            seen.looked.retain(|_, (at, _)| at.elapsed() < EVERY);
         }
         let before = seen.looked.get(&pair).and_then(|(_, wrong)| wrong.clone());
         let (token, payee) = pair;
@@ -67,7 +68,7 @@ impl Tokens {
             (Some(_), None) => tracing::info!(%token, %payee, "the token is as it was"),
             _ => {}
         }
-        if seen.looked.len() < MOST {
+        if seen.looked.len() < MOST || before.is_some() {
             seen.looked.insert(pair, (Instant::now(), wrong));
         }
     }
@@ -129,5 +130,30 @@ impl RpcChain {
         let error = self.check_domain(&asset.as_asset()).await.err()?;
         // A node that gives no answer says nothing of the token.
         (!matches!(error, super::StartError::Unavailable(_))).then(|| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payee_is_well_again_however_many_are_not() {
+        let tokens = Tokens::default();
+        let pair = |number: usize| {
+            let mut payee = [0; 20];
+            payee[..8].copy_from_slice(&number.to_be_bytes());
+            (Address::new([1; 20]), Address::new(payee))
+        };
+        let is_wrong = |number| tokens.last(pair(number)).is_some_and(|(_, wrong)| wrong.is_some());
+        for number in 0..MOST + 10 {
+            tokens.note(pair(number), Some("blacklisted".to_owned()));
+        }
+        assert!(is_wrong(0) && !is_wrong(MOST + 9), "there is an end to what is remembered");
+        tokens.note(pair(0), None);
+        assert!(!is_wrong(0));
+        tokio::time::advance(EVERY).await;
+        tokens.note(pair(MOST + 9), Some("blacklisted".to_owned()));
+        assert!(is_wrong(MOST + 9) && !is_wrong(1));
     }
 }
