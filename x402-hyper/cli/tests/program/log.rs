@@ -88,17 +88,19 @@ fn a_bearer_token_is_not_in_the_log() {
         let kinds = r#"{"kinds":[{"x402Version":2,"scheme":"exact","network":"eip155:1"}],"extensions":[],"signers":{}}"#;
         answer("200 OK", "Content-Type: application/json\r\n", kinds)
     });
+    // One that cannot be reached is not paid for.
+    let upstream = Scripted::start(|_, _| answer("200 OK", "", "done"));
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, TOKEN).unwrap();
     #[cfg(unix)]
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let text = format!(
-        "listen: 127.0.0.1:0\nupstream: http://127.0.0.1:1\npay_to: \"{PAY_TO}\"\nnetwork: ethereum\n\
+        "listen: 127.0.0.1:0\nupstream: http://{}\npay_to: \"{PAY_TO}\"\nnetwork: ethereum\n\
          asset: USDC\nledger: memory\nfacilitator: {{url: \"http://{}\", token_file: token}}\n\
          routes:\n  - path: /a\n    \
          pricing: {{model: \"per_request\", amount: \"0.01\", currency: \"USDC\"}}\n",
-        facilitator.address
+        upstream.address, facilitator.address
     );
     std::fs::write(folder.path().join("x402.yaml"), text).unwrap();
     let args = ["serve", "--config", "x402.yaml"];
