@@ -222,24 +222,25 @@ impl Seller {
         admitted
     }
 
-    /// Whether a payment is in the books, whatever became of it.
+    /// Whether more than a claim of a payment is in the books: something may have moved for it, or its work is
+    /// done.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unavailable`] where the ledger cannot say.
+    /// [`Refusal::InDoubt`] where the ledger cannot say.
     pub async fn has_payment(&self, id: PaymentId) -> Result<bool, Rejection> {
-        let found = self.ledger.find(id).await;
-        Ok(found.map_err(|error| Rejection::unavailable(&error))?.is_some())
+        let found = self.ledger.find(id).await.map_err(|error| Rejection::in_doubt(&error))?;
+        Ok(found.is_some_and(|entry| !matches!(entry.state, State::Claimed | State::Failed)))
     }
 
     /// Whether a draw is in the books, whatever became of it.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unavailable`] where the ledger cannot say.
+    /// [`Refusal::InDoubt`] where the ledger cannot say.
     pub async fn has_draw(&self, id: DrawId) -> Result<bool, Rejection> {
         let found = self.ledger.find_draw(id).await;
-        Ok(found.map_err(|error| Rejection::unavailable(&error))?.is_some())
+        Ok(found.map_err(|error| Rejection::in_doubt(&error))?.is_some())
     }
 
     /// Remembers that the outcome of a payment is not known: its payer may not know it, and sign another.

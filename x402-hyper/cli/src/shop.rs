@@ -165,7 +165,7 @@ pub(crate) async fn connect(
         finality: chain.finality.unwrap_or(options.finality),
         log_range: chain.log_range.unwrap_or(options.log_range),
         max_fee_per_gas: chain.costs.max_fee_per_gas.unwrap_or(options.max_fee_per_gas),
-        max_gas_cost: chain.costs.max_gas_cost.unwrap_or(options.max_gas_cost),
+        max_gas_cost: chain.costs.gas_cost_or(options.max_gas_cost),
         ..options
     };
     let node = format!("the node of {}", options.chain_id);

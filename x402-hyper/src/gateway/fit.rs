@@ -1,8 +1,11 @@
 //! Whether an answer can be one to what was asked.
 
-use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
+    TRANSFER_ENCODING,
+};
 use http::request;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 /// What an answer may be without a whole body.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +29,20 @@ impl Wanted {
     pub(super) fn is_fit<B>(self, answer: &Response<B>) -> bool {
         match answer.status() {
             StatusCode::NOT_MODIFIED => self.nothing,
-            StatusCode::PARTIAL_CONTENT => self.part,
+            StatusCode::PARTIAL_CONTENT => self.part || !is_part(answer.headers()),
             _ => true,
         }
     }
+}
+
+/// Whether an answer is so many bytes of a whole. Some servers mean other units by a 206, or nothing by it.
+fn is_part(headers: &HeaderMap) -> bool {
+    let starts = |name, text: &[u8]| {
+        let value = headers.get(name).map(|value: &HeaderValue| value.as_bytes());
+        let start = value.and_then(|value| value.get(..text.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(text))
+    };
+    starts(CONTENT_RANGE, b"bytes") || starts(CONTENT_TYPE, b"multipart/byteranges")
 }
 
 /// Whether the length of an answer can be told in one way only
@@ -71,8 +84,13 @@ mod tests {
             let request = Request::builder().method(method);
             let request = if field.is_empty() { request } else { request.header(field, "a") };
             let (head, ()) = request.body(()).unwrap().into_parts();
-            let answer = Response::builder().status(status).body(()).unwrap();
-            assert_eq!(Wanted::of(&head).is_fit(&answer), is_fit, "{method} {field} {status}");
+            let fields = [("content-range", "bytes 0-1/9"), ("content-range", "0-1/9")];
+            for ((name, value), is_part) in fields.into_iter().zip([true, false]) {
+                let answer = Response::builder().status(status).header(name, value);
+                let expected = is_fit || status == 206 && !is_part;
+                let is_fit = Wanted::of(&head).is_fit(&answer.body(()).unwrap());
+                assert_eq!(is_fit, expected, "{method} {field} {status} {value}");
+            }
         }
     }
 

@@ -292,8 +292,9 @@ impl Seated {
         self.state().is_gone = true;
     }
 
-    pub(super) fn wait_for_body(&self, is_waiting: bool) {
-        self.state().body = is_waiting.then(Instant::now);
+    /// Since when it is waited for a body, if it is.
+    pub(super) fn wait_for_body(&self, since: Option<Instant>) {
+        self.state().body = since;
     }
 
     pub(super) fn wait_for_reader(&self, is_waiting: bool) {
@@ -436,7 +437,7 @@ mod tests {
     async fn the_oldest_gives_way_and_none_that_works() {
         let seats = Seats::new(4, Vec::new());
         let stuck = busy(&seats, "203.0.113.1").await;
-        stuck.0.seated().wait_for_body(true);
+        stuck.0.seated().wait_for_body(Some(Instant::now()));
         let works = busy(&seats, "203.0.113.2").await;
         let mut idle = Vec::new();
         for text in ["203.0.113.3", "203.0.113.4"] {

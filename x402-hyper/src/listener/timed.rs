@@ -58,19 +58,26 @@ struct Mark {
 }
 
 impl Mark {
-    fn set(&mut self, is_set: bool) {
-        if let Some(seat) = &self.seat
-            && self.is_set != is_set
-        {
-            self.is_set = is_set;
-            seat.seated().wait_for_body(is_set);
+    /// It is waited for, and was for so long since it last came fast enough: who sends a byte now and then
+    /// has nobody wait for less.
+    fn set(&mut self, waited: Duration) {
+        if let Some(seat) = self.seat.as_ref().filter(|_| !self.is_set) {
+            self.is_set = true;
+            seat.seated().wait_for_body(Instant::now().checked_sub(waited));
+        }
+    }
+
+    fn unset(&mut self) {
+        if let Some(seat) = self.seat.as_ref().filter(|_| self.is_set) {
+            self.is_set = false;
+            seat.seated().wait_for_body(None);
         }
     }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.set(false);
+        self.unset();
     }
 }
 
@@ -144,12 +151,12 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Timed<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Poll::Ready(frame) = this.body.poll_frame(cx) else {
-            this.mark.set(true);
+            this.mark.set(*this.waited);
             let patience = this.pace.time.saturating_sub(*this.waited);
             ready!(this.waiting.poll(patience, cx));
             return Poll::Ready(Some(Err(TooSlow.into())));
         };
-        this.mark.set(false);
+        this.mark.unset();
         *this.waited += this.waiting.end();
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             *this.bytes += data.remaining();

@@ -120,8 +120,10 @@ impl RpcOptions {
     pub const fn usual_gas_cost(chain_id: ChainId) -> u128 {
         const COIN: u128 = 1_000_000_000_000_000_000;
         match chain_id.get() {
-            // Polygon and Amoy, Sei and its test network, IoTeX, Peaq.
-            137 | 80_002 | 1_329 | 1_328 | 4_689 | 3_338 => COIN,
+            // Flare, Polygon and Amoy, Sei and its test network, IoTeX, Peaq, Celo and its test networks, Monad and its,
+            // Avalanche and Fuji.
+            14 | 137 | 80_002 | 1_329 | 1_328 | 4_689 | 3_338 | 42_220 | 44_787 | 11_142_220
+            | 143 | 10_143 | 43_114 | 43_113 => COIN,
             _ => COIN / 200,
         }
     }

@@ -15,6 +15,18 @@ pub struct Costs {
     pub max_gas_cost: Option<u128>,
 }
 
+impl Costs {
+    /// What the gas of one payment may cost. Who says what is paid for a unit of it is not bounded otherwise.
+    #[must_use]
+    pub fn gas_cost_or(self, usual: u128) -> u128 {
+        match self {
+            Self { max_gas_cost: Some(most), .. } => most,
+            Self { max_fee_per_gas: Some(_), .. } => u128::MAX,
+            Self { .. } => usual,
+        }
+    }
+}
+
 pub(super) fn check_costs(
     max_fee_per_gas: Option<&Text>,
     max_gas_cost: Option<&Text>,

@@ -68,10 +68,14 @@ pub(super) fn refuse_public(
 ) -> Result<(), Problem> {
     let public = public_url.and_then(|url| url.strip_prefix("http://"));
     let Some(public) = public else { return Ok(()) };
-    let (authority, _) = public.split_at(public.find('/').unwrap_or(public.len()));
-    let public = Upstream::at(authority, "");
-    let is_same =
-        public.host().eq_ignore_ascii_case(upstream.host()) && public.port() == upstream.port();
+    let (authority, path) = public.split_at(public.find('/').unwrap_or(public.len()));
+    let public = Upstream::at(authority, path.trim_end_matches('/'));
+    // Behind one proxy both may have one name, with paths that have nothing in common.
+    let paths = [&public.base_path, &upstream.base_path].map(|path| format!("{path}/"));
+    let [ours, theirs] = &paths;
+    let is_same = public.host().eq_ignore_ascii_case(upstream.host())
+        && public.port() == upstream.port()
+        && (ours.starts_with(theirs.as_str()) || theirs.starts_with(ours.as_str()));
     match is_same {
         true => Err(Problem::new(origin, "the upstream is public_url", ITSELF_HELP)),
         false => Ok(()),

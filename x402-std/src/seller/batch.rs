@@ -200,6 +200,9 @@ impl OnChain {
                 Ok(_) => match self.send_batch_again(&members).await {
                     Ok(()) => {
                         sent = Some(Instant::now());
+                        members.iter().for_each(|(entry, _)| {
+                            self.unsent.forget(entry);
+                        });
                         members = match reload(members, None).await {
                             Ok(members) => members,
                             Err(open) => return open,

@@ -272,7 +272,10 @@ impl OnChain {
             match self.look(&entry).await {
                 Ok(Seen::Nothing) if sent.is_some_and(|sent| sent.elapsed() < SEND_AGAIN) => {}
                 Ok(Seen::Nothing) => match self.send_again(&entry, steps).await {
-                    Ok(again) => (entry, sent) = (again, Some(Instant::now())),
+                    Ok(again) => {
+                        self.unsent.forget(&again);
+                        (entry, sent) = (again, Some(Instant::now()));
+                    }
                     // It cannot be mined any more; another may carry the same authorization, which
                     // the token takes at most once.
                     Err(ChainError::Unsent(_)) => {

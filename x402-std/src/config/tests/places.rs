@@ -49,7 +49,9 @@ fn the_upstream_is_not_the_gateway() {
     };
     let error = parse(&public("http://shop.example/x", "http://Shop.example:80")).unwrap_err();
     assert_eq!(error.message(), "the upstream is public_url");
-    assert!(parse(&public("http://shop.example/x", "http://shop.example:81")).is_ok());
+    for upstream in ["http://shop.example:81", "http://shop.example/y", "http://shop.example/xy"] {
+        assert!(parse(&public("http://shop.example/x", upstream)).is_ok(), "{upstream}");
+    }
     assert!(parse(&public("https://shop.example", "http://shop.example:8080")).is_ok());
 }
 
