@@ -42,6 +42,8 @@ pub(crate) struct Counts {
     pub(crate) reversed: u64,
     /// Served and not paid, and on the books as such.
     pub(crate) owed: u64,
+    /// Served, and not sent in time for what lies with the seller.
+    pub(crate) lost: u64,
     /// Payments that were settled by a transaction with others.
     pub(crate) in_batches: u64,
     /// Requests that were served out of a balance.
@@ -81,6 +83,7 @@ impl Counts {
         self.lies += other.lies;
         self.reversed += other.reversed;
         self.owed += other.owed;
+        self.lost += other.lost;
         self.in_batches += other.in_batches;
         self.drawn += other.drawn;
         self.replayed += other.replayed;

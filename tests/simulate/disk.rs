@@ -150,6 +150,9 @@ impl Ledger for Disk {
             let change = Change::of(&step);
             let Some(step) = Broken::step(self.broken, step) else { return Ok(()) };
             let is_sent = matches!(step, Step::Journalled(_) | Step::Entrusted | Step::Worked(..));
+            if matches!(step, Step::Forgiven) {
+                lock(&self.world).gives_up(index);
+            }
             // That the money has arrived the chain says again.
             let is_soon =
                 matches!(step, Step::Confirmed(_)) && lock(&self.world).settle == Settle::First;

@@ -63,6 +63,8 @@ pub(crate) struct Payment {
     pub(crate) attempts: usize,
     /// Those that he has broken, by their numbers.
     pub(crate) broken_off: BTreeSet<usize>,
+    /// It was served, and not sent in time for what lies with the seller: nobody owes it.
+    is_lost: bool,
     /// He has had his tries.
     pub(crate) has_cheated: bool,
     /// Account nonce and hash of each transaction that the node has taken for it.
@@ -421,6 +423,17 @@ impl World {
         self.work_ends(index, is_whole || self.payments[index].is_handed_over);
     }
 
+    /// The seller gives up what is owed for a payment. It may, where its payer has not taken it back.
+    pub(crate) fn gives_up(&mut self, index: usize) {
+        let terms = self.payments[index].terms;
+        match self.node.use_of(&terms) {
+            None => self.payments[index].is_lost = true,
+            Some(used) => self.violated(format!(
+                "I1: payment {index} is given up, and its payer has used it: {used:?}"
+            )),
+        }
+    }
+
     pub(crate) fn excuse(&mut self, index: usize) {
         self.payments[index].is_excused = true;
     }
@@ -504,7 +517,9 @@ impl World {
             self.counts.owed += u64::from(is_debt);
             let is_booked = self.books.payments[index].received.is_some();
             let is_paid = moved || self.mode.is_by_permit && is_paid && is_booked;
-            if is_served && !is_paid && !is_debt {
+            let is_lost = self.payments[index].is_lost;
+            self.counts.lost += u64::from(is_lost && !is_paid);
+            if is_served && !is_paid && !is_debt && !is_lost {
                 self.violated(format!("I1: payment {index} was served, and nothing was received"));
             }
             if is_debt && is_in_chain {
