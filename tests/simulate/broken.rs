@@ -99,7 +99,7 @@ impl Broken {
             Self::Watch => weather.deep_reorg = 20,
             Self::Nonce => (weather.lagging, weather.receipt_late) = (600, 500),
             Self::Gaps => {
-                (weather.dropped, weather.stranger, weather.block_full) = (300, 800, 600);
+                (weather.dropped, weather.stranger, weather.block_full) = (500, 600, 500);
             }
             Self::Cover => (weather.poor, weather.entrusted, weather.engine) = (1_000, 0, 0),
             Self::Ending => {
