@@ -86,7 +86,10 @@ async fn answer(
     let body = Trailers::new(body.within(pace, body_limit), strip_trailers);
     let (body, lender) = Lent::new(body);
     let mut answer = match refuse(&head, &prices, body_limit) {
-        Some(answer) => answer,
+        Some(mut answer) => {
+            service.tell_pages(&head.headers, answer.headers_mut());
+            answer
+        }
         None => {
             head.extensions.insert(limits);
             pass(service, &prices, head, body).await

@@ -8,7 +8,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
 use x402_core::headers::HeaderError;
 use x402_core::proof;
@@ -72,6 +72,15 @@ impl<S> PaymentService<S> {
     }
 
     /// What becomes of a request, and what browsers are told of the answer: nothing where it is free.
+    /// Says of CORS, in an answer that was made before it is known what a request costs, what is said of what has
+    /// a price.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn tell_pages(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        if let Some(access) = self.shared.cors.access(request) {
+            access.tell(answer);
+        }
+    }
+
     fn decide(&self, head: &mut Parts) -> (Decision, Option<Access>) {
         if let Some(answer) = self.preflight(head) {
             return (Decision::Own(answer), None);

@@ -15,6 +15,9 @@ use crate::chain::Usage;
 use crate::chain::{Block, Call, Head, Journal, Outcome, PaidLog, Sent, Settlement, Transaction};
 use crate::ledger::{Answer, Identifier, LedgerError, MemoryLedger, SecretHash, Step};
 
+#[macro_use]
+mod in_memory;
+
 mod arrivals;
 mod claimed;
 mod credit;

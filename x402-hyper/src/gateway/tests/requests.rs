@@ -67,3 +67,19 @@ async fn over_a_body_that_is_not_read_the_connection_is_closed_and_says_so() {
     assert!(answer.ends_with("SECRET /health 0"), "{answer}");
     assert_eq!(answer.matches("Connection: close").count(), 1, "{answer}");
 }
+
+#[tokio::test]
+async fn a_page_may_read_what_the_gateway_refuses_before_there_is_a_price() {
+    let options = GatewayOptions { max_body: Some(4), ..GatewayOptions::default() };
+    let hits = Hits::default();
+    let behind = upstream(Arc::clone(&hits)).await;
+    let stand = Stand::before(behind, DefaultRoute::Free, options, hits).await;
+    let long = request("POST", "/v1/x", "Origin: https://page.example\r\n", "{\"a\":1}");
+    let trace = request("TRACE", "/v1/x", "Origin: https://page.example\r\n", "");
+    for (text, expected) in [(long, 413), (trace, 405)] {
+        let answer = stand.raw(text).await;
+        assert_eq!(status(&answer), expected, "{answer}");
+        assert!(answer.contains("Access-Control-Allow-Origin: *\r\n"), "{answer}");
+    }
+    assert_eq!(stand.hits(), 0);
+}
