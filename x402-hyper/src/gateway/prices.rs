@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use x402_std::Seller;
-use x402_std::config::{Config, RequestLimits};
+use x402_std::config::Config;
 
 use super::minutes::FIELDS;
+use super::router::Handling;
 use super::{GatewayError, Router};
 use crate::server::{Pricing, Quote};
 
@@ -33,19 +34,9 @@ impl Prices {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What of a request is put up with, where its route says so.
-    pub(super) fn limits(&self, path: &str, method: &Method) -> RequestLimits {
-        self.now().limits(path, method)
-    }
-
-    /// Whether the upstream heeds `Idempotency-Key` in what a request is for.
-    pub(super) fn heed_keys(&self, path: &str, method: &Method) -> bool {
-        self.now().heeds_keys(path, method)
-    }
-
-    /// Whether what a request is for is sold by the time.
-    pub(super) fn sell_time(&self, path: &str, method: &Method) -> bool {
-        self.now().sells_time(path, method)
+    /// How a request is handled, beside its price.
+    pub(super) fn handling(&self, path: &str, method: &Method) -> Handling {
+        self.now().handling(path, method)
     }
 }
 

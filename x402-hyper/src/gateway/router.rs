@@ -46,9 +46,18 @@ struct Rule {
 /// What is found for a request.
 enum Found<'r> {
     Quote(Quote),
-    /// By a rule that has none.
-    Free(&'r Rule, Quote),
-    Sold(&'r Rule, &'r RulePrice),
+    Sold(&'r RulePrice),
+}
+
+/// How a request is handled, beside its price.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Handling {
+    /// What is put up with, where its route says so.
+    pub(super) limits: RequestLimits,
+    /// Whether the upstream heeds `Idempotency-Key`.
+    pub(super) heeds_keys: bool,
+    /// Whether what it is for is sold by the time.
+    pub(super) sells_time: bool,
 }
 
 impl Router {
@@ -97,27 +106,15 @@ impl Router {
         self
     }
 
-    /// Whether what a request is for is sold by the time.
-    pub(super) fn sells_time(&self, path: &str, method: &Method) -> bool {
-        matches!(self.find(path, method), Found::Sold(_, price) if price.is_of_time())
-    }
-
-    /// What of a request is put up with, where its route says so.
-    pub(super) fn limits(&self, path: &str, method: &Method) -> RequestLimits {
-        match self.find(path, method) {
-            Found::Sold(rule, _) | Found::Free(rule, _) => rule.limits,
-            Found::Quote(_) => RequestLimits::default(),
-        }
-    }
-
-    /// Whether the upstream heeds `Idempotency-Key` in what a request is for.
-    pub(super) fn heeds_keys(&self, path: &str, method: &Method) -> bool {
+    /// How a request is handled, beside its price: by the rule that prices it.
+    pub(super) fn handling(&self, path: &str, method: &Method) -> Handling {
         let is_tidy = spelling(path) != Spelling::Odd;
-        let decisive = self.rules.iter().find(|rule| rule.matches(path, is_tidy));
-        let mut same =
-            self.rules.iter().filter(|rule| Some(&rule.path) == decisive.map(|one| &one.path));
+        let Some(decisive) = self.rules.iter().find(|rule| rule.matches(path, is_tidy)) else {
+            return Handling::default();
+        };
+        let mut same = self.rules.iter().filter(|rule| rule.path == decisive.path);
         let rule = same.find(|rule| is_listed(&rule.methods, method.as_str()));
-        rule.is_some_and(|rule| rule.heeds_keys)
+        rule.map(Rule::handling).unwrap_or_default()
     }
 
     fn find(&self, path: &str, method: &Method) -> Found<'_> {
@@ -136,9 +133,9 @@ impl Router {
         let Some(decisive) = rules.first() else { return Found::Quote(Quote::Absent) };
         let same = || rules.iter().filter(|rule| rule.path == decisive.path);
         match same().find(|rule| is_listed(&rule.methods, method.as_str())) {
-            Some(rule @ Rule { price: Some(price), .. }) => Found::Sold(rule, price),
-            Some(rule @ Rule { path: PathPattern::Exact(_), .. }) => Found::Free(rule, Quote::Free),
-            Some(rule) => Found::Free(rule, free_unless_near(before, path, spelling)),
+            Some(Rule { price: Some(price), .. }) => Found::Sold(price),
+            Some(Rule { path: PathPattern::Exact(_), .. }) => Found::Quote(Quote::Free),
+            Some(_) => Found::Quote(free_unless_near(before, path, spelling)),
             None => Found::Quote(Quote::MethodNotAllowed(allow(same()))),
         }
     }
@@ -174,15 +171,15 @@ fn allow<'a>(rules: impl Iterator<Item = &'a Rule>) -> HeaderValue {
 impl Pricing for Router {
     fn quote(&self, request: &Parts) -> Quote {
         match self.find(request.uri.path(), &request.method) {
-            Found::Quote(quote) | Found::Free(_, quote) => quote,
-            Found::Sold(_, price) => price.quote(request),
+            Found::Quote(quote) => quote,
+            Found::Sold(price) => price.quote(request),
         }
     }
 
     fn quote_body(&self, request: &Parts, body: &Bytes) -> Quote {
         match self.find(request.uri.path(), &request.method) {
-            Found::Quote(quote) | Found::Free(_, quote) => quote,
-            Found::Sold(_, price) => price.quote_body(request, body),
+            Found::Quote(quote) => quote,
+            Found::Sold(price) => price.quote_body(request, body),
         }
     }
 
@@ -218,6 +215,12 @@ impl Rule {
                 }
             },
         }
+    }
+
+    fn handling(&self) -> Handling {
+        let Self { limits, heeds_keys, .. } = *self;
+        let sells_time = self.price.as_ref().is_some_and(RulePrice::is_of_time);
+        Handling { limits, heeds_keys, sells_time }
     }
 
     /// Says what the URLs begin with, where clients ask.

@@ -10,8 +10,9 @@ use super::fields::strip_trailers;
 use super::host::has_one_host;
 use super::lent::Lent;
 use super::proxy::{LARGE, Proxy, ProxyBody};
+use super::router::Handling;
 use super::trailers::Trailers;
-use super::upstream::{ClientBody, HeedsKeys, is_idempotent};
+use super::upstream::HeedsKeys;
 use super::{Gateway, GatewayOptions, Prices, tunnel};
 use crate::listener::{Listener, ListenerOptions, Pace, Timed, Visitor};
 use crate::server::{Notice, PaymentBody, PaymentService, Peer, has_payment};
@@ -80,19 +81,24 @@ async fn answer(
     }
     // To read a body that its client asks about is to ask for it.
     let may_read = !head.headers.contains_key(EXPECT);
-    let limits = prices.limits(head.uri.path(), &head.method);
+    let Handling { limits, heeds_keys, sells_time } =
+        prices.handling(head.uri.path(), &head.method);
     let body_limit = limits.body_limit.or(options.max_body);
     let pace = Pace::of_body(limits.body_time.unwrap_or(options.request_patience));
     let body = Trailers::new(body.within(pace, body_limit), strip_trailers);
     let (body, lender) = Lent::new(body);
-    let mut answer = match refuse(&head, &prices, body_limit) {
+    let mut answer = match refuse(&head, sells_time, body_limit) {
         Some(mut answer) => {
             service.tell_pages(&head.headers, answer.headers_mut());
             answer
         }
         None => {
             head.extensions.insert(limits);
-            pass(service, &prices, head, body).await
+            if heeds_keys {
+                head.extensions.insert(HeedsKeys);
+            }
+            let Ok(answer) = service.call(Request::from_parts(head, body)).await;
+            answer
         }
     };
     let is_tunnel = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -102,32 +108,17 @@ async fn answer(
     answer
 }
 
-async fn pass(
-    service: PaymentService<Proxy>,
-    prices: &Prices,
-    mut head: Parts,
-    body: ClientBody,
-) -> Response<PaymentBody<ProxyBody>> {
-    if !is_idempotent(&head.method) && prices.heed_keys(head.uri.path(), &head.method) {
-        head.extensions.insert(HeedsKeys);
-    }
-    let Ok(answer) = service.call(Request::from_parts(head, body)).await;
-    answer
-}
-
 /// The answer to what is no request for a path of this server.
 fn refuse(
     head: &Parts,
-    prices: &Prices,
+    sells_time: bool,
     body_limit: Option<u64>,
 ) -> Option<Response<PaymentBody<ProxyBody>>> {
     let notice = if matches!(head.method, Method::CONNECT | Method::TRACE) {
         METHOD
     } else if !head.uri.path().starts_with('/') || !has_one_host(head) {
         TARGET
-    } else if tunnel::protocol(&head.headers).is_some()
-        && has_payment(&head.headers)
-        && !prices.sell_time(head.uri.path(), &head.method)
+    } else if tunnel::protocol(&head.headers).is_some() && has_payment(&head.headers) && !sells_time
     {
         // Before it is paid for, for it cannot be had.
         UPGRADES

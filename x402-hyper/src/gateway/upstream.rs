@@ -197,7 +197,7 @@ fn is_repeatable(head: &Parts) -> bool {
 }
 
 /// Whether a method says so.
-pub(super) fn is_idempotent(method: &Method) -> bool {
+fn is_idempotent(method: &Method) -> bool {
     let methods = [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE];
     methods.contains(method)
 }

@@ -64,12 +64,13 @@ where
             Ok::<_, Infallible>(answer.map(|body| Answering::new(body, turn)))
         }
     });
+    let max_head = options.max_head.max(LEAST_BUFFER);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_time)
         .max_headers(100)
-        .max_header_size(options.max_head)
-        .max_buf_size(options.max_head.max(LEAST_BUFFER))
+        .max_header_size(max_head)
+        .max_buf_size(max_head)
         // As the names are written in the documents, for people who read along.
         .title_case_headers(true)
         .serve_connection(TokioIo::new(io), service)

@@ -16,7 +16,8 @@ use super::dialect;
 /// Which pages of other origins may ask for what has a price, pay, and read the answers
 /// ([`PaymentLayer::cors`](super::PaymentLayer::cors)).
 ///
-/// What the service behind says of that is replaced, in answers to what has a price; free ones stay its own.
+/// What the service behind says of that is replaced, in answers to what has a price; free ones stay its own, but for
+/// requests that a gateway refuses unread.
 #[derive(Clone, Debug)]
 pub struct Cors(Option<Arc<Rules>>);
 

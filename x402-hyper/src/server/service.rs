@@ -71,7 +71,6 @@ impl<S> PaymentService<S> {
         self.inner
     }
 
-    /// What becomes of a request, and what browsers are told of the answer: nothing where it is free.
     /// Says of CORS, in an answer that was made before it is known what a request costs, what is said of what has
     /// a price.
     #[cfg(feature = "gateway")]
@@ -81,6 +80,7 @@ impl<S> PaymentService<S> {
         }
     }
 
+    /// What becomes of a request, and what browsers are told of the answer: nothing where it is free.
     fn decide(&self, head: &mut Parts) -> (Decision, Option<Access>) {
         if let Some(answer) = self.preflight(head) {
             return (Decision::Own(answer), None);

@@ -78,7 +78,8 @@ impl Shelf {
         Some(self.connections.remove(index))
     }
 
-    fn count(&self, is_unused: bool) -> usize {
+    fn count(&mut self, is_unused: bool) -> usize {
+        self.connections.retain(Connection::is_good);
         let same = |connection: &&Connection| connection.is_unused() == is_unused;
         self.connections.iter().filter(same).count()
     }
