@@ -6,6 +6,7 @@ use super::check::check_bool;
 use super::error::{Origin, Problem};
 use super::raw::{RawCors, RawOrigins, RawPages, Text};
 use super::snippet::quote;
+use super::upstream::is_authority;
 
 /// What is said to browsers of what has a price (CORS, in the Fetch standard): which pages of other origins
 /// may ask for it, pay, and read the answers.
@@ -105,25 +106,15 @@ fn check_origin(text: &Text) -> Result<String, Problem> {
         let help = format!("write it as browsers do: {}", origin.to_ascii_lowercase());
         return problem("has capital letters, which no browser sends", &help);
     }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let is_port = |port: &str| {
-        let is_plain = port.bytes().all(|b| b.is_ascii_digit()) && !port.starts_with('0');
-        is_plain && port.parse::<u16>().is_ok()
-    };
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
     if matches!((scheme, port), ("http", Some("80")) | ("https", Some("443"))) {
         return problem("names the port that browsers leave out", "leave it out");
     }
     let is_scheme = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
-    let is_host = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._[]:".contains(&b);
     let is_origin = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.bytes().all(is_scheme)
-        && !host.is_empty()
-        && host.bytes().all(is_host)
-        && (host.starts_with('[') == host.contains(':'))
-        && port.is_none_or(is_port);
+        && is_authority(authority)
+        && !port.is_some_and(|port| port.starts_with('0'));
     if is_origin { Ok(origin.to_owned()) } else { problem("is no origin", ORIGIN) }
 }
 

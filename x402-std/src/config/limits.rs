@@ -199,9 +199,15 @@ fn check_network(text: &Text) -> Result<IpNet, Problem> {
     };
     let network = match text.value.contains('/') {
         true => text.value.parse().ok(),
-        false => text.value.parse().ok().map(|address: core::net::IpAddr| IpNet::from(address)),
+        false => {
+            text.value.parse().ok().map(|it: core::net::IpAddr| IpNet::from(it.to_canonical()))
+        }
     };
     let network: IpNet = network.ok_or_else(|| problem("is no address of a proxy"))?;
+    // Who comes by IPv4 is known by that, and would be none of these.
+    if network.addr() != network.addr().to_canonical() {
+        return Err(problem("is IPv4 written as IPv6"));
+    }
     if network.addr() != network.network() {
         return Err(problem("is longer than its prefix"));
     }

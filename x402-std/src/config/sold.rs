@@ -88,13 +88,14 @@ impl Sold {
     /// [`BodyError`] where the request does not say it in one way, or says no number.
     pub fn ceiling(&self, body: &RequestBody<'_>, minutes: u64) -> Result<Usage, BodyError> {
         let Some(rules) = &self.tokens else { return Ok(Usage { minutes, ..Usage::default() }) };
-        let input = body.count_input().tokens();
+        // It may take long to count, and is not for a request that is refused.
+        let input = || body.count_input().tokens();
         match (output(rules, body), self.tariff.rule_of_unknown()) {
-            (Ok(output), _) => Ok(Usage::tokens(input, output)),
+            (Ok(output), _) => Ok(Usage::tokens(input(), output)),
             (Err(error @ BodyError::Count(_)), _) | (Err(error), OnUnknown::Refuse) => Err(error),
             // Of what is not read the tokens are not known either.
             (Err(_), OnUnknown::Highest) => Ok(Usage::tokens(u64::MAX, u64::MAX)),
-            (Err(_), OnUnknown::Base) => Ok(Usage::tokens(input, rules.max_output_tokens)),
+            (Err(_), OnUnknown::Base) => Ok(Usage::tokens(input(), rules.max_output_tokens)),
         }
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn refuse_public(
 }
 
 /// `host`, `host:port` or `[v6]:port`.
-fn is_authority(text: &str) -> bool {
+pub(super) fn is_authority(text: &str) -> bool {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     let (is_host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((host, port)) => (host.parse::<Ipv6Addr>().is_ok(), port),

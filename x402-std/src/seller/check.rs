@@ -15,10 +15,11 @@ impl Seller {
     /// the next two blocks.
     pub(super) fn margin_seconds(&self, chain_id: ChainId) -> u32 {
         const UNTIL_SENT: u64 = 2;
-        let block = self.rail(chain_id).map_or(0, |rail| rail.block_seconds());
+        let rail = self.rail(chain_id).ok();
+        let block = rail.as_ref().map_or(0, |rail| rail.block_seconds());
         let blocks = block.saturating_mul(2).saturating_add(UNTIL_SENT);
         // A chain that is ahead ends an authorization earlier by as much.
-        let ahead = self.rail(chain_id).map_or(0, |rail| rail.ahead_seconds());
+        let ahead = rail.map_or(0, |rail| rail.ahead_seconds());
         let [blocks, ahead] = [blocks, ahead].map(|n| n.try_into().unwrap_or(u32::MAX));
         self.options.margin_seconds.max(blocks).saturating_add(ahead)
     }

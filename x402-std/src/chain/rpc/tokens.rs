@@ -55,7 +55,8 @@ impl Tokens {
 
     fn note(&self, pair: (Address, Address), wrong: Option<String>) {
         let mut seen = self.seen();
-        if seen.looked.len() >= MOST && !seen.looked.contains_key(&pair) {
+        let is_known = seen.looked.contains_key(&pair);
+        if seen.looked.len() >= MOST && !is_known {
             // Who is asked for again is looked at again.
             seen.looked.retain(|_, (at, _)| at.elapsed() < EVERY);
         }
@@ -68,7 +69,7 @@ impl Tokens {
             (Some(_), None) => tracing::info!(%token, %payee, "the token is as it was"),
             _ => {}
         }
-        if seen.looked.len() < MOST || before.is_some() {
+        if seen.looked.len() < MOST || is_known {
             seen.looked.insert(pair, (Instant::now(), wrong));
         }
     }
@@ -152,6 +153,10 @@ mod tests {
         assert!(is_wrong(0) && !is_wrong(MOST + 9), "there is an end to what is remembered");
         tokens.note(pair(0), None);
         assert!(!is_wrong(0));
+        // Who is known is told of again, however many there are.
+        tokens.note(pair(0), Some("blacklisted".to_owned()));
+        assert!(is_wrong(0));
+        tokens.note(pair(0), None);
         tokio::time::advance(EVERY).await;
         tokens.note(pair(MOST + 9), Some("blacklisted".to_owned()));
         assert!(is_wrong(MOST + 9) && !is_wrong(1));

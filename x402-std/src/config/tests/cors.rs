@@ -21,9 +21,10 @@ fn anybodys_pages_may_buy_unless_the_file_names_them() {
     for value in ["off", "\"off\"", "false"] {
         assert_eq!(parsed(value), None, "{value}");
     }
-    let value = r#"{origins: ["https://app.example", "http://[::1]:8000", "chrome-extension://abc"],
+    let value = r#"{origins: ["https://app.example", "http://[::1]:8000", "chrome-extension://abc", "http://[fe80::0]"],
       credentials: true, headers: [content-type, X-A], expose: [X-Request-Id]}"#;
-    let origins = ["https://app.example", "http://[::1]:8000", "chrome-extension://abc"];
+    let origins =
+        ["https://app.example", "http://[::1]:8000", "chrome-extension://abc", "http://[fe80::0]"];
     let origins = origins.map(str::to_owned).to_vec();
     let expected = CorsConfig {
         origins: CorsOrigins::Listed { origins, credentials: true },
@@ -59,6 +60,9 @@ fn an_origin_that_no_browser_sends_is_refused_with_its_cure() {
         ("https://a:65536", "is no origin"),
         ("https://a:", "is no origin"),
         ("https://::1", "is no origin"),
+        ("http://[::1", "is no origin"),
+        ("http://a]b", "is no origin"),
+        ("http://[zz::1]", "is no origin"),
         ("https://u@a", "is no origin"),
         ("https://bücher.example", "is no origin"),
         ("1s://a", "is no origin"),

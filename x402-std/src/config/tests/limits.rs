@@ -17,7 +17,7 @@ fn limited(lines: &str, member: &str) -> String {
 fn limits_are_keys_and_a_route_wins() {
     let lines = "answer_timeout: 300\nidle_timeout: 40\nbody_time: 5\nbody_limit: 1000\n\
                  kept_answer: 2048\nhead_limit: 8192\nconnections: 10\n\
-                 trusted_proxies: [10.0.0.0/8, '2001:db8::1', 192.0.2.7]";
+                 trusted_proxies: [10.0.0.0/8, '2001:db8::1', '::ffff:192.0.2.7']";
     let config = parse(&limited(lines, "answer_timeout: 600")).unwrap();
     let Limits { request, head, seats } = &config.limits;
     let expected = RequestLimits {
@@ -87,6 +87,7 @@ fn limits_are_whole_numbers_within_bounds() {
         ("''", "no address of a proxy"),
         ("10.0.0.1/8", "longer than its prefix"),
         ("0.0.0.0/0", "is everybody"),
+        ("'::ffff:10.0.0.0/104'", "IPv4 written as IPv6"),
     ] {
         expect(&limited(&format!("trusted_proxies: [{proxy}]"), "settle: first"), 8, word);
     }
